@@ -1,0 +1,62 @@
+"""L1: predictions that need no learning, and the floor that rounding sets.
+
+Each takes the frames that are given and returns the next `num_frames` frames (the given ones excluded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from physworld.sim.pymunk_sim import simulate
+from physworld.types import Scene, State, Trajectory
+
+
+def copy_last(given: Trajectory, num_frames: int) -> Trajectory:
+    """Everything stays as in the last given frame."""
+    last = given.frame(len(given) - 1)
+    return Trajectory.of(given.scene, [last] * num_frames)
+
+
+def linear(given: Trajectory, num_frames: int) -> Trajectory:
+    """Every body keeps the velocity and spin of the last given frame."""
+    return _coast(given, num_frames, (0.0, 0.0))
+
+
+def ballistic(given: Trajectory, num_frames: int) -> Trajectory:
+    """Free flight in Chipmunk's order: p += v·dt, then v += gravity·dt; walls, joints and fields are ignored."""
+    return _coast(given, num_frames, given.scene.gravity)
+
+
+def rounded_state(given: Trajectory, num_frames: int, round_state: Callable[[State, Scene], State]) -> Trajectory:
+    """Pymunk restarted from the last given frame as a text prints it: the floor for whoever reads that text.
+
+    Args:
+        given: frames up to the restart.
+        num_frames: frames wanted after it.
+        round_state: the codec's rounding, `codec.round_state`.
+    """
+    start = round_state(given.frame(len(given) - 1), given.scene)
+    return simulate(given.scene, num_frames + 1, start=start).window(1, num_frames + 1)
+
+
+def _coast(given: Trajectory, num_frames: int, gravity: tuple[float, float]) -> Trajectory:
+    """Closed form of num_frames steps p += v·dt; v += g·dt; angle += spin·dt."""
+    last, dt = given.frame(len(given) - 1), given.scene.dt
+    steps_T11 = np.arange(1, num_frames + 1, dtype=np.float64)[:, None, None]
+    gain = np.asarray(gravity, dtype=np.float64) * dt  # px/s per frame
+    return Trajectory(
+        scene=given.scene,
+        position=last.position + dt * (steps_T11 * last.velocity + steps_T11 * (steps_T11 - 1) / 2 * gain),
+        velocity=last.velocity + steps_T11 * gain,
+        angle=last.angle + dt * steps_T11[:, :, 0] * last.spin,
+        spin=np.repeat(last.spin[None], num_frames, axis=0),
+    )
+
+
+BASELINES: dict[str, Callable[[Trajectory, int], Trajectory]] = {
+    "copy_last": copy_last,
+    "linear": linear,
+    "ballistic": ballistic,
+}

@@ -1,0 +1,282 @@
+"""L1: which bodies touch, and where. Pure geometry, compiled by numba; no dynamics.
+
+Chipmunk moves bodies first and collides them at their new places, so contacts are sought at the *coming* positions
+p + v·dt. Every pair closer than `margin` gives one contact: a unit normal that points from the partner towards the
+body, and one or two points with their gap (negative = overlap). Circles are exact; rectangles and walls are convex
+polygons with a rounding radius, separated along the axis of largest gap (SAT) and clipped to the facing edge.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from physworld.types import Peg, Scene
+
+CIRCLE, RECT, SEGMENT = 0, 1, 2
+
+
+class Solids(NamedTuple):
+    """A scene's N bodies, then its S static shapes, as arrays that compiled code reads."""
+
+    kind: np.ndarray  # (N+S,) int64 CIRCLE, RECT or SEGMENT
+    extent: np.ndarray  # (N+S, 2) px: circle (radius, 0), rect half (width, height), segment (half length, 0)
+    rounding: np.ndarray  # (N+S,) px: a segment's radius, else 0
+    static_pose: np.ndarray  # (S, 3) px, px, rad
+    friction: np.ndarray  # (N+S,)
+    restitution: np.ndarray  # (N+S,)
+    mass: np.ndarray  # (N,) kg
+    gyration: np.ndarray  # (N,) px
+
+
+class Contacts(NamedTuple):
+    """Unordered pairs; `partner` >= N is static shape `partner - N`."""
+
+    body: np.ndarray  # (C,) int64
+    partner: np.ndarray  # (C,) int64
+    normal: np.ndarray  # (C, 2) from partner to body
+    points: np.ndarray  # (C,) int64 1 or 2
+    gap: np.ndarray  # (C, 2) px
+    place: np.ndarray  # (C, 2, 2) px
+
+
+def solids(scene: Scene) -> Solids:
+    """Pack a scene for compiled code."""
+    kind, extent, rounding, poses, friction, restitution = [], [], [], [], [], []
+    for body in scene.bodies:
+        if body.shape == "circle":
+            kind.append(CIRCLE)
+            extent.append((body.size[0], 0.0))
+        else:
+            kind.append(RECT)
+            extent.append((body.size[0] / 2, body.size[1] / 2))
+        rounding.append(0.0)
+        friction.append(body.friction)
+        restitution.append(body.restitution)
+    for shape in scene.static:
+        if isinstance(shape, Peg):
+            kind.append(CIRCLE)
+            extent.append((shape.radius, 0.0))
+            rounding.append(0.0)
+            poses.append((*shape.center, 0.0))
+        else:
+            (ax, ay), (bx, by) = shape.start, shape.end
+            kind.append(SEGMENT)
+            extent.append((math.hypot(bx - ax, by - ay) / 2, 0.0))
+            rounding.append(shape.radius)
+            poses.append(((ax + bx) / 2, (ay + by) / 2, math.atan2(by - ay, bx - ax)))
+        friction.append(shape.friction)
+        restitution.append(shape.restitution)
+    return Solids(
+        kind=np.array(kind, np.int64),
+        extent=np.array(extent, np.float64).reshape(-1, 2),
+        rounding=np.array(rounding, np.float64),
+        static_pose=np.array(poses, np.float64).reshape(-1, 3),
+        friction=np.array(friction, np.float64),
+        restitution=np.array(restitution, np.float64),
+        mass=np.array([b.mass for b in scene.bodies], np.float64),
+        gyration=np.array([b.gyration for b in scene.bodies], np.float64),
+    )
+
+
+@njit(cache=True, inline="always")
+def _corners(kind, extent, x, y, angle, out):
+    """World corners, counter-clockwise, of a rectangle (4) or segment (2) into `out`; returns how many."""
+    c, s = math.cos(angle), math.sin(angle)
+    hx, hy = extent[0], extent[1]
+    if kind == SEGMENT:
+        out[0, 0], out[0, 1] = x - c * hx, y - s * hx
+        out[1, 0], out[1, 1] = x + c * hx, y + s * hx
+        return 2
+    for i in range(4):
+        u = hx if i == 1 or i == 2 else -hx
+        v = hy if i >= 2 else -hy
+        out[i, 0] = x + c * u - s * v
+        out[i, 1] = y + s * u + c * v
+    return 4
+
+
+@njit(cache=True)
+def _best_axis(a, na, b, nb):
+    """Edge normal of polygon `a` with the largest gap to polygon `b`: (gap, edge, nx, ny), normal out of `a`."""
+    best, edge, best_x, best_y = -1e18, 0, 0.0, 0.0
+    for i in range(na):
+        j = (i + 1) % na
+        ex, ey = a[j, 0] - a[i, 0], a[j, 1] - a[i, 1]
+        length = math.sqrt(ex * ex + ey * ey)
+        if length == 0.0:
+            continue
+        nx, ny = ey / length, -ex / length
+        low = 1e18
+        for k in range(nb):
+            low = min(low, (b[k, 0] - a[i, 0]) * nx + (b[k, 1] - a[i, 1]) * ny)
+        if low > best:
+            best, edge, best_x, best_y = low, i, nx, ny
+    return best, edge, best_x, best_y
+
+
+@njit(cache=True)
+def _polygons(a, na, b, nb, rounding, gap, place):
+    """Contact of two rounded polygons: (points, nx, ny) with the normal from `a` to `b`."""
+    gap_a, edge_a, ax, ay = _best_axis(a, na, b, nb)
+    gap_b, edge_b, bx, by = _best_axis(b, nb, a, na)
+    swapped = gap_b > gap_a + 1e-3  # prefer one side, so that a resting pair does not flicker between two answers
+    if swapped:
+        ref, nr, inc, ni, edge, nx, ny = b, nb, a, na, edge_b, bx, by
+    else:
+        ref, nr, inc, ni, edge, nx, ny = a, na, b, nb, edge_a, ax, ay
+    lowest, first = 1e18, 0
+    for i in range(ni):  # incident edge: the one whose two corners lie lowest along the normal
+        j = (i + 1) % ni
+        depth = (inc[i, 0] + inc[j, 0]) * nx + (inc[i, 1] + inc[j, 1]) * ny
+        if depth < lowest - 1e-9:
+            lowest, first = depth, i
+    r0x, r0y = ref[edge, 0], ref[edge, 1]
+    r1x, r1y = ref[(edge + 1) % nr, 0], ref[(edge + 1) % nr, 1]
+    length = math.sqrt((r1x - r0x) ** 2 + (r1y - r0y) ** 2)
+    tx, ty = (r1x - r0x) / length, (r1y - r0y) / length
+    p, q = first, (first + 1) % ni
+    p_t = (inc[p, 0] - r0x) * tx + (inc[p, 1] - r0y) * ty
+    q_t = (inc[q, 0] - r0x) * tx + (inc[q, 1] - r0y) * ty
+    p_n = (inc[p, 0] - r0x) * nx + (inc[p, 1] - r0y) * ny
+    q_n = (inc[q, 0] - r0x) * nx + (inc[q, 1] - r0y) * ny
+    count = 0
+    last = -1e18
+    for end in range(2):
+        at, depth = (p_t, p_n) if end == 0 else (q_t, q_n)
+        bound = min(max(at, 0.0), length)
+        if bound != at and abs(q_t - p_t) > 1e-9:  # clip the incident edge to the reference edge
+            share = (bound - p_t) / (q_t - p_t)
+            if share < 0.0 or share > 1.0:
+                continue
+            depth = p_n + share * (q_n - p_n)
+        elif bound != at:
+            continue
+        if count == 1 and abs(bound - last) < 1e-6:
+            continue
+        last = bound
+        gap[count] = depth - rounding
+        middle = depth / 2
+        place[count, 0] = r0x + tx * bound + nx * middle
+        place[count, 1] = r0y + ty * bound + ny * middle
+        count += 1
+    if count == 0:  # past each other's ends: nearest corner pair stands in
+        near = p if p_n < q_n else q
+        gap[0] = min(p_n, q_n) - rounding
+        place[0, 0], place[0, 1] = inc[near, 0], inc[near, 1]
+        at = p_t if near == p else q_t
+        beyond = max(-at, at - length, 0.0)
+        gap[0] = math.sqrt(max(min(p_n, q_n), 0.0) ** 2 + beyond**2) - rounding
+        count = 1
+    if swapped:
+        nx, ny = -nx, -ny
+    return count, nx, ny
+
+
+@njit(cache=True)
+def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place):
+    """Contact of a disc with a rounded polygon: (points, nx, ny), normal from the polygon to the disc."""
+    inside, deepest, in_x, in_y = n > 2, -1e18, 0.0, 1.0
+    best, near_x, near_y = 1e18, 0.0, 0.0
+    for i in range(n if n > 2 else 1):
+        j = (i + 1) % n
+        ex, ey = corners[j, 0] - corners[i, 0], corners[j, 1] - corners[i, 1]
+        dx, dy = cx - corners[i, 0], cy - corners[i, 1]
+        square = ex * ex + ey * ey
+        length = math.sqrt(square) if square > 0.0 else 1.0
+        out = (dx * ey - dy * ex) / length
+        if out > 0.0:
+            inside = False
+        if out > deepest:
+            deepest, in_x, in_y = out, ey / length, -ex / length
+        t = min(max((dx * ex + dy * ey) / square, 0.0), 1.0) if square > 0.0 else 0.0
+        px, py = corners[i, 0] + t * ex, corners[i, 1] + t * ey
+        d = (cx - px) ** 2 + (cy - py) ** 2
+        if d < best:
+            best, near_x, near_y = d, px, py
+    distance = math.sqrt(best)
+    if inside:
+        nx, ny, distance = in_x, in_y, deepest
+    elif distance > 1e-9:
+        nx, ny = (cx - near_x) / distance, (cy - near_y) / distance
+    else:
+        nx, ny = in_x, in_y
+    gap[0] = distance - radius - rounding
+    offset = radius + gap[0] / 2
+    place[0, 0], place[0, 1] = cx - nx * offset, cy - ny * offset
+    return 1, nx, ny
+
+
+@njit(cache=True)
+def find_contacts(kind, extent, rounding, static_pose, position, angle, margin, body, partner, normal, points, gap, place):
+    """Fill the contact arrays for bodies at `position` (N, 2) px, `angle` (N,) rad; returns how many were found."""
+    n = len(angle)
+    total = len(kind)
+    capacity = len(body)
+    count = 0
+    a, b = np.empty((4, 2)), np.empty((4, 2))
+    for i in range(n):
+        xi, yi = position[i, 0], position[i, 1]
+        reach_i = math.sqrt(extent[i, 0] ** 2 + extent[i, 1] ** 2) + margin
+        ready = 0
+        for j in range(i + 1, total):
+            if j < n:
+                xj, yj, angle_j = position[j, 0], position[j, 1], angle[j]
+            else:
+                xj, yj, angle_j = static_pose[j - n, 0], static_pose[j - n, 1], static_pose[j - n, 2]
+            reach = reach_i + math.sqrt(extent[j, 0] ** 2 + extent[j, 1] ** 2) + rounding[j]
+            dx, dy = xi - xj, yi - yj
+            if dx > reach or -dx > reach or dy > reach or -dy > reach:
+                continue
+            if kind[j] == SEGMENT:  # a long wall's bounding circle says little: test the distance to its line
+                if abs(dy * math.cos(angle_j) - dx * math.sin(angle_j)) > reach_i + rounding[j]:
+                    continue
+            elif dx * dx + dy * dy > reach * reach:
+                continue
+            if count == capacity:
+                return count
+            if kind[i] == CIRCLE and kind[j] == CIRCLE:
+                d = math.sqrt(dx * dx + dy * dy)
+                nx, ny = (dx / d, dy / d) if d > 1e-9 else (0.0, 1.0)
+                gap[count, 0] = d - extent[i, 0] - extent[j, 0]
+                offset = extent[i, 0] + gap[count, 0] / 2
+                place[count, 0, 0], place[count, 0, 1] = xi - nx * offset, yi - ny * offset
+                found = 1
+            elif kind[i] == CIRCLE:
+                nb = _corners(kind[j], extent[j], xj, yj, angle_j, b)
+                found, nx, ny = _disc_polygon(xi, yi, extent[i, 0], b, nb, rounding[j], gap[count], place[count])
+            else:
+                if ready == 0:
+                    ready = _corners(kind[i], extent[i], xi, yi, angle[i], a)
+                if kind[j] == CIRCLE:
+                    found, nx, ny = _disc_polygon(xj, yj, extent[j, 0], a, ready, 0.0, gap[count], place[count])
+                    nx, ny = -nx, -ny
+                else:
+                    nb = _corners(kind[j], extent[j], xj, yj, angle_j, b)
+                    found, nx, ny = _polygons(b, nb, a, ready, rounding[j], gap[count], place[count])
+            if found == 2 and gap[count, 0] > margin:
+                gap[count, 0] = gap[count, 1]
+                place[count, 0, 0], place[count, 0, 1] = place[count, 1, 0], place[count, 1, 1]
+                found = 1
+            elif found == 2 and gap[count, 1] > margin:
+                found = 1
+            if gap[count, 0] > margin:
+                continue
+            body[count], partner[count], points[count] = i, j, found
+            normal[count, 0], normal[count, 1] = nx, ny
+            count += 1
+    return count
+
+
+def contacts(packed: Solids, position: np.ndarray, angle: np.ndarray, *, margin: float, capacity: int = 4096) -> Contacts:
+    """Contacts of bodies at `position` (N, 2) px and `angle` (N,) rad closer than `margin` px."""
+    body, partner, points = (np.empty(capacity, np.int64) for _ in range(3))
+    normal, gap, place = np.empty((capacity, 2)), np.empty((capacity, 2)), np.empty((capacity, 2, 2))
+    n = find_contacts(
+        packed.kind, packed.extent, packed.rounding, packed.static_pose, position, angle, margin,
+        body, partner, normal, points, gap, place,
+    )  # fmt: skip
+    return Contacts(body[:n], partner[:n], normal[:n], points[:n], gap[:n], place[:n])

@@ -1,0 +1,91 @@
+"""Percentile bootstrap intervals, stratified by group and paired over scenes. Pure numpy.
+
+With `groups`, the statistic is the mean over groups of the groups' means, so a scenario type with many rollouts
+weighs no more than one with few, and every resample keeps each group's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from physworld.seeding import generator
+from physworld.types import Interval
+
+Values = Sequence[float] | np.ndarray  # (n,)
+Groups = Sequence[str] | np.ndarray | None  # (n,) labels
+
+
+def _clean(values: Values, groups: Groups) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Values as float64 and, for each group, the rows (n_g,) that belong to it."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"a bootstrap needs a non-empty list of numbers, got shape {array.shape}")
+    if np.isnan(array).any():
+        raise ValueError(f"a bootstrap needs numbers, but {int(np.isnan(array).sum())} of {array.size} values are NaN")
+    if groups is None:
+        return array, [np.arange(array.size)]
+    labels = np.asarray(groups)
+    if labels.shape != array.shape:
+        raise ValueError(f"{array.size} values but {labels.size} group labels")
+    return array, [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def _mean(values: np.ndarray, rows: list[np.ndarray]) -> float:
+    return float(np.mean([values[r].mean() for r in rows]))
+
+
+def _resample(columns: np.ndarray, rows: list[np.ndarray], seed: int, resamples: int) -> np.ndarray:
+    """columns (K, n) -> (K, R) resampled means; all K columns see the same draws."""
+    rng = generator(seed, "test")
+    total = np.zeros((len(columns), resamples))
+    for r in rows:
+        draw = r[rng.integers(r.size, size=(resamples, r.size))]
+        total += columns[:, draw].mean(-1)
+    return total / len(rows)
+
+
+def _interval(mean: float, statistics: np.ndarray, level: float, count: int) -> Interval:
+    """Nearest-rank percentiles: interpolating between infinities would make NaN."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    ordered = np.sort(statistics)
+    low = int(np.floor((1 - level) / 2 * (ordered.size - 1)))
+    return Interval(mean=mean, low=float(ordered[low]), high=float(ordered[ordered.size - 1 - low]), count=count)
+
+
+def bootstrap_mean(
+    values: Values, seed: int = 0, resamples: int = 2000, level: float = 0.95, groups: Groups = None
+) -> Interval:
+    """Mean of `values` (n,) with its interval; with `groups` the mean over groups of group means."""
+    array, rows = _clean(values, groups)
+    return _interval(_mean(array, rows), _resample(array[None], rows, seed, resamples)[0], level, array.size)
+
+
+def paired_ratio(
+    values_a: Values,
+    values_b: Values,
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = 0.95,
+    groups: Groups = None,
+) -> Interval:
+    """mean(a) / mean(b) with its interval; row i of both (n,) is the same scene and is drawn together.
+
+    Raises:
+        ValueError: lengths differ, or mean(b) is 0 and the ratio does not exist.
+    """
+    a, rows = _clean(values_a, groups)
+    b, _ = _clean(values_b, groups)
+    if a.shape != b.shape:
+        raise ValueError(f"a paired ratio needs the same scenes on both sides, got {a.size} and {b.size}")
+    below = _mean(b, rows)
+    if below == 0:
+        raise ValueError("the ratio does not exist: the mean below the line is 0")
+    above, under = _resample(np.stack([a, b]), rows, seed, resamples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = above / under
+        mean = float(np.float64(_mean(a, rows)) / below)
+    # A resample that is 0/0 or inf/inf proves nothing: it counts against the numerator.
+    return _interval(np.inf if np.isnan(mean) else mean, np.where(np.isnan(ratios), np.inf, ratios), level, a.size)

@@ -1,0 +1,78 @@
+"""Errors of a predicted trajectory against the true one.
+
+Both trajectories hold the predicted frames only (the given ones are cut off), so horizon h, counted from 1,
+is array row h - 1. T frames, N bodies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physworld.sim.pymunk_sim import attraction
+from physworld.types import State, Trajectory
+
+EVENT_THRESHOLD = 10.0  # px/s: one frame of gravity is 16.35; what the solver jitters at rest is far below
+
+
+def _check(target: Trajectory, predicted: Trajectory, horizon: int) -> None:
+    count = target.angle.shape[1]
+    if count == 0:
+        raise ValueError(f"scene {target.scene.name!r} has no bodies, so it has no error")
+    if predicted.angle.shape[1] != count:
+        raise ValueError(f"prediction has {predicted.angle.shape[1]} bodies but the target has {count}")
+    frames = min(len(target), len(predicted))
+    if not 1 <= horizon <= frames:
+        raise ValueError(f"horizon {horizon} is outside 1..{frames}, the frames that target and prediction share")
+
+
+def _rms(difference: np.ndarray) -> np.ndarray:
+    """(..., N, 2) -> (...): sqrt(mean over N of squared length). A wild prediction may overflow to inf."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.square(difference).sum(-1).mean(-1))
+
+
+def position_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i |x̂_i - x_i|²) at exactly frame `horizon`, px."""
+    _check(target, predicted, horizon)
+    return float(_rms(predicted.position[horizon - 1] - target.position[horizon - 1]))
+
+
+def velocity_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i |v̂_i - v_i|²) at exactly frame `horizon`, px/s."""
+    _check(target, predicted, horizon)
+    return float(_rms(predicted.velocity[horizon - 1] - target.velocity[horizon - 1]))
+
+
+def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
+    """Position RMSE of every shared frame: (T,) px, row h - 1 equals `position_rmse(..., h)`."""
+    frames = min(len(target), len(predicted))
+    _check(target, predicted, frames)
+    return _rms(predicted.position[:frames] - target.position[:frames])
+
+
+def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
+    """(T, N) bool: the body's velocity jumped on reaching this frame, |v_t - v_(t-1) - a·dt| > threshold px/s.
+
+    a is what the scene announces (gravity and attractors, felt where the step has moved the body to, as Chipmunk
+    does), so what remains is contact and joint impulse. Row 0 needs the frame `before` it and is False without.
+    """
+    velocity, position = trajectory.velocity, trajectory.position
+    if before is not None:
+        velocity = np.concatenate([before.velocity[None], velocity])
+        position = np.concatenate([before.position[None], position])
+    scene = trajectory.scene
+    free = (np.asarray(scene.gravity) + attraction(scene.fields, position[1:])) * scene.dt
+    jumped = np.linalg.norm(np.diff(velocity, axis=0) - free, axis=-1) > threshold
+    if before is None:
+        jumped = np.concatenate([np.zeros((1, velocity.shape[1]), dtype=bool), jumped])
+    return jumped
+
+
+def event_velocity_rmse(target: Trajectory, predicted: Trajectory, before: State | None = None) -> float | None:
+    """Velocity RMSE over the (frame, body) pairs at which the *target* has an event, px/s; None if it has none."""
+    frames = min(len(target), len(predicted))
+    _check(target, predicted, frames)
+    mask = event_mask(target.window(0, frames), before)
+    if not mask.any():
+        return None
+    return float(_rms(predicted.velocity[:frames][mask] - target.velocity[:frames][mask]))

@@ -1,0 +1,57 @@
+"""L1: scenario types. The file name is the registry: `NAME.py` holds CATEGORY and build(rng, difficulty) -> Scene."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from types import ModuleType
+
+import numpy as np
+
+from physworld.types import Scene
+
+# Types that no training run may draw from, so that generalisation can be measured; some have no file yet.
+HELD_OUT = ("pong", "bowling", "ramp_roll", "angry_birds", "hourglass", "newtons_cradle")
+DIFFICULTIES = (1, 2, 3, 4, 5)
+
+
+def names() -> tuple[str, ...]:
+    """All scenario types, sorted."""
+    return tuple(sorted(part.name for part in pkgutil.iter_modules(__path__) if not part.name.startswith("_")))
+
+
+def seen() -> tuple[str, ...]:
+    """The types one may train on."""
+    return tuple(name for name in names() if name not in HELD_OUT)
+
+
+def heldout() -> tuple[str, ...]:
+    """The types kept for testing."""
+    return tuple(name for name in names() if name in HELD_OUT)
+
+
+def category(name: str) -> str:
+    """collision, stacking, ramp, constraint, minigame or complex."""
+    return str(_module(name).CATEGORY)
+
+
+def build(name: str, rng: np.random.Generator, difficulty: int) -> Scene:
+    """Draw one scene.
+
+    Raises:
+        ValueError: unknown name (suggests the nearest), or difficulty outside 1-5.
+    """
+    module = _module(name)
+    if difficulty not in DIFFICULTIES:
+        raise ValueError(f"difficulty must be 1, 2, 3, 4 or 5, got {difficulty!r}")
+    scene: Scene = module.build(rng, difficulty)
+    return scene
+
+
+def _module(name: str) -> ModuleType:
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"scenario {name!r} is unknown; {hint}choose one of {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")

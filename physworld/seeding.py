@@ -1,0 +1,22 @@
+"""L0: (root seed, split, index) -> numpy Generator. Randomness comes from nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+def generator(root: int, split: str, *index: int) -> np.random.Generator:
+    """Independent generator for one place in the stream.
+
+    The split is part of the entropy, so train, val and test never meet, whatever the index.
+
+    Raises:
+        ValueError: unknown split, or a negative number.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
+    if root < 0 or any(i < 0 for i in index):
+        raise ValueError(f"seed and index must be >= 0, got seed {root} and index {index}")
+    return np.random.default_rng(np.random.SeedSequence(entropy=root, spawn_key=(SPLITS.index(split), *index)))

@@ -1,0 +1,199 @@
+"""L1: Scene -> Trajectory with Pymunk (Chipmunk), all bodies read in one call per frame.
+
+What one step does, in Chipmunk's order (`cpSpaceStep`), because codecs and baselines integrate the same way:
+
+1. positions: p += (v + v_bias)·dt and angle += (w + w_bias)·dt with the velocities of the *previous* frame; v_bias is
+   the overlap correction that the last solve left (zero unless a contact was deeper than the 0.1 px slop), then zeroed;
+2. collisions are found at the new positions;
+3. each contact's bounce is fixed from the approach speed *before* gravity is added: restitution·approach speed;
+4. velocities: v += (gravity + force/mass)·dt, then forces are reset;
+5. cached impulses of contacts and joints that persist are applied again (warm start), then 10 iterations of the solver
+   change velocities (and v_bias).
+
+So p[t+1] = p[t] + v[t]·dt exactly, except in the frame after a deep overlap, and free flight is v[t+1] = v[t] + g·dt.
+An attractor is evaluated at p[t] + v[t]·dt, which is where step 1 puts the body: the same as a Chipmunk velocity
+function and, with step 4, symplectic Euler, so that orbits neither gain nor lose energy on average. (Evaluated at p[t]
+it would be explicit Euler, whose orbits spiral outwards.)
+
+A restart from a `State` loses what the state does not hold: v_bias and the warm-start impulses.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pymunk
+from pymunk import batch
+
+from physworld.types import FIXED, Attractor, Body, Peg, Scene, Segment, State, Trajectory
+
+FIELDS = (
+    batch.BodyFields.POSITION | batch.BodyFields.ANGLE | batch.BodyFields.VELOCITY | batch.BodyFields.ANGULAR_VELOCITY
+)
+POSITION, ANGLE, VELOCITY, SPIN = slice(0, 2), 2, slice(3, 5), 5  # columns, in the order in which Pymunk writes FIELDS
+COLUMNS = 6
+
+
+class _Buffers(threading.local):
+    """Pymunk never frees a Buffer's C header, so each thread makes its three once."""
+
+    def __init__(self) -> None:
+        self.read, self.write, self.force = batch.Buffer(), batch.Buffer(), batch.Buffer()
+
+
+_BUFFERS = _Buffers()
+
+
+def simulate(
+    scene: Scene, num_frames: int, *, start: State | None = None, kicks: np.ndarray | None = None
+) -> Trajectory:
+    """Roll a scene forward; frame 0 is the initial state (or `start`), each further frame one step of scene.dt.
+
+    Args:
+        scene: the world.
+        num_frames: frames returned, >= 1.
+        start: state to begin from instead of the scene's own.
+        kicks: (num_frames, N, 6) added to frame t as soon as it is reached (also frame 0):
+            dx, dy px; dvx, dvy px/s; dangle rad; dspin rad/s. The returned frame t is the state after its kick.
+
+    Raises:
+        ValueError: num_frames < 1, or `start` / `kicks` of another shape than the scene.
+    """
+    count = len(scene.bodies)
+    first = scene.state if start is None else start
+    _check(scene, num_frames, first, kicks)
+    space = _build(scene, first)
+    # Pymunk appends every frame to one block; the last row of a frame is the space's static body. The block is a frame
+    # longer than needed, because Pymunk reallocates a block it has just filled, and this one belongs to numpy.
+    width = count + _needs_static_body(scene)
+    rows = np.zeros((num_frames + 1, width, COLUMNS))
+    read = _BUFFERS.read
+    read.set_float_buf(rows)
+    read.clear()
+    kicked = np.zeros(num_frames, bool) if kicks is None else np.any(kicks, axis=(1, 2))
+    pull = _Pull(scene, width) if scene.fields else None
+    for frame in range(num_frames):
+        if frame:
+            if pull is not None:
+                pull.push(space, rows[frame - 1])
+            space.step(scene.dt)
+        batch.get_space_bodies(space, FIELDS, read)
+        if kicks is not None and kicked[frame]:
+            _kick(space, rows[frame], kicks[frame])
+    return Trajectory(
+        scene=scene,
+        position=rows[:num_frames, :count, POSITION].copy(),
+        velocity=rows[:num_frames, :count, VELOCITY].copy(),
+        angle=rows[:num_frames, :count, ANGLE].copy(),
+        spin=rows[:num_frames, :count, SPIN].copy(),
+    )
+
+
+class PymunkSimulator:
+    """`Simulator` over scenes one after the other."""
+
+    def rollout(self, scenes: Sequence[Scene], num_frames: int) -> list[Trajectory]:
+        return [simulate(scene, num_frames) for scene in scenes]
+
+
+def build_space(scene: Scene) -> pymunk.Space:
+    """A live space in the scene's initial state (for benchmarks and for people who want Pymunk itself)."""
+    return _build(scene, scene.state)
+
+
+def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None) -> None:
+    count = len(scene.bodies)
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be >= 1, got {num_frames}")
+    if start.position.shape != (count, 2):
+        raise ValueError(f"start holds {len(start.position)} bodies but scene {scene.name!r} has {count}")
+    if kicks is not None and kicks.shape != (num_frames, count, COLUMNS):
+        raise ValueError(f"kicks must have shape {(num_frames, count, COLUMNS)}, got {kicks.shape}")
+
+
+def _needs_static_body(scene: Scene) -> bool:
+    return bool(scene.static) or any(joint.body_a == FIXED for joint in scene.joints)
+
+
+def _build(scene: Scene, start: State) -> pymunk.Space:
+    """Iterations, slop and bias stay Pymunk's defaults, so that published data reproduces."""
+    space = pymunk.Space()
+    space.gravity = scene.gravity
+    # Dynamic bodies first: Pymunk reports bodies in the order in which the space got them, the static body last.
+    bodies = []
+    for index, body in enumerate(scene.bodies):
+        live = pymunk.Body(body.mass, body.moment)
+        live.position = float(start.position[index, 0]), float(start.position[index, 1])
+        live.velocity = float(start.velocity[index, 0]), float(start.velocity[index, 1])
+        live.angle = float(start.angle[index])
+        live.angular_velocity = float(start.spin[index])
+        space.add(live, _shape(live, body))
+        bodies.append(live)
+    for part in scene.static:
+        wall: pymunk.Shape
+        match part:
+            case Segment():
+                wall = pymunk.Segment(space.static_body, part.start, part.end, part.radius)
+            case Peg():
+                wall = pymunk.Circle(space.static_body, part.radius, part.center)
+        wall.friction, wall.elasticity = part.friction, part.restitution
+        space.add(wall)
+    for joint in scene.joints:
+        end_a = space.static_body if joint.body_a == FIXED else bodies[joint.body_a]
+        rod = pymunk.PinJoint(end_a, bodies[joint.body_b], joint.anchor_a, joint.anchor_b)
+        rod.distance = joint.length
+        space.add(rod)
+    return space
+
+
+def _shape(live: pymunk.Body, body: Body) -> pymunk.Shape:
+    shape: pymunk.Shape
+    match body.shape, body.size:
+        case "circle", (radius,):
+            shape = pymunk.Circle(live, radius)
+        case "rect", (width, height):
+            shape = pymunk.Poly.create_box(live, (width, height))
+        case _:
+            raise ValueError(f"shape {body.shape!r} with size {body.size} is neither circle (radius,) nor rect (w, h)")
+    shape.friction, shape.elasticity = body.friction, body.restitution
+    return shape
+
+
+def _kick(space: pymunk.Space, row: np.ndarray, kick: np.ndarray) -> None:
+    """Add one frame's kick to `row` (N or N + 1, 6) and to the space."""
+    count = len(kick)
+    row[:count, POSITION] += kick[:, 0:2]
+    row[:count, VELOCITY] += kick[:, 2:4]
+    row[:count, ANGLE] += kick[:, 4]
+    row[:count, SPIN] += kick[:, 5]
+    _BUFFERS.write.set_float_buf(row)
+    batch.set_space_bodies(space, FIELDS, _BUFFERS.write)
+
+
+class _Pull:
+    """Attractor forces on all bodies, written before a step (Chipmunk forgets forces after each)."""
+
+    def __init__(self, scene: Scene, width: int) -> None:
+        self.fields: tuple[Attractor, ...] = scene.fields
+        self.dt = scene.dt
+        self.mass = np.array([body.mass for body in scene.bodies])[:, None]  # (N, 1) kg
+        self.force = np.zeros((width, 2))  # kg·px/s², the static body's row stays zero
+        _BUFFERS.force.set_float_buf(self.force)
+
+    def push(self, space: pymunk.Space, row: np.ndarray) -> None:
+        count = len(self.mass)
+        ahead = row[:count, POSITION] + row[:count, VELOCITY] * self.dt
+        self.force[:count] = self.mass * attraction(self.fields, ahead)
+        batch.set_space_bodies(space, batch.BodyFields.FORCE, _BUFFERS.force)
+
+
+def attraction(fields: Sequence[Attractor], position: np.ndarray) -> np.ndarray:
+    """Acceleration by all attractors at `position` (..., 2) px, px/s²."""
+    total = np.zeros_like(position)
+    for pole in fields:
+        offset = np.asarray(pole.center) - position
+        distance2 = np.sum(offset * offset, axis=-1, keepdims=True) + pole.softening**2
+        total += pole.strength * offset / distance2**1.5
+    return total
