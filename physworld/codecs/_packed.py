@@ -1,0 +1,52 @@
+"""L2: byte streams of files that may be compressed, by suffix: `.gz`, `.zst`, anything else is plain."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from physworld.files import replacing
+
+BROKEN = (OSError, EOFError, zlib.error)  # what `opened` raises while it is read when the file is damaged
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The uncompressed bytes of `path`."""
+    if path.suffix == ".gz":
+        with gzip.open(path, "rb") as stream:
+            yield stream  # type: ignore[misc]  # GzipFile reads bytes, its stub is no IO[bytes]
+    elif path.suffix == ".zst":
+        import zstandard
+
+        with path.open("rb") as packed:
+            reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+            try:
+                yield io.BufferedReader(reader)
+            except zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose bytes become `path`, compressed, when the block ends well."""
+    with replacing(path) as temporary, temporary.open("wb") as raw:
+        if path.suffix == ".gz":
+            # No name and no time inside, so that equal contents give equal files.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
+                yield stream  # type: ignore[misc]
+        elif path.suffix == ".zst":
+            import zstandard
+
+            with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as stream:
+                yield stream
+        else:
+            yield raw

@@ -1,0 +1,114 @@
+"""L2: the `card` text format of the LFM_Physics350M model card.
+
+    Scene: 2 objects (1 circle, 1 rectangle). Gravity: (0.00, -981.00). Timestep: 0.0167.
+    Scenario: projectile (collision), difficulty: 2
+
+    Objects:
+      obj_0: circle r=15.0 at (100.00, 400.00), density=14.1, friction=0.3
+      obj_1: rect 50x50 at (600.00, 100.00), density=4.0, friction=0.5
+
+    Static geometry: 4 segments (walls)
+    Constraints: none
+
+    Frame 1: 1 of 2 objects moving.
+      obj_0: pos=(105.00, 395.00), vel=(300.00, -100.00)
+      obj_1: pos=(600.00, 100.00), vel=(0.00, 0.00)
+
+    Frame 2:
+
+Density is mass per area in kg/m² (100 px = 1 m). Known losses: the text has no wall coordinates, joint anchors,
+restitution, angles or spins, and no word for pegs, attractors or wall radii, so part of the physics cannot be known
+from it; kept for fidelity, never the default. The card shows scenes without joints only; with some, the line reads
+`Constraints: K joints`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from physworld.codecs._text import NUMBER, TextCodec, body_lines, motion, one_line, printed, read_bodies
+from physworld.codecs._tokenizer import word_tokenizer
+from physworld.types import PIXELS_PER_METRE, Body, Sample, Scene, Segment, State, Trajectory
+
+_BODY = "\n  obj_{}: pos=(%.2f, %.2f), vel=(%.2f, %.2f)"
+_LINE = re.compile(rf"\s*obj_([0-9]{{1,6}}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)")
+
+WORDS = (
+    "Scene: ", " objects (", " circles, ", " circle, ", " rectangles). Gravity: (", " rectangle). Gravity: (",
+    "). Timestep: ", "Scenario: ", "), difficulty: ", "Objects:", "  obj_", ": circle r=", ": rect ", " at (",
+    "), density=", ", friction=", "Static geometry: ", " segments (walls)", "Constraints: ", "none", " joints",
+    "Frame ", " of ", " objects moving.", ": pos=(", "), vel=(", ", ",
+)  # fmt: skip
+
+
+class CardCodec(TextCodec):
+    """Header, the last given frames and `Frame t+1:`; the answer is the rest of that frame."""
+
+    def __init__(self, *, context_frames: int = 3, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+
+    def write_prompt(self, given: Trajectory) -> str:
+        first = max(len(given) - self.context_frames, 0)
+        parts = [write_header(given.scene)]
+        for number, index in enumerate(range(first, len(given)), start=1):
+            parts.append(f"Frame {number}:{_rest(given.position[index], given.velocity[index])}\n\n")
+        parts.append(f"Frame {len(given) - first + 1}:")
+        return "".join(parts)
+
+    def write_target(self, sample: Sample) -> str:
+        return _rest(sample.target.position[0], sample.target.velocity[0])
+
+    def parse(self, text: str, given: Trajectory) -> State | None:
+        """Position and velocity from the text; angle and spin, which it lacks, are carried on from `given`."""
+        numbers = read_bodies(text, _LINE, len(given.scene.bodies))
+        if numbers is None:
+            return None
+        spin = given.spin[-1].copy()
+        angle = given.angle[-1] + spin * given.scene.dt
+        return State(position=numbers[:, :2], velocity=numbers[:, 2:], angle=angle, spin=spin)
+
+    def round_state(self, state: State, scene: Scene) -> State:
+        """Two decimals; angle and spin unchanged, as the reader carries its own along."""
+        return State(
+            position=printed(state.position, 2), velocity=printed(state.velocity, 2), angle=state.angle, spin=state.spin
+        )
+
+
+def write_header(scene: Scene) -> str:
+    """Everything before the first frame."""
+    circles = sum(body.shape == "circle" for body in scene.bodies)
+    rects = len(scene.bodies) - circles
+    walls = sum(isinstance(part, Segment) for part in scene.static)
+    return (
+        f"Scene: {len(scene.bodies)} objects ({_count(circles, 'circle')}, {_count(rects, 'rectangle')})."
+        f" Gravity: ({scene.gravity[0]:.2f}, {scene.gravity[1]:.2f}). Timestep: {scene.dt:.4f}.\n"
+        f"Scenario: {one_line(scene.name)} ({one_line(scene.category)}), difficulty: {scene.difficulty}\n\n"
+        f"Objects:\n{''.join(_object(index, body) for index, body in enumerate(scene.bodies))}\n"
+        f"Static geometry: {walls} segments (walls)\n"
+        f"Constraints: {f'{len(scene.joints)} joints' if scene.joints else 'none'}\n\n"
+    )
+
+
+def _rest(position: np.ndarray, velocity: np.ndarray) -> str:
+    """One frame after its `Frame t:`; position (N, 2) px, velocity (N, 2) px/s."""
+    count = len(position)
+    values = np.concatenate([position, velocity], axis=1).ravel().tolist()
+    return f" {motion(velocity)} of {count} objects moving." + body_lines(count, _BODY) % tuple(values)
+
+
+def _object(index: int, body: Body) -> str:
+    if body.shape == "circle":
+        area, shape = math.pi * body.size[0] ** 2, f"circle r={body.size[0]:.1f}"
+    else:
+        area, shape = body.size[0] * body.size[1], f"rect {body.size[0]:.6g}x{body.size[1]:.6g}"
+    density = body.mass / area * PIXELS_PER_METRE**2
+    x, y = body.position
+    return f"  obj_{index}: {shape} at ({x:.2f}, {y:.2f}), density={density:.1f}, friction={body.friction:.1f}\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,145 @@
+"""L2: the `engine` text format, which the published physics weights were trained on.
+
+    Scene: A ball and a box.
+    Gravity: (0.0, -981.0)
+    Timestep: 0.01667
+    Type: projectile
+    Difficulty: 2
+    Static: seg (10,50)-(790,50); peg (400,300) r=8
+    Constraints: PinJoint static->0
+
+    Frame 1: 1 of 2 objects are moving.
+      obj_0: pos=(105.0000, 395.0000), vel=(300.0000, -100.0000)
+      obj_1: pos=(600.0000, 100.0000), vel=(0.0000, 0.0000), a=0.7854, av=0.0000
+
+    Predict next frame:
+
+The answer is a line break and the whole next frame. Angle and spin are printed only when one of them exceeds 0.001;
+absent means 0. Known losses: no masses, sizes, friction, restitution, joint anchors, wall radii or attractors.
+
+`published_bytes=True` writes what the published trainer really fed its model, which differs in three places: no
+empty lines in the prompt; the frame's title twice (`Frame 1: Frame 1: All objects are at rest.`, because the data's
+description carries it already); and an answer that begins after an empty line and has no description (`Frame 5:`).
+Source: AlexWortega/PhysicsLLMEngine, src/training/data_loader.py and src/finetune/lfm2_trainer.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from physworld.codecs._text import NUMBER, TextCodec, body_lines, describe, one_line, printed, read_bodies
+from physworld.codecs._tokenizer import word_tokenizer
+from physworld.types import FIXED, Peg, Sample, Scene, Segment, State, Trajectory
+
+TURNED = 0.001  # rad and rad/s: angle and spin are printed when one of them is larger
+
+_BODY = "\n  obj_{}: pos=(%.4f, %.4f), vel=(%.4f, %.4f)"
+_TURN = ", a=%.4f, av=%.4f"
+_LINE = re.compile(
+    rf"\s*obj_([0-9]{{1,6}}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)(?:, a={NUMBER}, av={NUMBER})?"
+)
+
+WORDS = (
+    "Scene: ", "Gravity: (", "Timestep: ", "Type: ", "Difficulty: ", "Static: ", "seg (", ")-(", "peg (", ") r=",
+    "; ", "Constraints: ", "PinJoint ", "static", "->", "Frame ", "All objects are at rest.",
+    "All objects are in motion.", " of ", " objects are moving.", "  obj_", ": pos=(", "), vel=(", ", a=", ", av=",
+    ", ", "Predict next frame:",
+)  # fmt: skip
+
+
+class EngineCodec(TextCodec):
+    """Header, the last given frames and `Predict next frame:`; the answer is the next frame."""
+
+    def __init__(
+        self,
+        *,
+        context_frames: int = 4,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        published_bytes: bool = False,
+    ) -> None:
+        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+        self.published_bytes = published_bytes
+
+    def write_prompt(self, given: Trajectory) -> str:
+        end = "\n" if self.published_bytes else "\n\n"
+        first = max(len(given) - self.context_frames, 0)
+        frames = [
+            self._title(number, given.velocity[index]) + _bodies(given.frame(index))
+            for number, index in enumerate(range(first, len(given)), start=1)
+        ]
+        return end.join([write_header(given.scene), *frames, "Predict next frame:"])
+
+    def write_target(self, sample: Sample) -> str:
+        number = min(len(sample.given), self.context_frames) + 1
+        bodies = _bodies(sample.target.frame(0))
+        if self.published_bytes:
+            return f"\n\nFrame {number}:{bodies}"
+        return f"\n{self._title(number, sample.target.velocity[0])}{bodies}"
+
+    def parse(self, text: str, given: Trajectory) -> State | None:
+        """The first frame in the text; angle and spin are 0 where it leaves them out."""
+        numbers = read_bodies(text, _LINE, len(given.scene.bodies))
+        if numbers is None:
+            return None
+        return State(position=numbers[:, :2], velocity=numbers[:, 2:4], angle=numbers[:, 4], spin=numbers[:, 5])
+
+    def round_state(self, state: State, scene: Scene) -> State:
+        """Four decimals; angle and spin 0 where the text leaves them out."""
+        turned = _turned(state)
+        return State(
+            position=printed(state.position, 4),
+            velocity=printed(state.velocity, 4),
+            angle=np.where(turned, printed(state.angle, 4), 0.0),
+            spin=np.where(turned, printed(state.spin, 4), 0.0),
+        )
+
+    def _title(self, number: int, velocity: np.ndarray) -> str:
+        title = f"Frame {number}: "
+        return title * (1 + self.published_bytes) + describe(velocity)
+
+
+def write_header(scene: Scene) -> str:
+    """The lines before the first frame, without the last line's break."""
+    lines = [
+        f"Scene: {one_line(scene.text)}",
+        f"Gravity: ({float(scene.gravity[0])}, {float(scene.gravity[1])})",
+        f"Timestep: {scene.dt:.5f}",
+        f"Type: {one_line(scene.name)}",
+        f"Difficulty: {scene.difficulty}",
+    ]
+    if scene.static:
+        lines.append("Static: " + "; ".join(map(_static, scene.static)))
+    if scene.joints:
+        ends = (("static" if j.body_a == FIXED else j.body_a, j.body_b) for j in scene.joints)
+        lines.append("Constraints: " + "; ".join(f"PinJoint {a}->{b}" for a, b in ends))
+    return "\n".join(lines)
+
+
+def _static(part: Segment | Peg) -> str:
+    if isinstance(part, Segment):
+        (x, y), (to_x, to_y) = part.start, part.end
+        return f"seg ({x:.0f},{y:.0f})-({to_x:.0f},{to_y:.0f})"
+    x, y = part.center
+    return f"peg ({x:.0f},{y:.0f}) r={part.radius:.0f}"
+
+
+def _turned(state: State) -> np.ndarray:
+    """(N,) bool: bodies whose angle and spin are printed."""
+    return (np.abs(state.angle) > TURNED) | (np.abs(state.spin) > TURNED)
+
+
+def _bodies(state: State) -> str:
+    """The body lines of one frame, each begun with a line break."""
+    count = len(state.angle)
+    turned = _turned(state)
+    if not turned.any():
+        values = np.concatenate([state.position, state.velocity], axis=1)
+        return body_lines(count, _BODY) % tuple(values.ravel().tolist())
+    values = np.concatenate([state.position, state.velocity, state.angle[:, None], state.spin[:, None]], axis=1)
+    shown = np.ones(values.shape, dtype=bool)
+    shown[:, 4:] = turned[:, None]
+    form = "".join(_BODY.format(index) + (_TURN if turns else "") for index, turns in enumerate(turned.tolist()))
+    return form % tuple(values[shown].tolist())

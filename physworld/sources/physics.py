@@ -1,0 +1,121 @@
+"""L2: a seed becomes a simulated scene, a scene becomes windows (given frames -> next frame)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from physworld import scenarios
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.types import Sample, Scene, Trajectory
+
+EVENT_SPEED = 10.0  # px/s of velocity change beyond gravity that makes a frame an event
+KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
+
+
+class PhysicsSource:
+    """Scenes simulated on the fly; everything is a function of (seed, split, index).
+
+    Training windows come `windows_per_scene` from one scene, because simulating costs more than reading: window
+    `index` belongs to scene `index // windows_per_scene`.
+
+    Noise on the context is physical: in some scenes the simulator itself is kicked now and then, and windows start
+    right after a kick. The state is off the true path, the answer is what physics does from there, so a model learns
+    to come back from its own small errors (cf. GNS, arXiv 2002.09405, where the noise is not simulated onwards).
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        split: str,
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        context_frames: int = 1,
+        target_frames: int = 1,
+        frames: int = 150,
+        windows_per_scene: int = 8,
+        event_fraction: float = 0.66,
+        kicked_scenes: float = 0.6,
+        kick_rate: float = 0.15,
+        kick_size: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            names: scenario types to draw from, equally often.
+            difficulties: 1-5, drawn equally often.
+            frames: simulated frames per scene (60 a second).
+            event_fraction: share of windows whose target frame holds an event, where a scene has any.
+            kicked_scenes: share of scenes that are kicked; kick_rate: kicks per frame in these; kick_size: times KICK_SIZE.
+        """
+        if not names:
+            raise ValueError("no scenario types to draw from: scenario.names is empty")
+        known = scenarios.names()
+        for name in names:
+            if name not in known:
+                scenarios.category(name)  # raises with a suggestion
+        if not difficulties or any(d not in (1, 2, 3, 4, 5) for d in difficulties):
+            raise ValueError(f"difficulties must be some of 1, 2, 3, 4, 5, got {list(difficulties)}")
+        if frames < context_frames + target_frames:
+            raise ValueError(f"frames={frames} is shorter than a window of {context_frames} + {target_frames} frames")
+        self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)
+        self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
+        self.windows_per_scene, self.event_fraction = windows_per_scene, event_fraction
+        self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
+        self._windows: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
+
+    def _draw(self, rng: np.random.Generator) -> Scene:
+        name = self.names[rng.integers(len(self.names))]
+        return scenarios.build(name, rng, int(self.difficulties[rng.integers(len(self.difficulties))]))
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number` of this stream."""
+        return self._draw(generator(self.seed, self.split, number))
+
+    def sample(self, index: int) -> Sample:
+        """Window `index` of this stream."""
+        number, place = divmod(index, self.windows_per_scene)
+        if number not in self._windows:
+            self._windows[number] = self._cut(number)
+            if len(self._windows) > 64:
+                self._windows.popitem(last=False)
+        given, target = self._windows[number][place]
+        return Sample(seed=index, given=given, target=target)
+
+    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
+        rng = generator(self.seed, self.split, number)
+        scene = self._draw(rng)
+        kicked = np.zeros(self.frames, bool)
+        kicks = None
+        if rng.random() < self.kicked_scenes:
+            kicked = rng.random(self.frames) < self.kick_rate
+            kicks = rng.normal(size=(self.frames, len(scene.bodies), 6)) * KICK_SIZE * self.kick_size
+            kicks[~kicked] = 0.0
+        run = simulate(scene, self.frames, kicks=kicks)
+        first, last = self.context_frames, self.frames - self.target_frames
+        clean = np.ones(last + 1, bool)  # clean[t]: target frames t .. t + target_frames - 1 are all free of kicks
+        for ahead in range(self.target_frames):
+            clean &= ~kicked[ahead : ahead + last + 1]
+        clean[:first] = False
+        jump = run.velocity[1:] - run.velocity[:-1] - np.array(scene.gravity) * scene.dt
+        event = np.zeros(self.frames, bool)
+        event[1:] = np.abs(jump).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
+        calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
+        wanted = np.where(rng.random(self.windows_per_scene) < self.event_fraction, 1, 0)
+        windows = []
+        for want in wanted:
+            pool = event_at if (want and len(event_at)) or not len(calm_at) else calm_at
+            at = int(pool[rng.integers(len(pool))]) if len(pool) else first
+            windows.append((run.window(at - self.context_frames, at), run.window(at, at + self.target_frames)))
+        return windows
+
+    def rollout(self, number: int, *, horizon: int, latest_start: int) -> tuple[Trajectory, Trajectory]:
+        """Unkicked (given frames, the `horizon` frames after them) of scene `number`, from a start frame drawn by it."""
+        rng = generator(self.seed, self.split, number, 1)
+        scene = self.scene(number)
+        start = int(rng.integers(self.context_frames, max(latest_start, self.context_frames) + 1))
+        run = simulate(scene, start + horizon)
+        return run.window(start - self.context_frames, start), run.window(start, start + horizon)
