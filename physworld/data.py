@@ -1,0 +1,115 @@
+"""L3: an endless stream of batches in which batch k is a function of k alone.
+
+Whatever the number of workers and ranks, and after any interruption, batch k holds the same samples: indices
+k·B .. k·B + B - 1 of the source (rank r of R takes batches r, r + R, ...). Resuming means starting at another k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from physworld.types import Batch, Codec, Encoded, Sample
+
+
+class Source(Protocol):
+    def sample(self, index: int) -> Sample: ...
+
+
+class EncodedStream(Dataset[Encoded]):
+    """Source and codec behind integer indices."""
+
+    def __init__(self, source: Source, codec: Codec) -> None:
+        self.source, self.codec = source, codec
+
+    def __getitem__(self, index: int) -> Encoded:
+        return self.codec.encode(self.source.sample(index))
+
+
+class IndexBatches(Sampler[list[int]]):
+    """Batches of consecutive indices from batch `start` on, striding over ranks; endless unless `count` is given."""
+
+    def __init__(self, *, size: int, start: int = 0, rank: int = 0, ranks: int = 1, count: int | None = None) -> None:
+        self.size, self.start, self.rank, self.ranks, self.count = size, start, rank, ranks, count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        done = 0
+        while self.count is None or done < self.count:
+            first = ((self.start + done) * self.ranks + self.rank) * self.size
+            yield list(range(first, first + self.size))
+            done += 1
+
+
+def collate(items: Sequence[Encoded], *, pad: int) -> Batch:
+    """Right-padded tensors."""
+    longest = max(len(item.input_ids) for item in items)
+    ids = np.full((len(items), longest), pad, np.int64)
+    labels = np.full((len(items), longest), -100, np.int64)
+    event = np.zeros((len(items), longest), bool)
+    for row, item in enumerate(items):
+        length = len(item.input_ids)
+        ids[row, :length], labels[row, :length], event[row, :length] = item.input_ids, item.labels, item.event
+    return Batch(
+        input_ids=torch.from_numpy(ids),
+        labels=torch.from_numpy(labels),
+        event=torch.from_numpy(event),
+        seed=torch.tensor([item.seed for item in items]),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+class StreamData(lightning.LightningDataModule):
+    """Training stream and a fixed head of the validation stream."""
+
+    def __init__(
+        self,
+        *,
+        train: Source,
+        val: Source,
+        codec: Codec,
+        micro_batch: int,
+        val_samples: int = 512,
+        num_workers: int = 1,
+    ) -> None:
+        super().__init__()
+        self.train, self.val, self.codec = train, val, codec
+        self.micro_batch, self.val_samples, self.num_workers = micro_batch, val_samples, num_workers
+        self.start = 0  # batches already consumed, per rank
+
+    def _loader(self, source: Source, batches: IndexBatches, workers: int) -> DataLoader[Any]:
+        return DataLoader(
+            EncodedStream(source, self.codec),
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=partial(collate, pad=int(self.codec.tokenizer.pad_token_id)),
+            worker_init_fn=_one_thread,
+            prefetch_factor=8 if workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        trainer = self.trainer
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        batches = IndexBatches(size=self.micro_batch, start=self.start, rank=rank, ranks=ranks)
+        return self._loader(self.train, batches, self.num_workers)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        count = -(-self.val_samples // self.micro_batch)
+        return self._loader(self.val, IndexBatches(size=self.micro_batch, count=count), 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        # Batches the trainer has finished, not batches a worker has prefetched.
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed if self.trainer is not None else self.start
+        return {"batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.start = int(state_dict["batches"])

@@ -1,0 +1,119 @@
+"""L3: next-token training of a network over a codec's tokens, for Lightning."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from physworld.models.optim import MuonAdamW, split_parameters
+from physworld.types import Batch
+
+
+class CausalLM(lightning.LightningModule):
+    """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
+
+    `network` offers `places`, `scored` and `losses` as GPT does. It is built in `configure_model`'s place already:
+    strategies that shard (FSDP2) wrap its blocks there.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        total_steps: int,
+        learning_rate: float = 0.02,
+        adam_learning_rate: float = 0.003,
+        weight_decay: float = 0.01,
+        warmup_steps: int = 30,
+        decay_fraction: float = 0.6,
+        ema_decay: float = 0.0,
+        length_groups: int = 6,
+    ) -> None:
+        """
+        Args:
+            learning_rate: of Muon, for the matrices inside the blocks.
+            adam_learning_rate: of AdamW, for everything else.
+            decay_fraction: last share of the steps over which both rates fall linearly to zero.
+            ema_decay: decay per step of the running average of weights that is evaluated and saved; 0 = none.
+            length_groups: a batch is cut into so many parts of similar length, to pad less.
+        """
+        super().__init__()
+        self.network = network
+        self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
+        self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
+        self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
+        self.average = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
+
+    def eval_network(self) -> nn.Module:
+        """The weights to roll out and to save, in evaluation mode."""
+        network = self.network if self.average is None else self.average
+        return network.eval()
+
+    def configure_model(self) -> None:
+        mesh = getattr(self, "device_mesh", None)
+        if mesh is None or self._sharded():
+            return
+        from torch.distributed.fsdp import fully_shard
+
+        for block in self.network.blocks:
+            fully_shard(block, mesh=mesh["data_parallel"])
+        fully_shard(self.network, mesh=mesh["data_parallel"])
+
+    def _sharded(self) -> bool:
+        return any(type(p).__name__ == "DTensor" for p in self.network.parameters())
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss (M,), event (M,) bool, right (M,) bool) of all scored tokens."""
+        network = self.network
+        length = (batch.input_ids != network.pad).sum(dim=1)
+        losses, events, right = [], [], []
+        order = network.places(batch.input_ids)[2].argsort()
+        for part in order.chunk(min(self.length_groups, len(order))):
+            longest = int(length[part].max())
+            ids, labels = batch.input_ids[part, :longest], batch.labels[part, :longest]
+            logits, target, place = network.scored(ids, labels)
+            losses.append(network.losses(logits, target))
+            events.append(batch.event[part, :longest].flatten()[place])
+            right.append(logits.argmax(dim=-1) == target)
+        return torch.cat(losses), torch.cat(events), torch.cat(right)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        losses, event, right = self._losses(batch)
+        self._say("train", losses.detach(), event, right, batch)
+        return losses.mean()
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        self._say("val", *self._losses(batch), batch)
+
+    def _say(self, stage: str, losses: Tensor, event: Tensor, right: Tensor, batch: Batch) -> None:
+        rows = len(batch.seed)
+        self.log(f"{stage}/loss", losses.mean(), prog_bar=stage == "train", batch_size=rows)
+        self.log(f"{stage}/accuracy", right.float().mean(), batch_size=rows)
+        if event.any():
+            self.log(f"{stage}/event_loss", losses[event].mean(), batch_size=rows)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        matrices, rest = split_parameters(self.network)
+        optimizer = MuonAdamW(
+            matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Warm-up, plateau, linear decay to zero (arXiv 2405.18392)."""
+        left = (self.total_steps - step) / max(1.0, self.decay_fraction * self.total_steps)
+        return min(1.0, (step + 1) / max(1, self.warmup_steps), max(0.0, left))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average is None:
+            return
+        step = self.trainer.global_step
+        decay = min(self.ema_decay, (1 + step) / (10 + step))  # young averages follow faster
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)

@@ -1,0 +1,322 @@
+"""L3: a GPT from scratch that reads numbers by value and whole records at once.
+
+* Numbers are embedded from features of their value (bounded ramps, and sines of the logarithm), so 16.4 and 16.5 are
+  neighbours before training starts (xVal, arXiv 2310.02989, with several scales instead of one).
+* A record (`touch o3 fixed 0.25 ...`) has a fixed layout, so its tokens are embedded together into ONE position, as
+  byte-patch models do (MegaByte, arXiv 2305.07185). A scene of ten bodies takes about 50 positions, not 400.
+* Answers are said token by token. Number outputs are scored against features of their value too, and the target is
+  spread over the nearest grid steps, so that a near miss costs less than a far one.
+* Blocks: RMSNorm, rotary positions, normalised queries and keys, squared-ReLU MLP (arXiv 2109.08668).
+
+Shape suffixes: B batch, L tokens, P positions after merging records, D width, H heads, E head width, M scored labels,
+K output tokens, F number features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+IGNORE = -100
+
+
+class VocabularyLike(NamedTuple):
+    """What a model needs to know of a codec's tokens (codecs provide an object with these fields)."""
+
+    num_words: int
+    values: np.ndarray
+    records: dict[int, tuple[int, int]]
+    outputs: np.ndarray
+    ordered_from: int
+    pad: int
+
+
+def number_features(values: Tensor) -> Tensor:
+    """(..., F) features of numbers: clipped ramps at eleven scales, the value itself, sines of the signed logarithm."""
+    v = values.double()
+    scales = torch.tensor([0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000], dtype=torch.float64, device=v.device)
+    ramps = torch.tanh(v[..., None] / scales)
+    log = torch.sign(v) * torch.log1p(v.abs() / 0.01) / math.log1p(1e6)  # 0.01 .. 9999 -> about -1 .. 1
+    waves = log[..., None] * math.pi * 2.0 ** torch.arange(8, dtype=torch.float64, device=v.device)
+    plain = torch.stack([v.clamp(-2, 2), v / 300, v == 0, v > 0, log], dim=-1)
+    return torch.cat([ramps, plain, waves.sin(), waves.cos()], dim=-1).float()
+
+
+def grid_features(count: int, device: torch.device | None = None) -> Tensor:
+    """(count, 24) sines of the place in an ordered output grid, fine enough to tell neighbours apart."""
+    place = torch.linspace(-1, 1, count, dtype=torch.float64, device=device) if count > 1 else torch.zeros(count)
+    waves = place[:, None] * math.pi * 2.0 ** torch.arange(12, dtype=torch.float64, device=device)
+    return torch.cat([waves.sin(), waves.cos()], dim=-1).float()
+
+
+class Cache:
+    """Keys and values of every block, with each row's own length, for token-by-token answers."""
+
+    def __init__(self, depth: int, batch: int, heads: int, room: int, head_width: int, like: Tensor) -> None:
+        self.keys = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
+        self.values = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
+        self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
+        self.since_word = torch.zeros(batch, dtype=torch.long, device=like.device)
+
+
+def rotate(x_BHPE: Tensor, place_BP: Tensor) -> Tensor:
+    """Rotary position embedding (RoFormer, arXiv 2104.09864)."""
+    half = x_BHPE.shape[-1] // 2
+    rate = 1000.0 ** (-torch.arange(half, device=x_BHPE.device, dtype=torch.float32) / half)
+    turn = place_BP[:, None, :, None] * rate
+    cos, sin = turn.cos().to(x_BHPE.dtype), turn.sin().to(x_BHPE.dtype)
+    a, b = x_BHPE[..., :half], x_BHPE[..., half:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x_BPD: Tensor, place_BP: Tensor, layer: int, cache: Cache | None) -> Tensor:
+        B, P, D = x_BPD.shape
+        q, k, v = self.qkv(F.rms_norm(x_BPD, (D,))).view(B, P, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        q = rotate(F.rms_norm(q, (q.shape[-1],)), place_BP)
+        k = rotate(F.rms_norm(k, (k.shape[-1],)), place_BP)
+        if cache is None:
+            y = F.scaled_dot_product_attention(
+                q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0
+            )
+        else:
+            keys, values = cache.keys[layer], cache.values[layer]
+            rows = torch.arange(B, device=x_BPD.device)[:, None].expand(B, P)
+            keys[rows, :, place_BP] = k.transpose(1, 2)
+            values[rows, :, place_BP] = v.transpose(1, 2)
+            seen = torch.arange(keys.shape[2], device=x_BPD.device) <= place_BP[:, None, :, None]
+            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)
+        x_BPD = x_BPD + self.out(y.transpose(1, 2).reshape(B, P, D))
+        return x_BPD + self.down(F.relu(self.up(F.rms_norm(x_BPD, (D,)))).square())
+
+
+class GPT(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="physworld",
+    tags=["physics", "text-generation"],
+    license="apache-2.0",
+):
+    """Decoder-only transformer over a codec's tokens.
+
+    Saved by `save_pretrained` as safetensors + config.json, loaded by `GPT.from_pretrained(folder_or_repo)`: the
+    value of every number token and the list of output tokens are part of the weights file.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_words: int,
+        num_values: int,
+        num_outputs: int,
+        ordered_from: int,
+        pad: int,
+        records: list[list[int]],
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+        smoothing: float = 1.5,
+    ) -> None:
+        """
+        Args:
+            records: [word id, words that follow, numbers that follow] of each record that is read as one position.
+            ordered_from: output index from which outputs are numbers in ascending order.
+            smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
+        """
+        super().__init__()
+        if width % (2 * heads):
+            raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
+        self.num_words, self.ordered_from, self.pad, self.smoothing = num_words, ordered_from, pad, smoothing
+        self.heads, self.records = heads, records
+        self.values: Tensor
+        self.outputs: Tensor
+        self.register_buffer("values", torch.zeros(num_values))
+        self.register_buffer("outputs", torch.zeros(num_outputs, dtype=torch.long))
+        numbers = number_features(torch.zeros(1)).shape[-1]
+        self.words = nn.Embedding(num_words, width)
+        self.partner = nn.Linear(width, width, bias=False)
+        self.alone = nn.Linear(numbers, width)
+        self.slot = nn.Embedding(8, width)
+        self.readers = nn.ModuleList([nn.Linear(max(1, n) * numbers, width) for _, _, n in records])
+        self.mix_up = nn.Linear(width, 4 * width, bias=False)
+        self.mix_down = nn.Linear(4 * width, width, bias=False)
+        self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(depth)])
+        ordered = num_outputs - ordered_from
+        self.say_words = nn.Parameter(torch.zeros(ordered_from, width))
+        self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered else None
+        self.say_each = nn.Parameter(torch.zeros(ordered, width)) if ordered else None
+        nn.init.normal_(self.words.weight, std=0.5)
+        nn.init.normal_(self.slot.weight, std=0.1)
+        nn.init.zeros_(self.mix_down.weight)
+        length = torch.ones(num_words, dtype=torch.long)
+        for word, words, count in records:
+            length[word] = 1 + words + count
+        self.record_length: Tensor
+        self.register_buffer("record_length", length, persistent=False)
+
+    @classmethod
+    def for_vocabulary(cls, vocabulary: VocabularyLike, **sizes: int | float) -> GPT:
+        """A new model for a codec's tokens."""
+        model = cls(
+            num_words=vocabulary.num_words,
+            num_values=len(vocabulary.values),
+            num_outputs=len(vocabulary.outputs),
+            ordered_from=vocabulary.ordered_from,
+            pad=vocabulary.pad,
+            records=[[int(w), *map(int, n)] for w, n in vocabulary.records.items()],
+            **sizes,  # type: ignore[arg-type]
+        )
+        model.values.copy_(torch.as_tensor(vocabulary.values))
+        model.outputs.copy_(torch.as_tensor(vocabulary.outputs))
+        return model
+
+    # --- reading
+
+    def places(self, ids_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(position of each token (B, L), which tokens open a position (B, L), positions per row (B,))."""
+        index = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+        length = self.record_length[ids_BL.clamp(max=self.num_words - 1)].masked_fill(ids_BL >= self.num_words, 1)
+        ends = torch.where(length > 1, index + length, 0).cummax(dim=1).values
+        opens = ((length > 1) | (index >= ends)) & (ids_BL != self.pad)
+        place = (opens.cumsum(dim=1) - 1).clamp(min=0)
+        return place, opens, opens.sum(dim=1)
+
+    def _numbers(self, ids: Tensor) -> Tensor:
+        """Features of number tokens; word tokens in a number's place count as zero."""
+        return number_features(self.values[(ids - self.num_words).clamp(min=0)])
+
+    def embed(self, ids_BL: Tensor, place_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
+        """(B, P, D) one vector per position."""
+        B, L = ids_BL.shape
+        D = self.words.embedding_dim
+        index = torch.arange(L, device=ids_BL.device)
+        is_number = ids_BL >= self.num_words
+        before = torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
+        since = index - before
+        if since_B is not None:  # answer tokens arriving one by one
+            since = since_B[:, None] + index
+        lone = opens_BL & (self.record_length[ids_BL.clamp(max=self.num_words - 1)].masked_fill(is_number, 1) == 1)
+        number_at, word_at = (lone & is_number).nonzero(as_tuple=True), (lone & ~is_number).nonzero(as_tuple=True)
+        where = [number_at, word_at]
+        vectors = [
+            self.alone(self._numbers(ids_BL[number_at])) + self.slot(since[number_at].clamp(0, 7)),
+            self.words(ids_BL[word_at]),
+        ]
+        for (word, words, count), reader in zip(self.records, self.readers, strict=True):
+            b, i = (ids_BL == word).nonzero(as_tuple=True)
+            if len(b) == 0:
+                continue
+            tokens = ids_BL[b[:, None], (i[:, None] + torch.arange(1 + words + count, device=i.device)).clamp(max=L - 1)]
+            vector = self.words.weight[word] + reader(self._numbers(tokens[:, 1 + words :]).flatten(1))
+            names = self.words(tokens[:, 1 : 1 + words].clamp(max=self.num_words - 1))
+            if words >= 1:
+                vector = vector + names[:, 0]
+            if words >= 2:
+                vector = vector + self.partner(names[:, 1])
+            where.append((b, i))
+            vectors.append(vector)
+        row, column = (torch.cat(part) for part in zip(*where, strict=True))
+        x_BPD = self.words.weight.new_zeros(B, int(place_BL.max()) + 1, D)
+        x_BPD = x_BPD.index_put((row, place_BL[row, column]), torch.cat(vectors))
+        return x_BPD + self.mix_down(F.relu(self.mix_up(F.rms_norm(x_BPD, (D,)))).square())
+
+    def forward(self, ids_BL: Tensor, cache: Cache | None = None) -> Tensor:
+        """(B, P, D) normalised hidden states of every position."""
+        place, opens, real = self.places(ids_BL)
+        x = self.embed(ids_BL, place, opens, cache.since_word if cache is not None and int(cache.length.max()) else None)
+        at_BP = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+        if cache is not None:
+            at_BP = at_BP + cache.length[:, None]
+        for layer, block in enumerate(self.blocks):
+            x = block(x, at_BP, layer, cache)
+        if cache is not None:
+            cache.length = cache.length + real
+        return F.rms_norm(x, (x.shape[-1],))
+
+    # --- answering
+
+    def logits(self, h_MD: Tensor) -> Tensor:
+        """(M, K) scores of the output tokens."""
+        table = self.say_words
+        if self.say_numbers is not None:
+            values = self.values[self.outputs[self.ordered_from :] - self.num_words]
+            features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
+            table = torch.cat([table, self.say_numbers(features) + self.say_each])
+        return h_MD @ table.T.to(h_MD.dtype)
+
+    def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""
+        place, _, _ = self.places(ids_BL)
+        h_BPD = self(ids_BL)
+        b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
+        logits_MK = self.logits(h_BPD[b, place[b, i] - 1])
+        return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
+
+    def output_index(self) -> Tensor:
+        """(V,) token id -> output index (0 where the token cannot be said)."""
+        table = torch.zeros(self.num_words + len(self.values), dtype=torch.long, device=self.outputs.device)
+        table[self.outputs] = torch.arange(len(self.outputs), device=self.outputs.device)
+        return table
+
+    def losses(self, logits_MK: Tensor, target_M: Tensor) -> Tensor:
+        """(M,) cross-entropy in nats, number targets spread over their neighbours on the grid."""
+        logp = F.log_softmax(logits_MK.float(), dim=-1)
+        if self.smoothing == 0:
+            return F.nll_loss(logp, target_M, reduction="none")
+        reach = math.ceil(2.5 * self.smoothing)
+        offset = torch.arange(-reach, reach + 1, device=logp.device)
+        weight = torch.exp(-0.5 * (offset / self.smoothing) ** 2)
+        near = target_M[:, None] + offset
+        allowed = (near >= self.ordered_from) & (near < logp.shape[1])
+        weight_MR = torch.where(target_M[:, None] >= self.ordered_from, weight * allowed, (offset == 0).float())
+        weight_MR = weight_MR / weight_MR.sum(dim=1, keepdim=True)
+        return -(weight_MR * logp.gather(1, near.clamp(0, logp.shape[1] - 1))).sum(dim=1)
+
+    @torch.no_grad()
+    def generate(self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int) -> list[np.ndarray]:
+        """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length."""
+        device = self.words.weight.device
+        ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
+        for row, prompt in enumerate(prompts):
+            ids[row, : len(prompt)] = torch.as_tensor(prompt, device=device)
+        _, _, real = self.places(ids)
+        steps = max(max_new_tokens)
+        width = self.words.embedding_dim
+        cache = Cache(
+            len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1, width // self.heads,
+            self.words.weight,
+        )  # fmt: skip
+        h_BPD = self(ids, cache)
+        h_BD = h_BPD[torch.arange(len(prompts)), real - 1]
+        limit = torch.tensor(max_new_tokens, device=device)
+        done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+        said: list[Tensor] = []
+        for step in range(steps):
+            token = self.outputs[self.logits(h_BD).argmax(dim=-1)]
+            token = torch.where(done, self.pad, token)
+            said.append(token)
+            done = done | (token == end_id) | (step + 1 >= limit)
+            if bool(done.all()):
+                break
+            word = token < self.num_words
+            cache.since_word = torch.where(word, 0, cache.since_word + 1)
+            h_BD = self(token[:, None], cache)[:, 0]
+        out = torch.stack(said, dim=1).cpu().numpy()
+        return [row[: np.argmax(row == end_id) + 1] if (row == end_id).any() else row[row != self.pad] for row in out]

@@ -1,0 +1,249 @@
+"""L4: a summary of rollouts -> metrics.json, report.md and a table on the screen. Input is plain data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+
+from physworld.files import replacing
+from physworld.metrics.scores import BASELINES, FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
+
+__all__ = ["RolloutMeta", "print_table", "score_rollouts", "summarise", "write_report"]
+
+LABELS = {
+    MODEL: "model",
+    "copy_last": "copy-last",
+    "linear": "linear",
+    "ballistic": "ballistic",
+    FLOOR: "floor",
+    "best_per_scenario": "best baseline per scenario",
+}
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "∞"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _span(interval: Mapping[str, Any] | None) -> str:
+    """`12.3 (11.0–13.5)`."""
+    if interval is None:
+        return "–"
+    return f"{_figure(interval['mean'])} ({_figure(interval['low'])}–{_figure(interval['high'])})"
+
+
+def _both(interval: Mapping[str, Any] | None) -> str:
+    """`12.3 / 4.5`: mean / median."""
+    return "–" if interval is None else f"{_figure(interval['mean'])} / {_figure(interval['median'])}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    align = [":--", *["--:"] * (len(head) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
+
+
+def _verdict(block: Mapping[str, Any], horizon: str) -> str:
+    """What the numbers say, in sentences that change with them."""
+    part = block["horizons"][horizon]
+    ratio, strict = part["ratio_best"], part["ratio_best_per_scenario"]
+    best = LABELS[part["best_baseline"]]
+    if ratio is None:
+        return f"At {horizon} frames {best} makes no error at all on these scenes, so there is no ratio to it."
+    low, high = ratio["low"], ratio["high"]
+    if high is not None and high < 1:
+        word = "below it, with the whole 95 % interval"
+    elif low is None or low > 1:
+        word = "above it: the model is worse"
+    else:
+        word = "not told apart from it by these rollouts"
+    sentence = (
+        f"At {horizon} frames the model's position error is **{_span(ratio)} ×** that of {best}, "
+        f"the best single baseline: {word}."
+    )
+    if strict is not None:
+        sentence += f" Against the best baseline chosen anew for each scenario type it is {_span(strict)} ×."
+    if block["fewest"] < 2:
+        sentence += " Some type has a single rollout, which cannot vary: the intervals are too narrow to trust."
+    return sentence
+
+
+def _horizon_table(block: Mapping[str, Any], methods: Sequence[str], quantity: str) -> list[str]:
+    with_ratio = quantity == "rmse"
+    head = ["frames ahead", *(LABELS[m] for m in methods)]
+    head += [f"model / {LABELS[m]}" for m in methods if m in BASELINES] if with_ratio else []
+    rows = []
+    for h, part in block["horizons"].items():
+        row = [h, *(_span(part[quantity].get(m)) for m in methods)]
+        row += [_span(part["ratio"][m]) for m in methods if m in BASELINES] if with_ratio else []
+        rows.append(row)
+    return _table(head, rows)
+
+
+def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) -> list[str]:
+    methods = summary["methods"]
+    head = ["scenario", "rollouts", "parsed", *(LABELS[m] for m in methods), "ratio to best baseline", "skill"]
+    rows = []
+    for name, block in summary["scenarios"].items():
+        if block["held_out"] != held_out:
+            continue
+        part = block["horizons"][horizon]
+        ratio = part["ratio_best"]
+        skill = "–" if ratio is None else "−∞" if ratio["mean"] is None else f"{1 - ratio['mean']:.2f}"
+        cells = [_both(part["rmse"].get(m)) for m in methods]
+        rows.append([name, str(block["rollouts"]), f"{block['parse_rate']:.0%}", *cells, _span(ratio), skill])
+    return _table(head, rows)
+
+
+def _counts(block: Mapping[str, Any]) -> str:
+    return f"{block['rollouts']} rollouts of {len(block['scenarios'])} scenario types, {block['parse_rate']:.1%} parsed"
+
+
+def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
+    block, last = summary[key], str(summary["horizons"][-1])
+    lines = [f"## {title}", ""]
+    if block is None:
+        return [*lines, "None were scored.", ""]
+    part, methods = block["horizons"][last], summary["methods"]
+    lines += [
+        _counts(block) + " to the end.",
+        "",
+        _verdict(block, last),
+        "",
+        f"Position RMSE after {last} frames, px:",
+        "",
+        *_table(
+            ["", "mean (95 % interval)", "median"],
+            [
+                [LABELS[m], _span(part["rmse"].get(m)), _figure(part["rmse"][m]["median"])]
+                for m in (*methods, "best_per_scenario")
+            ],
+        ),
+        "Position RMSE by horizon, px, and the model's paired ratio to each baseline:",
+        "",
+        *_horizon_table(block, methods, "rmse"),
+        "Velocity RMSE by horizon, px/s:",
+        "",
+        *_horizon_table(block, methods, "velocity_rmse"),
+        "Absolute error of total energy by horizon, J:",
+        "",
+        *_horizon_table(block, methods, "energy_error"),
+    ]
+    events = block["event_velocity_rmse"]
+    if events:
+        cells = ", ".join(f"{LABELS[m]} {_span(events[m])}" for m in methods)
+        lines += [f"Velocity RMSE on frames where the truth has a contact event, px/s: {cells}.", ""]
+    else:
+        lines += ["No contact event fell into these rollouts.", ""]
+    return [
+        *lines,
+        f"Each scenario type after {last} frames, position RMSE in px as mean / median; "
+        "skill = 1 − ratio to the type's best baseline (1 perfect, 0 no better than extrapolation):",
+        "",
+        *_scenario_table(summary, last, key == "held_out"),
+    ]
+
+
+def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mapping[str, str]) -> list[str]:
+    starts, seeds = summary["start_frames"], ", ".join(map(str, summary["seeds"]))
+    where = f"frame {starts[0]}"
+    if len(starts) > 1:
+        where = f"{len(starts)} different frames between {starts[0]} and {starts[-1]}"
+    lines = [
+        "## What was measured",
+        "",
+        f"{summary['rollouts']} rollouts of {summary['scenes']} scenes from split `{split}`, root seed {seeds}. The "
+        f"given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames on from "
+        "them on its own output.",
+        "",
+        "RMSE is sqrt(mean over bodies of squared distance) at exactly that frame. A mean is the mean over scenario "
+        "types of each type's mean over its rollouts; a median is over rollouts. Intervals are 95 % percentile "
+        "bootstrap over rollouts (2000 resamples within each scenario type); ratios are ratios of means and draw "
+        "the same rollouts above and below the line. The best baseline is chosen on these same rollouts, which "
+        "favours the baseline. A rollout whose output stops parsing keeps its last state and is scored so.",
+        "",
+    ]
+    if FLOOR in summary["methods"]:
+        lines += [
+            "*floor* is the simulator itself, restarted from the given state as the text rounds it: nobody who reads "
+            "the text alone can expect to do better.",
+            "",
+        ]
+    lines += [f"- {key}: {value}" for key, value in notes.items()]
+    return [*lines, "", "```", command, "```", ""]
+
+
+def write_report(
+    run_dir: str | Path,
+    summary: Mapping[str, Any],
+    figures: Sequence[str | Path],
+    *,
+    command: str,
+    split: str,
+    notes: Mapping[str, str] | None = None,
+) -> Path:
+    """Write metrics.json (the summary) and report.md into `run_dir`; return the report's path.
+
+    Args:
+        summary: from `summarise`; may carry further JSON keys.
+        figures: pictures to embed by relative path, captioned with their file name.
+        command: what to type to get this again.
+        split: which stream the scenes are from.
+        notes: further lines of "what was measured", for example commit and parameters.
+    """
+    run_dir = Path(run_dir)
+    missing = [str(f) for f in figures if not Path(f).is_file()]
+    if missing:
+        raise ValueError(f"figure {missing[0]} does not exist, so the report cannot show it")
+    notes = notes or {}
+    content = {**summary, "measured": {"command": command, "split": split, **notes}}
+    with replacing(run_dir / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    lines = ["# Rollout report", "", *_section("Scenario types seen in training", summary, "seen")]
+    lines += _section("Held-out scenario types, never trained on", summary, "held_out")
+    if summary["seen"] and summary["held_out"]:
+        block, last = summary["all"], str(summary["horizons"][-1])
+        lines += ["## All types together", "", _verdict(block, last), ""]
+        lines += _horizon_table(block, summary["methods"], "rmse")
+    lines += _measured(summary, command, split, notes)
+    if figures:
+        lines += [
+            "## Pictures",
+            "",
+            "Truth, prediction, and both overlaid (grey truth, blue prediction, red error).",
+            "",
+        ]
+    for figure in figures:
+        relative = quote(Path(os.path.relpath(figure, run_dir)).as_posix())
+        lines += [f"![{Path(figure).stem.replace('_', ' ')}]({relative})", ""]
+    with replacing(run_dir / "report.md") as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    return run_dir / "report.md"
+
+
+def print_table(summary: Mapping[str, Any], console: Console) -> None:
+    """Position RMSE by horizon for every method, the best baseline marked, with the model's ratio to it."""
+    methods = summary["methods"]
+    for title, key in (("seen types", "seen"), ("held-out types", "held_out")):
+        block = summary[key]
+        if block is None:
+            continue
+        table = Table(
+            title=f"position RMSE, px · {title}",
+            caption=f"{_counts(block)}; * best baseline",
+        )
+        table.add_column("frames", justify="right")
+        for method in methods:
+            table.add_column(LABELS[method], justify="right", style="bold" if method == MODEL else "")
+        table.add_column("model / best", justify="right")
+        for h, part in block["horizons"].items():
+            cells = [_figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
+            table.add_row(h, *cells, _span(part["ratio_best"]))
+        console.print(table)

@@ -1,0 +1,180 @@
+"""Rows, summary and report from rollouts whose errors are known by construction."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from physworld.report import print_table, score_rollouts, summarise, write_report
+from physworld.types import Body, Scene, Trajectory
+
+HORIZONS = [1, 5]
+METHODS = ("model", "copy_last", "linear", "ballistic", "floor")
+# px off at every frame, by scenario: linear is the best single baseline (mean 6), copy_last is best on "b"
+OFF = {
+    "a": {"model": 2.0, "copy_last": 20.0, "linear": 4.0, "ballistic": 8.0, "floor": 0.5},
+    "b": {"model": 3.0, "copy_last": 6.0, "linear": 8.0, "ballistic": 10.0, "floor": 0.5},
+}
+
+
+def straight(name: str, off: float = 0.0) -> Trajectory:
+    body = Body(shape="circle", size=(10.0,), position=(100.0, 100.0))
+    scene = Scene(name=name, category="test", difficulty=2, text="", bodies=(body,), gravity=(0.0, 0.0))
+    position = np.full((5, 1, 2), (100.0 + off, 100.0))
+    return Trajectory(
+        scene=scene, position=position, velocity=np.zeros((5, 1, 2)), angle=np.zeros((5, 1)), spin=np.zeros((5, 1))
+    )
+
+
+def rows(counts: dict[str, int], held_out: tuple[str, ...] = (), parse_ok=None, off=OFF):
+    names = [name for name, count in counts.items() for _ in range(count)]
+    meta = [{"index": i, "start_frame": 3 * (i % 2), "seed": 7, "held_out": n in held_out} for i, n in enumerate(names)]
+    return score_rollouts(
+        [straight(n) for n in names],
+        {m: [straight(n, off[n][m]) for n in names] for m in METHODS},
+        [True] * len(names) if parse_ok is None else parse_ok,
+        HORIZONS,
+        meta,
+    )
+
+
+def test_a_row_per_rollout_and_method():
+    got = rows({"a": 2, "b": 1}, held_out=("b",))
+    assert len(got) == 3 * 5
+    who = {"scenario": "a", "difficulty": 2, "index": 0, "start_frame": 0, "seed": 7, "held_out": False}
+    errors = {f"{name}@{h}": 0.0 for h in HORIZONS for name in ("velocity_rmse", "energy_error")}
+    errors |= {"rmse@1": 2.0, "rmse@5": 2.0, "event_velocity_rmse": None}
+    assert got[0] == {**who, "method": "model", "parsed": True, **errors}
+
+
+def test_scenario_types_weigh_the_same_and_both_yardsticks_are_right():
+    part = summarise(rows({"a": 3, "b": 1}))["seen"]["horizons"]["5"]
+    assert part["rmse"]["model"]["mean"] == pytest.approx(2.5)  # not 2.25, the mean over rollouts
+    assert part["rmse"]["model"]["median"] == 2 and part["rmse"]["model"]["count"] == 4
+    assert part["best_baseline"] == "linear"
+    assert part["ratio_best"]["mean"] == pytest.approx(2.5 / 6)
+    assert part["rmse"]["best_per_scenario"]["mean"] == pytest.approx((4 + 6) / 2)
+    assert part["ratio_best_per_scenario"]["mean"] == pytest.approx(2.5 / 5)
+    assert part["ratio"]["copy_last"]["mean"] == pytest.approx(2.5 / 13)
+
+
+def test_seen_and_held_out_are_apart():
+    got = summarise(rows({"a": 2, "b": 2}, held_out=("b",)))
+    assert got["seen"]["scenarios"] == ["a"] and got["held_out"]["scenarios"] == ["b"]
+    assert got["all"]["rollouts"] == 4 and got["scenarios"]["b"]["held_out"]
+    assert got["headline"]["rmse@5/model"] == 2 and got["headline"]["ratio_best@5"] == 0.5
+    assert got["held_out"]["horizons"]["5"]["best_baseline"] == "copy_last"
+    assert summarise(rows({"b": 2}, held_out=("b",)))["seen"] is None
+
+
+def test_parse_rate_counts_the_model_only():
+    scored = rows({"a": 3, "b": 1}, parse_ok=[True, False, True, True])
+    assert [(row["method"], row["index"]) for row in scored if not row["parsed"]] == [("model", 1)]
+    got = summarise(scored)
+    assert got["parse_rate"] == 0.75 and got["scenarios"]["a"]["parse_rate"] == pytest.approx(2 / 3)
+
+
+def test_a_prediction_that_is_not_a_number_is_infinitely_wrong_and_json_still_reads(tmp_path):
+    off = {"a": {**OFF["a"], "model": float("nan")}}
+    got = summarise(rows({"a": 2}, off=off))
+    part = got["seen"]["horizons"]["5"]
+    assert part["rmse"]["model"]["mean"] is None and part["ratio_best"]["mean"] is None
+    text = write_report(tmp_path, got, [], command="c", split="val").read_text()
+    assert "∞" in text and "the model is worse" in text
+    json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_baseline_without_error_leaves_no_ratio_but_a_report(tmp_path):
+    off = {"a": {**OFF["a"], "linear": 0.0}}
+    got = summarise(rows({"a": 1}, off=off))
+    assert got["seen"]["horizons"]["5"]["ratio_best"] is None
+    assert "linear makes no error at all" in write_report(tmp_path, got, [], command="c", split="val").read_text()
+
+
+@pytest.mark.parametrize(("model", "words"), [(2.0, "below it"), (9.0, "the model is worse")])
+def test_the_verdict_follows_the_numbers(tmp_path, model, words):
+    got = summarise(rows({"a": 2}, off={"a": {**OFF["a"], "model": model}}))
+    text = write_report(tmp_path, got, [], command="c", split="val").read_text()
+    assert words in text and "not told apart" not in text
+
+
+def test_single_rollouts_are_not_passed_off_as_certainty(tmp_path):
+    for counts, warned in (({"a": 2, "b": 1}, True), ({"a": 2, "b": 2}, False)):
+        text = write_report(tmp_path, summarise(rows(counts)), [], command="c", split="val").read_text()
+        assert ("too narrow to trust" in text) is warned
+
+
+def test_report_holds_tables_statement_and_pictures(tmp_path):
+    figure = tmp_path / "figures" / "a b.gif"
+    figure.parent.mkdir()
+    figure.write_bytes(b"GIF89a")
+    summary = summarise(rows({"a": 2, "b": 2}, held_out=("b",)))
+    path = write_report(
+        tmp_path, summary, [figure], command="python evaluate.py run=x", split="val", notes={"commit": "abc"}
+    )
+    text = path.read_text()
+    assert path.name == "report.md" and "![a b](figures/a%20b.gif)" in text
+    counts = ("4 rollouts of 4 scenes", "between 0 and 3", "root seed 7", "`val`")
+    for piece in (*counts, "python evaluate.py run=x", "- commit: abc"):
+        assert piece in text, piece
+    seen, held = re.findall(r"^\| (a|b) \| 2 \| 100% \| (.*) \|$", text, flags=re.M)
+    assert seen[1].split(" | ") == [
+        "2.00 / 2.00",
+        "20.0 / 20.0",
+        "4.00 / 4.00",
+        "8.00 / 8.00",
+        "0.50 / 0.50",
+        "0.50 (0.50–0.50)",
+        "0.50",
+    ]
+    assert held[0] == "b" and text.index("Held-out") < text.index("| b | 2 |")
+    stored = json.loads((tmp_path / "metrics.json").read_text())
+    assert stored.pop("measured") == {"command": "python evaluate.py run=x", "split": "val", "commit": "abc"}
+    assert stored == summary  # plain JSON data before and after
+    assert {p.name for p in tmp_path.iterdir()} == {"figures", "metrics.json", "report.md"}
+
+
+def test_every_table_row_has_as_many_cells_as_its_head(tmp_path):
+    summary = summarise(rows({"a": 2, "b": 1}, held_out=("b",)))
+    text = write_report(tmp_path, summary, [], command="c", split="val").read_text()
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        assert len({line.count("|") for line in block.splitlines()}) == 1, block
+
+
+def test_screen_table_names_methods_and_marks_the_best_baseline():
+    out = io.StringIO()
+    print_table(summarise(rows({"a": 2, "b": 2})), Console(file=out, width=120))
+    text = out.getvalue()
+    for word in ("model", "copy-last", "linear", "ballistic", "floor", "6.00*", "0.42 (0.42–0.42)", "100.0% parsed"):
+        assert word in text, word
+
+
+def test_plain_sentences_for_what_cannot_be_scored(tmp_path):
+    with pytest.raises(ValueError, match="no rollouts to summarise"):
+        summarise([])
+    target, meta = straight("a"), {"index": 0, "start_frame": 0, "seed": 0, "held_out": False}
+    both = {"model": [target], "linear": [target]}
+    with pytest.raises(ValueError, match="at least one of copy_last, linear, ballistic"):
+        score_rollouts([target], {"model": [target]}, [True], HORIZONS, [meta])
+    with pytest.raises(ValueError, match="got model, magic"):
+        score_rollouts([target], {"model": [target], "magic": [target]}, [True], HORIZONS, [meta])
+    with pytest.raises(ValueError, match="compare the count"):
+        score_rollouts([target], both, [5], HORIZONS, [meta])
+    with pytest.raises(ValueError, match="2 entries in meta"):
+        score_rollouts([target], both, [True], HORIZONS, [meta, meta])
+    with pytest.raises(ValueError, match="lacks held_out"):
+        score_rollouts([target], both, [True], HORIZONS, [{k: v for k, v in meta.items() if k != "held_out"}])
+    with pytest.raises(ValueError, match=r"outside 1\.\.5"):
+        score_rollouts([target], both, [True], [30], [meta])
+    scored = score_rollouts([target], both, [True], HORIZONS, [meta])
+    with pytest.raises(ValueError, match="scored twice"):
+        summarise(scored * 2)
+    with pytest.raises(ValueError, match="other rollouts"):
+        summarise([*scored, {**scored[0], "index": 1}])
+    with pytest.raises(ValueError, match="does not exist"):
+        write_report(tmp_path, summarise(scored), [tmp_path / "no.gif"], command="c", split="val")
