@@ -1,0 +1,33 @@
+# make train   environment if missing, then the default training, its evaluation and report
+# make test    environment if missing, then the tests
+# make lint    environment if missing, then ruff and mypy
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+# Two workers by default: more than the cores there are only makes them wait for each other.
+JOBS ?= 2
+
+.PHONY: train test lint clean-environment
+
+train: $(STAMP)
+	$(BIN)/python train.py
+
+test: $(STAMP)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The stamp is written last, so an installation that was cut short starts again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "physworld needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,sweep]'
+	touch $@
+
+clean-environment:
+	rm -rf .venv

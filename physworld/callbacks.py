@@ -1,0 +1,180 @@
+"""L4: what one sees of a training run: progress, throughput, rollouts at each validation, and a clean way to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+
+from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Moments, judgement_frames
+from physworld.render import gif_bytes
+
+
+class Interrupted(Exception):
+    """Training was stopped from outside, after a checkpoint had been saved."""
+
+
+class StopGently(Callback):
+    """Ctrl-C or SIGTERM: finish the optimiser step, save `last`, then stop. A second Ctrl-C stops at once."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.asked = False
+        self.step = 0
+        self.previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.step = trainer.global_step
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.previous[number] = signal.signal(number, self._ask)
+
+    def _ask(self, number: int, _frame: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        # Between the passes of one optimiser step gradients are under way, and a checkpoint does not hold them.
+        if trainer.global_step == self.step:
+            return
+        self.step = trainer.global_step
+        # Any rank's signal stops all ranks, at the same step.
+        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+            trainer.save_checkpoint(self.checkpoint)
+            raise Interrupted(trainer.global_step)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous.clear()
+
+
+class Throughput(Callback):
+    """Counts tokens, samples and seconds; the counts are in the checkpoint, so a resumed run states its whole cost."""
+
+    def __init__(self, pad_id: int, every_n_steps: int) -> None:
+        self.pad_id, self.every = pad_id, every_n_steps
+        self.tokens = self.samples = 0  # of this run, all ranks
+        self.seconds = 0.0  # spent in training, validation included
+        self.rates: dict[str, float] = {}
+        self._mark = (0.0, 0, 0)  # time, tokens, samples at the last reading
+        self._clock = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokens, self.samples, self.seconds = state["tokens"], state["samples"], state["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._clock = time.perf_counter()
+        self._mark = (self._clock, self.tokens, self.samples)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._mark = (time.perf_counter(), self.tokens, self.samples)  # a rate is of training alone
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.tokens += int((batch.input_ids != self.pad_id).sum()) * trainer.world_size
+        self.samples += len(batch.seed) * trainer.world_size
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
+        since, tokens, samples = self._mark
+        if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches) == 0 and now > since:
+            self.rates = {
+                "tokens/s": (self.tokens - tokens) / (now - since),
+                "samples/s": (self.samples - samples) / (now - since),
+            }
+            self._mark = (now, self.tokens, self.samples)
+            module.log_dict({f"speed/{key}": value for key, value in self.rates.items()}, rank_zero_only=True)
+
+
+class ProgressBar(RichProgressBar):
+    """Loss, tokens/s, samples/s and time left; one line every few seconds where there is no terminal to redraw."""
+
+    def __init__(self, throughput: Throughput, plain_every: float = 10.0) -> None:
+        super().__init__(refresh_rate=4, leave=True)
+        self.throughput, self.plain_every = throughput, plain_every
+        self.console = Console()
+        self._spoken = 0.0
+        if not self.console.is_terminal:
+            self.disable()
+
+    @property
+    def total_train_batches(self) -> int:
+        """The stream has no end; the optimiser steps do."""
+        return self.trainer.max_steps * self.trainer.accumulate_grad_batches
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"{'Training':{len(self.validation_description)}}"
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+        items = super().get_metrics(trainer, module)
+        items.pop("v_num", None)
+        return {**items, **{key: round(value, 1) for key, value in self.throughput.rates.items()}}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
+        now = time.perf_counter()
+        if self.console.is_terminal or not trainer.is_global_zero or now - self._spoken < self.plain_every:
+            return
+        self._spoken = now
+        done, rate = self.throughput.samples, self.throughput.rates.get("samples/s")
+        per_step = len(batch.seed) * trainer.world_size * trainer.accumulate_grad_batches
+        left = (trainer.max_steps - trainer.global_step) * per_step
+        parts = [f"step {trainer.global_step}/{trainer.max_steps}", f"{done} samples"]
+        parts += [f"{key} {value:.3g}" for key, value in self.get_metrics(trainer, module).items()]
+        parts += [f"{left / rate:.0f} s left"] if rate else []
+        print(" · ".join(parts), flush=True)
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop_progress()  # Lightning leaves the live display running, and it would swallow what is printed next
+
+
+class RolloutValidation(Callback):
+    """At each validation: roll out, log errors against the baselines, and draw one rollout."""
+
+    def __init__(self, evaluation: Evaluation, draw: Callable[[], Moments], codec: Any) -> None:
+        self.evaluation, self.draw, self.codec = evaluation, draw, codec
+        self.moments: Moments | None = None
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.sanity_checking:
+            return
+        self.moments = self.moments or self.draw()
+        # Every rank rolls out all of them: a sharded model needs all ranks in each forward pass.
+        judgement = self.evaluation.judge(module.eval_network(), self.codec, self.moments)
+        # The monitored figure is always there, even where a baseline makes no error and there is no ratio to it.
+        headline = {f"ratio_best@{max(self.evaluation.horizons)}": float("inf"), **judgement.summary["headline"]}
+        module.log_dict({f"rollout/{key}": value for key, value in headline.items()}, rank_zero_only=False)
+        logger = trainer.logger
+        if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
+            shown = trainer.global_step % len(judgement.predicted)
+            add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, shown), trainer.global_step)
+
+
+def add_gif(logger: TensorBoardLogger, tag: str, frames: Any, step: int) -> None:
+    """An animated GIF as an image summary: `add_video` drops the video without a word where moviepy is missing."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    _, height, width, _ = frames.shape
+    picture = Summary.Image(
+        height=height, width=width, colorspace=3, encoded_image_string=gif_bytes(frames, FRAMES_PER_SECOND)
+    )
+    logger.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)

@@ -1,0 +1,83 @@
+"""L4: `physworld VERB`: plain console commands; train, evaluate, predict and simulate are the Hydra mains beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from physworld.errors import UserError
+from physworld.runs import differences, flatten, read_config, read_metrics, runs_under
+
+# Differences that follow from where a run ran, not from what was asked of it.
+INCIDENTAL = ("ckpt",)
+
+
+def compare(directories: Sequence[str], console: Console) -> None:
+    """One table: what differs between the runs, what came of it, what it cost."""
+    runs = list(runs_under(list(directories)))
+    configs = [read_config(run) for run in runs]
+    metrics = [flatten(read_metrics(run)) for run in runs]
+    settings = [key for key in differences(configs) if key not in INCIDENTAL] if len(runs) > 1 else []
+    flats = [flatten(config) for config in configs]
+    figures = [key for key in dict.fromkeys(key for row in metrics for key in row) if _tells(key)]
+    home = Path(os.path.commonpath(runs)) if len(runs) > 1 else runs[0].parent
+    table = Table(title=f"{home}: {len(runs)} run(s)", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for key in settings:
+        table.add_column(key, style="cyan", overflow="fold")
+    for key in figures:
+        table.add_column(
+            key.partition(".")[2].removesuffix("/model"),
+            justify="right",
+            style="dim" if key.startswith("cost.") else "bold",
+        )
+    for run, flat, row in zip(runs, flats, metrics, strict=True):
+        cells = [_show(flat.get(key)) for key in settings] + [_show(row.get(key)) for key in figures]
+        table.add_row(str(run.relative_to(home)), *cells)
+    console.print(table)
+    unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
+    if unfinished:
+        console.print(f"No metrics.json yet: {', '.join(unfinished)}")
+
+
+def _tells(key: str) -> bool:
+    """The model's own figures, its ratio to the best baseline, and the cost; baselines do the same in every run."""
+    return key.startswith(("cost.", "headline.ratio_best@", "headline.parse_rate")) or key.endswith("/model")
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="physworld", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    comparing = verbs.add_parser("compare", help="one table of several runs: what differs, final metrics, cost")
+    comparing.add_argument(
+        "directory", nargs="+", help="run directories, or folders that hold them (outputs/multirun/...)"
+    )
+    options = parser.parse_args(arguments)
+    # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 240)
+    try:
+        missing = [path for path in options.directory if not Path(path).is_dir()]
+        if missing:
+            raise UserError(f"{missing[0]} is no directory.")
+        compare(options.directory, console)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

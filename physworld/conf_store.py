@@ -1,0 +1,36 @@
+"""L4: the `scenario` group of the Hydra configuration, made from the scenario files so that no YAML repeats them.
+
+Importing this module is enough; the mains do so before Hydra composes.
+"""
+
+from __future__ import annotations
+
+from hydra.core.config_store import ConfigStore
+
+from physworld import scenarios
+
+# What a plain `python train.py` trains on and is judged by: the widest set on which it beats extrapolation.
+DEFAULT = scenarios.seen()
+
+
+def scenario_sets() -> dict[str, tuple[str, ...]]:
+    """Option name -> scenario names: the sets, then every category, then every type alone."""
+    sets = {
+        "default": DEFAULT,
+        "seen": scenarios.seen(),
+        "heldout": scenarios.heldout(),
+        "all": scenarios.names(),
+    }
+    for name in scenarios.names():
+        category = scenarios.category(name)
+        sets[category] = (*sets.get(category, ()), name)
+    return sets | {name: (name,) for name in scenarios.names()}
+
+
+def register() -> None:
+    store = ConfigStore.instance()
+    for option, names in scenario_sets().items():
+        store.store(group="scenario", name=option, node={"names": list(names)}, provider="physworld.scenarios")
+
+
+register()

@@ -1,0 +1,157 @@
+"""L4: mistakes of the person at the keyboard become one plain sentence and exit code 1; bugs keep their traceback."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+Result = TypeVar("Result")
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+
+
+class UserError(Exception):
+    """A mistake the user can mend; the message is one sentence that names the thing and the valid choices."""
+
+
+class SweepError(UserError):
+    """A mistake that every job of a sweep shares: the first one ends the sweep."""
+
+
+def suggest(wrong: str, valid: Iterable[str]) -> str:
+    """' Did you mean X?' with the nearest valid choice, or '' when nothing is near."""
+    near = difflib.get_close_matches(wrong, list(valid), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
+    """Call what Hydra made of a node with `_partial_: true`; a setting it does not take is a user error."""
+    name = getattr(make.func, "__qualname__", str(make.func))
+    try:
+        inspect.signature(make.func).bind(*make.args, *objects, **{**make.keywords, **named})
+    except TypeError as error:
+        raise UserError(f"The configuration does not fit {name}: {error}.") from None
+    return make(*objects, **named)
+
+
+def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
+    """Put between `hydra.main` and the task: Hydra would add a line of its own to an exception that passes through it.
+
+    In a sweep a job's mistake does pass through, so that the other jobs still run.
+    """
+
+    @functools.wraps(task)
+    def wrapped(cfg: DictConfig) -> Result:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        try:
+            return task(cfg)
+        except UserError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
+                raise
+            _leave(str(error))
+        except HydraException as error:  # building the parts
+            _leave(_plain(error))
+
+    return wrapped
+
+
+def run_main(main: Callable[[], Any], config_name: str) -> None:
+    """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
+    try:
+        main()
+    except UserError as error:
+        _leave(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _leave(explain(error, config_name, sys.argv[1:]))
+    except BrokenPipeError:  # `--help | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _leave("Stopped.", code=130)
+
+
+def _leave(sentence: str, code: int = 1) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(code)
+
+
+def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
+    """One sentence for an exception that Hydra or OmegaConf raised while composing or building."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, wrong = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={wrong} is unknown.{suggest(wrong, error.options)} Choose one of {', '.join(error.options)}."
+    if isinstance(error, ConfigCompositionException):
+        key = _refused_key(str(error))
+        if key is not None:
+            return _explain_key(key, config_name, arguments)
+    return _plain(error)
+
+
+def _plain(error: Exception) -> str:
+    """The deepest cause of a failed instantiation, without the path that led there."""
+    root: BaseException = error
+    while type(root).__name__ == "InstantiationException" and root.__cause__ is not None:
+        root = root.__cause__
+    cause = f" ({_first_line(root.__cause__)})" if root.__cause__ is not None else ""
+    return f"The configuration is not usable: {_first_line(root)}{cause}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _refused_key(message: str) -> str | None:
+    match = re.search(r"Could not (?:override|append|delete from config\.?) '?([\w./@]+)'?", message)
+    return match.group(1).rstrip(".") if match else None
+
+
+def _explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str:
+    """Name the key, the nearest one that exists, and what its parent holds."""
+    keys = list(_valid_keys(key, config_name, arguments))
+    parent, _, leaf = key.rpartition(".")
+    siblings = sorted(k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent)
+    near = difflib.get_close_matches(leaf, siblings, n=1) or difflib.get_close_matches(key, keys, n=1)
+    if near:
+        prefix = f"{parent}." if parent and near[0] in siblings else ""
+        hint = f" Did you mean {prefix}{near[0]}?"
+    else:
+        hint = ""
+    holds = f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
+    return f"{key} is unknown.{hint}{holds}"
+
+
+def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Every key of the configuration as composed without the wrong override."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    # Only plain group choices such as model=gpt_small shape which keys exist.
+    choices = [a for a in arguments if re.fullmatch(r"[\w/]+=\w+", a) and (CONFIG_DIR / a.partition("=")[0]).is_dir()]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = compose(config_name, [c for c in choices if c.partition("=")[0] != wrong])
+    except Exception:
+        return  # another mistake on the same line: the key is named, the suggestion is left out
+    stack: list[tuple[str, Any]] = [("", OmegaConf.to_container(config))]
+    while stack:
+        prefix, node = stack.pop()
+        if isinstance(node, dict):
+            for name, child in node.items():
+                if not str(name).startswith("_"):
+                    yield f"{prefix}{name}"
+                    stack.append((f"{prefix}{name}.", child))

@@ -1,0 +1,181 @@
+"""L4: run directories: where things lie in one, and how another command finds and reads it.
+
+config.yaml          the resolved configuration        versions.json   commit and library versions
+checkpoints/         last.ckpt, best.ckpt              tensorboard/    scalars, GIFs, hyper-parameters
+model/               weights (safetensors), network configuration and tokenizer
+metrics.json         final metrics and cost            report.md       the same for people, with pictures/
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from physworld.errors import UserError
+from physworld.files import replacing
+
+OUTPUTS = Path("outputs")
+LIBRARIES = (
+    "physworld",
+    "torch",
+    "lightning",
+    "hydra-core",
+    "omegaconf",
+    "pymunk",
+    "transformers",
+    "tokenizers",
+    "numpy",
+)
+TRUSTED = ("physworld.", "lightning.")  # a run's configuration may name classes from here and nowhere else
+
+
+def relative(directory: str) -> Path:
+    """As one would type it from here."""
+    path = Path(directory)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Commit, interpreter and libraries, for the record."""
+    found = {"commit": _commit(), "python": platform.python_version(), "platform": platform.platform()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        home = Path(__file__).resolve().parent
+        return subprocess.run(["git", *arguments], cwd=home, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def newest(having: str) -> Path | None:
+    """The most recent directory under outputs/ that holds the file `having`."""
+    found = [path for path in OUTPUTS.rglob(having) if path.is_file()] if OUTPUTS.is_dir() else []
+    depth = len(Path(having).parts)
+    return max(found, key=lambda path: path.stat().st_mtime).parents[depth - 1] if found else None
+
+
+def find_run(run: str | None) -> Path:
+    """A run directory that holds a trained model.
+
+    Raises:
+        UserError: there is none there.
+    """
+    if run is None:
+        raise UserError("run=DIR is missing; give the directory of a finished run, or run=last.")
+    if run == "last":
+        path = newest("model/config.json")
+        if path is None:
+            raise UserError(f"run=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
+        return path
+    path = Path(run)
+    if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
+        raise UserError(f"run={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
+    return path
+
+
+def find_checkpoint(ckpt: str, run_directory: Path) -> Path:
+    """`last` and `best` mean this run directory's (when it is being continued), else the newest one's.
+
+    Raises:
+        UserError: there is none.
+    """
+    if ckpt in ("last", "best"):
+        name = f"checkpoints/{ckpt}.ckpt"
+        home = run_directory if (run_directory / name).is_file() else newest(name)
+        if home is None:
+            raise UserError(f"ckpt={ckpt} finds no {name} under {OUTPUTS}/; train first, or give ckpt=PATH.")
+        return home / name
+    if not Path(ckpt).is_file():
+        raise UserError(f"ckpt={ckpt} is no file; give last, best or the path of a checkpoint.")
+    return Path(ckpt)
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration a run was made with; it may come from a stranger, so its classes are checked.
+
+    Raises:
+        UserError: not readable, or it names a class from outside physworld.
+    """
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{run / 'config.yaml'} cannot be read ({str(error).splitlines()[0]}).") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{run / 'config.yaml'} is no configuration: it holds a {type(config).__name__}.")
+    for key, value in flatten(config).items():
+        if key.rpartition(".")[2] == "_target_" and not str(value).startswith(TRUSTED):
+            raise UserError(f"{run / 'config.yaml'} names {value} at {key}; only classes from physworld are used.")
+    return config
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """What a run measured; empty while it has not finished."""
+    try:
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{run / 'metrics.json'} cannot be read ({error}).") from None
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(configs: list[dict[str, Any]]) -> list[str]:
+    """Dotted keys whose values are not the same in all configurations."""
+    flats = [flatten(config) for config in configs]
+    keys = sorted({key for flat in flats for key in flat})
+    missing = object()
+    return [key for key in keys if any(flat.get(key, missing) != flats[0].get(key, missing) for flat in flats)]
+
+
+def runs_under(paths: list[str]) -> Iterator[Path]:
+    """Run directories among or below the given ones, in order.
+
+    Raises:
+        UserError: a path holds no run.
+    """
+    for given in paths:
+        root = Path(given)
+        if (root / "config.yaml").is_file():
+            yield root
+            continue
+        found = sorted(
+            (Path(folder) for folder, _, files in os.walk(root) if "config.yaml" in files and ".hydra" not in folder),
+            key=lambda path: [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in path.parts],
+        )
+        if not found:
+            raise UserError(f"{given} holds no run (a directory with a config.yaml).")
+        yield from found

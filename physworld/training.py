@@ -1,0 +1,129 @@
+"""L4: Lightning's Trainer with everything that belongs to one run directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from physworld import runs
+from physworld.callbacks import ProgressBar, RolloutValidation, StopGently, Throughput
+from physworld.errors import UserError, call
+
+if TYPE_CHECKING:
+    from physworld.run import Parts
+
+# Settings that may change between a checkpoint and its continuation without changing what is learned.
+FREE_TO_CHANGE = ("ckpt", "hardware.", "evaluation.", "validate_every", "checkpoint_every", "trainer.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    first_rank: bool  # ranks beyond the first have nothing more to do
+    cost: dict[str, Any]
+    logger: TensorBoardLogger
+
+    def log_result(self, config: dict[str, Any], groups: dict[str, Any], headline: dict[str, float]) -> None:
+        """One row in TensorBoard's HParams tab: what was asked, and what came of it."""
+        asked = runs.flatten({key: config[key] for key in ("seed", "steps", "global_batch", "model")})
+        asked = {key: value for key, value in asked.items() if not key.rpartition(".")[2].startswith("_")}
+        self.logger.log_hyperparams({**groups, **asked}, {f"final/{key}": value for key, value in headline.items()})
+        self.logger.save()
+        self.logger.experiment.close()
+
+
+def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path, checkpoint: Path | None) -> Trained:
+    """Run the training loop.
+
+    Raises:
+        Interrupted: stopped from outside; the checkpoint is saved.
+    """
+    if checkpoint is not None:
+        _say_changes(checkpoint, resolved)
+    logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
+    throughput = Throughput(int(parts.codec.tokenizer.pad_token_id), cfg.trainer.log_every_n_steps)
+    horizon = max(parts.evaluation.horizons)
+    saving: dict[str, Any] = {
+        "dirpath": directory / "checkpoints",
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": False,
+    }
+    # Order: rollouts must have been logged when `best` looks at them.
+    callbacks = [
+        throughput,
+        RolloutValidation(parts.evaluation, lambda: _validation_moments(cfg, parts), parts.codec),
+        LearningRateMonitor(),
+        ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
+        ModelCheckpoint(filename="best", monitor=f"rollout/ratio_best@{horizon}", mode="min", **saving),
+        ProgressBar(throughput),
+        StopGently(directory / "checkpoints" / "last.ckpt"),
+    ]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the number is chosen in hardware.py
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
+        warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a continued run's checkpoint folder
+        trainer: Trainer = call(
+            instantiate(cfg.trainer),
+            max_steps=cfg.steps,
+            accumulate_grad_batches=parts.accumulate,
+            val_check_interval=cfg.validate_every * parts.accumulate,
+            check_val_every_n_epoch=None,  # the stream is one endless epoch: count steps
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # the stream strides over ranks itself
+            enable_model_summary=False,
+            default_root_dir=directory,
+            logger=logger,
+            callbacks=callbacks,
+            **parts.hardware.trainer_arguments(),
+        )
+        if trainer.is_global_zero:
+            directory.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(resolved, directory / "config.yaml")
+            runs.write_json(directory / "versions.json", runs.versions())
+        trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")  # on every rank: they meet in it
+    cost = {"seconds": round(throughput.seconds, 1), "samples": throughput.samples, "tokens": throughput.tokens}
+    return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)
+
+
+def _validation_moments(cfg: DictConfig, parts: Parts) -> Any:
+    return parts.evaluation.draw(
+        parts.codec,
+        list(cfg.scenario.names),
+        list(cfg.curriculum.difficulties),
+        split="val",
+        seed=cfg.seed,
+        per_scenario=parts.evaluation.rollouts_while_training,
+        trained_on=list(cfg.scenario.names),
+    )
+
+
+def _say_changes(checkpoint: Path, resolved: dict[str, Any]) -> None:
+    """A continued run is exact only with the same settings; say which differ."""
+    try:
+        before = runs.read_config(checkpoint.parent.parent)
+    except UserError:
+        return  # a checkpoint that was moved away from its run: nothing to compare with
+    changed = [key for key in runs.differences([before, resolved]) if not key.startswith(FREE_TO_CHANGE)]
+    if changed:
+        print(f"Note: {', '.join(changed)} differ from the run that {checkpoint} comes from.")
+
+
+def resume_command(directory: Path) -> str:
+    """What to type to go on in the same run directory."""
+    skip = ("ckpt=", "init_from=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep")
+    overrides = HydraConfig.get().overrides
+    kept = [o for o in (*overrides.task, *overrides.hydra) if not o.startswith(skip)]
+    return shlex.join(["python", "train.py", *kept, "ckpt=last", f"hydra.run.dir={os.fspath(directory)}"])

@@ -1,0 +1,157 @@
+"""Every option of every Hydra group composes, and every class it names takes the settings it gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from physworld import run, scenarios
+from physworld.conf_store import scenario_sets
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+OPTIONS += [("scenario", name) for name in scenario_sets()]
+OPTIONAL = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+
+
+def composed(main: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(main, list(overrides))
+
+
+def need_plugin(option: str) -> None:
+    if option in OPTIONAL:
+        try:
+            found = importlib.util.find_spec(OPTIONAL[option])
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            pytest.skip(f"{OPTIONAL[option]} is not installed (extra: sweep)")
+
+
+def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node that names a class or function."""
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield path, tree
+        for key, child in tree.items():
+            yield from nodes(child, f"{path}.{key}" if path else key)
+
+
+def check_binding(path: str, node: dict[str, Any]) -> None:
+    """The settings of a node bind to the signature of what it names; without `_partial_` nothing is missing."""
+    target = get_object(node["_target_"])
+    given = {key: value for key, value in node.items() if not key.startswith("_")}
+    signature = inspect.signature(target)
+    takes = signature.parameters
+    if any(p.kind == p.VAR_KEYWORD for p in takes.values()) and hasattr(target, "__self__"):
+        takes = {**takes, **inspect.signature(target.__self__).parameters}  # a constructor that passes sizes on
+        assert set(given) <= set(takes), f"{path}: {set(given) - set(takes)} is not taken by {node['_target_']}"
+        return
+    if node.get("_partial_", False):
+        signature.bind_partial(**given)
+    else:
+        signature.bind(**given)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_option_composes_and_binds(group: str, option: str) -> None:
+    need_plugin(option)
+    cfg = composed("train", f"{group}={option}")
+    tree = OmegaConf.to_container(cfg, resolve="hydra:" not in OmegaConf.to_yaml(cfg))
+    found = dict(nodes(tree))
+    assert {
+        "trainer",
+        "codec",
+        "model",
+        "model.network",
+        "data.source",
+        "data.stream",
+        "hardware",
+        "evaluation",
+    } <= set(found)
+    for path, node in found.items():
+        check_binding(path, node)
+
+
+@pytest.mark.parametrize("main", ["evaluate", "predict", "simulate"])
+def test_other_mains_compose_and_bind(main: str) -> None:
+    for path, node in nodes(OmegaConf.to_container(composed(main))):
+        check_binding(path, node)
+
+
+def test_binding_check_sees_a_wrong_key() -> None:
+    cfg: Any = OmegaConf.to_container(composed("train"))
+    for key in ("model", "codec", "hardware"):
+        with pytest.raises(TypeError):
+            check_binding(key, {**cfg[key], "no_such_setting": 1})
+    with pytest.raises(AssertionError):
+        check_binding("network", {**cfg["model"]["network"], "no_such_setting": 1})
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"{group}={option}" for group, option in OPTIONS if group in ("data", "codec", "model", "curriculum", "debug")],
+)
+def test_option_builds(override: str) -> None:
+    parts = run.build(composed("train", "hardware=cpu", override))
+    assert parts.accumulate == 1
+    assert parts.data.codec is parts.codec
+
+
+@pytest.mark.parametrize("option", sorted(p.stem for p in (CONF / "hydra/launcher").glob("*.yaml")))
+def test_launcher_preset_composes(option: str) -> None:
+    need_plugin(option)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"hydra/launcher={option}"], return_hydra_config=True)
+    assert "_target_" in cfg.hydra.launcher
+
+
+def test_scenario_group_is_the_files() -> None:
+    sets = scenario_sets()
+    assert set(sets["all"]) == set(scenarios.names()) == set(sets["seen"]) | set(sets["heldout"])
+    assert not set(sets["default"]) & set(scenarios.HELD_OUT)
+    for name in scenarios.names():
+        assert sets[name] == (name,)
+        assert name in sets[scenarios.category(name)]
+    assert composed("train", "scenario.names=[pong,tower]").scenario.names == ["pong", "tower"]
+
+
+def test_self_comes_first() -> None:
+    """`seed: 7` in an experiment is lost when `_self_` of the main file comes last."""
+    for path in CONF.glob("*.yaml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"][0] == "_self_", path.name
+    assert composed("train", "experiment=gpu_small").steps == 20000
+
+
+def test_hardware_never_changes_the_experiment() -> None:
+    base: Any = OmegaConf.to_container(composed("train"))
+    for path in sorted((CONF / "hardware").glob("*.yaml")):
+        other: Any = OmegaConf.to_container(composed("train", f"hardware={path.stem}"))
+        assert {k: v for k, v in other.items() if k != "hardware"} == {k: v for k, v in base.items() if k != "hardware"}
+        assert set(other["hardware"]) == set(base["hardware"])
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "devices", "expected"), [(None, 1, (96, 1)), (24, 1, (24, 4)), (24, 2, (24, 2)), (None, 2, (48, 1))]
+)
+def test_global_batch_is_kept(micro_batch: int | None, devices: int, expected: tuple[int, int]) -> None:
+    hardware = instantiate(composed("train", "hardware=cpu").hardware, micro_batch=micro_batch, devices=devices)
+    assert hardware.split(96) == expected
+
+
+@pytest.mark.parametrize(("micro_batch", "devices"), [(36, 1), (48, 4), (None, 5), (200, 1)])
+def test_uneven_global_batch_is_an_error(micro_batch: int | None, devices: int) -> None:
+    hardware = instantiate(composed("train", "hardware=cpu").hardware, micro_batch=micro_batch, devices=devices)
+    with pytest.raises(run.UserError, match="global_batch=96"):
+        hardware.split(96)
