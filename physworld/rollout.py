@@ -8,11 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from physworld.types import Codec, Scene, State, Trajectory
+from physworld.types import Codec, Guide, Scene, State, Trajectory
 
 
 class Generator(Protocol):
-    def generate(self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int) -> list[np.ndarray]: ...
+    def generate(
+        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Guide | None
+    ) -> list[np.ndarray]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +30,7 @@ def rollout(
     num_frames: int,
     *,
     batch_size: int = 64,
+    guided: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Rollout:
     """Continue every scene by `num_frames` frames, greedily.
@@ -36,6 +39,7 @@ def rollout(
 
     Args:
         given: context of at least codec.context_frames frames each.
+        guided: keep answers within the format's grammar, where the codec knows one.
         progress: called with the number of frames that have just been finished.
     """
     order = sorted(range(len(given)), key=lambda i: len(given[i].scene.bodies))  # like sizes share a batch
@@ -51,7 +55,9 @@ def rollout(
             said: list[np.ndarray] = []
             if going:
                 limits = [codec.max_new_tokens(given[i].scene) for i in going]
-                said = model.generate([codec.prompt(context[i]) for i in going], limits, codec.end_id)
+                now = [context[i] for i in going]
+                guide = codec.guide(now) if guided else None
+                said = model.generate([codec.prompt(c) for c in now], limits, codec.end_id, guide)
             answers = dict(zip(going, said, strict=True))
             for i in rows:
                 state = codec.decode(answers[i], context[i]) if i in answers else None

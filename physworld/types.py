@@ -7,6 +7,7 @@ mass kg, acceleration px/s². x points right, y points up. Shapes: T frames, N b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -255,6 +256,28 @@ class Codec(Protocol):
         ...
 
     def max_new_tokens(self, scene: Scene) -> int: ...
+
+    def guide(self, given: Sequence[Trajectory]) -> Guide | None:
+        """The format's grammar for answers to these prompts, or None where any token may follow any other."""
+        ...
+
+
+class Guide(Protocol):
+    """Which tokens keep an answer readable; it follows B answers as they grow."""
+
+    kinds: np.ndarray  # (C, V) bool: for each kind of place, the token ids that may stand there
+
+    def kind(self) -> np.ndarray:
+        """(B,) int64: kind of each answer's next place; -1 where only one token is possible."""
+        ...
+
+    def only(self) -> np.ndarray:
+        """(B,) int64: that token, for answers whose kind is -1."""
+        ...
+
+    def advance(self, tokens: np.ndarray) -> None:
+        """(B,) int64 tokens that have just been said."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

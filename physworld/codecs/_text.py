@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -168,6 +169,9 @@ class TextCodec(ABC):
         # Special tokens stay in the text: one in the middle of a frame is a failure and must be seen as one.
         text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return self.parse(str(text), given)
+
+    def guide(self, given: Sequence[Trajectory]) -> None:
+        return None
 
     def max_new_tokens(self, scene: Scene) -> int:
         """Tokens of the longest frame that `parse` accepts, with its end token; depends on the body count only."""

@@ -31,7 +31,7 @@ p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -204,6 +204,9 @@ class ImpulseCodec:
     def max_new_tokens(self, scene: Scene) -> int:
         return 5 * len(scene.bodies) + 1
 
+    def guide(self, given: Sequence[Trajectory]) -> ImpulseGuide:
+        return ImpulseGuide([self._views(g)[1] for g in given], self.vocabulary.size)
+
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
         values = self.vocabulary.values
@@ -231,6 +234,33 @@ class ImpulseCodec:
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
         return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
+
+
+class ImpulseGuide:
+    """Answers name the listed bodies in order, each followed by one word or four numbers, then `end`."""
+
+    def __init__(self, listed: Sequence[np.ndarray], size: int) -> None:
+        """listed: the bodies that each prompt lists; size: of the vocabulary."""
+        self.kinds = np.zeros((2, size), bool)
+        self.kinds[:, NUMBER_BASE:] = True
+        self.kinds[0, [COAST, REST]] = True
+        self._names = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), END)
+        for row, bodies in enumerate(listed):
+            self._names[row, : len(bodies)] = FIRST_BODY + bodies
+        self._line = np.zeros(len(listed), np.int64)
+        self._said = np.full(len(listed), -1)  # tokens of the line behind its name; -1 = the name comes next
+
+    def kind(self) -> np.ndarray:
+        return np.minimum(self._said, 1)
+
+    def only(self) -> np.ndarray:
+        return self._names[np.arange(len(self._line)), np.minimum(self._line, self._names.shape[1] - 1)]
+
+    def advance(self, tokens: np.ndarray) -> None:
+        self._said += 1
+        over = (self._said == 4) | ((self._said == 1) & ((tokens == COAST) | (tokens == REST)))
+        self._line += over
+        self._said[over] = -1
 
 
 def _header(scene: Scene) -> list[int]:

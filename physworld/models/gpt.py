@@ -15,7 +15,7 @@ K output tokens, F number features.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,16 @@ class VocabularyLike(NamedTuple):
     outputs: np.ndarray
     ordered_from: int
     pad: int
+
+
+class GuideLike(Protocol):
+    """A grammar that follows the answers as they grow (see `physworld.types.Guide`)."""
+
+    kinds: np.ndarray
+
+    def kind(self) -> np.ndarray: ...
+    def only(self) -> np.ndarray: ...
+    def advance(self, tokens: np.ndarray) -> None: ...
 
 
 def number_features(values: Tensor) -> Tensor:
@@ -252,21 +262,20 @@ class GPT(
 
     # --- answering
 
-    def logits(self, h_MD: Tensor) -> Tensor:
-        """(M, K) scores of the output tokens."""
-        table = self.say_words
-        if self.say_numbers is not None:
-            values = self.values[self.outputs[self.ordered_from :] - self.num_words]
-            features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
-            table = torch.cat([table, self.say_numbers(features) + self.say_each])
-        return h_MD @ table.T.to(h_MD.dtype)
+    def output_table(self) -> Tensor:
+        """(K, D) vectors of the output tokens."""
+        if self.say_numbers is None:
+            return self.say_words
+        values = self.values[self.outputs[self.ordered_from :] - self.num_words]
+        features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
+        return torch.cat([self.say_words, self.say_numbers(features) + self.say_each])
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""
         place, _, _ = self.places(ids_BL)
         h_BPD = self(ids_BL)
         b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
-        logits_MK = self.logits(h_BPD[b, place[b, i] - 1])
+        logits_MK = h_BPD[b, place[b, i] - 1] @ self.output_table().T
         return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
 
     def output_index(self) -> Tensor:
@@ -290,8 +299,13 @@ class GPT(
         return -(weight_MR * logp.gather(1, near.clamp(0, logp.shape[1] - 1))).sum(dim=1)
 
     @torch.no_grad()
-    def generate(self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int) -> list[np.ndarray]:
-        """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length."""
+    def generate(
+        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: GuideLike | None = None
+    ) -> list[np.ndarray]:
+        """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length.
+
+        With a guide, the best token among those that keep the answer readable is said.
+        """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
         for row, prompt in enumerate(prompts):
@@ -303,13 +317,21 @@ class GPT(
             len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1, width // self.heads,
             self.words.weight,
         )  # fmt: skip
-        h_BPD = self(ids, cache)
-        h_BD = h_BPD[torch.arange(len(prompts)), real - 1]
+        h_BD = self(ids, cache)[torch.arange(len(prompts)), real - 1]
+        table_KD = self.output_table()
+        allowed_CK = None if guide is None else torch.as_tensor(guide.kinds, device=device)[:, self.outputs]
         limit = torch.tensor(max_new_tokens, device=device)
         done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
         said: list[Tensor] = []
         for step in range(steps):
-            token = self.outputs[self.logits(h_BD).argmax(dim=-1)]
+            logits_BK = h_BD @ table_KD.T
+            if guide is None or allowed_CK is None:
+                token = self.outputs[logits_BK.argmax(dim=-1)]
+            else:
+                kind = torch.as_tensor(guide.kind(), device=device)
+                best = logits_BK.masked_fill(~allowed_CK[kind.clamp(min=0)], -torch.inf).argmax(dim=-1)
+                token = torch.where(kind < 0, torch.as_tensor(guide.only(), device=device), self.outputs[best])
+                guide.advance(token.cpu().numpy())
             token = torch.where(done, self.pad, token)
             said.append(token)
             done = done | (token == end_id) | (step + 1 >= limit)
