@@ -46,6 +46,7 @@ class Evaluation:
     horizons: list[int]  # frames ahead at which errors are read
     latest_start: int  # a rollout starts up to this many frames after the earliest start
     batch_size: int  # rollouts side by side
+    guided: bool  # answers kept within the text's grammar, where it has one
     pictures: int  # GIFs
 
     def __post_init__(self) -> None:
@@ -81,7 +82,9 @@ class Evaluation:
         self, model: Any, codec: Any, moments: Moments, progress: Callable[[int], None] | None = None
     ) -> Judgement:
         """Roll the model out, and everything it is compared with."""
-        said = rollout(model, codec, moments.given, self.frames, batch_size=self.batch_size, progress=progress)
+        said = rollout(
+            model, codec, moments.given, self.frames, batch_size=self.batch_size, guided=self.guided, progress=progress
+        )
         predictions = {
             MODEL: said.predicted,
             **{name: [guess(given, self.frames) for given in moments.given] for name, guess in BASELINES.items()},

@@ -32,7 +32,7 @@ class CausalLM(lightning.LightningModule):
         warmup_steps: int = 30,
         decay_fraction: float = 0.6,
         ema_decay: float = 0.0,
-        length_groups: int = 6,
+        length_groups: int = 3,
     ) -> None:
         """
         Args:

@@ -8,7 +8,8 @@
   spread over the nearest grid steps, so that a near miss costs less than a far one.
 * Blocks: RMSNorm, rotary positions, normalised queries and keys, squared-ReLU MLP (arXiv 2109.08668).
 
-Shape suffixes: B batch, L tokens, P positions after merging records, D width, H heads, E head width, M scored labels,
+Shape suffixes: B batch, L tokens, P positions after merging records, N of
+them in the whole batch, D width, H heads, E head width, M scored labels,
 K output tokens, F number features.
 """
 
@@ -65,6 +66,25 @@ def grid_features(count: int, device: torch.device | None = None) -> Tensor:
     return torch.cat([waves.sin(), waves.cos()], dim=-1).float()
 
 
+class Layout(NamedTuple):
+    """Where the N real positions of a padded (B, P) batch lie: linear layers see N rows, attention the padded form."""
+
+    batch: int
+    longest: int
+    row_N: Tensor
+    slot_N: Tensor  # row · P + position
+    first_B: Tensor  # place of each row's first position among the N
+
+    def pad(self, x_N: Tensor) -> Tensor:
+        """(N, ...) -> (B, P, ...)."""
+        whole = x_N.new_zeros(self.batch * self.longest, *x_N.shape[1:]).index_copy(0, self.slot_N, x_N)
+        return whole.view(self.batch, self.longest, *x_N.shape[1:])
+
+    def unpad(self, x_BP: Tensor) -> Tensor:
+        """(B, P, ...) -> (N, ...)."""
+        return x_BP.flatten(0, 1)[self.slot_N]
+
+
 class Cache:
     """Keys and values of every block, with each row's own length, for token-by-token answers."""
 
@@ -72,17 +92,20 @@ class Cache:
         self.keys = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
         self.values = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
         self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
-        self.since_word = torch.zeros(batch, dtype=torch.long, device=like.device)
+        self.since_word: Tensor | None = None  # (B,) tokens since the last word, once answers arrive one by one
 
 
-def rotate(x_BHPE: Tensor, place_BP: Tensor) -> Tensor:
-    """Rotary position embedding (RoFormer, arXiv 2104.09864)."""
-    half = x_BHPE.shape[-1] // 2
-    rate = 1000.0 ** (-torch.arange(half, device=x_BHPE.device, dtype=torch.float32) / half)
-    turn = place_BP[:, None, :, None] * rate
-    cos, sin = turn.cos().to(x_BHPE.dtype), turn.sin().to(x_BHPE.dtype)
-    a, b = x_BHPE[..., :half], x_BHPE[..., half:]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+def turns(at_N: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (N, 1, width / 2) of the rotary angles at positions (RoFormer, arXiv 2104.09864)."""
+    rate = 1000.0 ** (-torch.arange(width // 2, device=at_N.device, dtype=torch.float32) / (width // 2))
+    angle = at_N[:, None, None] * rate
+    return angle.cos(), angle.sin()
+
+
+def rotate(x_NHE: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = turn
+    a, b = x_NHE.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x_NHE.dtype)
 
 
 class Block(nn.Module):
@@ -96,24 +119,26 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
 
-    def forward(self, x_BPD: Tensor, place_BP: Tensor, layer: int, cache: Cache | None) -> Tensor:
-        B, P, D = x_BPD.shape
-        q, k, v = self.qkv(F.rms_norm(x_BPD, (D,))).view(B, P, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        q = rotate(F.rms_norm(q, (q.shape[-1],)), place_BP)
-        k = rotate(F.rms_norm(k, (k.shape[-1],)), place_BP)
+    def forward(
+        self, x_ND: Tensor, at_N: Tensor, turn: tuple[Tensor, Tensor], layout: Layout, layer: int, cache: Cache | None
+    ) -> Tensor:
+        N, D = x_ND.shape
+        E = D // self.heads
+        q, k, v = self.qkv(F.rms_norm(x_ND, (D,))).view(N, 3, self.heads, E).unbind(dim=1)
+        q, k = rotate(F.rms_norm(q, (E,)), turn), rotate(F.rms_norm(k, (E,)), turn)
         if cache is None:
-            y = F.scaled_dot_product_attention(
-                q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0
-            )
+            q, k, v = layout.pad(torch.stack([q, k, v], dim=1)).permute(2, 0, 3, 1, 4)
+            dropout = self.dropout if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
         else:
             keys, values = cache.keys[layer], cache.values[layer]
-            rows = torch.arange(B, device=x_BPD.device)[:, None].expand(B, P)
-            keys[rows, :, place_BP] = k.transpose(1, 2)
-            values[rows, :, place_BP] = v.transpose(1, 2)
-            seen = torch.arange(keys.shape[2], device=x_BPD.device) <= place_BP[:, None, :, None]
-            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)
-        x_BPD = x_BPD + self.out(y.transpose(1, 2).reshape(B, P, D))
-        return x_BPD + self.down(F.relu(self.up(F.rms_norm(x_BPD, (D,)))).square())
+            keys[layout.row_N, :, at_N] = k
+            values[layout.row_N, :, at_N] = v
+            last = layout.pad(at_N)
+            seen = torch.arange(keys.shape[2], device=x_ND.device) <= last[:, None, :, None]
+            y = F.scaled_dot_product_attention(layout.pad(q).transpose(1, 2), keys, values, attn_mask=seen)
+        x_ND = x_ND + self.out(layout.unpad(y.transpose(1, 2)).reshape(N, D))
+        return x_ND + self.down(F.relu(self.up(F.rms_norm(x_ND, (D,)))).square())
 
 
 class GPT(
@@ -212,19 +237,18 @@ class GPT(
         """Features of number tokens; word tokens in a number's place count as zero."""
         return number_features(self.values[(ids - self.num_words).clamp(min=0)])
 
-    def embed(self, ids_BL: Tensor, place_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
-        """(B, P, D) one vector per position."""
-        B, L = ids_BL.shape
-        D = self.words.embedding_dim
+    def embed(self, ids_BL: Tensor, position_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
+        """(N, D) one vector per position; `position_BL` is each token's place among the N."""
+        L = ids_BL.shape[1]
         index = torch.arange(L, device=ids_BL.device)
         is_number = ids_BL >= self.num_words
-        before = torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
-        since = index - before
-        if since_B is not None:  # answer tokens arriving one by one
+        if since_B is None:
+            since = index - torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
+        else:  # answer tokens arriving one by one
             since = since_B[:, None] + index
         lone = opens_BL & (self.record_length[ids_BL.clamp(max=self.num_words - 1)].masked_fill(is_number, 1) == 1)
         number_at, word_at = (lone & is_number).nonzero(as_tuple=True), (lone & ~is_number).nonzero(as_tuple=True)
-        where = [number_at, word_at]
+        where = [position_BL[number_at], position_BL[word_at]]
         vectors = [
             self.alone(self._numbers(ids_BL[number_at])) + self.slot(since[number_at].clamp(0, 7)),
             self.words(ids_BL[word_at]),
@@ -240,25 +264,35 @@ class GPT(
                 vector = vector + names[:, 0]
             if words >= 2:
                 vector = vector + self.partner(names[:, 1])
-            where.append((b, i))
+            where.append(position_BL[b, i])
             vectors.append(vector)
-        row, column = (torch.cat(part) for part in zip(*where, strict=True))
-        x_BPD = self.words.weight.new_zeros(B, int(place_BL.max()) + 1, D)
-        x_BPD = x_BPD.index_put((row, place_BL[row, column]), torch.cat(vectors))
-        return x_BPD + self.mix_down(F.relu(self.mix_up(F.rms_norm(x_BPD, (D,)))).square())
+        # every position has exactly one opening token, so sorting by place puts the vectors in order
+        x_ND = torch.cat(vectors)[torch.cat(where).argsort()]
+        return x_ND + self.mix_down(F.relu(self.mix_up(F.rms_norm(x_ND, x_ND.shape[-1:]))).square())
 
-    def forward(self, ids_BL: Tensor, cache: Cache | None = None) -> Tensor:
-        """(B, P, D) normalised hidden states of every position."""
-        place, opens, real = self.places(ids_BL)
-        x = self.embed(ids_BL, place, opens, cache.since_word if cache is not None and int(cache.length.max()) else None)
-        at_BP = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+    def _hidden(self, ids_BL: Tensor, cache: Cache | None = None) -> tuple[Tensor, Layout, Tensor]:
+        """(hidden (N, D), layout, place of each token among the N (B, L))."""
+        place_BL, opens_BL, real_B = self.places(ids_BL)
+        rows = torch.arange(len(ids_BL), device=ids_BL.device)
+        first_B = real_B.cumsum(dim=0) - real_B
+        row_N = rows.repeat_interleave(real_B)
+        at_N = torch.arange(len(row_N), device=ids_BL.device) - first_B[row_N]
+        longest = int(real_B.max())
+        layout = Layout(len(ids_BL), longest, row_N, row_N * longest + at_N, first_B)
+        position_BL = first_B[:, None] + place_BL
+        x_ND = self.embed(ids_BL, position_BL, opens_BL, None if cache is None else cache.since_word)
         if cache is not None:
-            at_BP = at_BP + cache.length[:, None]
+            at_N = at_N + cache.length[row_N]
+            cache.length = cache.length + real_B
+        turn = turns(at_N, x_ND.shape[1] // self.heads)
         for layer, block in enumerate(self.blocks):
-            x = block(x, at_BP, layer, cache)
-        if cache is not None:
-            cache.length = cache.length + real
-        return F.rms_norm(x, (x.shape[-1],))
+            x_ND = block(x_ND, at_N, turn, layout, layer, cache)
+        return F.rms_norm(x_ND, x_ND.shape[-1:]), layout, position_BL
+
+    def forward(self, ids_BL: Tensor) -> Tensor:
+        """(B, P, D) normalised hidden states of every position, zero where a row is shorter."""
+        h_ND, layout, _ = self._hidden(ids_BL)
+        return layout.pad(h_ND)
 
     # --- answering
 
@@ -272,10 +306,9 @@ class GPT(
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""
-        place, _, _ = self.places(ids_BL)
-        h_BPD = self(ids_BL)
+        h_ND, _, position_BL = self._hidden(ids_BL)
         b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
-        logits_MK = h_BPD[b, place[b, i] - 1] @ self.output_table().T
+        logits_MK = h_ND[position_BL[b, i] - 1] @ self.output_table().T
         return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
 
     def output_index(self) -> Tensor:
@@ -317,7 +350,8 @@ class GPT(
             len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1, width // self.heads,
             self.words.weight,
         )  # fmt: skip
-        h_BD = self(ids, cache)[torch.arange(len(prompts)), real - 1]
+        h_ND, layout, _ = self._hidden(ids, cache)
+        h_BD = h_ND[layout.first_B + real - 1]
         table_KD = self.output_table()
         allowed_CK = None if guide is None else torch.as_tensor(guide.kinds, device=device)[:, self.outputs]
         limit = torch.tensor(max_new_tokens, device=device)
@@ -337,8 +371,9 @@ class GPT(
             done = done | (token == end_id) | (step + 1 >= limit)
             if bool(done.all()):
                 break
-            word = token < self.num_words
-            cache.since_word = torch.where(word, 0, cache.since_word + 1)
-            h_BD = self(token[:, None], cache)[:, 0]
+            since = 0 if cache.since_word is None else cache.since_word
+            cache.since_word = torch.where(token < self.num_words, 0, since + 1)
+            h_ND, layout, _ = self._hidden(token[:, None], cache)  # finished rows say `pad`, which has no position
+            h_BD = h_BD.index_copy(0, layout.row_N, h_ND)
         out = torch.stack(said, dim=1).cpu().numpy()
         return [row[: np.argmax(row == end_id) + 1] if (row == end_id).any() else row[row != self.pad] for row in out]
