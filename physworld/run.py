@@ -145,9 +145,9 @@ def train(cfg: DictConfig) -> float:
         console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
         print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
+    network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
     if not trained.first_rank:
         return 0.0
-    network = parts.module.eval_network()
     save_model(network, parts.codec, directory / "model")
     moments = parts.evaluation.draw(
         parts.codec,

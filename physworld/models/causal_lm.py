@@ -17,8 +17,7 @@ from physworld.types import Batch
 class CausalLM(lightning.LightningModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
 
-    `network` offers `places`, `scored` and `losses` as GPT does. It is built in `configure_model`'s place already:
-    strategies that shard (FSDP2) wrap its blocks there.
+    `network` offers `places`, `scored`, `losses` and `generate` as GPT does.
     """
 
     def __init__(
@@ -50,19 +49,27 @@ class CausalLM(lightning.LightningModule):
         self.average = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
 
     def eval_network(self) -> nn.Module:
-        """The weights to roll out and to save, in evaluation mode."""
-        network = self.network if self.average is None else self.average
-        return network.eval()
+        """The weights to roll out and to save, in evaluation mode. Sharded weights are gathered: all ranks must call."""
+        if self.average is not None:
+            return self.average.eval()
+        if not self._sharded():
+            return self.network.eval()
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        whole = self.network.unsharded()
+        whole.load_state_dict(get_model_state_dict(self.network, options=StateDictOptions(full_state_dict=True)))
+        return whole.to(self.device).eval()
 
     def configure_model(self) -> None:
-        mesh = getattr(self, "device_mesh", None)
+        mesh = getattr(self, "_device_mesh", None)
         if mesh is None or self._sharded():
             return
-        from torch.distributed.fsdp import fully_shard
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
         for block in self.network.blocks:
             fully_shard(block, mesh=mesh["data_parallel"])
         fully_shard(self.network, mesh=mesh["data_parallel"])
+        register_fsdp_forward_method(self.network, "scored")
 
     def _sharded(self) -> bool:
         return any(type(p).__name__ == "DTensor" for p in self.network.parameters())

@@ -222,6 +222,10 @@ class GPT(
         model.outputs.copy_(torch.as_tensor(vocabulary.outputs))
         return model
 
+    def unsharded(self) -> GPT:
+        """An empty network of the same shape, whole on one device."""
+        return GPT(**self._hub_mixin_config)
+
     # --- reading
 
     def places(self, ids_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,16 +13,30 @@ from torch.optim import Optimizer
 class MuonAdamW(Optimizer):
     """`torch.optim.Muon` (Newton-Schulz-orthogonalised momentum) and AdamW behind one `step`.
 
-    Both keep their own state; the parameter groups are shared with them, so a scheduler that sets `lr` reaches both.
+    Parameter groups and state are shared with the two, so schedulers reach both and the state dict is an ordinary one.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], rest: list[nn.Parameter], *, lr: float, adam_lr: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        matrices: list[nn.Parameter],
+        rest: list[nn.Parameter],
+        *,
+        lr: float,
+        adam_lr: float,
+        weight_decay: float,
+    ) -> None:
         self.parts: list[Optimizer] = [
             torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95),
             torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=weight_decay),
         ]
-        super().__init__([{"params": [*matrices, *rest]}], {"lr": lr})
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            part.param_groups = [next(groups) for _ in part.param_groups]
+            part.state = self.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         loss = None
@@ -33,13 +47,9 @@ class MuonAdamW(Optimizer):
             part.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self.parts]}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        super().load_state_dict(state_dict)
+        self._share()
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
