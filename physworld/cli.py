@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
 from collections.abc import Sequence
@@ -13,14 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.errors import UserError
+from physworld.files import replacing
 from physworld.runs import differences, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
 INCIDENTAL = ("ckpt",)
 
 
-def compare(directories: Sequence[str], console: Console) -> None:
-    """One table: what differs between the runs, what came of it, what it cost."""
+def compare(directories: Sequence[str], console: Console, csv_file: Path | None = None) -> None:
+    """One table: what differs between the runs, what came of it, what it cost; with every figure in `csv_file`."""
     runs = list(runs_under(list(directories)))
     configs = [read_config(run) for run in runs]
     metrics = [flatten(read_metrics(run)) for run in runs]
@@ -42,6 +44,14 @@ def compare(directories: Sequence[str], console: Console) -> None:
         cells = [_show(flat.get(key)) for key in settings] + [_show(row.get(key)) for key in figures]
         table.add_row(str(run.relative_to(home)), *cells)
     console.print(table)
+    if csv_file is not None:
+        known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
+        with replacing(csv_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["run", *settings, *(key.partition(".")[2] for key in known)])
+            for run, flat, row in zip(runs, flats, metrics, strict=True):
+                writer.writerow([run.relative_to(home), *map(flat.get, settings), *map(row.get, known)])
+        console.print(f"Written: {csv_file}", highlight=False)
     unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
     if unfinished:
         console.print(f"No metrics.json yet: {', '.join(unfinished)}")
@@ -65,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparing.add_argument(
         "directory", nargs="+", help="run directories, or folders that hold them (outputs/multirun/...)"
     )
+    comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 240)
@@ -72,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing = [path for path in options.directory if not Path(path).is_dir()]
         if missing:
             raise UserError(f"{missing[0]} is no directory.")
-        compare(options.directory, console)
-    except UserError as error:
+        compare(options.directory, console, options.csv)
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
