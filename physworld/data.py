@@ -108,8 +108,8 @@ class StreamData(lightning.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         # Batches the trainer has finished, not batches a worker has prefetched.
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed if self.trainer is not None else self.start
-        return {"batches": done}
+        total: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total if self.trainer is not None else None
+        return {"batches": self.start if total is None else total.processed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.start = int(state_dict["batches"])

@@ -211,7 +211,9 @@ def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place):
 
 
 @njit(cache=True)
-def find_contacts(kind, extent, rounding, static_pose, position, angle, margin, body, partner, normal, points, gap, place):
+def find_contacts(
+    kind, extent, rounding, static_pose, position, angle, margin, body, partner, normal, points, gap, place
+):
     """Fill the contact arrays for bodies at `position` (N, 2) px, `angle` (N,) rad; returns how many were found."""
     n = len(angle)
     total = len(kind)
@@ -271,7 +273,9 @@ def find_contacts(kind, extent, rounding, static_pose, position, angle, margin, 
     return count
 
 
-def contacts(packed: Solids, position: np.ndarray, angle: np.ndarray, *, margin: float, capacity: int = 4096) -> Contacts:
+def contacts(
+    packed: Solids, position: np.ndarray, angle: np.ndarray, *, margin: float, capacity: int = 4096
+) -> Contacts:
     """Contacts of bodies at `position` (N, 2) px and `angle` (N,) rad closer than `margin` px."""
     body, partner, points = (np.empty(capacity, np.int64) for _ in range(3))
     normal, gap, place = np.empty((capacity, 2)), np.empty((capacity, 2)), np.empty((capacity, 2, 2))

@@ -76,7 +76,9 @@ def rollout(
 
 
 def _finite(state: State) -> bool:
-    return bool(np.isfinite(state.position).all() and np.isfinite(state.velocity).all() and np.isfinite(state.spin).all())
+    return bool(
+        np.isfinite(state.position).all() and np.isfinite(state.velocity).all() and np.isfinite(state.spin).all()
+    )
 
 
 def _advance(context: Trajectory, scene: Scene, state: State) -> Trajectory:

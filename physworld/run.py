@@ -139,6 +139,9 @@ def train(cfg: DictConfig) -> float:
     console.print(
         f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} windows -> {directory}", highlight=False
     )
+    kept = [name for name in cfg.scenario.names if name in scenarios.HELD_OUT]
+    if kept:
+        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
     try:
         trained = fit(cfg, resolved, parts, directory, checkpoint)
     except Interrupted as stopped:

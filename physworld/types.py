@@ -144,8 +144,12 @@ class Trajectory:
     def __post_init__(self) -> None:
         frames, count = self.angle.shape
         if count != len(self.scene.bodies):
-            raise ValueError(f"trajectory has {count} bodies but scene {self.scene.name!r} has {len(self.scene.bodies)}")
-        if not (self.position.shape == self.velocity.shape == (frames, count, 2) and self.spin.shape == (frames, count)):
+            raise ValueError(
+                f"trajectory has {count} bodies but scene {self.scene.name!r} has {len(self.scene.bodies)}"
+            )
+        if not (
+            self.position.shape == self.velocity.shape == (frames, count, 2) and self.spin.shape == (frames, count)
+        ):
             raise ValueError("trajectory arrays disagree: want (T, N, 2), (T, N, 2), (T, N), (T, N)")
 
     def __len__(self) -> int:

@@ -15,7 +15,10 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import run, scenarios
+from physworld.codecs.scene_json import write_jsonl
 from physworld.conf_store import scenario_sets
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
@@ -103,8 +106,14 @@ def test_binding_check_sees_a_wrong_key() -> None:
     "override",
     [f"{group}={option}" for group, option in OPTIONS if group in ("data", "codec", "model", "curriculum", "debug")],
 )
-def test_option_builds(override: str) -> None:
-    parts = run.build(composed("train", "hardware=cpu", override))
+def test_option_builds(override: str, tmp_path: Path) -> None:
+    more = []
+    if override == "data=files":
+        for k in range(20):
+            scene = scenarios.build("billiards", generator(0, "train", k), 1)
+            write_jsonl(tmp_path / f"scene_{k}.jsonl", simulate(scene, 12))
+        more = [f"data.path={tmp_path}", "data.source.held_back=0.5"]
+    parts = run.build(composed("train", "hardware=cpu", override, *more))
     assert parts.accumulate == 1
     assert parts.data.codec is parts.codec
 

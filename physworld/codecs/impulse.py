@@ -32,11 +32,14 @@ p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from physworld import geometry
+from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
+from physworld.codecs._impulse_reader import read_prompt
 from physworld.codecs.numbers import number_index, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
 from physworld.types import FIXED, Encoded, Peg, Sample, Scene, State, Trajectory
@@ -46,7 +49,8 @@ BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
 # word -> how many words, then numbers, follow it on its line
 RECORDS = {
     "world": (0, 3), "wall": (0, 7), "peg": (0, 5), "field": (0, 4), "pin": (2, 5),
-    "ball": (1, 10), "box": (1, 11), "self": (1, 8), "touch": (2, 13), "touch2": (2, 21), "link": (2, 8), "pull": (1, 4),
+    "ball": (1, 10), "box": (1, 11),
+    "self": (1, 8), "touch": (2, 13), "touch2": (2, 21), "link": (2, 8), "pull": (1, 4),
 }  # fmt: skip
 WORDS = ["pad", "end", "next", "coast", "rest", "fixed", *RECORDS, *BODY_WORDS]
 NUMBER_BASE = len(WORDS)
@@ -54,7 +58,8 @@ WORD = {w: i for i, w in enumerate(WORDS)}
 PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
 FIRST_BODY = WORD["o0"]
 kernel.WORDS = np.array(
-    [NUMBER_BASE, FIRST_BODY] + [WORD[w] for w in ("fixed", "ball", "box", "self", "touch", "touch2", "link", "pull", "next")]
+    [NUMBER_BASE, FIRST_BODY, MAX_BODIES]
+    + [WORD[w] for w in ("fixed", "ball", "box", "self", "touch", "touch2", "link", "pull", "next")]
 )
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
@@ -85,8 +90,9 @@ class ImpulseCodec:
             ordered_from=3 + MAX_BODIES,
             pad=PAD,
         )
-        self._grid_values = number_values()[grid[order]]
-        self._grid_ids = NUMBER_BASE + grid[order]
+        values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
+        hints = np.searchsorted(values, number_values())
+        self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
         self._headers: dict[int, tuple[Scene, np.ndarray, geometry.Solids, np.ndarray, np.ndarray]] = {}
 
     # --- writing
@@ -96,7 +102,9 @@ class ImpulseCodec:
         known = self._headers.get(id(scene))
         if known is None:
             if len(scene.bodies) > MAX_BODIES:
-                raise ValueError(f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {len(scene.bodies)}")
+                raise ValueError(
+                    f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {len(scene.bodies)}"
+                )
             if len(self._headers) > 256:
                 self._headers.clear()
             joints = np.array(
@@ -127,36 +135,36 @@ class ImpulseCodec:
         full = np.concatenate([ids, answer])
         if self.shuffle_names:
             names = (full >= FIRST_BODY) & (full < FIRST_BODY + MAX_BODIES)
-            shift = sample.seed * 7919 % (MAX_BODIES - len(scene.bodies) + 1)
-            full[names] += shift
+            full[names] += self._shift(sample.seed, scene)
         labels = np.full(len(full), -100, np.int64)
         labels[len(ids) :] = full[len(ids) :]
         events = np.zeros(len(full), bool)
         events[len(ids) :] = event
         return Encoded(seed=sample.seed, input_ids=full, labels=labels, event=events)
 
-    def answer(self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State) -> tuple[np.ndarray, np.ndarray]:
+    def _shift(self, seed: Any, scene: Scene) -> Any:
+        """How far the names of training samples are moved on, for one seed or an array of them."""
+        return seed * 7919 % (MAX_BODIES - len(scene.bodies) + 1) if self.shuffle_names else seed * 0
+
+    def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
+        """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
+        scene, header, packed, joints, fields = self._packed(run.scene)
+        world = kernel.world_of(header, packed, joints, fields, np.array(scene.gravity), scene.dt, MARGIN)
+        shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
+        return answers.Frames(world, run, self._grid, shifts, seed)
+
+    def answer(
+        self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Answer ids and their event mask for the true (or any other) next state."""
         change, push, after = self._impulses(scene, listed, frames, now, then)
-        return kernel.write_answer(
-            listed, change, push, after, self._grid_values, self._grid_ids,
-            np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED,
-        )  # fmt: skip
+        return answers.write_answer(listed, change, push, after, self._grid)
 
     def _impulses(
         self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Per listed body: change (M, 3) px/s of (n, t, gyration), push (M,) px/s, largest speed after (M,) px/s."""
-        nx, ny, hand = frames.T
-        packed = self._packed(scene)[2]
-        gyration = packed.gyration[listed]
-        dv = then.velocity[listed] - now.velocity[listed] - np.array(scene.gravity) * scene.dt
-        shift = (then.position[listed] - now.position[listed]) / scene.dt - now.velocity[listed]
-        ds = (then.spin[listed] - now.spin[listed]) * gyration
-        change = np.stack([dv[:, 0] * nx + dv[:, 1] * ny, hand * (dv[:, 1] * nx - dv[:, 0] * ny), hand * ds], axis=1)
-        push = shift[:, 0] * nx + shift[:, 1] * ny
-        after = np.maximum(np.abs(then.velocity[listed]).max(axis=1, initial=0.0), np.abs(then.spin[listed]) * gyration)
-        return change, push, after
+        return answers.impulses(self._packed(scene)[2], np.array(scene.gravity), scene.dt, listed, frames, now, then)
 
     # --- reading
 
@@ -221,7 +229,9 @@ class ImpulseCodec:
     def text(self, ids: np.ndarray) -> str:
         """Ids as the lines of the module docstring."""
         starts = {WORD["next"], END, *(WORD[w] for w in RECORDS)}
-        words, lines, answering = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids]), [], False
+        words = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
+        lines: list[str] = []
+        answering = False
         for token, word in zip(ids, words, strict=True):
             new = token in starts or (answering and FIRST_BODY <= token < FIRST_BODY + MAX_BODIES)
             answering |= token == NEXT
@@ -230,6 +240,10 @@ class ImpulseCodec:
             else:
                 lines[-1] += " " + word
         return "\n".join(lines)
+
+    def read_prompt(self, text: str) -> Trajectory | None:
+        """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
+        return read_prompt(text, RECORDS, BODY_WORDS)
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""

@@ -29,13 +29,13 @@ def number_index(value: float) -> int:
         return 0
     size = abs(value)
     if size < 9.9995:
-        index = int(round(size * 1000))
+        index = round(size * 1000)
     elif size < 99.995:
-        index = 9000 + int(round(size * 100))
+        index = 9000 + round(size * 100)
     elif size < 999.95:
-        index = 18000 + int(round(size * 10))
+        index = 18000 + round(size * 10)
     else:
-        index = 27000 + int(round(min(size, LARGEST)))
+        index = 27000 + round(min(size, LARGEST))
     if value < 0 and index > 0:
         return index + MAGNITUDES - 1
     return index
@@ -58,7 +58,12 @@ def number_texts() -> list[str]:
 def number_values() -> np.ndarray:
     """(73999,) float64: the value of each index."""
     sizes = np.concatenate(
-        [np.arange(10_000) / 1000, np.arange(1000, 10_000) / 100, np.arange(1000, 10_000) / 10, np.arange(1000.0, 10_000)]
+        [
+            np.arange(10_000) / 1000,
+            np.arange(1000, 10_000) / 100,
+            np.arange(1000, 10_000) / 10,
+            np.arange(1000.0, 10_000),
+        ]
     )
     return np.concatenate([sizes, -sizes[1:]])
 

@@ -42,14 +42,14 @@ class CausalLM(lightning.LightningModule):
             length_groups: a batch is cut into so many parts of similar length, to pad less.
         """
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
         self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
-        self.average = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
+        self.average: Any = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
 
-    def eval_network(self) -> nn.Module:
-        """The weights to roll out and to save, in evaluation mode. Sharded weights are gathered: all ranks must call."""
+    def eval_network(self) -> Any:
+        """The weights to roll out and save, in evaluation mode. Sharded ones are gathered: all ranks must call."""
         if self.average is not None:
             return self.average.eval()
         if not self._sharded():
@@ -104,22 +104,27 @@ class CausalLM(lightning.LightningModule):
         if event.any():
             self.log(f"{stage}/event_loss", losses[event].mean(), batch_size=rows)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         matrices, rest = split_parameters(self.network)
         optimizer = MuonAdamW(
             matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"},
+        }
 
     def _rate(self, step: int) -> float:
         """Warm-up, plateau, linear decay to zero (arXiv 2405.18392)."""
         left = (self.total_steps - step) / max(1.0, self.decay_fraction * self.total_steps)
         return min(1.0, (step + 1) / max(1, self.warmup_steps), max(0.0, left))
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """One step, then the average follows: once per step whatever the accumulation, and before `last` is saved."""
+        super().optimizer_step(*args, **kwargs)
         if self.average is None:
             return
-        step = self.trainer.global_step
+        step = self.trainer.global_step + 1
         decay = min(self.ema_decay, (1 + step) / (10 + step))  # young averages follow faster
         with torch.no_grad():
             for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):

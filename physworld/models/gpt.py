@@ -261,7 +261,9 @@ class GPT(
             b, i = (ids_BL == word).nonzero(as_tuple=True)
             if len(b) == 0:
                 continue
-            tokens = ids_BL[b[:, None], (i[:, None] + torch.arange(1 + words + count, device=i.device)).clamp(max=L - 1)]
+            tokens = ids_BL[
+                b[:, None], (i[:, None] + torch.arange(1 + words + count, device=i.device)).clamp(max=L - 1)
+            ]
             vector = self.words.weight[word] + reader(self._numbers(tokens[:, 1 + words :]).flatten(1))
             names = self.words(tokens[:, 1 : 1 + words].clamp(max=self.num_words - 1))
             if words >= 1:

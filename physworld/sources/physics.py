@@ -10,9 +10,9 @@ import numpy as np
 from physworld import scenarios
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.sources.windows import cut_windows
 from physworld.types import Sample, Scene, Trajectory
 
-EVENT_SPEED = 10.0  # px/s of velocity change beyond gravity that makes a frame an event
 KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
 
 
@@ -49,7 +49,9 @@ class PhysicsSource:
             difficulties: 1-5, drawn equally often.
             frames: simulated frames per scene (60 a second).
             event_fraction: share of windows whose target frame holds an event, where a scene has any.
-            kicked_scenes: share of scenes that are kicked; kick_rate: kicks per frame in these; kick_size: times KICK_SIZE.
+            kicked_scenes: share of scenes that are kicked.
+            kick_rate: kicks per frame in these.
+            kick_size: times KICK_SIZE.
         """
         if not names:
             raise ValueError("no scenario types to draw from: scenario.names is empty")
@@ -95,27 +97,12 @@ class PhysicsSource:
             kicks = rng.normal(size=(self.frames, len(scene.bodies), 6)) * KICK_SIZE * self.kick_size
             kicks[~kicked] = 0.0
         run = simulate(scene, self.frames, kicks=kicks)
-        first, last = self.context_frames, self.frames - self.target_frames
-        clean = np.ones(last + 1, bool)  # clean[t]: target frames t .. t + target_frames - 1 are all free of kicks
-        for ahead in range(self.target_frames):
-            clean &= ~kicked[ahead : ahead + last + 1]
-        clean[:first] = False
-        jump = run.velocity[1:] - run.velocity[:-1] - np.array(scene.gravity) * scene.dt
-        event = np.zeros(self.frames, bool)
-        event[1:] = np.abs(jump).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
-        calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
-        wanted = np.where(rng.random(self.windows_per_scene) < self.event_fraction, 1, 0)
-        windows = []
-        for want in wanted:
-            pool = event_at if (want and len(event_at)) or not len(calm_at) else calm_at
-            at = int(pool[rng.integers(len(pool))]) if len(pool) else first
-            windows.append((run.window(at - self.context_frames, at), run.window(at, at + self.target_frames)))
-        return windows
-
-    def rollout(self, number: int, *, horizon: int, latest_start: int) -> tuple[Trajectory, Trajectory]:
-        """Unkicked (given frames, the `horizon` frames after them) of scene `number`, from a start frame drawn by it."""
-        rng = generator(self.seed, self.split, number, 1)
-        scene = self.scene(number)
-        start = int(rng.integers(self.context_frames, max(latest_start, self.context_frames) + 1))
-        run = simulate(scene, start + horizon)
-        return run.window(start - self.context_frames, start), run.window(start, start + horizon)
+        return cut_windows(
+            run,
+            rng,
+            count=self.windows_per_scene,
+            context_frames=self.context_frames,
+            target_frames=self.target_frames,
+            event_fraction=self.event_fraction,
+            kicked=kicked,
+        )

@@ -1,0 +1,48 @@
+"""L2: which moments of a trajectory become learning problems."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physworld.types import Trajectory
+
+EVENT_SPEED = 10.0  # px/s of velocity change beyond gravity that makes a frame an event
+
+
+def cut_windows(
+    run: Trajectory,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    context_frames: int,
+    target_frames: int,
+    event_fraction: float,
+    kicked: np.ndarray | None = None,
+) -> list[tuple[Trajectory, Trajectory]]:
+    """Draw `count` windows (given frames, target frames); a share of them has an event in its first target frame.
+
+    Args:
+        event_fraction: that share, where the trajectory holds any event.
+        kicked: (T,) bool, frames whose state is not what physics made of the frame before; they are never targets.
+    """
+    first, last = context_frames, len(run) - target_frames
+    if last < first:
+        raise ValueError(
+            f"a trajectory of {len(run)} frames has no window of {context_frames} + {target_frames} frames"
+        )
+    clean = np.ones(last + 1, bool)  # clean[t]: target frames t .. t + target_frames - 1 are all free of kicks
+    if kicked is not None:
+        for ahead in range(target_frames):
+            clean &= ~kicked[ahead : ahead + last + 1]
+    clean[:first] = False
+    jump = run.velocity[1:] - run.velocity[:-1] - np.array(run.scene.gravity) * run.scene.dt
+    event = np.zeros(len(run), bool)
+    event[1:] = np.abs(jump).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
+    calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
+    wanted = rng.random(count) < event_fraction
+    windows = []
+    for want in wanted:
+        pool = event_at if (want and len(event_at)) or not len(calm_at) else calm_at
+        at = int(pool[rng.integers(len(pool))]) if len(pool) else first
+        windows.append((run.window(at - context_frames, at), run.window(at, at + target_frames)))
+    return windows
