@@ -159,7 +159,8 @@ def _polygons(a, na, b, nb, rounding, gap, place):
             continue
         last = bound
         gap[count] = depth - rounding
-        middle = depth / 2
+        # Half way between the two surfaces; the rounding lies around `a`.
+        middle = (depth - rounding) / 2 if swapped else (depth + rounding) / 2
         place[count, 0] = r0x + tx * bound + nx * middle
         place[count, 1] = r0y + ty * bound + ny * middle
         count += 1

@@ -159,9 +159,13 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
         elif per[i] > 0:
             c = rows[i, 0]
             other, facing = (partner[c], 1.0) if body[c] == i else (body[c], -1.0)
-            nx, ny, px, py = facing * normal[c, 0], facing * normal[c, 1], place[c, 0, 0], place[c, 0, 1]
+            nx, ny = facing * normal[c, 0], facing * normal[c, 1]
             other = other if other < n else -1
-            _, slip, _, _, _, _ = _relative(i, other, coming, velocity, spin, gyration, nx, ny, px, py, px, py)
+            slip = 0.0
+            for p in range(points[c]):
+                px, py = place[c, p, 0], place[c, p, 1]
+                _, part, _, _, _, _ = _relative(i, other, coming, velocity, spin, gyration, nx, ny, px, py, px, py)
+                slip += part
         else:
             nx, ny, _ = _facing(coming[i, 0], coming[i, 1], fields[0, 0], fields[0, 1])
             slip = velocity[i, 1] * nx - velocity[i, 0] * ny
@@ -215,7 +219,11 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
             raw[at + 7] = cx * tx + cy * ty
             at += 8
             other = other if moving else -1
-            for p in range(points[c]):
+            # Two points come in the order of their lever arms AN, which neither turning nor mirroring changes.
+            along = (place[c, 1, 0] - place[c, 0, 0]) * cy - (place[c, 1, 1] - place[c, 0, 1]) * cx
+            backwards = points[c] == 2 and hand * along < 0.0
+            for k in range(points[c]):
+                p = 1 - k if backwards else k
                 px, py = place[c, p, 0], place[c, p, 1]
                 vn, vt, an, ac, bn, bt = _relative(i, other, coming, velocity, spin, gyration, cx, cy, px, py, px, py)
                 raw[at] = gap[c, p] - vn * dt
