@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from physworld import scenarios
 from physworld.baselines import BASELINES, rounded_state
 from physworld.metrics.scores import FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
@@ -15,7 +17,7 @@ from physworld.render import comparison, write_gif
 from physworld.rollout import rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.types import Trajectory
+from physworld.types import Scene, Trajectory
 
 EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same
 FRAMES_PER_SECOND = 15  # of pictures: a quarter of the true speed, so that a half-second rollout can be seen
@@ -28,6 +30,7 @@ class Moments:
     given: list[Trajectory]
     truth: list[Trajectory]
     meta: list[RolloutMeta]
+    left_out: dict[str, str]  # scenario types that the codec cannot write, and why
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,12 +67,17 @@ class Evaluation:
         per_scenario: int,
         trained_on: Sequence[str],
     ) -> Moments:
-        """The same moments for every model and codec: they depend on names, split and seed alone."""
-        moments = Moments(given=[], truth=[], meta=[])
+        """The same moments for every model and codec: they depend on names, split and seed alone.
+
+        A type is left out, and named, when the codec cannot write one of its scenes.
+        """
+        moments = Moments(given=[], truth=[], meta=[], left_out={})
         for name in names:
+            moments.left_out |= unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario)
+            if name in moments.left_out:
+                continue
             for k in range(per_scenario):
-                rng = generator(seed, split, zlib.crc32(name.encode()), k)
-                scene = scenarios.build(name, rng, difficulties[k % len(difficulties)])
+                scene, rng = _scene(name, difficulties, split=split, seed=seed, place=k)
                 last = max(EARLIEST, codec.context_frames - 1) + int(rng.integers(self.latest_start + 1))
                 path = simulate(scene, last + 1 + self.frames)
                 first = last + 1 - codec.context_frames
@@ -104,6 +112,25 @@ class Evaluation:
             write_gif(folder / f"{name}.gif", judgement_frames(judgement, first[name]), FRAMES_PER_SECOND)
             for name in trained_first[: self.pictures]
         ]
+
+
+def _scene(
+    name: str, difficulties: Sequence[int], *, split: str, seed: int, place: int
+) -> tuple[Scene, np.random.Generator]:
+    """Scene number `place` of a type, and the generator that goes on to draw its start."""
+    rng = generator(seed, split, zlib.crc32(name.encode()), place)
+    return scenarios.build(name, rng, difficulties[place % len(difficulties)]), rng
+
+
+def unwritable(
+    codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int
+) -> dict[str, str]:
+    """{name: why} if the codec cannot write one of the first `scenes` scenes of a type, else {}."""
+    for place in range(scenes):
+        why = codec.unwritable(_scene(name, difficulties, split=split, seed=seed, place=place)[0])
+        if why:
+            return {name: why}
+    return {}
 
 
 def judgement_frames(judgement: Judgement, index: int) -> Any:

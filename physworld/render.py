@@ -12,35 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from physworld.files import replacing
 from physworld.metrics.errors import per_horizon
-from physworld.types import FIXED, Scene, Segment, State, Trajectory
+from physworld.pen import ERROR, GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Pen, mix
+from physworld.types import Trajectory
 
-Colour = tuple[int, int, int]
-
-SUPERSAMPLE = 2  # drawn this many times larger, then averaged: Pillow's own lines are jagged
-# Okabe & Ito (2008), distinguishable under every common colour blindness; their yellow is darkened for a light
-# ground, and vermillion is left out because red means error here.
-PALETTE: tuple[Colour, ...] = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (86, 180, 233),
-    (178, 160, 30),
-)
-GROUND: Colour = (250, 250, 247)
-INK: Colour = (45, 52, 60)
-WALL: Colour = (122, 130, 138)
-FIELD: Colour = (208, 212, 222)
-GHOST: Colour = (190, 198, 208)
-ERROR: Colour = (213, 30, 30)
 HEADER = 20  # px, label strip above the panels
 GAP = 4  # px between panels
-
-
-def _mix(colour: Colour, ground: Colour, share: float) -> Colour:
-    """share 1 = colour, 0 = ground."""
-    red, green, blue = (round(share * c + (1 - share) * g) for c, g in zip(colour, ground, strict=True))
-    return red, green, blue
 
 
 @cache
@@ -48,114 +24,28 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _anchors(scene: Scene, state: State) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Both ends of every joint in world px."""
-
-    def world(index: int, anchor: tuple[float, float]) -> np.ndarray:
-        if index == FIXED:
-            return np.asarray(anchor)
-        cos, sin = np.cos(state.angle[index]), np.sin(state.angle[index])
-        return state.position[index] + np.array([cos * anchor[0] - sin * anchor[1], sin * anchor[0] + cos * anchor[1]])
-
-    return [(world(j.body_a, j.anchor_a), world(j.body_b, j.anchor_b)) for j in scene.joints]
-
-
-class _Pen:
-    """Draws world things on one supersampled picture."""
-
-    def __init__(self, image: Image.Image, scene: Scene, size: tuple[int, int]) -> None:
-        self.draw = ImageDraw.Draw(image)
-        width, height = (SUPERSAMPLE * s for s in size)
-        self.scale = min(width / scene.canvas[0], height / scene.canvas[1])  # picture px per world px
-        self.left = (width - self.scale * scene.canvas[0]) / 2
-        self.bottom = (height + self.scale * scene.canvas[1]) / 2
-        self.thin = 0.8 * SUPERSAMPLE
-
-    def at(self, points: np.ndarray) -> np.ndarray:
-        """World (..., 2) -> picture (..., 2). Clipped, because Pillow cannot draw to infinity."""
-        x, y = points[..., 0], points[..., 1]
-        picture = np.stack([self.left + self.scale * x, self.bottom - self.scale * y], axis=-1)
-        return np.clip(np.nan_to_num(picture, nan=-1e5), -1e5, 1e5)
-
-    def disc(
-        self, centre: np.ndarray, radius: float, fill: Colour | None, line: Colour | None = None, width: float = 0
-    ) -> None:
-        (x, y), r = self.at(centre), max(self.scale * radius, SUPERSAMPLE)
-        self.draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=line, width=round(width))
-
-    def line(self, start: np.ndarray, end: np.ndarray, colour: Colour, width: float) -> None:
-        a, b = self.at(np.asarray(start, dtype=float)), self.at(np.asarray(end, dtype=float))
-        self.draw.line([*a, *b], fill=colour, width=max(round(width), 1))
-        if width > 2 * SUPERSAMPLE:  # Pillow cuts lines square; walls have round ends
-            for x, y in (a, b):
-                r = width / 2 - 0.5
-                self.draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
-
-    def background(self, scene: Scene) -> None:
-        for attractor in scene.fields:
-            centre = np.asarray(attractor.center, dtype=float)
-            for radius in (18, 36, 54):
-                self.disc(centre, radius, None, FIELD, self.thin)
-            self.disc(centre, 7, INK)
-        for part in scene.static:
-            if isinstance(part, Segment):
-                width = max(2 * part.radius * self.scale, 1.5 * SUPERSAMPLE)
-                self.line(np.asarray(part.start), np.asarray(part.end), WALL, width)
-            else:
-                self.disc(np.asarray(part.center, dtype=float), part.radius, WALL)
-
-    def trail(self, path: np.ndarray, colour: Colour) -> None:
-        """path (K, 2) world px, oldest first; fades towards the ground."""
-        for k in range(1, len(path)):
-            self.line(path[k - 1], path[k], _mix(colour, GROUND, 0.15 + 0.55 * k / len(path)), 1.3 * SUPERSAMPLE)
-
-    def rods(self, scene: Scene, state: State, colour: Colour = INK) -> None:
-        for joint, (a, b) in zip(scene.joints, _anchors(scene, state), strict=True):
-            self.line(a, b, colour, self.thin)
-            self.disc(b, 2 / self.scale, colour)
-            self.disc(a, (4 if joint.body_a == FIXED else 2) / self.scale, colour)
-
-    def body(self, scene: Scene, state: State, index: int, fill: Colour | None, line: Colour, width: float) -> None:
-        body, centre, angle = scene.bodies[index], state.position[index], state.angle[index]
-        if not (np.isfinite(centre).all() and np.isfinite(angle)):
-            return
-        along = np.array([np.cos(angle), np.sin(angle)])
-        mark = _mix(line, GROUND, 0.75) if fill is None else _mix(GROUND, fill, 0.75)
-        if body.shape == "circle":
-            self.disc(centre, body.size[0], fill, line, width)
-            self.line(centre, centre + 0.8 * body.size[0] * along, mark, width)
-            return
-        half, up = np.asarray(body.size) / 2, np.array([-along[1], along[0]])
-        corners = [centre + sx * half[0] * along + sy * half[1] * up for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        points = [tuple(p) for p in self.at(np.array(corners))]
-        self.draw.polygon(points, fill=fill)
-        self.draw.line([*points, *points[:2]], fill=line, width=max(round(width), 1), joint="curve")
-        # The mark points along the body's own x axis, whichever side is longer.
-        self.line(centre, centre + 0.8 * half[0] * along, mark, width)
-
-
-def _bodies(pen: _Pen, trajectory: Trajectory, t: int, trails: int) -> None:
+def _bodies(pen: Pen, trajectory: Trajectory, t: int, trails: int) -> None:
     scene, state = trajectory.scene, trajectory.frame(t)
     colours = [PALETTE[i % len(PALETTE)] for i in range(len(scene.bodies))]
     for i, colour in enumerate(colours):
         pen.trail(trajectory.position[max(0, t - trails) : t + 1, i], colour)
     for i, colour in enumerate(colours):
-        pen.body(scene, state, i, _mix(colour, GROUND, 0.8), _mix(colour, INK, 0.6), pen.thin)
-    pen.rods(scene, state)
+        pen.body(scene, state, i, mix(colour, GROUND, 0.8), mix(colour, INK, 0.6), pen.thin)
+    pen.joints(scene, state)
 
 
-def _frames(trajectory: Trajectory, size: tuple[int, int], paint: Callable[[_Pen, int], None]) -> np.ndarray:
+def _frames(trajectory: Trajectory, size: tuple[int, int], paint: Callable[[Pen, int], None]) -> np.ndarray:
     """(T, H, W, 3): the scene's background, then whatever `paint` adds for each frame."""
     if len(trajectory) == 0:
         raise ValueError(f"trajectory of scene {trajectory.scene.name!r} has no frames to draw")
     if min(size) < 16:
         raise ValueError(f"picture size must be at least 16 x 16 px, got {size[0]} x {size[1]}")
     empty = Image.new("RGB", (SUPERSAMPLE * size[0], SUPERSAMPLE * size[1]), GROUND)
-    _Pen(empty, trajectory.scene, size).background(trajectory.scene)
+    Pen(empty, trajectory.scene, size).background(trajectory.scene)
     frames = np.empty((len(trajectory), size[1], size[0], 3), dtype=np.uint8)
     for t in range(len(trajectory)):
         image = empty.copy()
-        paint(_Pen(image, trajectory.scene, size), t)
+        paint(Pen(image, trajectory.scene, size), t)
         frames[t] = np.asarray(image.reduce(SUPERSAMPLE))
     return frames
 
@@ -179,11 +69,11 @@ def comparison(
         shapes = f"{truth.angle.shape} and {predicted.angle.shape}"
         raise ValueError(f"truth and prediction must have the same frames and bodies, got {shapes}")
 
-    def overlay(pen: _Pen, t: int) -> None:
+    def overlay(pen: Pen, t: int) -> None:
         scene, true, said = truth.scene, truth.frame(t), predicted.frame(t)
         for i in range(len(scene.bodies)):
-            pen.body(scene, true, i, GHOST, _mix(INK, GHOST, 0.25), pen.thin)
-        pen.rods(scene, true, GHOST)
+            pen.body(scene, true, i, GHOST, mix(INK, GHOST, 0.25), pen.thin)
+        pen.joints(scene, true, GHOST)
         for i in range(len(scene.bodies)):
             pen.body(scene, said, i, None, PALETTE[0], 1.2 * SUPERSAMPLE)
         for start, end in zip(true.position, said.position, strict=True):
@@ -195,7 +85,7 @@ def comparison(
     errors = per_horizon(truth, predicted)
     width, height = size
     sheet = np.empty((len(truth), height + HEADER, 3 * width + 2 * GAP, 3), dtype=np.uint8)
-    sheet[:] = _mix(INK, GROUND, 0.18)
+    sheet[:] = mix(INK, GROUND, 0.18)
     for k, panel in enumerate(panels):
         sheet[:, HEADER:, k * (width + GAP) : k * (width + GAP) + width] = panel
     for t, error in enumerate(errors):
@@ -204,7 +94,7 @@ def comparison(
 
 
 def _header(total: int, panel: int, frame: int, error: float) -> np.ndarray:
-    strip = Image.new("RGB", (total, HEADER), _mix(INK, GROUND, 0.08))
+    strip = Image.new("RGB", (total, HEADER), mix(INK, GROUND, 0.08))
     draw = ImageDraw.Draw(strip)
     labels = (("truth", f"frame {frame}"), ("prediction", ""), ("overlay", f"RMSE {error:.1f} px"))
     for k, (left, right) in enumerate(labels):

@@ -20,7 +20,7 @@ from physworld.callbacks import Interrupted
 from physworld.checkpoints import load_model, read_checkpoint, save_model, start_from
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
-from physworld.evaluation import Evaluation, Moments
+from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.hardware import Hardware
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.report import print_table, write_report
@@ -59,6 +59,10 @@ def build(cfg: DictConfig) -> Parts:
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = scenario_names(cfg.scenario.names)
     codec = instantiate(cfg.codec)
+    for name in names:
+        why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
+        if why:
+            raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
     train, val = sources(cfg, names, codec)
     try:
         encoded = codec.encode(val.sample(0))
@@ -154,7 +158,7 @@ def train(cfg: DictConfig) -> float:
     save_model(network, parts.codec, directory / "model")
     moments = parts.evaluation.draw(
         parts.codec,
-        scenarios.names(),
+        list(dict.fromkeys([*cfg.scenario.names, *scenarios.heldout()])),
         list(cfg.curriculum.difficulties),
         split="val",
         seed=cfg.seed,
@@ -184,17 +188,29 @@ def judge_and_report(
     cost: dict[str, Any],
 ) -> dict[str, float]:
     """Roll out, write metrics.json, report.md and GIFs, print the table; returns the main numbers."""
+    for why, names in _grouped(moments.left_out).items():
+        console.print(f"Not judged: {', '.join(names)} ({why}).", highlight=False)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Evaluating", total=len(moments.given) * evaluation.frames)
         judgement = evaluation.judge(network, codec, moments, lambda done: bar.advance(task, done))
     pictures = evaluation.draw_pictures(judgement, directory / "pictures")
     summary = {**judgement.summary, "cost": cost}
+    left_out = {"not judged": "; ".join(f"{why}: {', '.join(n)}" for why, n in _grouped(moments.left_out).items())}
     notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
+    notes |= left_out if moments.left_out else {}
     report = write_report(directory, summary, pictures, command=command, split=split, notes=notes)
     print_table(summary, console)
     console.print(f"Report:       {report}", highlight=False)
     headline: dict[str, float] = summary["headline"]
     return headline
+
+
+def _grouped(left_out: dict[str, str]) -> dict[str, list[str]]:
+    """Reason -> names."""
+    groups: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        groups.setdefault(why, []).append(name)
+    return groups
 
 
 def evaluate(cfg: DictConfig) -> None:

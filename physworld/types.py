@@ -54,13 +54,14 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Static straight wall with rounded ends."""
+    """Static straight wall with rounded ends, or a belt when its surface runs."""
 
     start: Point  # px
     end: Point  # px
     radius: float = 2.0  # px, half the thickness
     friction: float = 0.5
     restitution: float = 0.5
+    surface_speed: float = 0.0  # px/s from start towards end, on both faces; friction drags bodies along
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +86,80 @@ class PinJoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PivotJoint:
+    """Hinge: two anchors stay on one point, the ends turn freely. Bodies that it holds still collide."""
+
+    body_a: int  # index into Scene.bodies, or FIXED
+    body_b: int  # index into Scene.bodies
+    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
+    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rope:
+    """Massless string: two anchors come no further apart than `length`; nearer, it is slack and does nothing."""
+
+    body_a: int  # index into Scene.bodies, or FIXED
+    body_b: int  # index into Scene.bodies
+    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
+    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
+    length: float  # px
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spring:
+    """Massless spring between two anchors at distance d: pushes with stiffness·(length - d) - damping·(rate of d)."""
+
+    body_a: int  # index into Scene.bodies, or FIXED
+    body_b: int  # index into Scene.bodies
+    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
+    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
+    length: float  # px, at rest
+    stiffness: float  # kg/s²
+    damping: float = 0.0  # kg/s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motor:
+    """Turns body_b against body_a at `spin`, with no more than `torque`; it holds neither in place."""
+
+    body_a: int  # index into Scene.bodies, or FIXED
+    body_b: int  # index into Scene.bodies
+    spin: float  # rad/s
+    torque: float  # kg·px²/s²
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attractor:
     """Pulls every body towards `center` with strength·d / (d² + softening²)^1.5 px/s² at distance d."""
 
     center: Point  # px
     strength: float  # px³/s²
     softening: float = 0.0  # px
+
+
+@dataclass(frozen=True, kw_only=True)
+class MutualGravity:
+    """Every body pulls every other with strength·mass·d / (d² + softening²)^1.5 px/s² at distance d."""
+
+    strength: float  # px³/(kg·s²)
+    softening: float = 0.0  # px
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wind:
+    """Moving air (or, at velocity 0, still air): drag·2·reach·(velocity - the body's own velocity) kg·px/s².
+
+    Over one step it acts as the exact solution for drag alone: the share 1 - exp(-drag·2·reach/mass·dt) of the
+    difference in velocity is lost, so no mass and no step makes it unstable.
+    """
+
+    velocity: Point  # px/s
+    drag: float  # kg/(s·px)
+
+
+Joint = PinJoint | PivotJoint | Rope | Spring | Motor
+Field = Attractor | MutualGravity | Wind
 
 
 @dataclass(frozen=True, kw_only=True, eq=True)
@@ -103,8 +172,8 @@ class Scene:
     text: str  # one English sentence
     bodies: tuple[Body, ...]
     static: tuple[Segment | Peg, ...] = ()
-    joints: tuple[PinJoint, ...] = ()
-    fields: tuple[Attractor, ...] = ()
+    joints: tuple[Joint, ...] = ()
+    fields: tuple[Field, ...] = ()
     gravity: Point = (0.0, -981.0)  # px/s²
     dt: float = 1 / 60  # s, one frame
     canvas: tuple[int, int] = (800, 600)  # px, what a picture shows
@@ -260,6 +329,10 @@ class Codec(Protocol):
         ...
 
     def max_new_tokens(self, scene: Scene) -> int: ...
+
+    def unwritable(self, scene: Scene) -> str:
+        """What moves a body of this scene but cannot be written, as a sentence; else ''."""
+        ...
 
     def guide(self, given: Sequence[Trajectory]) -> Guide | None:
         """The format's grammar for answers to these prompts, or None where any token may follow any other."""

@@ -582,7 +582,7 @@ def change(line: int, *path: object, value: object) -> list:
         (change(1, "objects", 0, "radius", value=...), 1, "object 0 radius must be a number, got nothing"),
         (change(1, "objects", 0, "radius", value=-1), 1, "sizes must be positive"),
         (change(1, "objects", 0, "type", value="hexagon"), 1, "'hexagon'; choose circle or rectangle"),
-        (change(1, "constraints", 0, "type", value="PivotJoint"), 1, "'PivotJoint'; only PinJoint can be read"),
+        (change(1, "constraints", 0, "type", value="GearJoint"), 1, "'GearJoint'; only PinJoint and PivotJoint can be"),
         (change(1, "constraints", 0, "body_b", value=3), 1, "body_b 3, which is no object"),
         (change(1, "constraints", 0, "body_b", value="static"), 1, "which it cannot"),
     ],

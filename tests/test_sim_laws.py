@@ -13,7 +13,8 @@ import pytest
 
 from physworld import scenarios
 from physworld.seeding import generator
-from physworld.sim.pymunk_sim import PymunkSimulator, attraction, simulate
+from physworld.sim.fields import attraction
+from physworld.sim.pymunk_sim import PymunkSimulator, simulate
 from physworld.types import FIXED, Attractor, Body, PinJoint, Scene, Segment, State, Trajectory
 
 DT = 1 / 60

@@ -10,9 +10,38 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from physworld.types import FIXED, Attractor, Body, Peg, PinJoint, Point, Scene, Segment, State
+from physworld.types import (
+    FIXED,
+    Attractor,
+    Body,
+    Joint,
+    Motor,
+    MutualGravity,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Point,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    State,
+    Wind,
+)
 
 MAX_BODIES = 4096  # also the limit for walls, joints and fields
+STATIC = {"segment": Segment, "peg": Peg}
+JOINTS = {"pin": PinJoint, "pivot": PivotJoint, "rope": Rope, "spring": Spring, "motor": Motor}
+FIELDS = {"attractor": Attractor, "mutual_gravity": MutualGravity, "wind": Wind}
+_NAMES = {kind: name for kinds in (STATIC, JOINTS, FIELDS) for name, kind in kinds.items()}
+# Pymunk's class names, which published files and engine text use.
+PYMUNK_NAMES: dict[type, str] = {
+    PinJoint: "PinJoint",
+    PivotJoint: "PivotJoint",
+    Rope: "SlideJoint",
+    Spring: "DampedSpring",
+    Motor: "SimpleMotor",
+}
 
 
 class FormatError(ValueError):
@@ -87,7 +116,8 @@ def _shown(value: Any) -> str:
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
     """The scene as JSON-ready data; floats keep every bit."""
     return asdict(scene) | {
-        "static": [{"type": "segment" if isinstance(p, Segment) else "peg"} | asdict(p) for p in scene.static]
+        key: [{"type": _NAMES[type(part)]} | asdict(part) for part in getattr(scene, key)]
+        for key in ("static", "joints", "fields")
     }
 
 
@@ -115,6 +145,15 @@ def checked(scene: Scene) -> Scene:
         ends = {joint.body_a, joint.body_b}
         if len(ends) < 2 or joint.body_b == FIXED or not ends <= {FIXED, *range(len(scene.bodies))}:
             raise FormatError(f"joint {index} holds bodies {joint.body_a} and {joint.body_b}, which it cannot")
+        for name in ("length", "stiffness", "damping", "torque"):
+            if getattr(joint, name, 0.0) < 0:
+                raise FormatError(f"joint {index} has {name} {getattr(joint, name)}, it must not be negative")
+    for index, wind in enumerate(scene.fields):
+        if isinstance(wind, Wind) and wind.drag < 0:
+            raise FormatError(f"field {index} has drag {wind.drag}, it must not be negative")
+    for index, belt in enumerate(scene.static):
+        if isinstance(belt, Segment) and belt.surface_speed and belt.start == belt.end:
+            raise FormatError(f"static {index} is a belt without length, so its surface has no direction to run in")
     return scene
 
 
@@ -176,9 +215,10 @@ def _published_static(item: dict[str, Any]) -> Segment | Peg:
     raise FormatError(f"static_geometry has type {_shown(kind)}; choose segment or circle")
 
 
-def _published_joint(item: dict[str, Any], ids: list[int], start: State) -> PinJoint:
-    if item.get("type") != "PinJoint":
-        raise FormatError(f"a constraint has type {_shown(item.get('type'))}; only PinJoint can be read")
+def _published_joint(item: dict[str, Any], ids: list[int], start: State) -> Joint:
+    kind = item.get("type")
+    if kind not in ("PinJoint", "PivotJoint"):  # the others' lengths and strengths are not in the files
+        raise FormatError(f"a constraint has type {_shown(kind)}; only PinJoint and PivotJoint can be read")
     ends = []
     for key in ("body_a", "body_b"):
         name = item.get(key)
@@ -190,6 +230,9 @@ def _published_joint(item: dict[str, Any], ids: list[int], start: State) -> PinJ
         ends.reverse()
         anchors.reverse()
     worlds = [_in_world(anchor, end, start) for anchor, end in zip(anchors, ends, strict=True)]
+    if kind == "PivotJoint":  # a nailed pivot is where the body's own anchor is, whatever the file says of the nail
+        anchor_a = worlds[1] if ends[0] == FIXED else anchors[0]
+        return PivotJoint(body_a=ends[0], body_b=ends[1], anchor_a=anchor_a, anchor_b=anchors[1])
     return PinJoint(body_a=ends[0], body_b=ends[1], anchor_a=anchors[0], anchor_b=anchors[1], length=math.dist(*worlds))
 
 
@@ -214,12 +257,17 @@ def _shape(value: Any, what: str) -> str:
     return value
 
 
-def _part(value: Any, what: str) -> Segment | Peg:
-    data = dict(mapping(value, what))
-    kind = {"segment": Segment, "peg": Peg}.get(str(data.pop("type", None)))
-    if kind is None:
-        raise FormatError(f"{what} has an unknown type; choose segment or peg")
-    return _build(kind, data, what)
+def _one_of(kinds: dict[str, type]) -> Callable[[Any, str], Any]:
+    """Reader of a part whose "type" names its kind."""
+
+    def read(value: Any, what: str) -> Any:
+        data = dict(mapping(value, what))
+        kind = kinds.get(str(data.pop("type", None)))
+        if kind is None:
+            raise FormatError(f"{what} has an unknown type; choose {' or '.join(kinds)}")
+        return _build(kind, data, what)
+
+    return read
 
 
 def _tuple(build: Callable[[Any, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
@@ -240,9 +288,9 @@ _READ: dict[str, Callable[[Any, str], Any]] = {
     "tuple[int, int]": _canvas,
     "Literal['circle', 'rect']": _shape,
     "tuple[Body, ...]": _tuple(_of(Body)),
-    "tuple[Segment | Peg, ...]": _tuple(_part),
-    "tuple[PinJoint, ...]": _tuple(_of(PinJoint)),
-    "tuple[Attractor, ...]": _tuple(_of(Attractor)),
+    "tuple[Segment | Peg, ...]": _tuple(_one_of(STATIC)),
+    "tuple[Joint, ...]": _tuple(_one_of(JOINTS)),
+    "tuple[Field, ...]": _tuple(_one_of(FIELDS)),
 }
 
 

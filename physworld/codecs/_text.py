@@ -170,6 +170,9 @@ class TextCodec(ABC):
         text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return self.parse(str(text), given)
 
+    def unwritable(self, scene: Scene) -> str:
+        return ""  # what these formats lose, they lose silently, as published
+
     def guide(self, given: Sequence[Trajectory]) -> None:
         return None
 

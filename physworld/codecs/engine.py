@@ -15,7 +15,7 @@
     Predict next frame:
 
 The answer is a line break and the whole next frame. Angle and spin are printed only when one of them exceeds 0.001;
-absent means 0. Known losses: no masses, sizes, friction, restitution, joint anchors, wall radii or attractors.
+absent means 0. Known losses: no masses, sizes, friction, restitution, joint anchors, lengths or strengths, wall radii, belts or fields.
 
 `published_bytes=True` writes what the published trainer really fed its model, which differs in three places: no
 empty lines in the prompt; the frame's title twice (`Frame 1: Frame 1: All objects are at rest.`, because the data's
@@ -30,9 +30,10 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._scene_dict import PYMUNK_NAMES
 from physworld.codecs._text import NUMBER, TextCodec, body_lines, describe, one_line, printed, read_bodies
 from physworld.codecs._tokenizer import word_tokenizer
-from physworld.types import FIXED, Peg, Sample, Scene, Segment, State, Trajectory
+from physworld.types import FIXED, Joint, Peg, Sample, Scene, Segment, State, Trajectory
 
 TURNED = 0.001  # rad and rad/s: angle and spin are printed when one of them is larger
 
@@ -113,9 +114,13 @@ def write_header(scene: Scene) -> str:
     if scene.static:
         lines.append("Static: " + "; ".join(map(_static, scene.static)))
     if scene.joints:
-        ends = (("static" if j.body_a == FIXED else j.body_a, j.body_b) for j in scene.joints)
-        lines.append("Constraints: " + "; ".join(f"PinJoint {a}->{b}" for a, b in ends))
+        lines.append("Constraints: " + "; ".join(map(_joint, scene.joints)))
     return "\n".join(lines)
+
+
+def _joint(joint: Joint) -> str:
+    start = "static" if joint.body_a == FIXED else joint.body_a
+    return f"{PYMUNK_NAMES[type(joint)]} {start}->{joint.body_b}"
 
 
 def _static(part: Segment | Peg) -> str:

@@ -42,7 +42,7 @@ from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs._impulse_reader import read_prompt
 from physworld.codecs.numbers import number_index, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
-from physworld.types import FIXED, Encoded, Peg, Sample, Scene, State, Trajectory
+from physworld.types import FIXED, Encoded, Peg, Sample, Scene, Segment, State, Trajectory
 
 MAX_BODIES = 128
 BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
@@ -105,6 +105,9 @@ class ImpulseCodec:
                 raise ValueError(
                     f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {len(scene.bodies)}"
                 )
+            missing = self.unwritable(scene)
+            if missing:
+                raise ValueError(f"{missing}, which scene {scene.name!r} has; choose codec=engine")
             if len(self._headers) > 256:
                 self._headers.clear()
             joints = np.array(
@@ -114,6 +117,13 @@ class ImpulseCodec:
             known = (scene, np.array(_header(scene), np.int64), geometry.solids(scene), joints, fields)
             self._headers[id(scene)] = known
         return known
+
+    def unwritable(self, scene: Scene) -> str:
+        """What moves a body of this scene but has no word in this text yet, as a sentence; else ''."""
+        kinds = {type(part).__name__ for part in (*scene.joints, *scene.fields)} - {"PinJoint", "Attractor"}
+        if any(isinstance(part, Segment) and part.surface_speed for part in scene.static):
+            kinds.add("Segment.surface_speed")
+        return f"impulse text cannot write {', '.join(sorted(kinds))} yet" if kinds else ""
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""

@@ -25,6 +25,7 @@ import numpy as np
 from physworld.codecs._packed import BROKEN, opened, written
 from physworld.codecs._scene_dict import (
     MAX_BODIES,
+    PYMUNK_NAMES,
     FormatError,
     integer,
     mapping,
@@ -37,7 +38,7 @@ from physworld.codecs._scene_dict import (
     xy,
 )
 from physworld.codecs._text import describe
-from physworld.types import FIXED, Body, Peg, PinJoint, Scene, Segment, State, Trajectory
+from physworld.types import FIXED, Body, Joint, Motor, Peg, Scene, Segment, State, Trajectory
 
 __all__ = ["MAX_BODIES", "FormatError", "read_jsonl", "scene_from_dict", "scene_to_dict", "write_jsonl"]
 
@@ -181,14 +182,15 @@ def _static(part: Segment | Peg) -> dict[str, Any]:
     return {"type": "circle", "center": _xy(part.center), "radius": part.radius, **surface}
 
 
-def _constraint(joint: PinJoint) -> dict[str, Any]:
-    return {
-        "type": "PinJoint",
+def _constraint(joint: Joint) -> dict[str, Any]:
+    record = {
+        "type": PYMUNK_NAMES[type(joint)],
         "body_a": "static" if joint.body_a == FIXED else joint.body_a,
         "body_b": joint.body_b,
-        "anchor_a": list(joint.anchor_a),
-        "anchor_b": list(joint.anchor_b),
     }
+    if isinstance(joint, Motor):
+        return record
+    return record | {"anchor_a": list(joint.anchor_a), "anchor_b": list(joint.anchor_b)}
 
 
 def _xy(point: Any) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.types import PIXELS_PER_METRE, Trajectory
+from physworld.types import FIXED, PIXELS_PER_METRE, Attractor, MutualGravity, Spring, Trajectory
 
 SQUARE_METRE = PIXELS_PER_METRE**2  # px²
 
@@ -26,19 +26,46 @@ def kinetic_energy(trajectory: Trajectory) -> np.ndarray:
 
 
 def potential_energy(trajectory: Trajectory) -> np.ndarray:
-    """sum_i m_i (-g·x_i - sum_k s_k / sqrt(d_ik² + ε_k²)): (T,) J, zero at the world's origin without attractors."""
-    scene = trajectory.scene
-    per_mass = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64))  # (T, N) px²/s²
-    for attractor in scene.fields:
-        offset = trajectory.position - np.asarray(attractor.center)
-        # Without softening the well is bottomless at its centre; 1 px keeps the number finite there.
-        distance = np.sqrt(np.square(offset).sum(-1) + attractor.softening**2)
-        per_mass = per_mass - attractor.strength / np.maximum(distance, 1.0)
-    return (_mass(trajectory) * per_mass).sum(-1) / SQUARE_METRE
+    """Gravity, attractors, mutual gravity and springs: (T,) J, zero at the world's origin without fields and springs.
+
+    sum_i m_i (-g·x_i - sum_k s_k / sqrt(d_ik² + ε_k²)) - sum_{i<j} s m_i m_j / sqrt(d_ij² + ε²) + sum_s c (d_s - L_s)²/2
+    """
+    scene, mass = trajectory.scene, _mass(trajectory)
+    energy = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64)) @ mass  # (T,) kg·px²/s²
+    for field in scene.fields:
+        if isinstance(field, Attractor):
+            offset = trajectory.position - np.asarray(field.center)
+            energy -= (field.strength / _distance(offset, field.softening)) @ mass
+        elif isinstance(field, MutualGravity):
+            one, other = np.triu_indices(len(mass), k=1)
+            offset = trajectory.position[:, one] - trajectory.position[:, other]
+            energy -= (field.strength / _distance(offset, field.softening)) @ (mass[one] * mass[other])
+    for spring in scene.joints:
+        if isinstance(spring, Spring):
+            span = _place(trajectory, spring.body_b, spring.anchor_b) - _place(
+                trajectory, spring.body_a, spring.anchor_a
+            )
+            energy += spring.stiffness / 2 * np.square(np.linalg.norm(span, axis=-1) - spring.length)
+    return energy / SQUARE_METRE
+
+
+def _distance(offset: np.ndarray, softening: float) -> np.ndarray:
+    """(..., 2) px -> (...) px. Without softening a well is bottomless; 1 px keeps the number finite there."""
+    return np.maximum(np.sqrt(np.square(offset).sum(-1) + softening**2), 1.0)
+
+
+def _place(trajectory: Trajectory, body: int, anchor: tuple[float, float]) -> np.ndarray:
+    """(T, 2) px in the world."""
+    if body == FIXED:
+        return np.broadcast_to(anchor, (len(trajectory), 2))
+    cos, sin = np.cos(trajectory.angle[:, body]), np.sin(trajectory.angle[:, body])
+    turned = np.stack([cos * anchor[0] - sin * anchor[1], sin * anchor[0] + cos * anchor[1]], axis=-1)
+    return trajectory.position[:, body] + turned
 
 
 def total_energy(trajectory: Trajectory) -> np.ndarray:
-    """Kinetic plus potential: (T,) J. Constant only without friction, inelastic contact and solver loss."""
+    """Kinetic plus potential: (T,) J. Constant only without friction, inelastic contact, damping, drag, motors,
+    belts and solver loss."""
     return kinetic_energy(trajectory) + potential_energy(trajectory)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.sim.pymunk_sim import attraction
+from physworld.sim.fields import Fields
 from physworld.types import State, Trajectory
 
 EVENT_THRESHOLD = 10.0  # px/s: one frame of gravity is 16.35; what the solver jitters at rest is far below
@@ -53,15 +53,15 @@ def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
 def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
     """(T, N) bool: the body's velocity jumped on reaching this frame, |v_t - v_(t-1) - a·dt| > threshold px/s.
 
-    a is what the scene announces (gravity and attractors, felt where the step has moved the body to, as Chipmunk
-    does), so what remains is contact and joint impulse. Row 0 needs the frame `before` it and is False without.
+    a is what the scene announces (gravity and fields, felt as the simulator does), so what remains is contact and joint
+    impulse. Row 0 needs the frame `before` it and is False without.
     """
     velocity, position = trajectory.velocity, trajectory.position
     if before is not None:
         velocity = np.concatenate([before.velocity[None], velocity])
         position = np.concatenate([before.position[None], position])
     scene = trajectory.scene
-    free = (np.asarray(scene.gravity) + attraction(scene.fields, position[1:])) * scene.dt
+    free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
     jumped = np.linalg.norm(np.diff(velocity, axis=0) - free, axis=-1) > threshold
     if before is None:
         jumped = np.concatenate([np.zeros((1, velocity.shape[1]), dtype=bool), jumped])

@@ -1,4 +1,7 @@
-"""L1: scenario types. The file name is the registry: `NAME.py` holds CATEGORY and build(rng, difficulty) -> Scene."""
+"""L1: scenario types. The file name is the registry: `NAME.py` holds CATEGORY and build(rng, difficulty) -> Scene.
+
+A type in which something does work on the bodies names it: ENERGY_SOURCES, some of "belt", "motor" and "wind".
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 
 from physworld.types import Scene
 
-# Types that no training run may draw from, so that generalisation can be measured; some have no file yet.
+# Types that no training run may draw from, so that generalisation can be measured.
 HELD_OUT = ("pong", "bowling", "ramp_roll", "angry_birds", "hourglass", "newtons_cradle")
 DIFFICULTIES = (1, 2, 3, 4, 5)
 
@@ -34,6 +37,11 @@ def heldout() -> tuple[str, ...]:
 def category(name: str) -> str:
     """collision, stacking, ramp, constraint, minigame or complex."""
     return str(_module(name).CATEGORY)
+
+
+def energy_sources(name: str) -> tuple[str, ...]:
+    """What may add mechanical energy to this type's scenes."""
+    return tuple(getattr(_module(name), "ENERGY_SOURCES", ()))
 
 
 def build(name: str, rng: np.random.Generator, difficulty: int) -> Scene:

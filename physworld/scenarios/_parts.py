@@ -8,7 +8,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from physworld.types import FIXED, Body, Peg, PinJoint, Point, Scene, Segment
+from physworld.types import (
+    FIXED,
+    Attractor,
+    Body,
+    Field,
+    Joint,
+    Motor,
+    MutualGravity,
+    Peg,
+    Point,
+    Scene,
+    Segment,
+    Wind,
+)
 
 # Objects per difficulty on the model card: 2-5, 5-15, 10-30, 20-40, 30-50+.
 CARD_COUNTS = {1: (2, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 50)}
@@ -78,15 +91,19 @@ def draw_room(
     restitution: tuple[float, float],
     closed: bool = True,
     squeeze: float = 40.0,
+    radius: tuple[float, float] = (5.0, 8.0),
 ) -> Room:
-    """A room close to the canvas (10..790 × 50..590), each side moved inwards by up to `squeeze` px."""
+    """A room close to the canvas (10..790 × 50..590), each side moved inwards by up to `squeeze` px.
+
+    Small or fast bodies want thicker walls, see `Room`.
+    """
     left, right, floor, top = rng.uniform(0, squeeze, 4).tolist()
     return Room(
         left=10 + left,
         right=790 - right,
         floor=50 + floor / 2,
         top=590 - (top if closed else 0),
-        radius=float(rng.uniform(5, 8)),
+        radius=float(rng.uniform(*radius)),
         friction=float(rng.uniform(*friction)),
         restitution=float(rng.uniform(*restitution)),
         closed=closed,
@@ -124,9 +141,20 @@ def mirrored(scene: Scene) -> Scene:
             return replace(part, start=flip(part.start), end=flip(part.end))
         return replace(part, center=flip(part.center))
 
-    def rod(joint: PinJoint) -> PinJoint:
+    def link(joint: Joint) -> Joint:
+        if isinstance(joint, Motor):
+            return replace(joint, spin=-joint.spin)
         anchor_a = flip(joint.anchor_a) if joint.body_a == FIXED else turn(joint.anchor_a)
         return replace(joint, anchor_a=anchor_a, anchor_b=turn(joint.anchor_b))
+
+    def field(part: Field) -> Field:
+        match part:
+            case Attractor():
+                return replace(part, center=flip(part.center))
+            case Wind():
+                return replace(part, velocity=turn(part.velocity))
+            case MutualGravity():
+                return part
 
     return replace(
         scene,
@@ -135,7 +163,7 @@ def mirrored(scene: Scene) -> Scene:
             for b in scene.bodies
         ),
         static=tuple(wall(part) for part in scene.static),
-        joints=tuple(rod(joint) for joint in scene.joints),
-        fields=tuple(replace(pole, center=flip(pole.center)) for pole in scene.fields),
+        joints=tuple(link(joint) for joint in scene.joints),
+        fields=tuple(field(part) for part in scene.fields),
         gravity=turn(scene.gravity),
     )

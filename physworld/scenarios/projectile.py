@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, disc_mass, draw_count, draw_room, is_clear, maybe_mirrored, rect_mass
+from physworld.scenarios._parts import chance, disc_mass, draw_count, draw_room, is_clear, maybe_mirrored
+from physworld.scenarios._place import crate_piles
 from physworld.types import Body, Scene
 
 CATEGORY = "collision"
@@ -39,7 +40,9 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         )
         if is_clear(ball, bodies, 1.0):
             bodies.append(ball)
-    bodies += _crates(rng, count - len(bodies), bottom, right, small=small)
+    bodies += crate_piles(
+        rng, count - len(bodies), left=360, right=right, floor=bottom, widest=34.0 if small else 48.0
+    )
     scene = Scene(
         name="projectile",
         category=CATEGORY,
@@ -49,26 +52,3 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         static=room.walls,
     )
     return maybe_mirrored(rng, scene)
-
-
-def _crates(rng: np.random.Generator, count: int, bottom: float, right: float, *, small: bool) -> list[Body]:
-    """Crates on the floor between x = 360 and the right wall, in columns."""
-    widest = 34.0 if small else 48.0
-    slots = rng.permutation(np.arange(360, right - widest - 4, widest + 8)).tolist()
-    storeys = max(int(rng.integers(1, 4)), -(-count // len(slots)))
-    bodies: list[Body] = []
-    for place in range(count):
-        column, storey = divmod(place, storeys)
-        width, height = (rng.uniform(0.55, 1.0, 2) * widest).tolist()
-        floor = bottom if storey == 0 else bodies[-1].position[1] + bodies[-1].size[1] / 2
-        bodies.append(
-            Body(
-                shape="rect",
-                size=(width, height),
-                position=(slots[column] + widest / 2 + float(rng.uniform(-2, 2)), floor + height / 2),
-                mass=rect_mass(width, height, float(rng.uniform(0.8, 3))),
-                friction=float(rng.uniform(0.3, 0.9)),
-                restitution=float(rng.uniform(0.0, 0.5)),
-            )
-        )
-    return bodies

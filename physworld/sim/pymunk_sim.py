@@ -6,20 +6,30 @@ What one step does, in Chipmunk's order (`cpSpaceStep`), because codecs and base
    the overlap correction that the last solve left (zero unless a contact was deeper than the 0.1 px slop), then zeroed;
 2. collisions are found at the new positions;
 3. each contact's bounce is fixed from the approach speed *before* gravity is added: restitution·approach speed;
+   each spring's stiffness·(length - distance)·dt, at the new positions, is added to the velocities;
 4. velocities: v += (gravity + force/mass)·dt, then forces are reset;
 5. cached impulses of contacts and joints that persist are applied again (warm start), then 10 iterations of the solver
-   change velocities (and v_bias).
+   change velocities (and v_bias). In each iteration
+   - a PinJoint or PivotJoint cancels its anchors' relative velocity (along the rod, or both ways) and adds
+     0.1·error/dt, so a tenth of the length error goes per frame; a Rope does so only while it is longer than `length`
+     at the new positions, and only pulls;
+   - a Spring's damper takes the share 1 - exp(-damping·k·dt), k = the pair's inverse mass along it, of what is left
+     of the relative velocity before the first iteration;
+   - a Motor brings body_b's spin minus body_a's to `spin`, with at most torque·dt in all;
+   - friction against a belt aims at surface_speed along the wall instead of at zero slip.
 
 So p[t+1] = p[t] + v[t]·dt exactly, except in the frame after a deep overlap, and free flight is v[t+1] = v[t] + g·dt.
-An attractor is evaluated at p[t] + v[t]·dt, which is where step 1 puts the body: the same as a Chipmunk velocity
-function and, with step 4, symplectic Euler, so that orbits neither gain nor lose energy on average. (Evaluated at p[t]
-it would be explicit Euler, whose orbits spiral outwards.)
+Fields are forces of step 4 (`fields.py`). Attractors and mutual gravity are evaluated at p[t] + v[t]·dt, which is where
+step 1 puts the bodies: the same as a Chipmunk velocity function and, with step 4, symplectic Euler, so that orbits
+neither gain nor lose energy on average. (Evaluated at p[t] it would be explicit Euler, whose orbits spiral outwards.)
+Wind is evaluated at v[t]. Springs, too, are symplectic by step 3.
 
 A restart from a `State` loses what the state does not hold: v_bias and the warm-start impulses.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 
@@ -27,7 +37,22 @@ import numpy as np
 import pymunk
 from pymunk import batch
 
-from physworld.types import FIXED, Attractor, Body, Peg, Scene, Segment, State, Trajectory
+from physworld.sim.fields import Fields
+from physworld.types import (
+    FIXED,
+    Body,
+    Joint,
+    Motor,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    State,
+    Trajectory,
+)
 
 FIELDS = (
     batch.BodyFields.POSITION | batch.BodyFields.ANGLE | batch.BodyFields.VELOCITY | batch.BodyFields.ANGULAR_VELOCITY
@@ -73,11 +98,11 @@ def simulate(
     read.set_float_buf(rows)
     read.clear()
     kicked = np.zeros(num_frames, bool) if kicks is None else np.any(kicks, axis=(1, 2))
-    pull = _Pull(scene, width) if scene.fields else None
+    push = _Push(scene, width) if scene.fields else None
     for frame in range(num_frames):
         if frame:
-            if pull is not None:
-                pull.push(space, rows[frame - 1])
+            if push is not None:
+                push.write(space, rows[frame - 1])
             space.step(scene.dt)
         batch.get_space_bodies(space, FIELDS, read)
         if kicks is not None and kicked[frame]:
@@ -136,16 +161,36 @@ def _build(scene: Scene, start: State) -> pymunk.Space:
         match part:
             case Segment():
                 wall = pymunk.Segment(space.static_body, part.start, part.end, part.radius)
+                if part.surface_speed:
+                    wall.surface_velocity = _along(part)
             case Peg():
                 wall = pymunk.Circle(space.static_body, part.radius, part.center)
         wall.friction, wall.elasticity = part.friction, part.restitution
         space.add(wall)
     for joint in scene.joints:
         end_a = space.static_body if joint.body_a == FIXED else bodies[joint.body_a]
-        rod = pymunk.PinJoint(end_a, bodies[joint.body_b], joint.anchor_a, joint.anchor_b)
-        rod.distance = joint.length
-        space.add(rod)
+        space.add(_joint(joint, end_a, bodies[joint.body_b]))
     return space
+
+
+def _joint(joint: Joint, a: pymunk.Body, b: pymunk.Body) -> pymunk.Constraint:
+    match joint:
+        case PinJoint():
+            rod = pymunk.PinJoint(a, b, joint.anchor_a, joint.anchor_b)
+            rod.distance = joint.length
+            return rod
+        case PivotJoint():
+            return pymunk.PivotJoint(a, b, joint.anchor_a, joint.anchor_b)
+        case Rope():
+            return pymunk.SlideJoint(a, b, joint.anchor_a, joint.anchor_b, 0.0, joint.length)
+        case Spring():
+            return pymunk.DampedSpring(
+                a, b, joint.anchor_a, joint.anchor_b, joint.length, joint.stiffness, joint.damping
+            )
+        case Motor():
+            motor = pymunk.SimpleMotor(a, b, -joint.spin)  # Chipmunk's rate is that of a against b
+            motor.max_force = joint.torque
+            return motor
 
 
 def _shape(live: pymunk.Body, body: Body) -> pymunk.Shape:
@@ -172,28 +217,26 @@ def _kick(space: pymunk.Space, row: np.ndarray, kick: np.ndarray) -> None:
     batch.set_space_bodies(space, FIELDS, _BUFFERS.write)
 
 
-class _Pull:
-    """Attractor forces on all bodies, written before a step (Chipmunk forgets forces after each)."""
+def _along(belt: Segment) -> tuple[float, float]:
+    """Velocity of a belt's surface, px/s."""
+    (ax, ay), (bx, by) = belt.start, belt.end
+    share = belt.surface_speed / math.hypot(bx - ax, by - ay)
+    return (bx - ax) * share, (by - ay) * share
+
+
+class _Push:
+    """The fields' forces on all bodies, written before a step (Chipmunk forgets forces after each)."""
 
     def __init__(self, scene: Scene, width: int) -> None:
-        self.fields: tuple[Attractor, ...] = scene.fields
+        self.fields = Fields(scene)
         self.dt = scene.dt
         self.mass = np.array([body.mass for body in scene.bodies])[:, None]  # (N, 1) kg
         self.force = np.zeros((width, 2))  # kg·px/s², the static body's row stays zero
         _BUFFERS.force.set_float_buf(self.force)
 
-    def push(self, space: pymunk.Space, row: np.ndarray) -> None:
+    def write(self, space: pymunk.Space, row: np.ndarray) -> None:
         count = len(self.mass)
-        ahead = row[:count, POSITION] + row[:count, VELOCITY] * self.dt
-        self.force[:count] = self.mass * attraction(self.fields, ahead)
+        velocity = row[:count, VELOCITY]
+        ahead = row[:count, POSITION] + velocity * self.dt
+        np.multiply(self.mass, self.fields.acceleration(ahead, velocity), out=self.force[:count])
         batch.set_space_bodies(space, batch.BodyFields.FORCE, _BUFFERS.force)
-
-
-def attraction(fields: Sequence[Attractor], position: np.ndarray) -> np.ndarray:
-    """Acceleration by all attractors at `position` (..., 2) px, px/s²."""
-    total = np.zeros_like(position)
-    for pole in fields:
-        offset = np.asarray(pole.center) - position
-        distance2 = np.sum(offset * offset, axis=-1, keepdims=True) + pole.softening**2
-        total += pole.strength * offset / distance2**1.5
-    return total
