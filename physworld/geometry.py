@@ -83,10 +83,9 @@ def solids(scene: Scene) -> Solids:
 
 
 @njit(cache=True, inline="always")
-def _corners(kind, extent, x, y, angle, out):
+def _corners(kind, hx, hy, x, y, angle, out):
     """World corners, counter-clockwise, of a rectangle (4) or segment (2) into `out`; returns how many."""
     c, s = math.cos(angle), math.sin(angle)
-    hx, hy = extent[0], extent[1]
     if kind == SEGMENT:
         out[0, 0], out[0, 1] = x - c * hx, y - s * hx
         out[1, 0], out[1, 1] = x + c * hx, y + s * hx
@@ -119,7 +118,7 @@ def _best_axis(a, na, b, nb):
 
 
 @njit(cache=True)
-def _polygons(a, na, b, nb, rounding, gap, place):
+def _polygons(a, na, b, nb, rounding, gap, place, row):
     """Contact of two rounded polygons: (points, nx, ny) with the normal from `a` to `b`."""
     gap_a, edge_a, ax, ay = _best_axis(a, na, b, nb)
     gap_b, edge_b, bx, by = _best_axis(b, nb, a, na)
@@ -158,19 +157,19 @@ def _polygons(a, na, b, nb, rounding, gap, place):
         if count == 1 and abs(bound - last) < 1e-6:
             continue
         last = bound
-        gap[count] = depth - rounding
+        gap[row, count] = depth - rounding
         # Half way between the two surfaces; the rounding lies around `a`.
         middle = (depth - rounding) / 2 if swapped else (depth + rounding) / 2
-        place[count, 0] = r0x + tx * bound + nx * middle
-        place[count, 1] = r0y + ty * bound + ny * middle
+        place[row, count, 0] = r0x + tx * bound + nx * middle
+        place[row, count, 1] = r0y + ty * bound + ny * middle
         count += 1
     if count == 0:  # past each other's ends: nearest corner pair stands in
         near = p if p_n < q_n else q
-        gap[0] = min(p_n, q_n) - rounding
-        place[0, 0], place[0, 1] = inc[near, 0], inc[near, 1]
+        gap[row, 0] = min(p_n, q_n) - rounding
+        place[row, 0, 0], place[row, 0, 1] = inc[near, 0], inc[near, 1]
         at = p_t if near == p else q_t
         beyond = max(-at, at - length, 0.0)
-        gap[0] = math.sqrt(max(min(p_n, q_n), 0.0) ** 2 + beyond**2) - rounding
+        gap[row, 0] = math.sqrt(max(min(p_n, q_n), 0.0) ** 2 + beyond**2) - rounding
         count = 1
     if swapped:
         nx, ny = -nx, -ny
@@ -178,7 +177,7 @@ def _polygons(a, na, b, nb, rounding, gap, place):
 
 
 @njit(cache=True)
-def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place):
+def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place, row):
     """Contact of a disc with a rounded polygon: (points, nx, ny), normal from the polygon to the disc."""
     inside, deepest, in_x, in_y = n > 2, -1e18, 0.0, 1.0
     best, near_x, near_y = 1e18, 0.0, 0.0
@@ -205,9 +204,9 @@ def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place):
         nx, ny = (cx - near_x) / distance, (cy - near_y) / distance
     else:
         nx, ny = in_x, in_y
-    gap[0] = distance - radius - rounding
-    offset = radius + gap[0] / 2
-    place[0, 0], place[0, 1] = cx - nx * offset, cy - ny * offset
+    gap[row, 0] = distance - radius - rounding
+    offset = radius + gap[row, 0] / 2
+    place[row, 0, 0], place[row, 0, 1] = cx - nx * offset, cy - ny * offset
     return 1, nx, ny
 
 
@@ -221,21 +220,26 @@ def find_contacts(
     capacity = len(body)
     count = 0
     a, b = np.empty((4, 2)), np.empty((4, 2))
+    size, heading = np.empty(total), np.empty((total, 2))  # what pairs would otherwise work out again and again
+    for j in range(total):
+        size[j] = math.sqrt(extent[j, 0] ** 2 + extent[j, 1] ** 2)
+        if j >= n:
+            heading[j, 0], heading[j, 1] = math.cos(static_pose[j - n, 2]), math.sin(static_pose[j - n, 2])
     for i in range(n):
         xi, yi = position[i, 0], position[i, 1]
-        reach_i = math.sqrt(extent[i, 0] ** 2 + extent[i, 1] ** 2) + margin
+        reach_i = size[i] + margin
         ready = 0
         for j in range(i + 1, total):
             if j < n:
                 xj, yj, angle_j = position[j, 0], position[j, 1], angle[j]
             else:
                 xj, yj, angle_j = static_pose[j - n, 0], static_pose[j - n, 1], static_pose[j - n, 2]
-            reach = reach_i + math.sqrt(extent[j, 0] ** 2 + extent[j, 1] ** 2) + rounding[j]
+            reach = reach_i + size[j] + rounding[j]
             dx, dy = xi - xj, yi - yj
             if dx > reach or -dx > reach or dy > reach or -dy > reach:
                 continue
             if kind[j] == SEGMENT:  # a long wall's bounding circle says little: test the distance to its line
-                if abs(dy * math.cos(angle_j) - dx * math.sin(angle_j)) > reach_i + rounding[j]:
+                if abs(dy * heading[j, 0] - dx * heading[j, 1]) > reach_i + rounding[j]:
                     continue
             elif dx * dx + dy * dy > reach * reach:
                 continue
@@ -249,17 +253,17 @@ def find_contacts(
                 place[count, 0, 0], place[count, 0, 1] = xi - nx * offset, yi - ny * offset
                 found = 1
             elif kind[i] == CIRCLE:
-                nb = _corners(kind[j], extent[j], xj, yj, angle_j, b)
-                found, nx, ny = _disc_polygon(xi, yi, extent[i, 0], b, nb, rounding[j], gap[count], place[count])
+                nb = _corners(kind[j], extent[j, 0], extent[j, 1], xj, yj, angle_j, b)
+                found, nx, ny = _disc_polygon(xi, yi, extent[i, 0], b, nb, rounding[j], gap, place, count)
             else:
                 if ready == 0:
-                    ready = _corners(kind[i], extent[i], xi, yi, angle[i], a)
+                    ready = _corners(kind[i], extent[i, 0], extent[i, 1], xi, yi, angle[i], a)
                 if kind[j] == CIRCLE:
-                    found, nx, ny = _disc_polygon(xj, yj, extent[j, 0], a, ready, 0.0, gap[count], place[count])
+                    found, nx, ny = _disc_polygon(xj, yj, extent[j, 0], a, ready, 0.0, gap, place, count)
                     nx, ny = -nx, -ny
                 else:
-                    nb = _corners(kind[j], extent[j], xj, yj, angle_j, b)
-                    found, nx, ny = _polygons(b, nb, a, ready, rounding[j], gap[count], place[count])
+                    nb = _corners(kind[j], extent[j, 0], extent[j, 1], xj, yj, angle_j, b)
+                    found, nx, ny = _polygons(b, nb, a, ready, rounding[j], gap, place, count)
             if found == 2 and gap[count, 0] > margin:
                 gap[count, 0] = gap[count, 1]
                 place[count, 0, 0], place[count, 0, 1] = place[count, 1, 0], place[count, 1, 1]

@@ -172,8 +172,8 @@ def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mappi
     ]
     if FLOOR in summary["methods"]:
         lines += [
-            "*floor* is the simulator itself, restarted from the given state as the text rounds it: nobody who reads "
-            "the text alone can expect to do better.",
+            "*floor* is the simulator itself, restarted from the given state as the text rounds it. A codec that moves "
+            "the unrounded state on can be below it for as long as nothing is hit.",
             "",
         ]
     lines += [f"- {key}: {value}" for key, value in notes.items()]

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physworld import scenarios
+from physworld.codecs import _impulse_answer as answers
+from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs.impulse import MAX_BODIES, ImpulseCodec
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
@@ -102,6 +104,8 @@ def test_what_follows_from_the_rest_may_be_left_out() -> None:
         ("box o1", "box o0"),
         ("0 12 1 0.5", "0 0 1 0.5"),
         ("0 12 1 0.5", "0 12 0 0.5"),
+        ("0 12 1 0.5", "0 12 0.0004 0.5"),
+        ("wall 0 50 800 50", "wall 0 50 0.0004 50"),
         ("2 0.5 0.1", "2 0.5 -0.1"),
         ("2 0.5 0.1", "2 0.5"),
         ("2 0.5 0.1", "2 0.5 0.1 next o0 coast end"),
@@ -157,3 +161,11 @@ def test_frames_of_a_short_run_and_of_too_many_bodies() -> None:
     crowd = replace(run.scene, bodies=run.scene.bodies[:1] * (MAX_BODIES + 1), joints=())
     with pytest.raises(ValueError, match=str(MAX_BODIES)):
         CODEC.encode_frames(simulate(crowd, 2))
+
+
+def test_compiled_code_is_kept_apart_by_what_it_calls() -> None:
+    """A change in geometry.py must not leave the old contacts in the cached writers."""
+    written = [value for value in {**vars(kernel), **vars(answers)}.values() if hasattr(value, "stats")]
+    own = [f for f in written if f.py_func.__module__ in (kernel.__name__, answers.__name__)]
+    assert len(own) > 8
+    assert all("impulse-" in f.stats.cache_path for f in own)

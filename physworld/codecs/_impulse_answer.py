@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
-from physworld.codecs._impulse_kernel import room, scratch_for, write_one
+from physworld.codecs._impulse_kernel import compiled, room, scratch_for, write_one
 from physworld.codecs.numbers import number_index
 from physworld.geometry import Solids
 from physworld.types import Encoded, State, Trajectory
 
 
-@njit(cache=True)
+@compiled
 def _impulses(
     listed, frames, gyration, gravity, dt, position, velocity, spin, position_then, velocity_then, spin_then,
     change, push, after,
@@ -33,7 +32,7 @@ def _impulses(
         after[row] = max(abs(velocity_then[i, 0]), abs(velocity_then[i, 1]), abs(spin_then[i]) * gyration[i])
 
 
-@njit(cache=True)
+@compiled
 def _answer(listed, change, push, after, values, grid_ids, hints, words, quiet, still, event_speed, ids, event):
     """Fill answer ids and event flags; returns how many.
 
@@ -73,7 +72,7 @@ def _answer(listed, change, push, after, values, grid_ids, hints, words, quiet, 
     return at + 1
 
 
-@njit(cache=True)
+@compiled
 def _write_run(world, room, position, velocity, angle, spin, grid, shifts, ids, event, starts, answers):
     """Frame t's prompt into ids[starts[t] : answers[t]], its answer from there to starts[t + 1]."""
     gyration, gravity, dt = world[8], world[11], world[12]

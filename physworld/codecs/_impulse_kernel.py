@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 from numba import njit
 
+from physworld import geometry
+from physworld.codecs import numbers
 from physworld.codecs.numbers import number_index
 from physworld.geometry import CIRCLE, Solids, find_contacts
 
 LIMIT = 1 << 20  # above all ids
 MAX_PARTNERS = 6  # contacts spelled out per body, nearest first
+_SOURCES = b"".join(Path(file).read_bytes() for file in (geometry.__file__, numbers.__file__, __file__))
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """numba's `njit`, kept on disk for as long as these modules stay as they are.
+
+    By itself numba looks at a function's own file only, and goes on using what it compiled from older versions of the
+    functions that it calls in other files.
+    """
+    config: Any = numba.config
+    home = config.CACHE_DIR
+    folder = Path(home or Path(__file__).parent / "__pycache__")
+    config.CACHE_DIR = str(folder / f"impulse-{hashlib.sha256(_SOURCES).hexdigest()[:12]}")
+    try:
+        return njit(cache=True)(function)
+    finally:
+        config.CACHE_DIR = home
 
 
 # Arrays come as arguments and are indexed in place: a part of an array as argument, or a function that picks among
@@ -19,7 +43,7 @@ MAX_PARTNERS = 6  # contacts spelled out per body, nearest first
 _index = njit(inline="always")(number_index.py_func)  # as a call it would keep the loop over tokens from being SIMD
 
 
-@njit(cache=True)
+@compiled
 def _seen(ax, ay, vax, vay, wa, ka, bx, by, vbx, vby, wb, kb, nx, ny, px, py, qx, qy):
     """VN VT AN AT BN BT of point p of the body at (ax, ay) against point q of its partner (mirror not applied)."""
     rx, ry, sx, sy = px - ax, py - ay, qx - bx, qy - by
@@ -30,7 +54,7 @@ def _seen(ax, ay, vax, vay, wa, ka, bx, by, vbx, vby, wb, kb, nx, ny, px, py, qx
     return ux * nx + uy * ny, uy * nx - ux * ny, (rx * ny - ry * nx) / ka, (rx * nx + ry * ny) / ka, bn, bt
 
 
-@njit(cache=True)
+@compiled
 def _relative(i, other, position, velocity, spin, gyration, nx, ny, px, py, qx, qy):
     """`_seen` for body i and body `other`, or what does not move when that is negative."""
     if other < 0:
@@ -45,7 +69,7 @@ def _relative(i, other, position, velocity, spin, gyration, nx, ny, px, py, qx, 
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def _facing(mx, my, ox, oy):
     """(nx, ny, distance): unit vector from (ox, oy) to (mx, my)."""
     dx, dy = mx - ox, my - oy
@@ -55,7 +79,7 @@ def _facing(mx, my, ox, oy):
     return 0.0, 1.0, d
 
 
-@njit(cache=True)
+@compiled
 def scratch_for(n, rods, room):
     """Room for the contacts of n bodies, for each body's own, and for a prompt of up to `room` tokens."""
     c = 8 * n + 64
@@ -67,7 +91,7 @@ def scratch_for(n, rods, room):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def write_one(world, scratch, position, velocity, angle, spin, shift, ids, listed, frames):
     """Fill ids; returns (ids written, bodies listed).
 
@@ -254,7 +278,7 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
     return at, m
 
 
-@njit(cache=True)
+@compiled
 def _write_alone(world, position, velocity, angle, spin, ids, listed, frames):
     return write_one(
         world, scratch_for(len(angle), len(world[9]), len(ids)), position, velocity, angle, spin, 0, ids, listed, frames

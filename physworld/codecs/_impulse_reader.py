@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from physworld.codecs.numbers import number_index
+from physworld.codecs.numbers import number_index, number_values
 from physworld.types import FIXED, Attractor, Body, Peg, PinJoint, Scene, Segment, Trajectory
 
 NUMBER = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?")  # up to ±9999, as the format prints
+VALUES = number_values()
 # word -> which of its numbers must be > 0, and which must be >= 0
 SIGNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "world": ((2,), ()), "wall": ((), (4, 5, 6)), "peg": ((2,), (3, 4)), "field": ((), (3,)), "pin": ((4,), ()),
@@ -58,7 +59,8 @@ def _lines(tokens: list[str], layout: Mapping[str, tuple[int, int]], bodies: Col
             return None
         if not all(NUMBER.fullmatch(number) for number in digits):
             return None
-        lines.append(Line(word, names, [float(number) for number in digits]))
+        # Rounded as they print, so that what is checked here is what will be written.
+        lines.append(Line(word, names, [float(VALUES[number_index(float(number))]) for number in digits]))
         at = end
     return lines
 

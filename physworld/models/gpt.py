@@ -16,7 +16,7 @@ K output tokens, F number features.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -224,7 +224,8 @@ class GPT(
 
     def unsharded(self) -> GPT:
         """An empty network of the same shape, whole on one device."""
-        return GPT(**self._hub_mixin_config)
+        config: Any = self._hub_mixin_config
+        return GPT(**config)
 
     # --- reading
 

@@ -6,6 +6,7 @@ A type in which something does work on the bodies names it: ENERGY_SOURCES, some
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import pkgutil
 from types import ModuleType
@@ -19,6 +20,7 @@ HELD_OUT = ("pong", "bowling", "ramp_roll", "angry_birds", "hourglass", "newtons
 DIFFICULTIES = (1, 2, 3, 4, 5)
 
 
+@functools.cache  # reading the folder takes 40 µs, a fifth of drawing a small scene
 def names() -> tuple[str, ...]:
     """All scenario types, sorted."""
     return tuple(sorted(part.name for part in pkgutil.iter_modules(__path__) if not part.name.startswith("_")))
