@@ -63,7 +63,8 @@ def _hanging(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
     line = a + share * (b - a)
     if length <= distance:
         return line
-    sag = np.sqrt(3 / 8 * max(distance, length / 2) * (length - distance))  # flat parabola: length - span = 8 sag²/3 span
+    # A flat parabola is 8 sag² / (3 span) longer than its span.
+    sag = np.sqrt(3 / 8 * max(distance, length / 2) * (length - distance))
     return line - np.array([0.0, 1.0]) * 4 * sag * share * (1 - share)
 
 

@@ -75,45 +75,38 @@ class Peg:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinJoint:
+class Anchored:
+    """What ties a point of one end to a point of the other. Bodies that it holds still collide."""
+
+    body_a: int  # index into Scene.bodies, or FIXED
+    body_b: int  # index into Scene.bodies
+    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
+    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinJoint(Anchored):
     """Massless rod of constant length between two anchors; the ends turn freely."""
 
-    body_a: int  # index into Scene.bodies, or FIXED
-    body_b: int  # index into Scene.bodies
-    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
-    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
     length: float  # px
 
 
 @dataclass(frozen=True, kw_only=True)
-class PivotJoint:
-    """Hinge: two anchors stay on one point, the ends turn freely. Bodies that it holds still collide."""
-
-    body_a: int  # index into Scene.bodies, or FIXED
-    body_b: int  # index into Scene.bodies
-    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
-    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
+class PivotJoint(Anchored):
+    """Hinge: the two anchors stay on one point; the ends turn freely."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rope:
-    """Massless string: two anchors come no further apart than `length`; nearer, it is slack and does nothing."""
+class Rope(Anchored):
+    """Massless string: the anchors come no further apart than `length`; nearer, it is slack and does nothing."""
 
-    body_a: int  # index into Scene.bodies, or FIXED
-    body_b: int  # index into Scene.bodies
-    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
-    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
     length: float  # px
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spring:
-    """Massless spring between two anchors at distance d: pushes with stiffness·(length - d) - damping·(rate of d)."""
+class Spring(Anchored):
+    """Massless; anchors at distance d are pushed apart with stiffness·(length - d) - damping·(rate of d) kg·px/s²."""
 
-    body_a: int  # index into Scene.bodies, or FIXED
-    body_b: int  # index into Scene.bodies
-    anchor_a: Point  # px, in body_a's frame; world coordinates when body_a is FIXED
-    anchor_b: Point = (0.0, 0.0)  # px, in body_b's frame
     length: float  # px, at rest
     stiffness: float  # kg/s²
     damping: float = 0.0  # kg/s

@@ -15,7 +15,8 @@
     Predict next frame:
 
 The answer is a line break and the whole next frame. Angle and spin are printed only when one of them exceeds 0.001;
-absent means 0. Known losses: no masses, sizes, friction, restitution, joint anchors, lengths or strengths, wall radii, belts or fields.
+absent means 0. Known losses: no masses, sizes, friction, restitution, joint anchors,
+lengths or strengths, wall radii, belts or fields.
 
 `published_bytes=True` writes what the published trainer really fed its model, which differs in three places: no
 empty lines in the prompt; the frame's title twice (`Frame 1: Frame 1: All objects are at rest.`, because the data's

@@ -28,7 +28,8 @@ def kinetic_energy(trajectory: Trajectory) -> np.ndarray:
 def potential_energy(trajectory: Trajectory) -> np.ndarray:
     """Gravity, attractors, mutual gravity and springs: (T,) J, zero at the world's origin without fields and springs.
 
-    sum_i m_i (-g·x_i - sum_k s_k / sqrt(d_ik² + ε_k²)) - sum_{i<j} s m_i m_j / sqrt(d_ij² + ε²) + sum_s c (d_s - L_s)²/2
+    sum_i m_i (-g·x_i - sum_k s_k / sqrt(d_ik² + ε_k²)) - sum_{i<j} s m_i m_j / sqrt(d_ij² + ε²)
+    + sum_s c_s (d_s - L_s)²/2
     """
     scene, mass = trajectory.scene, _mass(trajectory)
     energy = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64)) @ mass  # (T,) kg·px²/s²

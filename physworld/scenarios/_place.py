@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,6 +15,14 @@ from physworld.types import Body, Point, Segment
 DT = 1 / 60  # s
 GRAVITY = 981.0  # px/s²
 Box = tuple[float, float, float, float]  # left, right, bottom, top, px
+
+
+class Matter(TypedDict):
+    """What `disc` and `block` want to know of a body's substance."""
+
+    density: float  # kg per 1000 px²
+    friction: float
+    restitution: float
 
 
 def disc(
@@ -66,7 +76,7 @@ def block(
 def uniform(rng: np.random.Generator, *ranges: tuple[float, float]) -> list[float]:
     """One plain float from each range."""
     low, high = np.array(ranges).T
-    return rng.uniform(low, high).tolist()  # type: ignore[no-any-return]
+    return rng.uniform(low, high).tolist()
 
 
 def spots(
@@ -84,7 +94,9 @@ def spots(
     pitch = 2 * reach + gap
     across, up = int((right - left) / pitch), int((top - bottom) / pitch)
     if across * up < count:
-        raise ValueError(f"{count} bodies of reach {reach:.1f} px do not fit {right - left:.0f} x {top - bottom:.0f} px")
+        raise ValueError(
+            f"{count} bodies of reach {reach:.1f} px do not fit {right - left:.0f} x {top - bottom:.0f} px"
+        )
     width = (right - left) / across
     if packed:
         chosen, height = np.arange(count), pitch
@@ -177,7 +189,7 @@ def path(points: Sequence[Point], *, radius: float, friction: float, restitution
     """Walls from each point to the next."""
     return [
         Segment(start=start, end=end, radius=radius, friction=friction, restitution=restitution)
-        for start, end in zip(points, points[1:], strict=False)
+        for start, end in itertools.pairwise(points)
     ]
 
 

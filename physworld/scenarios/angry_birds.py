@@ -76,7 +76,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
 def _bird(rng: np.random.Generator, place: int, left: float, floor: float, *, face: float, peak: float) -> Body:
     """Thrown from its own spot on the left so that it arrives at the frame's left face."""
     radius, density, friction, restitution = uniform(rng, (11, 15), (4, 10), (0.3, 0.7), (0.2, 0.5))
-    for attempt in range(60):  # about every second draw is slow enough; the last one is a slow drop beside the frame
+    for _attempt in range(60):  # about every second draw is slow enough; the last one is a slow drop beside the frame
         start = (left + 20 + 36 * place + float(rng.uniform(0, 3)), floor + radius + float(rng.uniform(1, 200)))
         aim = (face - radius, floor + radius + float(rng.uniform(0.1, 0.95)) * (peak - floor))
         steps = int(rng.integers(25, 70))
@@ -85,6 +85,4 @@ def _bird(rng: np.random.Generator, place: int, left: float, floor: float, *, fa
             break
     else:
         velocity = (300.0, 200.0)
-    return disc(
-        radius, start, density=density, friction=friction, restitution=restitution, velocity=velocity
-    )
+    return disc(radius, start, density=density, friction=friction, restitution=restitution, velocity=velocity)

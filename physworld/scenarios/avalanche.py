@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, uniform
+from physworld.scenarios._place import Matter, block, disc, uniform
 from physworld.types import Body, Peg, Scene, Segment
 
 CATEGORY = "complex"
@@ -41,7 +41,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         reach = first + pitch * max(spread, 1.0) * (slot + 0.5)
         lift = wall + largest + 0.5 + layer * pitch if layer else wall + half + 0.1
         position = (left + reach * along[0] + lift * up[0], high + reach * along[1] + lift * up[1])
-        surface = {"density": density, "friction": grip, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": grip, "restitution": restitution}
         if is_box:
             bodies.append(block((2 * half, 2 * half), position, angle=-steep, **surface))
         else:

@@ -21,7 +21,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     balls = min(int(rng.integers(BALLS[difficulty][0], BALLS[difficulty][1] + 1)), count - 1)
     paddle = int(count - balls >= 2)
     blocks = count - balls - paddle
-    columns = min(blocks, int(rng.integers(3, 6 + difficulty)))
+    columns = min(blocks, max(int(rng.integers(3, 6 + difficulty)), -(-blocks // 10)))
     rows = -(-blocks // columns)
     apart, height, width = uniform(rng, (3, 14), (14, min(26, 220 / rows)), (40, 76))
     width = min(width, (right - left - 30) / columns - apart)
@@ -75,7 +75,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="breakout",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Breakout: {balls} ball{'s' * (balls > 1)} shot at {blocks} loose block{'s' * (blocks > 1)} without gravity.",
+        text=f"Breakout: {balls} ball{'s' * (balls > 1)} shot at {blocks} loose block{'s' * (blocks > 1)}, no gravity.",
         bodies=tuple(bodies),
         static=room.walls,
         gravity=(0.0, 0.0),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored, turned
-from physworld.scenarios._place import block, disc, fitting, path, sagging, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, path, sagging, spots, uniform
 from physworld.types import FIXED, Body, PinJoint, Point, Scene
 
 CATEGORY = "stacking"
@@ -43,9 +44,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
             bodies.append(disc(size * reach, place, density=density, friction=friction, restitution=restitution))
         else:
             side = 1.4 * size * reach
-            bodies.append(
-                block((side, side), place, density=density, friction=friction, restitution=restitution)
-            )
+            bodies.append(block((side, side), place, density=density, friction=friction, restitution=restitution))
     kind = "planks hung between two cliffs" if hung else "beams on pillars of blocks"
     scene = Scene(
         name="bridge",
@@ -68,7 +67,7 @@ def _hung(
     thickness, density, friction = uniform(rng, (8, 12), (1, 3), (0.5, 0.9))
     bodies, joints = [], []
     hook, hook_body, hook_anchor = start, FIXED, start
-    for index, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+    for index, (a, b) in enumerate(itertools.pairwise(points)):
         width = math.dist(a, b) - GAP
         angle = math.atan2(b[1] - a[1], b[0] - a[0])
         center = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
@@ -99,16 +98,14 @@ def _hung(
     return bodies, joints
 
 
-def _laid(
-    rng: np.random.Generator, count: int, left: float, right: float, floor: float
-) -> tuple[list[Body], float]:
+def _laid(rng: np.random.Generator, count: int, left: float, right: float, floor: float) -> tuple[list[Body], float]:
     """Pillars and beams of at most count - 1 blocks, and the deck's height."""
     pillars = int(np.clip(count // 5, 2, 6)) if count >= 4 else 1
     storeys = max(1, min(5, (count - 1 - (pillars - 1)) // pillars - 1)) if pillars > 1 else 1
     pitch = min(float(rng.uniform(100, 150)), (right - left - 120) / pillars)
     width, height, friction, density = uniform(rng, (26, 36), (22, 34), (0.6, 0.9), (1, 3))
     first = (left + right - pitch * (pillars - 1)) / 2
-    surface = {"density": density, "friction": friction, "restitution": 0.1}
+    surface: Matter = {"density": density, "friction": friction, "restitution": 0.1}
     bodies = [
         block((width, height), (first + pitch * pillar, floor + height * (storey + 0.5)), **surface)
         for pillar in range(pillars)

@@ -21,7 +21,7 @@ THICKNESS = 10.0  # px
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
     room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5))
-    left, right, bottom, top = room.inner
+    left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     long, short, steep = uniform(rng, (130, 180), (60, 85), (0.65, 0.95))
     height = short * math.sin(steep)  # steep: the arm's angle when its short end hits the floor, rad
@@ -36,9 +36,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     top_face = hinge[1] + THICKNESS / 2
     radius, density, friction, restitution = uniform(rng, (9, 13), (1.2, 3), (0.4, 0.9), (0.1, 0.5))
     lip_size = (8.0, 1.6 * radius)
-    lip = block(
-        lip_size, (hinge[0] - long + 4.0, top_face + 0.8 * radius), density=1.0, friction=0.3, restitution=0.1
-    )
+    lip = block(lip_size, (hinge[0] - long + 4.0, top_face + 0.8 * radius), density=1.0, friction=0.3, restitution=0.1)
     ball = disc(
         radius,
         (hinge[0] - long + 8.0 + radius, top_face + radius),

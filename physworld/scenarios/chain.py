@@ -1,4 +1,8 @@
-"""Chains of discs or bars on short rods or ropes: let go from one end, or hung between two nails with a load on top."""
+"""Chains of discs or bars on short rods or ropes: let go from one end, or hung between two nails with a load on top.
+
+Ten links at most, or 14 between two nails: Chipmunk's ten iterations leave longer chains elastic, and pulling them
+back to length adds energy.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored, turned
-from physworld.scenarios._place import block, disc, fitting, sagging, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, sagging, spots, uniform
 from physworld.types import FIXED, Body, Joint, PinJoint, Point, Rope, Scene
 
 CATEGORY = "constraint"
+LONGEST = 10  # links
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
@@ -22,7 +27,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     loads = 0
     if count < 5 or chance(rng, 0.6):
         chains = max(1, min(count // 3, int(rng.integers(1, difficulty + 1)), 5))
-        chains = max(chains, -(-count // 14))
+        chains = max(chains, -(-count // LONGEST))
         lean = float(rng.uniform(0.2, 1.3 if chains == 1 else 0.9))
         for chain in range(chains):
             links = count // chains + (1 if chain < count % chains else 0)
@@ -39,10 +44,10 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         how = f"{chains} hung from one end and let go"
     else:
         loads = int(rng.integers(1, max(2, count // 3)))
-        links = min(count - loads, 24)
+        links = min(count - loads, 14)
         loads = count - links
         height, half_angle = uniform(rng, (bottom + 230, bottom + 330), (0.3, 1.1))
-        span = min(right - left - 80, 34.0 * links * math.sin(half_angle) / half_angle)
+        span = min(right - left - 80, 46.0 * links * math.sin(half_angle) / half_angle)
         points = sagging((400 - span / 2, height), (400 + span / 2, height), links + 1, half_angle)
         _links(rng, points, bodies, joints, nail_end=True)
         box = (max(left, 400 - span / 2), min(right, 400 + span / 2), height + 15, top)
@@ -72,13 +77,14 @@ def _links(
     radius = min(radius, pitch / 2 - 1.5)
     bars = chance(rng, 0.4) and pitch > 16
     roped = chance(rng, 0.35)
-    weight = 1.0 if nail_end or chance(rng, 0.5) else float(rng.uniform(1.4, 2.2))  # a larger last link
+    weight = 1.0 if nail_end or chance(rng, 0.5) else float(rng.uniform(1.2, 1.6))  # a larger last link
+    weight = min(weight, (pitch - 1.5) / radius - 1)
     last = len(points) - (2 if nail_end else 1)
     parent, anchor, hook = FIXED, points[0], points[0]
     for index in range(1, last + 1):
         here, ahead = points[index], points[index - 1]
         angle = math.atan2(here[1] - ahead[1], here[0] - ahead[0])
-        surface = {"density": density, "friction": friction, "restitution": 0.2}
+        surface: Matter = {"density": density, "friction": friction, "restitution": 0.2}
         if bars and not (index == last and weight > 1):
             size = (pitch * slender, 6.0)
             link = block(size, here, angle=angle, **surface)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, crate_piles, disc, toppled, uniform
+from physworld.scenarios._place import Matter, block, crate_piles, disc, toppled, uniform
 from physworld.types import Body, Scene, Segment
 
 CATEGORY = "complex"
@@ -14,10 +14,10 @@ STEPS = {1: (1, 2), 2: (2, 4), 3: (3, 5), 4: (4, 7), 5: (5, 8)}
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
     room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.0, 0.3), squeeze=15)
-    left, right, bottom, top = room.inner
+    left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty)
     returning = difficulty >= 3  # a second row runs back under the stairs
-    below = int(round(count * float(rng.uniform(0.3, 0.45)))) if returning else 0
+    below = round(count * float(rng.uniform(0.3, 0.45))) if returning else 0
     crates = min(below // 3, 6)
     stairs = count - below - 1
     steps = min(int(rng.integers(STEPS[difficulty][0], STEPS[difficulty][1] + 1)), max(1, stairs))
@@ -27,9 +27,11 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     width = max(3.5, height * 0.13)
     drop = min(height * float(rng.uniform(0.25, 0.6)), 200.0 / steps)
     base = bottom + (2.2 * height + 45 if returning else 0.0)
-    begin = left + float(rng.uniform(0.2, 1.0)) * (run - pitch * stairs) if not returning else right - 95 - pitch * stairs
+    begin = (
+        left + float(rng.uniform(0.2, 1.0)) * (run - pitch * stairs) if not returning else right - 95 - pitch * stairs
+    )
     density, friction, restitution = uniform(rng, (2, 4), (0.3, 0.7), (0.0, 0.2))
-    surface = {"density": density, "friction": friction, "restitution": restitution}
+    surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
     walls = list(room.walls)
     bodies: list[Body] = []
     placed = 0
@@ -74,7 +76,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="chain_reaction",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Chain reaction: {count - crates - 1} dominos on {steps} step{'s' * (steps > 1)}, a ball and {crates} crates.",
+        text=f"Chain reaction: {count - crates - 1} dominos, {steps} step{'s' * (steps > 1)}, a ball, {crates} crates.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

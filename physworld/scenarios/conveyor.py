@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, uniform
+from physworld.scenarios._place import Matter, block, disc, uniform
 from physworld.types import Body, Scene, Segment
 
 CATEGORY = "complex"
@@ -78,7 +78,7 @@ def _load(rng: np.random.Generator, count: int, belt: Segment, *, headroom: floa
         half = size * largest * (0.7 if is_box else 1.0)
         lift = belt.radius + 2.5 + (half if layer == 0 else 3 * largest + 4) + float(rng.uniform(0, 3))
         position = (ax + share * (bx - ax), ay + share * (by - ay) + lift)
-        surface = {"density": density, "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
         if is_box:
             bodies.append(block((2 * half, float(rng.uniform(1.4, 2)) * half), position, **surface))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, toppled, uniform
+from physworld.scenarios._place import Matter, block, disc, toppled, uniform
 from physworld.types import Body, Scene, Segment
 
 CATEGORY = "stacking"
@@ -54,7 +54,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         stop = end - onward * (4 if last else 1.3 * radius + 2 + width / 2)
         pitch = min(float(rng.uniform(0.42, 0.62)) * height, abs(stop - start) / dominos)
         first = stop - onward * pitch * (dominos - 1) if not last else start + onward * pitch
-        surface = {"density": density, "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
         line = [
             block((width, height), (first + onward * pitch * place, floor + height / 2), **surface)
             for place in range(dominos)

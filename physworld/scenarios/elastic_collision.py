@@ -18,7 +18,7 @@ RATIOS = (0.25, 0.5, 1.0, 1.0, 2.0, 4.0)
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.0), restitution=(1.0, 1.0))
+    room = draw_room(rng, friction=(0.0, 0.0), restitution=(1.0, 1.0), radius=(10.0, 14.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     lanes = max(1, math.ceil(count / float(rng.uniform(2, 5.5))))
@@ -37,7 +37,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
             radius = float(rng.uniform(min(9.0, largest), min(largest, slot / 2 - 2)))
             spare = slot / 2 - radius - 1
             off = 0.0 if central else min(lane_height / 2 - radius - 1, 0.8 * radius)
-            aside, shift, speed = uniform(rng, (-spare, spare), (-off, off), (80, 420))
+            aside, shift, speed = uniform(rng, (-spare, spare), (-off, off), (80, 340))
             pace = speed * (1 if place < share / 2 else -1)
             if target and place:
                 pace = 0.0
@@ -56,7 +56,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="elastic_collision",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Elastic collision: {count} bodies of different mass in {lanes} lane{'s' * (lanes > 1)}, nothing is lost.",
+        text=f"Elastic collision: {count} bodies of different mass in {lanes} lane{'s' * (lanes > 1)}, all lossless.",
         bodies=tuple(bodies),
         static=room.walls,
         gravity=(0.0, 0.0),

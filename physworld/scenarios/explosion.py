@@ -15,7 +15,7 @@ GOLDEN = math.pi * (3 - math.sqrt(5))  # rad, angle between neighbours of a sunf
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.4, 0.8))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.4, 0.8), radius=(8.0, 12.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     reach = 16.0 if count <= 15 else 12.0
@@ -25,7 +25,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         float(rng.uniform(left + outermost + 60, right - outermost - 60)),
         float(rng.uniform(bottom + outermost, top - outermost)),
     )
-    speed, spread, turn, twist = uniform(rng, (250, 600), (0.0, 0.25), (0, 2 * math.pi), (-6, 6))
+    speed, spread, turn, twist = uniform(rng, (250, 560), (0.0, 0.25), (0, 2 * math.pi), (-6, 6))
     even = chance(rng, 0.5)  # all equally fast, or faster further out as in a shell
     bodies: list[Body] = []
     for place in range(count):
@@ -88,9 +88,7 @@ def _pegs(
     left, right, bottom, top = inner
     pegs = []
     for _ in range(count):
-        x, y, radius, restitution = uniform(
-            rng, (left + 40, right - 40), (bottom + 40, top - 40), (12, 30), (0.4, 0.9)
-        )
+        x, y, radius, restitution = uniform(rng, (left + 40, right - 40), (bottom + 40, top - 40), (12, 30), (0.4, 0.9))
         if math.dist((x, y), center) > outermost + radius + 5:
             pegs.append(Peg(center=(x, y), radius=radius, friction=0.5, restitution=restitution))
     return pegs

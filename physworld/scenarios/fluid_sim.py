@@ -17,7 +17,7 @@ COUNTS = {1: (5, 9), 2: (9, 16), 3: (15, 30), 4: (25, 40), 5: (36, 50)}
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
     room = draw_room(rng, friction=(0.0, 0.15), restitution=(0.0, 0.3), radius=(8.0, 12.0))
-    left, right, bottom, top = room.inner
+    left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     radius, friction, restitution, density, across = uniform(
         rng, (9, 13 if count > 20 else 17), (0.0, 0.05), (0.0, 0.25), (1, 3), (0.12, 0.35)

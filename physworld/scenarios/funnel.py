@@ -41,7 +41,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="funnel",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Funnel: {count} balls above {stages} funnel{'s' * (stages > 1)} with a neck of {neck / reach / 2:.1f} balls.",
+        text=f"Funnel: {count} balls, {stages} funnel{'s' * (stages > 1)} with a neck of {neck / reach / 2:.1f} balls.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

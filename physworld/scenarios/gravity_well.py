@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, fitting, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import Attractor, Body, Scene
 
 CATEGORY = "complex"
@@ -19,10 +19,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     wells = int(rng.integers(WELLS[difficulty][0], WELLS[difficulty][1] + 1))
-    poles = [
-        _well(rng, place)
-        for place in spots(rng, (left + 60, right - 60, bottom + 50, top - 50), wells, 85.0)
-    ]
+    poles = [_well(rng, place) for place in spots(rng, (left + 60, right - 60, bottom + 50, top - 50), wells, 85.0)]
     box = (left, right, bottom, top)
     reach = fitting(box, count, 18.0, slack=2.0)
     drift, twist = uniform(rng, (0, 160), (-4, 4))
@@ -32,7 +29,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
             rng, (0.6, 1), (1, 5), (0.0, 0.6), (0.2, 0.8), (0, 2 * math.pi)
         )
         velocity = (drift * math.cos(heading), drift * math.sin(heading))
-        surface = {"density": density, "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
         if chance(rng, 0.3):
             side = 1.4 * size * reach
             bodies.append(block((side, side), place, velocity=velocity, spin=twist, **surface))
@@ -42,7 +39,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="gravity_well",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Gravity well: {count} bodies fall towards {wells} point{'s' * (wells > 1)} that pull{'s' * (wells == 1)}.",
+        text=f"Gravity well: {count} bodies and {wells} point{'s' * (wells > 1)} that pull{'s' * (wells == 1)}.",
         bodies=tuple(bodies),
         static=room.walls,
         fields=tuple(poles),

@@ -25,9 +25,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     reach = fitting(box, count, 13.0, slack=1.5)
     density, friction, restitution = uniform(rng, (1.5, 6), (0.2, 0.7), (0.1, 0.5))
     bodies = [
-        disc(
-            reach * float(rng.uniform(0.85, 1.0)), place, density=density, friction=friction, restitution=restitution
-        )
+        disc(reach * float(rng.uniform(0.85, 1.0)), place, density=density, friction=friction, restitution=restitution)
         for place in spots(rng, box, count, reach)
     ]
     mouth = 2 * reach * float(rng.uniform(1.9, 2.8))

@@ -24,7 +24,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     count = draw_count(rng, difficulty, COUNTS)
     bursts = int(rng.integers(BURSTS[difficulty][0], BURSTS[difficulty][1] + 1))
     share = -(-count // bursts)
-    pitch = 12.0  # px between neighbours on the first ring
+    pitch = 13.0  # px between neighbours on the first ring
     rings = 1 if share <= 10 else 2
     reach = pitch * (share / rings) / (2 * math.pi) + 14 * rings + 6
     centers = spots(rng, (left + 60, right - 60, bottom + 120, top - 10), bursts, min(reach + 4, 110.0))
@@ -39,7 +39,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
             ring, slot = divmod(place, inner)
             radius, pace = uniform(rng, (4.5, 5.8), (0.9, 1.0))
             angle = turn + 2 * math.pi * (slot + 0.5 * ring) / min(inner, members - ring * inner)
-            distance = max(8.0, pitch * inner / (2 * math.pi)) + 14.0 * ring
+            distance = max(9.0, pitch * inner / (2 * math.pi)) + 14.0 * ring
             cos, sin = math.cos(angle), math.sin(angle)
             pace *= speed * (0.6 + 0.4 * (ring + 1) / rings)
             bodies.append(

@@ -5,6 +5,7 @@ Bobs at different distances from their nail never meet. Up to 18 share a nail; m
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -26,9 +27,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     nail_y = top - float(rng.uniform(5, 30))
     longest = nail_y - bottom - 25
     lean_max = min(1.3, math.asin(min(1.0, (slot / 2 - 14) / longest)))
-    lean, density, friction, restitution = uniform(
-        rng, (0.4 * lean_max, lean_max), (3, 8), (0.0, 0.3), (0.3, 0.8)
-    )
+    lean, density, friction, restitution = uniform(rng, (0.4 * lean_max, lean_max), (3, 8), (0.0, 0.3), (0.3, 0.8))
     beats = int(rng.integers(8, 20))  # swings of the longest one until all are together again
     bodies: list[Body] = []
     joints: list[PinJoint] = []
@@ -37,7 +36,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         nail = (left + slot * (fan + 0.5), nail_y)
         side = -1 if fan % 2 else 1
         lengths = _lengths(share, longest, beats)
-        closest = min((long - short for long, short in zip(lengths, lengths[1:], strict=False)), default=30.0)
+        closest = min((long - short for long, short in itertools.pairwise(lengths)), default=30.0)
         radius = min(12.0, closest / 2 - 0.8)
         for length in lengths:
             joints.append(PinJoint(body_a=FIXED, body_b=len(bodies), anchor_a=nail, length=length))
@@ -69,6 +68,6 @@ def _lengths(count: int, longest: float, beats: int) -> list[float]:
     """
     wave = [longest * (beats / (beats + k)) ** 2 for k in range(count)]
     step = max(12.0, (longest - 90) / max(count, 6))
-    if all(long - short >= 12 for long, short in zip(wave, wave[1:], strict=False)) and wave[-1] > 50:
+    if all(long - short >= 12 for long, short in itertools.pairwise(wave)) and wave[-1] > 50:
         return wave
     return [longest - step * k for k in range(count)]

@@ -40,9 +40,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         )
         if is_clear(ball, bodies, 1.0):
             bodies.append(ball)
-    bodies += crate_piles(
-        rng, count - len(bodies), left=360, right=right, floor=bottom, widest=34.0 if small else 48.0
-    )
+    bodies += crate_piles(rng, count - len(bodies), left=360, right=right, floor=bottom, widest=34.0 if small else 48.0)
     scene = Scene(
         name="projectile",
         category=CATEGORY,

@@ -21,10 +21,10 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     blocks = count - piles
     base = math.ceil((math.sqrt(8 * math.ceil(blocks / piles) + 1) - 1) / 2)
     apart, height, slender = uniform(rng, (0, 4), (18, min(40, 330 / base)), (1.0, 1.9))
-    width = min(height * slender, 420 / (base * piles) - apart)
+    width = min(height * slender, 380 / (base * piles) - apart)
     pitch = width + apart
     friction, restitution, density = uniform(rng, (0.5, 0.9), (0.0, 0.3), (1, 3))
-    wobble = float(rng.uniform(0.0, 0.05)) * width
+    wobble = float(rng.uniform(0.0, 0.5)) * apart
     bodies: list[Body] = []
     for pile in range(piles):
         share = blocks // piles + (1 if pile < blocks % piles else 0)
@@ -45,7 +45,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         ]
         peak = bottom + height * (spots[-1][0] + 1)
         middle = start_x + pitch * base / 2
-        bodies.append(_ball(rng, left, right, top, middle=middle, half=pitch * base / 2, floor=bottom, peak=peak))
+        bodies.append(_ball(rng, pile, left, top, middle=middle, half=pitch * base / 2, floor=bottom, peak=peak))
     scene = Scene(
         name="pyramid",
         category=CATEGORY,
@@ -59,8 +59,8 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
 
 def _ball(
     rng: np.random.Generator,
+    pile: int,
     left: float,
-    right: float,
     top: float,
     *,
     middle: float,
@@ -73,14 +73,16 @@ def _ball(
     position = (middle + float(rng.uniform(-0.6, 0.6)) * half, float(rng.uniform(peak + radius + 5, top - radius - 5)))
     velocity = (float(rng.normal(0, 40)), -float(rng.uniform(0, 250)))
     if chance(rng, 0.6):
-        aim = (middle - half * float(rng.uniform(0.3, 1.0)), floor + radius + float(rng.uniform(0, 0.8)) * (peak - floor))
+        aim = (
+            middle - half * float(rng.uniform(0.3, 1.0)),
+            floor + radius + float(rng.uniform(0, 0.8)) * (peak - floor),
+        )
         for _ in range(20):  # nearly every second draw is slow enough; a drop stands in for twenty failures
-            thrown = (float(rng.uniform(left + radius + 3, left + 120)), float(rng.uniform(floor + radius + 4, 420)))
+            low = floor + radius + 4 + 180 * pile  # each pile's ball from its own height
+            thrown = (float(rng.uniform(left + radius + 3, left + 120)), float(rng.uniform(low, low + 130)))
             steps = int(rng.integers(20, 70))
             pace = aimed(thrown, aim, steps)
             if fastest_on_the_way(pace, steps) < 50 * (radius + 5):
                 position, velocity = thrown, pace
                 break
-    return disc(
-        radius, position, density=density, friction=friction, restitution=restitution, velocity=velocity
-    )
+    return disc(radius, position, density=density, friction=friction, restitution=restitution, velocity=velocity)

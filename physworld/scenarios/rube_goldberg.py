@@ -172,9 +172,7 @@ def _bobs(rng: np.random.Generator, machine: Machine, here: Floor, count: int, e
     pitch = 2 * radius + 0.5
     density, length = uniform(rng, (4, 8), (0.5 * here.head, 0.85 * here.head))
     brink = here.back(60.0 if here.last else 0.3 * radius)
-    machine.bodies.append(
-        disc(radius, (brink, here.y + radius), density=density, friction=0.4, restitution=0.8)
-    )
+    machine.bodies.append(disc(radius, (brink, here.y + radius), density=density, friction=0.4, restitution=0.8))
     for place in range(1, count):
         x, y = brink - here.onward * (pitch * place + 0.5), here.y + radius + 1.5
         machine.joints.append(
@@ -188,9 +186,7 @@ def _wheel(rng: np.random.Generator, machine: Machine, here: Floor, count: int, 
     length, spin, torque = uniform(rng, (0.6 * here.head, 0.8 * here.head), (3, 8), (1e5, 3e5))
     hub = ((here.start + here.end) / 2 + here.onward * 40, here.y + length / 2 + 3)
     machine.joints.append(PivotJoint(body_a=FIXED, body_b=len(machine.bodies), anchor_a=hub))
-    machine.joints.append(
-        Motor(body_a=FIXED, body_b=len(machine.bodies), spin=here.onward * spin, torque=torque)
-    )
+    machine.joints.append(Motor(body_a=FIXED, body_b=len(machine.bodies), spin=here.onward * spin, torque=torque))
     machine.bodies.append(block((length, 9.0), hub, density=1.5, friction=0.5, restitution=0.2))
     near = hub[0] - here.onward * (length / 2 + 14)
     reach = min(12.0, 0.48 * abs(near - here.start) / max(count, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, fitting, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import FIXED, Body, PivotJoint, Scene, Segment
 
 CATEGORY = "constraint"
@@ -26,9 +26,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         length = min(slot - 30, float(rng.uniform(170, 380)))
         height, thickness, density, uneven = uniform(rng, (40, 90), (9, 13), (0.6, 1.5), (-0.12, 0.12))
         hinge = (middle + uneven * length, bottom + height)
-        joints.append(
-            PivotJoint(body_a=FIXED, body_b=len(bodies), anchor_a=hinge, anchor_b=(uneven * length, 0.0))
-        )
+        joints.append(PivotJoint(body_a=FIXED, body_b=len(bodies), anchor_a=hinge, anchor_b=(uneven * length, 0.0)))
         bodies.append(
             block((length, thickness), (middle, bottom + height), density=density, friction=0.7, restitution=0.2)
         )
@@ -40,7 +38,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         heavy = float(rng.uniform(0.2, 5))  # density on the left arm over that on the right
         for x, y in spots(rng, box, share, reach):
             size, dense, friction, restitution = uniform(rng, (0.6, 1), (1, 2.5), (0.3, 0.9), (0.0, 0.4))
-            surface = {
+            surface: Matter = {
                 "density": dense * (heavy if x < hinge[0] else 1.0),
                 "friction": friction,
                 "restitution": restitution,
@@ -54,7 +52,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="seesaw",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Seesaw: {count - planks} bodies fall on {planks} plank{'s' * (planks > 1)} that turn{'s' * (planks == 1)} on hinges.",
+        text=f"Seesaw: {count - planks} bodies fall on {planks} hinged plank{'s' * (planks > 1)}.",
         bodies=tuple(bodies),
         static=tuple(walls),
         joints=tuple(joints),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import arc, block, disc, path, uniform
+from physworld.scenarios._place import Matter, arc, block, disc, path, uniform
 from physworld.types import Body, Scene, Segment
 
 CATEGORY = "ramp"
@@ -65,7 +65,7 @@ def _field(
         reach = 20 + pitch * (slot * spread + 0.5)
         lift = wall + (half if layer == 0 else largest) + 0.2 + layer * pitch
         position = (start[0] + reach * along[0] + lift * up[0], start[1] + reach * along[1] + lift * up[1])
-        surface = {"density": density, "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
         if is_box:
             bodies.append(block((2 * half, 2 * half), position, angle=-steep, **surface))
         else:

@@ -37,16 +37,14 @@ def _stack(rng: np.random.Generator, count: int, *, middle: float, slot: float, 
     """`count` blocks, each set off from the one below by a little more than the whole can bear."""
     broadest, friction, density = uniform(rng, (50, 80), (0.4, 0.9), (1, 3))
     width = min(broadest, slot / 3)
-    tallest = min(30.0, 420 / count)
+    tallest = min(30.0 if count > 4 else 55.0, 420 / count)
     # n equal blocks, each s further out than the one below, tip over the lowest one's edge when s > width / n.
-    lean = width / count * float(rng.uniform(1.15, min(1.7, 0.8 * count))) * (1 if chance(rng, 0.5) else -1)
+    lean = width / count * float(rng.uniform(1.35, min(1.8, 0.8 * count))) * (1 if chance(rng, 0.5) else -1)
     noise = 0.15 * abs(lean)
     bodies: list[Body] = []
     y = floor
     for storey in range(count):
-        broad, height, heavy, shift = uniform(
-            rng, (0.9, 1.1), (0.6 * tallest, tallest), (0.8, 1.2), (-noise, noise)
-        )
+        broad, height, heavy, shift = uniform(rng, (0.9, 1.1), (0.6 * tallest, tallest), (0.8, 1.2), (-noise, noise))
         bodies.append(
             block(
                 (width * broad, height),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, fitting, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import FIXED, Body, Scene, Segment, Spring
 
 CATEGORY = "ramp"
@@ -36,7 +36,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     reach = fitting(box, jumpers, 22.0, gap=2.0)
     for place in spots(rng, box, jumpers, reach, gap=2.0):
         size, density, friction, restitution = uniform(rng, (0.7, 1), (1, 3.5), (0.2, 0.7), (0.2, 0.7))
-        surface = {"density": density, "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": density, "friction": friction, "restitution": restitution}
         if chance(rng, 0.7):
             bodies.append(disc(size * reach, place, spin=float(rng.normal(0, 2)), **surface))
         else:
@@ -110,7 +110,5 @@ def _net(rng: np.random.Generator, beads: int, floor: float) -> tuple[list[Body]
                 damping=damping,
             )
         )
-    posts = [
-        Segment(start=(x, floor), end=(x, height), radius=4.0, friction=0.5, restitution=0.3) for x in ends
-    ]
+    posts = [Segment(start=(x, floor), end=(x, height), radius=4.0, friction=0.5, restitution=0.3) for x in ends]
     return bodies, springs, posts

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
-from physworld.scenarios._place import block, disc, fitting, spots, uniform
+from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import Body, Peg, Scene, Wind
 
 CATEGORY = "complex"
@@ -29,7 +29,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     bodies: list[Body] = []
     for place in places[:count]:
         size, weight, friction, restitution = uniform(rng, (0.5, 1), (-0.7, 1.6), (0.2, 0.8), (0.2, 0.8))
-        surface = {"density": math.exp(weight), "friction": friction, "restitution": restitution}
+        surface: Matter = {"density": math.exp(weight), "friction": friction, "restitution": restitution}
         velocity = (float(rng.normal(0, 60)), float(rng.normal(0, 60)))
         if chance(rng, 0.5):
             corner = float(rng.uniform(0.5, 1.05))  # rad, of the diagonal

@@ -70,7 +70,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="wrecking_ball",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Wrecking ball: {ball.mass:.0f} kg on a {'rope' if roped else 'rod'} and {blocks} blocks in {piles} piles.",
+        text=f"Wrecking ball: {ball.mass:.0f} kg on a {'rope' if roped else 'rod'}, {blocks} blocks in {piles} piles.",
         bodies=tuple(bodies),
         static=room.walls,
         joints=(rope,),

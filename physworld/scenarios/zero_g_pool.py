@@ -18,9 +18,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     box: Box = (left, right, bottom, top)
-    radius, speed, density, friction, restitution = uniform(
-        rng, (10, 18), (120, 450), (1, 4), (0.0, 0.6), (0.85, 1.0)
-    )
+    radius, speed, density, friction, restitution = uniform(rng, (10, 18), (120, 450), (1, 4), (0.0, 0.6), (0.85, 1.0))
     radius = fitting(box, count, radius, slack=2.0)
     posts = int(rng.integers(0, 4))
     places = spots(rng, box, count + posts, radius, gap=2.0)

@@ -1,0 +1,121 @@
+"""Out-of-distribution families: each does what it says, to any scenario, and measures how far it went."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from test_scenarios import deepest_overlap
+
+from physworld import scenarios
+from physworld.ood import FAMILIES, THICK, shift, thickened
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.types import Scene, Segment
+
+NAMES = scenarios.names()
+
+
+def scene(name: str, difficulty: int = 2) -> Scene:
+    return scenarios.build(name, generator(0, "test", 1), difficulty)
+
+
+def test_the_eight_families_are_those_of_the_report() -> None:
+    assert set(FAMILIES) == {
+        "unseen_count_low", "unseen_count_high", "extreme_mass", "extreme_friction",
+        "extreme_elasticity", "zero_gravity", "low_gravity", "high_gravity",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="family 'zero_gravty' is unknown; did you mean 'zero_gravity'"):
+        shift(scene("pong"), "zero_gravty", generator(0, "test", 0))
+    for level in (0.0, 1.5):
+        with pytest.raises(ValueError, match=f"level must be above 0 and at most 1, got {level}"):
+            shift(scene("pong"), "zero_gravity", generator(0, "test", 0), level=level)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_works_on_every_scenario(family: str) -> None:
+    for name in NAMES:
+        before = scene(name)
+        after = shift(before, family, generator(0, "test", 2))
+        assert after == shift(before, family, generator(0, "test", 2)), "the same seed must give the same scene"
+        rolled = simulate(after.scene, 60)
+        assert np.isfinite(rolled.position).all() and np.isfinite(rolled.velocity).all(), name
+        if family.startswith("unseen_count"):
+            assert deepest_overlap(after.scene) <= 0.1, name
+        bodies = after.scene.bodies
+        masses, frictions = np.array([b.mass for b in bodies]), np.array([b.friction for b in bodies])
+        bounces = np.array([part.restitution for part in (*bodies, *after.scene.static)])
+        match family:
+            case "unseen_count_low":
+                assert 1 <= len(bodies) <= 9 and set(bodies) <= set(before.bodies)
+            case "unseen_count_high":
+                assert 51 <= len(bodies) <= 100 and bodies[: len(before.bodies)] == before.bodies
+            case "extreme_mass":
+                assert ((masses > 20) | (masses < 0.5)).all() and (masses >= 0.01).all() and (masses <= 200).all()
+            case "extreme_friction":
+                assert ((frictions < 0.1) | (frictions > 1)).all() and (frictions >= 0).all() and (frictions <= 5).all()
+            case "extreme_elasticity":
+                assert ((bounces > 0.95) & (bounces <= 0.99)).all()
+            case "zero_gravity":
+                assert after.scene.gravity == (0.0, 0.0)
+            case "low_gravity":
+                assert after.scene.gravity == pytest.approx((0.0, -163.0))
+            case "high_gravity":
+                assert after.scene.gravity == pytest.approx((0.0, -2450.0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_distance_grows_with_level(family: str) -> None:
+    mean = [
+        np.mean(
+            [shift(scene("explosion", 4), family, generator(0, "test", s), level=level).distance for s in range(20)]
+        )
+        for level in (0.1, 0.4, 0.7, 1.0)
+    ]
+    assert 0 <= mean[0] < mean[1] < mean[2] < mean[3]
+
+
+def test_distances_are_those_of_the_table() -> None:
+    rng = generator(0, "test", 0)
+    assert shift(scene("billiards"), "zero_gravity", rng).distance == 0.0
+    assert shift(scene("tower"), "zero_gravity", rng).distance == pytest.approx(1.0)
+    assert shift(scene("tower"), "low_gravity", rng).distance == pytest.approx((981 - 163) / 981)
+    assert shift(scene("tower"), "high_gravity", rng, level=0.5).distance == pytest.approx((2450 - 981) / 981 / 2)
+    many = shift(scene("billiards"), "unseen_count_high", rng)
+    assert many.distance == (len(many.scene.bodies) - 50) / 50
+    few = shift(scene("billiards", 3), "unseen_count_low", rng)
+    assert few.distance == (10 - len(few.scene.bodies)) / 10
+
+
+def test_joints_follow_their_bodies_and_the_fastest_body_stays() -> None:
+    before = scene("pendulum_wave", 4)
+    for seed in range(5):
+        after = shift(before, "unseen_count_low", generator(0, "test", seed)).scene
+        for joint in after.joints:
+            kept = after.bodies[joint.body_b]
+            old = next(j for j in before.joints if j.anchor_a == joint.anchor_a and j.length == joint.length)
+            assert before.bodies[old.body_b] == kept
+        assert len(after.joints) == len(after.bodies)
+        cue = scene("billiards", 3).bodies[-1]
+        assert cue in shift(scene("billiards", 3), "unseen_count_low", generator(0, "test", seed)).scene.bodies
+
+
+def test_new_bodies_stay_in_the_glass() -> None:
+    before = scene("hourglass", 4)
+    left, right = (edge(part.start[0] for part in before.static) for edge in (min, max))
+    for body in shift(before, "unseen_count_high", generator(0, "test", 0)).scene.bodies:
+        assert left < body.position[0] < right
+
+
+def test_thick_walls_keep_their_inner_faces() -> None:
+    before = scene("tower")
+    after = thickened(before)
+    floor, thick = before.static[0], after.static[0]
+    assert isinstance(floor, Segment) and isinstance(thick, Segment) and thick.radius == THICK
+    assert thick.start[1] + thick.radius == pytest.approx(floor.start[1] + floor.radius)
+    assert math.dist(thick.start, thick.end) == pytest.approx(math.dist(floor.start, floor.end))
+    neck = thickened(scene("funnel")).static
+    assert sum(part.radius == THICK for part in neck) == 4, "only the room's own walls may grow"
+    falling = shift(scene("wind", 3), "high_gravity", generator(0, "test", 0)).scene
+    assert (simulate(falling, 200).position[..., 1] > 0).all(), "something fell through the floor"
