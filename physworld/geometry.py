@@ -3,7 +3,8 @@
 Chipmunk moves bodies first and collides them at their new places, so contacts are sought at the *coming* positions
 p + v·dt. Every pair closer than `margin` gives one contact: a unit normal that points from the partner towards the
 body, and one or two points with their gap (negative = overlap). Circles are exact; rectangles and walls are convex
-polygons with a rounding radius, separated along the axis of largest gap (SAT) and clipped to the facing edge.
+polygons with a rounding radius, separated along the axis of largest gap (SAT) and clipped to the facing edge; where a
+rectangle rests on the round end of a wall, that differs from Chipmunk by up to the rounding.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from writable import IMPULSE_NAMES
 
 from physworld import scenarios
 from physworld.codecs import impulse, numbers
@@ -38,7 +39,7 @@ from physworld.types import FIXED, Attractor, Body, Guide, Peg, PinJoint, Sample
 
 CODEC = ImpulseCodec(shuffle_names=False)
 VALUES = CODEC.vocabulary.values
-NAMES = scenarios.names()
+NAMES = IMPULSE_NAMES
 DIFFICULTIES = (1, 2, 3, 4, 5)
 each_name = pytest.mark.parametrize("name", NAMES)
 
