@@ -9,11 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from physworld.errors import UserError
+from physworld.files import replacing
 from physworld.runs import read_config
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """The previous checkpoint stays whole until the new one is: Lightning's own way copies over it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -37,6 +49,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> None:
+    """Refuse a checkpoint of another network before anything of the run is touched.
+
+    Raises:
+        UserError: names of weights or their shapes differ.
+    """
+    have = {name: tuple(value.shape) for name, value in content["state_dict"].items()}
+    if have != {name: tuple(value.shape) for name, value in module.state_dict().items()}:
+        raise UserError(f"checkpoint {path} holds another network than this one; give the same model= and codec=.")
+
+
 def save_model(network: Any, codec: Any, folder: Path) -> None:
     """Weights, network configuration and tokenizer, so that others load them in one line each."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,9 +76,14 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
     """
     config = read_config(run)
     try:
+        for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
+            if not str(get_object(target).__module__).startswith("physworld."):  # a name that only passes through ours
+                raise UserError(f"{run / 'config.yaml'} names {target}; only classes of physworld are used.")
         codec = instantiate(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(run / "model")
+    except (AttributeError, ImportError, HydraException) as error:
+        raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None
     except KeyError as error:
         raise UserError(f"{run / 'config.yaml'} has no {error.args[0]}; it is not a training run's.") from None
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:

@@ -23,7 +23,7 @@ INCIDENTAL = ("ckpt",)
 
 def compare(directories: Sequence[str], console: Console, csv_file: Path | None = None) -> None:
     """One table: what differs between the runs, what came of it, what it cost; with every figure in `csv_file`."""
-    runs = list(runs_under(list(directories)))
+    runs = list(runs_under([os.path.abspath(directory) for directory in directories]))
     configs = [read_config(run) for run in runs]
     metrics = [flatten(read_metrics(run)) for run in runs]
     settings = [key for key in differences(configs) if key not in INCIDENTAL] if len(runs) > 1 else []

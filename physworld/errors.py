@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 
 Result = TypeVar("Result")
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -63,6 +64,8 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
             _leave(str(error))
         except HydraException as error:  # building the parts
             _leave(_plain(error))
+        except (OSError, SafetensorError) as error:
+            _leave(_unwritable(error))
 
     return wrapped
 
@@ -76,9 +79,15 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _leave(explain(error, config_name, sys.argv[1:]))
+    except RuntimeError as error:
+        if "srun" not in str(error):
+            raise
+        _leave("This sweep wants SLURM, but there is no srun here; leave hydra/launcher out, or use submitit_local.")
     except BrokenPipeError:  # `--help | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _leave(_unwritable(error))
     except KeyboardInterrupt:
         _leave("Stopped.", code=130)
 
@@ -86,6 +95,13 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
 def _leave(sentence: str, code: int = 1) -> NoReturn:
     print(sentence, file=sys.stderr)
     sys.exit(code)
+
+
+def _unwritable(error: Exception) -> str:
+    """A disk that is full, read-only or not there."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'} cannot be read or written ({error.strerror})."
+    return f"A file cannot be written ({_first_line(error)})."
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from physworld import scenarios
 from physworld.baselines import BASELINES, rounded_state
+from physworld.checks import whole
 from physworld.metrics.scores import FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
 from physworld.render import comparison, write_gif
 from physworld.rollout import rollout
@@ -53,6 +54,8 @@ class Evaluation:
     pictures: int  # GIFs
 
     def __post_init__(self) -> None:
+        for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "latest_start", "pictures"):
+            whole(f"evaluation.{name}", getattr(self, name), 0 if name in ("latest_start", "pictures") else 1)
         if not self.horizons or max(self.horizons) > self.frames:
             raise ValueError(f"evaluation.horizons={self.horizons} must lie within evaluation.frames={self.frames}")
 

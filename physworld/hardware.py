@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
+from physworld.checks import whole
 from physworld.errors import SweepError, UserError
+
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,13 @@ class Hardware:
         ):
             if value not in valid:
                 raise UserError(f"hardware.{name}={value} is unknown; choose one of {', '.join(valid)}.")
+
+        whole("hardware.num_workers", self.num_workers, 0, or_null=True)
+        whole("hardware.micro_batch", self.micro_batch, 1, or_null=True)
+        if self.devices != "auto":
+            whole("hardware.devices", self.devices, 1)
+        if self.precision not in PRECISIONS:
+            raise UserError(f"hardware.precision={self.precision} is unknown; choose one of {', '.join(PRECISIONS)}.")
 
     @property
     def gpu(self) -> bool:

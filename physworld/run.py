@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
 
-from physworld import runs, scenarios
+from physworld import checks, runs, scenarios
 from physworld.callbacks import Interrupted
-from physworld.checkpoints import load_model, read_checkpoint, save_model, start_from
+from physworld.checkpoints import check_fits, load_model, read_checkpoint, save_model, start_from
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
@@ -53,11 +53,12 @@ def build(cfg: DictConfig) -> Parts:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
     for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
-        if not isinstance(cfg[name], int) or cfg[name] < (name != "seed"):
-            raise UserError(f"{name}={cfg[name]} is no {'' if name == 'seed' else 'positive '}whole number.")
+        checks.whole(name, cfg[name], 0 if name == "seed" else 1)
+    checks.whole("curriculum.samples_per_stage", cfg.curriculum.samples_per_stage, 1, or_null=True)
+    checks.whole("data.repeat", cfg.data.repeat, 1, or_null=True)
     hardware = _placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
-    names = scenario_names(cfg.scenario.names)
+    names = checks.scenario_names(cfg.scenario.names)
     codec = instantiate(cfg.codec)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
@@ -72,8 +73,11 @@ def build(cfg: DictConfig) -> Parts:
         raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
     pl.seed_everything(cfg.seed, verbose=False)
     make_module = instantiate(cfg.model)
-    network = call(make_module.keywords["network"], codec.vocabulary)
-    module = call(make_module, network=network, total_steps=cfg.steps)
+    try:
+        network = call(make_module.keywords["network"], codec.vocabulary)
+        module = call(make_module, network=network, total_steps=cfg.steps)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The model cannot be built as configured: {error}.") from error
     data = call(
         instantiate(cfg.data.stream),
         train=train,
@@ -92,21 +96,10 @@ def build(cfg: DictConfig) -> Parts:
     )
 
 
-def scenario_names(names: Any) -> list[str]:
-    """Check a list that may have been typed by hand."""
-    known = scenarios.names()
-    for name in names:
-        if name not in known:
-            raise UserError(f"scenario {name} is unknown.{suggest(name, known)} Choose from {', '.join(known)}.")
-    if not names:
-        raise UserError(f"scenario.names is empty; choose from {', '.join(known)}.")
-    return list(names)
-
-
 def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
     """The training and the validation stream; only the first knows of stages and repetition."""
     make = instantiate(cfg.data.source)
-    difficulties: list[int] = list(cfg.curriculum.difficulties)
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
     samples_per_stage: int | None = cfg.curriculum.samples_per_stage
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
 
@@ -133,11 +126,16 @@ def train(cfg: DictConfig) -> float:
         multirun=hydra.mode == RunMode.MULTIRUN, arguments=shlex.join(hydra.overrides.task)
     )
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory) if cfg.ckpt is not None else None
-    if checkpoint is not None:
-        read_checkpoint(checkpoint)
+    if checkpoint is None and (directory / "checkpoints").is_dir():
+        raise UserError(
+            f"{directory} already holds a run; continue it with ckpt=last, or choose another hydra.run.dir."
+        )
+    saved = read_checkpoint(checkpoint) if checkpoint is not None else None
     parts = build(cfg)
+    if checkpoint is not None and saved is not None:
+        check_fits(checkpoint, saved, parts.module)
     if cfg.init_from is not None:
-        start_from(parts.module.network, runs.find_run(cfg.init_from))
+        start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"))
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     size = sum(p.numel() for p in parts.module.network.parameters())
     console.print(
@@ -152,6 +150,10 @@ def train(cfg: DictConfig) -> float:
         console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
         print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
+    except FormatError as broken:  # a data file; from a worker, its own traceback comes first
+        print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
+        print(f"  {resume_command(directory)}")
+        raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
     network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
     if not trained.first_rank:
         return 0.0
@@ -215,13 +217,16 @@ def _grouped(left_out: dict[str, str]) -> dict[str, list[str]]:
 
 def evaluate(cfg: DictConfig) -> None:
     """Score a finished run."""
+    checks.whole("seed", cfg.seed, 0)
+    checks.split(cfg.split)
     run = runs.find_run(cfg.run)
     hardware, evaluation = _placed(cfg), instantiate(cfg.evaluation)
     network, codec, trained = load_model(run, hardware.device())
-    wanted = trained["curriculum"]["difficulties"] if cfg.difficulties is None else list(cfg.difficulties)
+    chosen = trained["curriculum"]["difficulties"] if cfg.difficulties is None else cfg.difficulties
+    wanted = checks.difficulties(chosen, "difficulties")
     moments = evaluation.draw(
         codec,
-        scenario_names(cfg.scenario.names),
+        checks.scenario_names(cfg.scenario.names),
         wanted,
         split=cfg.split,
         seed=cfg.seed,
@@ -239,6 +244,8 @@ def predict(cfg: DictConfig) -> None:
     """Roll one scene forward; where the input goes on long enough, the truth is drawn beside the prediction."""
     if cfg.input is None:
         raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst).")
+    checks.whole("frames", cfg.frames, 1)
+    checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = _placed(cfg), Path(cfg.input)
     known = None if path.suffix == ".txt" else _read_scene(path)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
@@ -252,6 +259,10 @@ def predict(cfg: DictConfig) -> None:
             f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
         )
     given = known.window(begin, first + 1)
+    try:
+        codec.prompt(given)
+    except ValueError as error:  # more bodies than the text can name, say
+        raise UserError(f"{path} cannot be written as this model's text: {error}.") from None
     said = rollout(network, codec, [given], cfg.frames)
     predicted, truth = said.predicted[0], known.window(first + 1, first + 1 + cfg.frames)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
@@ -296,12 +307,13 @@ def simulate(cfg: DictConfig) -> None:
         raise UserError(f"format={cfg.format} is unknown.{suggest(cfg.format, writers)} Choose jsonl, gif, mp4 or png.")
     if cfg.compress not in (None, "gz", "zst") or (cfg.compress and cfg.format != "jsonl"):
         raise UserError(f"compress={cfg.compress} does not go with format={cfg.format}; jsonl takes gz or zst.")
-    names, directory = scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
+    for name, least in (("count", 1), ("frames", 2 if cfg.format == "jsonl" else 1), ("seed", 0)):
+        checks.whole(name, cfg[name], least)
+    checks.split(cfg.split)
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
+    names, directory = checks.scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
     for k in range(cfg.count):
-        name, difficulty = (
-            names[k % len(names)],
-            cfg.curriculum.difficulties[k // len(names) % len(cfg.curriculum.difficulties)],
-        )
+        name, difficulty = names[k % len(names)], difficulties[k // len(names) % len(difficulties)]
         scene = scenarios.build(name, generator(cfg.seed, cfg.split, k), difficulty)
         trajectory = simulate_scene(scene, cfg.frames)
         suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format

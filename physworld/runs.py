@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,11 @@ LIBRARIES = (
     "tokenizers",
     "numpy",
 )
-TRUSTED = ("physworld.", "lightning.")  # a run's configuration may name classes from here and nowhere else
+# A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
+TRUSTED = re.compile(
+    r"physworld\.(codecs|data|evaluation|hardware|models|sources)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
+)
 
 
 def relative(directory: str) -> Path:
@@ -77,22 +82,22 @@ def newest(having: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime).parents[depth - 1] if found else None
 
 
-def find_run(run: str | None) -> Path:
+def find_run(run: str | None, option: str = "run") -> Path:
     """A run directory that holds a trained model.
 
     Raises:
         UserError: there is none there.
     """
     if run is None:
-        raise UserError("run=DIR is missing; give the directory of a finished run, or run=last.")
+        raise UserError(f"{option}=DIR is missing; give the directory of a finished run, or {option}=last.")
     if run == "last":
         path = newest("model/config.json")
         if path is None:
-            raise UserError(f"run=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
+            raise UserError(f"{option}=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
         return path
     path = Path(run)
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
-        raise UserError(f"run={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
+        raise UserError(f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
     return path
 
 
@@ -125,10 +130,22 @@ def read_config(run: Path) -> dict[str, Any]:
         raise UserError(f"{run / 'config.yaml'} cannot be read ({str(error).splitlines()[0]}).") from None
     if not isinstance(config, dict):
         raise UserError(f"{run / 'config.yaml'} is no configuration: it holds a {type(config).__name__}.")
-    for key, value in flatten(config).items():
-        if key.rpartition(".")[2] == "_target_" and not str(value).startswith(TRUSTED):
-            raise UserError(f"{run / 'config.yaml'} names {value} at {key}; only classes from physworld are used.")
+    for value in _targets(config):
+        if not TRUSTED.fullmatch(str(value)):
+            raise UserError(f"{run / 'config.yaml'} names {value}; only classes from physworld are used.")
     return config
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """Every `_target_` in nested mappings and lists."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield value
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
 
 
 def read_metrics(run: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import runs
 from physworld.callbacks import ProgressBar, RolloutValidation, StopGently, Throughput
+from physworld.checkpoints import AtomicCheckpointIO
 from physworld.errors import UserError, call
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
             default_root_dir=directory,
             logger=logger,
             callbacks=callbacks,
+            # FSDP2's strategy gathers and writes checkpoints itself.
+            plugins=None if parts.hardware.strategy == "fsdp" else [AtomicCheckpointIO()],
             **parts.hardware.trainer_arguments(),
         )
         if trainer.is_global_zero:

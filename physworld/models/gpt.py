@@ -147,6 +147,8 @@ class GPT(
     library_name="physworld",
     tags=["physics", "text-generation"],
     license="apache-2.0",
+    model_card_template="---\n{{ card_data }}\n---\n\nA physworld GPT: `GPT.from_pretrained` loads it, `AutoTokenizer` "
+    "its tokenizer; the run it comes from has the measurements in report.md.\n",
 ):
     """Decoder-only transformer over a codec's tokens.
 

@@ -61,6 +61,8 @@ class PhysicsSource:
                 scenarios.category(name)  # raises with a suggestion
         if not difficulties or any(d not in (1, 2, 3, 4, 5) for d in difficulties):
             raise ValueError(f"difficulties must be some of 1, 2, 3, 4, 5, got {list(difficulties)}")
+        if windows_per_scene < 1:
+            raise ValueError(f"windows_per_scene must be 1 or more, got {windows_per_scene}")
         if frames < context_frames + target_frames:
             raise ValueError(f"frames={frames} is shorter than a window of {context_frames} + {target_frames} frames")
         self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)

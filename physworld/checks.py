@@ -1,0 +1,44 @@
+"""L4: settings that a person typed, checked before anything starts; each mistake is one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from physworld import scenarios
+from physworld.errors import UserError, suggest
+from physworld.seeding import SPLITS
+
+
+def whole(name: str, value: Any, least: int, *, or_null: bool = False) -> None:
+    """Refuse what is no whole number >= `least` (or null, where that means something)."""
+    if value is None and or_null:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"{name}={value} must be a whole number from {least} on{', or null' if or_null else ''}.")
+
+
+def difficulties(value: Any, name: str = "curriculum.difficulties") -> list[int]:
+    """A list of difficulties 1-5, not empty."""
+    items = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else None
+    if not items or any(item not in scenarios.DIFFICULTIES for item in items):
+        raise UserError(f"{name}={value} must be a list of difficulties from 1 to 5, for example {name}=[1,2].")
+    return [int(item) for item in items]
+
+
+def split(value: Any) -> str:
+    if value not in SPLITS:
+        raise UserError(f"split={value} is unknown.{suggest(str(value), SPLITS)} Choose one of {', '.join(SPLITS)}.")
+    return str(value)
+
+
+def scenario_names(value: Any) -> list[str]:
+    """A list of scenario types that exist."""
+    known = scenarios.names()
+    if value is None or isinstance(value, str):
+        raise UserError(f"scenario.names={value} must be a list, for example scenario.names=[{value or known[0]}].")
+    for name in value:
+        if name not in known:
+            raise UserError(f"scenario {name} is unknown.{suggest(str(name), known)} Choose from {', '.join(known)}.")
+    if not value:
+        raise UserError(f"scenario.names is empty; choose from {', '.join(known)}.")
+    return list(value)

@@ -1,0 +1,115 @@
+"""Mistakes that once ended in a traceback, or lost something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from physworld import checks
+from physworld.checkpoints import AtomicCheckpointIO, check_fits
+from physworld.errors import UserError
+from physworld.evaluation import Evaluation
+from physworld.hardware import Hardware
+from physworld.runs import read_config
+
+HARDWARE: dict[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "precision": "auto",
+    "micro_batch": None,
+    "num_workers": None,
+    "strategy": "auto",
+}
+EVALUATION: dict[str, Any] = {
+    "rollouts": 1,
+    "rollouts_while_training": 1,
+    "frames": 5,
+    "horizons": [1, 5],
+    "latest_start": 0,
+    "batch_size": 1,
+    "guided": True,
+    "pictures": 0,
+}
+
+
+@pytest.mark.parametrize("value", [0, -1, "abc", 1.5, True, None])
+def test_a_count_is_a_whole_number_from_one(value: Any) -> None:
+    with pytest.raises(UserError, match=f"count={value} must be a whole number from 1"):
+        checks.whole("count", value, 1)
+
+
+@pytest.mark.parametrize("value", [[], [7], 3, "12", None, [1, 6]])
+def test_difficulties_are_a_list_of_one_to_five(value: Any) -> None:
+    with pytest.raises(UserError, match="from 1 to 5"):
+        checks.difficulties(value)
+    assert checks.difficulties([5, 1]) == [5, 1]
+
+
+def test_names_are_a_list() -> None:
+    with pytest.raises(UserError, match=r"scenario\.names=\[tower\]"):
+        checks.scenario_names("tower")
+    with pytest.raises(UserError, match="Did you mean tower"):
+        checks.scenario_names(["towr"])
+    with pytest.raises(UserError, match="Did you mean train"):
+        checks.split("trains")
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_workers": -1}, {"devices": "x"}, {"micro_batch": "abc"}, {"precision": "foo"}, {"micro_batch": 0}]
+)
+def test_hardware_is_checked_before_it_is_used(change: dict[str, Any]) -> None:
+    Hardware(**HARDWARE)
+    with pytest.raises(UserError, match=f"hardware.{next(iter(change))}="):
+        Hardware(**{**HARDWARE, **change})
+
+
+@pytest.mark.parametrize("name", ["rollouts", "rollouts_while_training", "batch_size"])
+def test_an_evaluation_of_nothing_is_refused_before_training(name: str) -> None:
+    Evaluation(**EVALUATION)
+    with pytest.raises(UserError, match=f"evaluation.{name}=0"):
+        Evaluation(**{**EVALUATION, name: 0})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "codec:\n  _target_: physworld.files.Path.write_text\n",
+        "codec:\n  _target_: physworld.codecs.scene_json.Path.write_text\n",
+        "codec:\n  _target_: physworld.files.os.system\n",
+        "codec:\n  _target_: physworld.codecs.impulse.ImpulseCodec\n  shuffle_names: [{_target_: pathlib.Path.unlink}]\n",
+        "model:\n  network:\n    - - _target_: os.system\n",
+    ],
+)
+def test_a_configuration_calls_nothing_but_our_classes(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match="only classes from physworld"):
+        read_config(tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    module = torch.nn.Linear(3, 2)
+    check_fits(Path("same.ckpt"), {"state_dict": module.state_dict()}, module)
+    with pytest.raises(UserError, match=r"other\.ckpt holds another network"):
+        check_fits(Path("other.ckpt"), {"state_dict": torch.nn.Linear(4, 2).state_dict()}, module)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    writer.save_checkpoint({"step": 1}, path)
+
+    def full(_value: Any, place: Any) -> None:
+        Path(place).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("physworld.checkpoints.torch", SimpleNamespace(save=full))
+    with pytest.raises(OSError, match="No space"):
+        writer.save_checkpoint({"step": 2}, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
