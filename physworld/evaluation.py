@@ -76,7 +76,8 @@ class Evaluation:
         """
         moments = Moments(given=[], truth=[], meta=[], left_out={})
         for name in names:
-            moments.left_out |= unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario)
+            why = unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario)
+            moments.left_out.update(why)
             if name in moments.left_out:
                 continue
             for k in range(per_scenario):

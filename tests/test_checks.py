@@ -80,7 +80,7 @@ def test_an_evaluation_of_nothing_is_refused_before_training(name: str) -> None:
         "codec:\n  _target_: physworld.files.Path.write_text\n",
         "codec:\n  _target_: physworld.codecs.scene_json.Path.write_text\n",
         "codec:\n  _target_: physworld.files.os.system\n",
-        "codec:\n  _target_: physworld.codecs.impulse.ImpulseCodec\n  shuffle_names: [{_target_: pathlib.Path.unlink}]\n",
+        "codec:\n  _target_: physworld.codecs.impulse.ImpulseCodec\n  more: [{_target_: pathlib.Path.unlink}]\n",
         "model:\n  network:\n    - - _target_: os.system\n",
     ],
 )

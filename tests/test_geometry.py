@@ -326,8 +326,8 @@ def _same(got: Contacts, true: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
 
 @pytest.mark.parametrize("name", names())
 def test_chipmunk_agrees_in_scenes(name: str) -> None:
-    """All that overlap by 0.02 px in a running scene (a fifth of Chipmunk's slop; of faces that barely touch, which of
-    the two points counts is a matter of the last digits). Not to the last digit: of two faces that are parallel but for a
+    """All that overlap by 0.02 px in a running scene: of faces that barely touch, which of the two points counts is a
+    matter of the last digits. Not to the last digit: of two faces that are parallel but for a
     hundredth of a radian, ours prefers one side by 0.001 px, so that the answer does not flicker."""
     path = simulate(build(name, generator(0, "test", 5), 3), 120)
     world, packed = path.scene, solids(path.scene)

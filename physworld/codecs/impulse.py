@@ -42,7 +42,7 @@ from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs._impulse_reader import read_prompt
 from physworld.codecs.numbers import number_index, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
-from physworld.types import FIXED, Encoded, Peg, Sample, Scene, Segment, State, Trajectory
+from physworld.types import FIXED, Attractor, Encoded, Peg, PinJoint, Sample, Scene, Segment, State, Trajectory
 
 MAX_BODIES = 128
 BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
@@ -110,10 +110,11 @@ class ImpulseCodec:
                 raise ValueError(f"{missing}, which scene {scene.name!r} has; choose codec=engine")
             if len(self._headers) > 256:
                 self._headers.clear()
+            rods, pulls = _rods(scene), _pulls(scene)
             joints = np.array(
-                [(j.body_a, j.body_b, *j.anchor_a, *j.anchor_b, j.length) for j in scene.joints], np.float64
+                [(j.body_a, j.body_b, *j.anchor_a, *j.anchor_b, j.length) for j in rods], np.float64
             ).reshape(-1, 7)
-            fields = np.array([(*f.center, f.strength, f.softening) for f in scene.fields], np.float64).reshape(-1, 4)
+            fields = np.array([(*f.center, f.strength, f.softening) for f in pulls], np.float64).reshape(-1, 4)
             known = (scene, np.array(_header(scene), np.int64), geometry.solids(scene), joints, fields)
             self._headers[id(scene)] = known
         return known
@@ -287,6 +288,14 @@ class ImpulseGuide:
         self._said[over] = -1
 
 
+def _rods(scene: Scene) -> list[PinJoint]:
+    return [joint for joint in scene.joints if isinstance(joint, PinJoint)]
+
+
+def _pulls(scene: Scene) -> list[Attractor]:
+    return [pole for pole in scene.fields if isinstance(pole, Attractor)]
+
+
 def _header(scene: Scene) -> list[int]:
     """Ids of everything that does not change."""
     ids: list[int] = []
@@ -301,9 +310,9 @@ def _header(scene: Scene) -> list[int]:
             line("peg", *shape.center, shape.radius, shape.friction, shape.restitution)
         else:
             line("wall", *shape.start, *shape.end, shape.radius, shape.friction, shape.restitution)
-    for pull in scene.fields:
+    for pull in _pulls(scene):
         line("field", *pull.center, pull.strength / 1e4, pull.softening)
-    for joint in scene.joints:
+    for joint in _rods(scene):
         a = "fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a]
         line("pin", a, BODY_WORDS[joint.body_b], *joint.anchor_a, *joint.anchor_b, joint.length)
     return ids
