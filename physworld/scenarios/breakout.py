@@ -15,7 +15,7 @@ BALLS = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 4), 5: (2, 5)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.8, 1.0))
+    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.8, 1.0), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     balls = min(int(rng.integers(BALLS[difficulty][0], BALLS[difficulty][1] + 1)), count - 1)

@@ -20,7 +20,7 @@ THICKNESS = 10.0  # px
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     long, short, steep = uniform(rng, (130, 180), (60, 85), (0.65, 0.95))

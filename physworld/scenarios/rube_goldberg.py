@@ -47,7 +47,7 @@ class Floor:
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.1, 0.4), squeeze=15)
+    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.1, 0.4), squeeze=15, radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     floors = FLOORS[difficulty]

@@ -14,7 +14,7 @@ CATEGORY = "ramp"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.6))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.6), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     steep, lip, curve, low = uniform(
