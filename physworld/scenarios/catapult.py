@@ -15,6 +15,7 @@ from physworld.scenarios._place import block, crate_piles, disc, uniform
 from physworld.types import FIXED, Body, PivotJoint, Scene, Segment, Spring
 
 CATEGORY = "collision"
+# From 3, because arm, lip and ball make a catapult; to 46, because no more crates fit beside it.
 COUNTS = {1: (3, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 46)}
 THICKNESS = 10.0  # px
 

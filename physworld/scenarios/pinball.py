@@ -16,6 +16,7 @@ from physworld.types import FIXED, Body, Joint, Motor, Peg, PivotJoint, Rope, Sc
 
 CATEGORY = "minigame"
 ENERGY_SOURCES = ("motor",)
+# From 4, because two flippers, a spinner and a ball make a table.
 COUNTS = {1: (4, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 50)}
 
 
