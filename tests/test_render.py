@@ -9,7 +9,21 @@ from PIL import Image
 
 from physworld import render as r
 from physworld.files import replacing
-from physworld.types import FIXED, Attractor, Body, Peg, PinJoint, Scene, Segment, Trajectory
+from physworld.types import (
+    FIXED,
+    Attractor,
+    Body,
+    Motor,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    Trajectory,
+    Wind,
+)
 
 
 def world(frames: int = 4, bodies: tuple[Body, ...] | None = None, **kwargs) -> Trajectory:
@@ -184,3 +198,26 @@ def test_a_broken_write_leaves_the_old_file_and_no_rubbish(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_hinges_ropes_springs_motors_belts_and_wind_are_drawn():
+    bare = r.render(world(1))[0]
+    joints = {
+        PivotJoint(body_a=FIXED, body_b=0, anchor_a=(100.0, 500.0), anchor_b=(-100.0, 0.0)): (50, 48),
+        Rope(body_a=FIXED, body_b=0, anchor_a=(300.0, 500.0), length=160.0): (76, 125),  # slack: it sags
+        Spring(body_a=FIXED, body_b=0, anchor_a=(200.0, 590.0), length=90.0, stiffness=1.0): (18, 100),
+        Motor(body_a=FIXED, body_b=0, spin=2.0, torque=1.0): (45, 100),
+    }
+    for joint, spot in joints.items():
+        drawn = r.render(world(1, joints=(joint,)))[0]
+        assert (drawn != bare).any(), joint
+        row, column = spot
+        window = np.s_[row - 4 : row + 5, column - 4 : column + 5]
+        assert (drawn[window] != bare[window]).any(), joint
+    wind = r.render(world(1, fields=(Wind(velocity=(300.0, 0.0), drag=0.1),)))[0]
+    assert not is_ground(wind[250, 60]) and is_ground(wind[250, 40])  # an arrow from (100, 100) to the right
+    belt = {"start": (300.0, 100.0), "end": (700.0, 100.0), "radius": 9.0, "surface_speed": 50.0}
+    right, left, still = (
+        r.render(world(1, static=(Segment(**belt | {"surface_speed": speed}),)))[0] for speed in (50.0, -50.0, 0.0)
+    )
+    assert (right != still).any() and (right != left).any()

@@ -95,15 +95,17 @@ def draw_room(
 ) -> Room:
     """A room close to the canvas (10..790 × 50..590), each side moved inwards by up to `squeeze` px.
 
-    Small or fast bodies want thicker walls, see `Room`.
+    Small or fast bodies want thicker walls, see `Room`; what is more than 8 px of radius grows outwards.
     """
     left, right, floor, top = rng.uniform(0, squeeze, 4).tolist()
+    thickness = float(rng.uniform(*radius))
+    out = max(0.0, thickness - 8)
     return Room(
-        left=10 + left,
-        right=790 - right,
-        floor=50 + floor / 2,
-        top=590 - (top if closed else 0),
-        radius=float(rng.uniform(*radius)),
+        left=10 + left - out,
+        right=790 - right + out,
+        floor=50 + floor / 2 - out,
+        top=590 - (top if closed else 0) + out,
+        radius=thickness,
         friction=float(rng.uniform(*friction)),
         restitution=float(rng.uniform(*restitution)),
         closed=closed,

@@ -13,7 +13,7 @@ BIRDS = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 4), 5: (3, 5)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     birds = min(int(rng.integers(BIRDS[difficulty][0], BIRDS[difficulty][1] + 1)), count - 1)

@@ -14,7 +14,7 @@ CATEGORY = "complex"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.1, 0.4), radius=(6.0, 9.0))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.1, 0.4), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     steep, high, wall, friction = uniform(rng, (0.5, 0.85), (top - 190, top - 120), (5, 8), (0.1, 0.5))

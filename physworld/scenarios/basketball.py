@@ -12,7 +12,7 @@ CATEGORY = "minigame"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.5, 0.85))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.5, 0.85), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     box = (left + 5, 340.0, bottom + 5, 370.0)

@@ -18,7 +18,7 @@ LONGEST = 14  # bodies on one lane
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5), radius=(8.0, 11.0))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     lanes = math.ceil(count / LONGEST)

@@ -15,7 +15,7 @@ BALLS = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 4), 5: (2, 5)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.8, 1.0))
+    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.8, 1.0), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     balls = min(int(rng.integers(BALLS[difficulty][0], BALLS[difficulty][1] + 1)), count - 1)
@@ -58,13 +58,14 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     radius, ball_density = uniform(rng, (8, 12), (3, 8))
     for ball in range(balls):
         speed, heading = uniform(rng, (260, 500), (0.5, math.pi - 0.5))
-        if balls == 1 and chance(rng, 0.7):  # a lone ball is mostly aimed at the blocks
+        start = (paddle_x + (2 * radius + 4) * (ball - (balls - 1) / 2), paddle_y + 30 + radius)
+        if ball == 0 and chance(rng, 0.8):  # one ball is mostly aimed at the blocks
             target = bodies[int(rng.integers(blocks))].position
-            heading = math.atan2(target[1] - paddle_y - 40, target[0] - paddle_x)
+            heading = math.atan2(target[1] - start[1], target[0] - start[0])
         bodies.append(
             disc(
                 radius,
-                (paddle_x + (2 * radius + 4) * (ball - (balls - 1) / 2), paddle_y + 30 + radius),
+                start,
                 density=ball_density,
                 friction=0.1,
                 restitution=float(rng.uniform(0.9, 1.0)),

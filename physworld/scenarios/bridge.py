@@ -12,19 +12,20 @@ from physworld.scenarios._place import Matter, block, disc, fitting, path, saggi
 from physworld.types import FIXED, Body, PinJoint, Point, Scene
 
 CATEGORY = "stacking"
+# From 3, because two planks and a weight make a bridge.
 COUNTS = {1: (3, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 50)}
 GAP = 7.0  # px between hung planks, so that they can turn against each other
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     walls = list(room.walls)
     joints: list[PinJoint] = []
     hung = chance(rng, 0.5)
     if hung:
-        planks = int(np.clip(round(count * float(rng.uniform(0.35, 0.6))), 2, 18))
+        planks = int(np.clip(round(count * float(rng.uniform(0.35, 0.6))), 2, 12))
         level, ends, half_angle = uniform(rng, (bottom + 150, 330), (60, 110), (0.1, 0.4))
         span = min(right - left - 2 * ends, 90.0 * planks)
         shore = 400 - span / 2, 400 + span / 2
@@ -39,7 +40,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     box = (max(left, shore[0] + 5), min(right, shore[1] - 5), deck + 25, top)
     reach = fitting(box, weights, 20.0)
     for place in spots(rng, box, weights, reach):
-        size, density, friction, restitution = uniform(rng, (0.6, 1), (1, 5), (0.3, 0.8), (0.1, 0.5))
+        size, density, friction, restitution = uniform(rng, (0.6, 1), (0.4, 2.5), (0.3, 0.8), (0.1, 0.5))
         if chance(rng, 0.6):
             bodies.append(disc(size * reach, place, density=density, friction=friction, restitution=restitution))
         else:
@@ -64,7 +65,7 @@ def _hung(
     """Planks along a sagging arc, a short rod from end to end."""
     inset = 6.0 + 2 + GAP / 2  # the cliffs' edges are round, and the first plank hangs clear of them
     points = sagging((start[0] + inset, start[1]), (end[0] - inset, end[1]), planks, half_angle)
-    thickness, density, friction = uniform(rng, (8, 12), (1, 3), (0.5, 0.9))
+    thickness, density, friction = uniform(rng, (8, 12), (4, 8), (0.5, 0.9))
     bodies, joints = [], []
     hook, hook_body, hook_anchor = start, FIXED, start
     for index, (a, b) in enumerate(itertools.pairwise(points)):

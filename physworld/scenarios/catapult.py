@@ -15,12 +15,13 @@ from physworld.scenarios._place import block, crate_piles, disc, uniform
 from physworld.types import FIXED, Body, PivotJoint, Scene, Segment, Spring
 
 CATEGORY = "collision"
+# From 3, because arm, lip and ball make a catapult; to 46, because no more crates fit beside it.
 COUNTS = {1: (3, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 46)}
 THICKNESS = 10.0  # px
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     long, short, steep = uniform(rng, (130, 180), (60, 85), (0.65, 0.95))

@@ -1,7 +1,6 @@
 """Chains of discs or bars on short rods or ropes: let go from one end, or hung between two nails with a load on top.
 
-Ten links at most, or 14 between two nails: Chipmunk's ten iterations leave longer chains elastic, and pulling them
-back to length adds energy.
+Ten links at most: Chipmunk's ten iterations leave longer chains elastic, and pulling them back to length adds energy.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ LONGEST = 10  # links
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.9), restitution=(0.2, 0.6))
+    room = draw_room(rng, friction=(0.3, 0.9), restitution=(0.2, 0.6), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     bodies: list[Body] = []
@@ -44,10 +43,10 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         how = f"{chains} hung from one end and let go"
     else:
         loads = int(rng.integers(1, max(2, count // 3)))
-        links = min(count - loads, 14)
+        links = min(count - loads, LONGEST)
         loads = count - links
         height, half_angle = uniform(rng, (bottom + 230, bottom + 330), (0.3, 1.1))
-        span = min(right - left - 80, 46.0 * links * math.sin(half_angle) / half_angle)
+        span = min(right - left - 80, 60.0 * links * math.sin(half_angle) / half_angle)
         points = sagging((400 - span / 2, height), (400 + span / 2, height), links + 1, half_angle)
         _links(rng, points, bodies, joints, nail_end=True)
         box = (max(left, 400 - span / 2), min(right, 400 + span / 2), height + 15, top)

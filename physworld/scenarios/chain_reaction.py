@@ -13,7 +13,7 @@ STEPS = {1: (1, 2), 2: (2, 4), 3: (3, 5), 4: (4, 7), 5: (5, 8)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.0, 0.3), squeeze=15)
+    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.0, 0.3), squeeze=15, radius=(16.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty)
     returning = difficulty >= 3  # a second row runs back under the stairs

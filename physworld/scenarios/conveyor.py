@@ -14,7 +14,7 @@ BELTS = {1: (1, 2), 2: (1, 3), 3: (2, 3), 4: (2, 4), 5: (3, 4)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.1, 0.4), radius=(6.0, 9.0), squeeze=20)
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.1, 0.4), radius=(16.0, 20.0), squeeze=20)
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     belts = int(rng.integers(BELTS[difficulty][0], BELTS[difficulty][1] + 1))

@@ -17,7 +17,7 @@ WELL = 62.0  # px between a shelf's end and the wall, where the ball falls
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.0, 0.3), squeeze=15)
+    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.0, 0.3), squeeze=15, radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     rows = TURNS[difficulty]

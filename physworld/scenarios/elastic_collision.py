@@ -18,7 +18,7 @@ RATIOS = (0.25, 0.5, 1.0, 1.0, 2.0, 4.0)
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.0), restitution=(1.0, 1.0), radius=(10.0, 14.0))
+    room = draw_room(rng, friction=(0.0, 0.0), restitution=(1.0, 1.0), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     lanes = max(1, math.ceil(count / float(rng.uniform(2, 5.5))))

@@ -15,7 +15,7 @@ GOLDEN = math.pi * (3 - math.sqrt(5))  # rad, angle between neighbours of a sunf
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.4, 0.8), radius=(8.0, 12.0))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.4, 0.8), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     reach = 16.0 if count <= 15 else 12.0

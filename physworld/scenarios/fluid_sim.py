@@ -16,7 +16,7 @@ COUNTS = {1: (5, 9), 2: (9, 16), 3: (15, 30), 4: (25, 40), 5: (36, 50)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.15), restitution=(0.0, 0.3), radius=(8.0, 12.0))
+    room = draw_room(rng, friction=(0.0, 0.15), restitution=(0.0, 0.3), radius=(16.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     radius, friction, restitution, density, across = uniform(

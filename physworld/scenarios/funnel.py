@@ -12,7 +12,7 @@ CATEGORY = "ramp"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.6), radius=(9.0, 13.0))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.6), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     stages = 2 if difficulty >= 2 and chance(rng, 0.5) else 1

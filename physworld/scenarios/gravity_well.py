@@ -15,7 +15,7 @@ WELLS = {1: (1, 1), 2: (1, 2), 3: (1, 2), 4: (1, 3), 5: (1, 3)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.1, 0.6), restitution=(0.3, 0.8))
+    room = draw_room(rng, friction=(0.1, 0.6), restitution=(0.3, 0.8), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     wells = int(rng.integers(WELLS[difficulty][0], WELLS[difficulty][1] + 1))

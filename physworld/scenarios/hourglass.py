@@ -13,7 +13,7 @@ CATEGORY = "complex"
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
     count = draw_count(rng, difficulty)
-    middle, half, waist_y, bulb, thickness = uniform(rng, (330, 470), (140, 210), (285, 335), (90, 150), (8, 11))
+    middle, half, waist_y, bulb, thickness = uniform(rng, (330, 470), (140, 210), (285, 335), (90, 150), (13, 17))
     bottom, top = 40.0, 580.0
     box = (middle - half + thickness, middle + half - thickness, waist_y + bulb + 8, top - thickness)
     largest, neck_share, friction, restitution, density = uniform(

@@ -15,7 +15,7 @@ CATEGORY = "stacking"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.1, 0.4), closed=True)
+    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.1, 0.4), radius=(12.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty)
     towers = 1 if count <= 25 else 2

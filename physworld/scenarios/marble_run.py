@@ -16,7 +16,7 @@ PIECES = 6  # straight walls in one curved track
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5), radius=(8.0, 11.0))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     tracks = int(rng.integers(TRACKS[difficulty][0], TRACKS[difficulty][1] + 1))

@@ -16,7 +16,7 @@ WHEELS = {1: (0, 1), 2: (0, 2), 3: (1, 2), 4: (1, 3), 5: (1, 3)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.2, 0.7), restitution=(0.3, 0.6), radius=(9.0, 13.0), squeeze=20)
+    room = draw_room(rng, friction=(0.2, 0.7), restitution=(0.3, 0.6), radius=(16.0, 20.0), squeeze=20)
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     wheels = min(int(rng.integers(WHEELS[difficulty][0], WHEELS[difficulty][1] + 1)), count - 1)

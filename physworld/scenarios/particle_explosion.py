@@ -19,7 +19,7 @@ BURSTS = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 4), 5: (2, 5)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.3, 0.7), radius=(9.0, 13.0))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.3, 0.7), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     bursts = int(rng.integers(BURSTS[difficulty][0], BURSTS[difficulty][1] + 1))

@@ -16,11 +16,12 @@ from physworld.types import FIXED, Body, Joint, Motor, Peg, PivotJoint, Rope, Sc
 
 CATEGORY = "minigame"
 ENERGY_SOURCES = ("motor",)
+# From 4, because two flippers, a spinner and a ball make a table.
 COUNTS = {1: (4, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 50)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.1, 0.4), restitution=(0.5, 0.9), squeeze=20)
+    room = draw_room(rng, friction=(0.1, 0.4), restitution=(0.5, 0.9), squeeze=20, radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     tilt = float(rng.uniform(200, 520))  # px/s²

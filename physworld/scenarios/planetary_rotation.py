@@ -20,7 +20,7 @@ STAR_MASS = 20.0  # kg
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.7, 1.0), squeeze=10)
+    room = draw_room(rng, friction=(0.0, 0.3), restitution=(0.7, 1.0), squeeze=10, radius=(16.0, 20.0))
     _, _, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     center = (float(rng.uniform(385, 415)), (bottom + top) / 2)

@@ -12,7 +12,7 @@ CATEGORY = "ramp"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.2, 0.7), restitution=(0.2, 0.6), radius=(9.0, 13.0))
+    room = draw_room(rng, friction=(0.2, 0.7), restitution=(0.2, 0.6), radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     largest = 11.0 if count <= 15 else 7.0

@@ -14,7 +14,7 @@ CATEGORY = "stacking"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.6, 1.0), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     piles = 2 if difficulty >= 4 and chance(rng, 0.5) else 1

@@ -16,6 +16,7 @@ from physworld.types import FIXED, Body, Joint, Motor, PinJoint, PivotJoint, Sce
 
 CATEGORY = "complex"
 ENERGY_SOURCES = ("belt", "motor")
+# From 3, because a ball needs something to set off.
 COUNTS = {1: (3, 5), 2: (5, 15), 3: (10, 30), 4: (20, 40), 5: (30, 50)}
 FLOORS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 4}
 WELL = 66.0  # px between a floor's end and the wall
@@ -47,7 +48,7 @@ class Floor:
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.1, 0.4), squeeze=15)
+    room = draw_room(rng, friction=(0.5, 0.9), restitution=(0.1, 0.4), squeeze=15, radius=(16.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty, COUNTS)
     floors = FLOORS[difficulty]

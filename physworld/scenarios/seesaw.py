@@ -13,7 +13,7 @@ SEESAWS = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 3), 5: (2, 4)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     planks = min(int(rng.integers(SEESAWS[difficulty][0], SEESAWS[difficulty][1] + 1)), count // 2)

@@ -14,7 +14,7 @@ CATEGORY = "ramp"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.6))
+    room = draw_room(rng, friction=(0.4, 0.9), restitution=(0.2, 0.6), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     steep, lip, curve, low = uniform(
@@ -31,10 +31,9 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     points = [start, *arc(center, curve, -math.pi / 2 - steep, -math.pi / 2 + lip, 6)]
     friction, restitution = uniform(rng, (0.1, 0.6), (0.0, 0.3))
     walls = [*room.walls, *path(points, radius=wall, friction=friction, restitution=restitution)]
-    if chance(rng, 0.5):  # a landing hill
+    if chance(rng, 0.5) and points[-1][0] + 110 < right - 60:  # a landing hill
         hill_x, hill_y = uniform(rng, (points[-1][0] + 110, right - 60), (bottom + 40, bottom + 130))
-        if hill_x < right - 40:
-            walls.append(Segment(start=(hill_x, bottom), end=(room.right, hill_y), radius=5.0, friction=0.5))
+        walls.append(Segment(start=(hill_x, bottom), end=(room.right, hill_y), radius=5.0, friction=0.5))
     bodies = _field(rng, count, start, steep, run, wall)
     scene = Scene(
         name="ski_jump",

@@ -13,7 +13,7 @@ TALLEST = 13  # blocks in one stack
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.1, 0.5))
+    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.1, 0.5), radius=(12.0, 20.0))
     left, right, bottom, _ = room.inner
     count = draw_count(rng, difficulty)
     stacks = max(-(-count // TALLEST), min(int(rng.integers(1, difficulty + 1)), count // 2))

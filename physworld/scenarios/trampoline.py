@@ -15,7 +15,7 @@ LONGEST_NET = 22  # beads
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     walls = list(room.walls)

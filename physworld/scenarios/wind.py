@@ -15,7 +15,7 @@ ENERGY_SOURCES = ("wind",)
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.3, 0.7))
+    room = draw_room(rng, friction=(0.3, 0.8), restitution=(0.3, 0.7), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     speed, drag = uniform(rng, (150, 700), (0.02, 0.08))

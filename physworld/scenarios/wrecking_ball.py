@@ -17,7 +17,7 @@ CATEGORY = "constraint"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.2, 0.5))
+    room = draw_room(rng, friction=(0.5, 1.0), restitution=(0.2, 0.5), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     blocks = count - 1

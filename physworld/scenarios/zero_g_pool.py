@@ -14,7 +14,7 @@ CATEGORY = "minigame"
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
-    room = draw_room(rng, friction=(0.0, 0.6), restitution=(0.85, 1.0))
+    room = draw_room(rng, friction=(0.0, 0.6), restitution=(0.85, 1.0), radius=(12.0, 20.0))
     left, right, bottom, top = room.inner
     count = draw_count(rng, difficulty)
     box: Box = (left, right, bottom, top)

@@ -1,0 +1,116 @@
+"""Every kind of joint and field in the text formats and in files: written exactly, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from physworld.codecs.engine import write_header
+from physworld.codecs.impulse import ImpulseCodec
+from physworld.codecs.scene_json import FormatError, read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
+from physworld.sim.pymunk_sim import simulate
+from physworld.types import (
+    FIXED,
+    Attractor,
+    Body,
+    Motor,
+    MutualGravity,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    Wind,
+)
+
+SCENE = Scene(
+    name="hand",
+    category="test",
+    difficulty=1,
+    text="One of each.",
+    bodies=(
+        Body(shape="rect", size=(100.0, 10.0), position=(300.0, 300.1)),
+        Body(shape="circle", size=(9.0,), position=(400.0, 1 / 3)),
+        Body(shape="circle", size=(9.0,), position=(450.0, 100.0)),
+    ),
+    static=(Segment(start=(0.0, 0.0), end=(800.0, 0.0), friction=0.9, surface_speed=-70.0),),
+    joints=(
+        PinJoint(body_a=FIXED, body_b=1, anchor_a=(400.0, 100.0), length=99.7),
+        PivotJoint(body_a=FIXED, body_b=0, anchor_a=(250.0, 300.1), anchor_b=(-50.0, 0.0)),
+        Rope(body_a=0, body_b=1, anchor_a=(50.0, 0.0), length=320.0),
+        Spring(body_a=1, body_b=2, anchor_a=(0.0, 1.0), length=80.0, stiffness=33.3, damping=0.7),
+        Motor(body_a=FIXED, body_b=0, spin=-3.1, torque=12345.6),
+    ),
+    fields=(
+        Attractor(center=(1.0, 2.0), strength=0.1, softening=3.0),
+        MutualGravity(strength=1e4, softening=5.0),
+        Wind(velocity=(90.0, -1.0), drag=0.01),
+    ),
+)
+
+
+def test_a_file_keeps_every_kind_exactly(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "scene.jsonl", simulate(SCENE, 5))
+    assert read_jsonl(tmp_path / "scene.jsonl").scene == SCENE
+    header = json.loads((tmp_path / "scene.jsonl").read_text().splitlines()[0])
+    kinds = [constraint["type"] for constraint in header["constraints"]]
+    assert kinds == ["PinJoint", "PivotJoint", "SlideJoint", "DampedSpring", "SimpleMotor"]
+    assert header["constraints"][1]["anchor_a"] == [250.0, 300.1] and "anchor_a" not in header["constraints"][4]
+
+
+def test_engine_text_names_the_kinds() -> None:
+    line = write_header(SCENE).splitlines()[-1]
+    assert line == (
+        "Constraints: PinJoint static->1; PivotJoint static->0; SlideJoint 0->1; DampedSpring 1->2; "
+        "SimpleMotor static->0"
+    )
+
+
+def test_impulse_text_refuses_what_it_cannot_write_yet() -> None:
+    known = {PinJoint, Attractor}
+    for part in (*SCENE.joints, *SCENE.fields):
+        if type(part) in known:
+            continue
+        scene = replace(SCENE, static=(), joints=(), fields=())
+        key = "joints" if part in SCENE.joints else "fields"
+        with pytest.raises(ValueError, match=f"impulse text cannot write {type(part).__name__} yet"):
+            ImpulseCodec().prompt(simulate(replace(scene, **{key: (part,)}), 1))
+    with pytest.raises(ValueError, match=r"impulse text cannot write Segment\.surface_speed yet"):
+        ImpulseCodec().prompt(simulate(replace(SCENE, joints=(), fields=()), 1))
+
+
+def test_published_pivot_is_where_the_body_has_it(tmp_path: Path) -> None:
+    """Published files give a nailed anchor in its own body's frame, (0, 0), which says nothing."""
+    joint = {"type": "PivotJoint", "body_a": "static", "body_b": 0, "anchor_a": [0.0, 0.0], "anchor_b": [30.0, 0.0]}
+    box = {"id": 0, "type": "rectangle", "position": {"x": 1.0, "y": 2.0}, "width": 80, "height": 9}
+    header = {"type": "scene_header", "gravity": {"x": 0.0, "y": -981.0}, "timestep": 1 / 60, "objects": [box]}
+    frame = {"id": 0, "position": {"x": 5.0, "y": 7.0}, "velocity": {"x": 0.0, "y": 0.0}}
+    lines = [header | {"constraints": [joint]}, {"frame": 1, "objects": [frame]}, {"frame": 2, "objects": [frame]}]
+    (tmp_path / "old.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (pivot,) = read_jsonl(tmp_path / "old.jsonl").scene.joints
+    assert pivot == PivotJoint(body_a=FIXED, body_b=0, anchor_a=(35.0, 7.0), anchor_b=(30.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "change", "problem"),
+    [
+        ("joints", 0, {"type": "gear"}, "scene joints 0 has an unknown type; choose pin or pivot or rope or spring or"),
+        ("joints", 3, {"stiffness": -1.0}, "joint 3 has stiffness -1.0, it must not be negative"),
+        ("joints", 3, {"length": None}, "scene joints 3 length must be a number, got nothing"),
+        ("joints", 4, {"body_b": FIXED}, "joint 4 holds bodies -1 and -1, which it cannot"),
+        ("joints", 4, {"anchor_a": [0.0, 0.0]}, "scene joints 4 has the unknown key 'anchor_a'"),
+        ("fields", 2, {"drag": -0.1}, "field 2 has drag -0.1, it must not be negative"),
+        ("fields", 1, {"type": "magnet"}, "choose attractor or mutual_gravity or wind"),
+        ("static", 0, {"end": [0.0, 0.0]}, "static 0 is a belt without length"),
+    ],
+)
+def test_impossible_parts_are_named(key: str, place: int, change: dict, problem: str) -> None:
+    data = json.loads(json.dumps(scene_to_dict(SCENE)))
+    data[key][place] |= change
+    with pytest.raises(FormatError) as caught:
+        scene_from_dict(data)
+    assert problem in str(caught.value)
