@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
 from physworld.codecs.scene_json import FormatError, read_jsonl
 from physworld.seeding import SPLITS, generator
-from physworld.sources.windows import cut_windows
-from physworld.types import Sample, Trajectory
+from physworld.sources.windows import Windows, cut_windows
+from physworld.types import Trajectory
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 
-class FilesSource:
+class FilesSource(Windows):
     """Every file below `path`, each in one split (by the checksum of its name), shuffled anew for every pass.
 
     Window `index` is a function of (files, seed, split, index): workers and ranks read only the files of their own
@@ -66,24 +65,14 @@ class FilesSource:
             )
         self.seed, self.split, self.on_error = seed, split, on_error
         self.context_frames, self.target_frames = context_frames, target_frames
-        self.windows_per_scene, self.event_fraction = windows_per_scene, event_fraction
+        super().__init__(windows_per_scene)
+        self.event_fraction = event_fraction
         self.skipped: dict[Path, str] = {}
-        self._windows: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
 
     @staticmethod
     def _split_of(path: Path, root: Path, held_back: float) -> str:
         place = zlib.crc32(path.relative_to(root).as_posix().encode()) / 2**32
         return SPLITS[0] if place >= held_back else SPLITS[1] if place < held_back / 2 else SPLITS[2]
-
-    def sample(self, index: int) -> Sample:
-        """Window `index` of this stream."""
-        number, place = divmod(index, self.windows_per_scene)
-        if number not in self._windows:
-            self._windows[number] = self._cut(number)
-            if len(self._windows) > 64:
-                self._windows.popitem(last=False)
-        given, target = self._windows[number][place]
-        return Sample(seed=index, given=given, target=target)
 
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
         turn, at = divmod(number, len(self.paths))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,13 +9,13 @@ import numpy as np
 from physworld import scenarios
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.windows import cut_windows
-from physworld.types import Sample, Scene, Trajectory
+from physworld.sources.windows import Windows, cut_windows
+from physworld.types import Scene, Trajectory
 
 KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
 
 
-class PhysicsSource:
+class PhysicsSource(Windows):
     """Scenes simulated on the fly; everything is a function of (seed, split, index).
 
     Training windows come `windows_per_scene` from one scene, because simulating costs more than reading: window
@@ -67,9 +66,9 @@ class PhysicsSource:
             raise ValueError(f"frames={frames} is shorter than a window of {context_frames} + {target_frames} frames")
         self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
-        self.windows_per_scene, self.event_fraction = windows_per_scene, event_fraction
+        super().__init__(windows_per_scene)
+        self.event_fraction = event_fraction
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
-        self._windows: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
 
     def _draw(self, rng: np.random.Generator) -> Scene:
         name = self.names[rng.integers(len(self.names))]
@@ -78,16 +77,6 @@ class PhysicsSource:
     def scene(self, number: int) -> Scene:
         """Scene `number` of this stream."""
         return self._draw(generator(self.seed, self.split, number))
-
-    def sample(self, index: int) -> Sample:
-        """Window `index` of this stream."""
-        number, place = divmod(index, self.windows_per_scene)
-        if number not in self._windows:
-            self._windows[number] = self._cut(number)
-            if len(self._windows) > 64:
-                self._windows.popitem(last=False)
-        given, target = self._windows[number][place]
-        return Sample(seed=index, given=given, target=target)
 
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
         rng = generator(self.seed, self.split, number)

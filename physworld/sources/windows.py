@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+
 import numpy as np
 
-from physworld.types import Trajectory
+from physworld.types import Sample, Trajectory
 
 EVENT_SPEED = 10.0  # px/s of velocity change beyond gravity that makes a frame an event
+
+
+class Windows(ABC):
+    """A source whose window `index` is cut from scene `index // windows_per_scene`; the scenes used last are kept."""
+
+    def __init__(self, windows_per_scene: int) -> None:
+        self.windows_per_scene = windows_per_scene
+        self._windows: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
+
+    @abstractmethod
+    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
+        """All windows of scene `number`."""
+
+    def sample(self, index: int) -> Sample:
+        """Window `index` of this stream."""
+        number, place = divmod(index, self.windows_per_scene)
+        if number not in self._windows:
+            self._windows[number] = self._cut(number)
+            if len(self._windows) > 64:
+                self._windows.popitem(last=False)
+        given, target = self._windows[number][place]
+        return Sample(seed=index, given=given, target=target)
 
 
 def cut_windows(
