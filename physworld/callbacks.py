@@ -62,9 +62,12 @@ class StopGently(Callback):
 
 
 class Throughput(Callback):
-    """Counts tokens, samples and seconds; the counts are in the checkpoint, so a resumed run states its whole cost."""
+    """Counts tokens, samples and seconds; the counts are in the checkpoint, so a resumed run states its whole cost.
 
-    def __init__(self, pad_id: int, every_n_steps: int) -> None:
+    `pad_id` is None where batches hold no tokens: then only samples are counted.
+    """
+
+    def __init__(self, pad_id: int | None, every_n_steps: int) -> None:
         self.pad_id, self.every = pad_id, every_n_steps
         self.tokens = self.samples = 0  # of this run, all ranks
         self.seconds = 0.0  # spent in training, validation included
@@ -88,17 +91,17 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.tokens += int((batch.input_ids != self.pad_id).sum()) * trainer.world_size
+        if self.pad_id is not None:
+            self.tokens += int((batch.input_ids != self.pad_id).sum()) * trainer.world_size
         self.samples += len(batch.seed) * trainer.world_size
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now
         since, tokens, samples = self._mark
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches) == 0 and now > since:
-            self.rates = {
-                "tokens/s": (self.tokens - tokens) / (now - since),
-                "samples/s": (self.samples - samples) / (now - since),
-            }
+            self.rates = {"samples/s": (self.samples - samples) / (now - since)}
+            if self.pad_id is not None:
+                self.rates["tokens/s"] = (self.tokens - tokens) / (now - since)
             self._mark = (now, self.tokens, self.samples)
             module.log_dict({f"speed/{key}": value for key, value in self.rates.items()}, rank_zero_only=True)
 

@@ -18,12 +18,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import runs
-from physworld.callbacks import ProgressBar, RolloutValidation, StopGently, Throughput
+from physworld.callbacks import ProgressBar, StopGently, Throughput
 from physworld.checkpoints import AtomicCheckpointIO
 from physworld.errors import UserError, call
 
 if TYPE_CHECKING:
-    from physworld.run import Parts
+    from physworld.tasks import Parts
 
 # Settings that may change between a checkpoint and its continuation without changing what is learned.
 FREE_TO_CHANGE = ("ckpt", "hardware.", "evaluation.", "validate_every", "checkpoint_every", "trainer.")
@@ -53,20 +53,19 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
     if checkpoint is not None:
         _say_changes(checkpoint, resolved)
     logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
-    throughput = Throughput(int(parts.codec.tokenizer.pad_token_id), cfg.trainer.log_every_n_steps)
-    horizon = max(parts.evaluation.horizons)
+    throughput = Throughput(parts.pad_id, cfg.trainer.log_every_n_steps)
     saving: dict[str, Any] = {
         "dirpath": directory / "checkpoints",
         "enable_version_counter": False,
         "save_on_train_epoch_end": False,
     }
-    # Order: rollouts must have been logged when `best` looks at them.
+    # Order: the system's own figures must have been logged when `best` looks at them.
     callbacks = [
         throughput,
-        RolloutValidation(parts.evaluation, lambda: _validation_moments(cfg, parts), parts.codec),
+        *parts.callbacks,
         LearningRateMonitor(),
         ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
-        ModelCheckpoint(filename="best", monitor=f"rollout/ratio_best@{horizon}", mode="min", **saving),
+        ModelCheckpoint(filename="best", monitor=parts.monitor, mode="min", **saving),
         ProgressBar(throughput),
         StopGently(directory / "checkpoints" / "last.ckpt"),
     ]
@@ -99,18 +98,6 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
         trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")  # on every rank: they meet in it
     cost = {"seconds": round(throughput.seconds, 1), "samples": throughput.samples, "tokens": throughput.tokens}
     return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)
-
-
-def _validation_moments(cfg: DictConfig, parts: Parts) -> Any:
-    return parts.evaluation.draw(
-        parts.codec,
-        list(cfg.scenario.names),
-        list(cfg.curriculum.difficulties),
-        split="val",
-        seed=cfg.seed,
-        per_scenario=parts.evaluation.rollouts_while_training,
-        trained_on=list(cfg.scenario.names),
-    )
 
 
 def _say_changes(checkpoint: Path, resolved: dict[str, Any]) -> None:

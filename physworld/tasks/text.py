@@ -1,0 +1,289 @@
+"""L4: text physics: language models that continue scenes written as text."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress
+
+from physworld import checks, runs, scenarios
+from physworld.callbacks import RolloutValidation
+from physworld.checkpoints import load_model, save_model
+from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
+from physworld.errors import UserError, call, suggest
+from physworld.evaluation import Evaluation, Moments, unwritable
+from physworld.render import comparison, render, write_gif, write_mp4, write_png
+from physworld.report import print_table, write_report
+from physworld.rollout import rollout
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate as simulate_scene
+from physworld.sources.streams import Repeated, Staged
+from physworld.tasks import Parts, placed
+from physworld.types import Trajectory
+
+console = Console()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextParts(Parts):
+    codec: Any
+    evaluation: Evaluation
+
+
+def build(cfg: DictConfig) -> TextParts:
+    """Source, codec, network and evaluation of a run.
+
+    Raises:
+        UserError: the configuration asks for something that is not there or does not fit together.
+    """
+    checks.whole("curriculum.samples_per_stage", cfg.curriculum.samples_per_stage, 1, or_null=True)
+    checks.whole("data.repeat", cfg.data.repeat, 1, or_null=True)
+    hardware = placed(cfg)
+    micro_batch, accumulate = hardware.split(cfg.global_batch)
+    names = checks.scenario_names(cfg.scenario.names)
+    codec = instantiate(cfg.codec)
+    for name in names:
+        why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
+        if why:
+            raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
+    train, val = sources(cfg, names, codec)
+    try:
+        encoded = codec.encode(val.sample(0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"This data and codec do not fit together: {error}.") from error
+    if not (encoded.labels != -100).any():
+        raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
+    make_module = instantiate(cfg.model)
+    try:
+        network = call(make_module.keywords["network"], codec.vocabulary)
+        module = call(make_module, network=network, total_steps=cfg.steps)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The model cannot be built as configured: {error}.") from error
+    data = call(
+        instantiate(cfg.data.stream),
+        train=train,
+        val=val,
+        codec=codec,
+        micro_batch=micro_batch,
+        num_workers=hardware.workers(),
+    )
+    kept = [name for name in names if name in scenarios.HELD_OUT]
+    if kept:
+        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
+    evaluation: Evaluation = instantiate(cfg.evaluation)
+    return TextParts(
+        hardware=hardware,
+        codec=codec,
+        module=module,
+        data=data,
+        evaluation=evaluation,
+        accumulate=accumulate,
+        monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
+        callbacks=[RolloutValidation(evaluation, lambda: _moments(cfg, evaluation, codec, while_training=True), codec)],
+        pad_id=int(codec.tokenizer.pad_token_id),
+    )
+
+
+def _moments(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, while_training: bool) -> Moments:
+    """Rollouts of the validation split: the trained types, and at the end the held-out ones too."""
+    names = list(cfg.scenario.names)
+    return evaluation.draw(
+        codec,
+        names if while_training else list(dict.fromkeys([*names, *scenarios.heldout()])),
+        list(cfg.curriculum.difficulties),
+        split="val",
+        seed=cfg.seed,
+        per_scenario=evaluation.rollouts_while_training if while_training else evaluation.rollouts,
+        trained_on=names,
+    )
+
+
+def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
+    """The training and the validation stream; only the first knows of stages and repetition."""
+    make = instantiate(cfg.data.source)
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
+    samples_per_stage: int | None = cfg.curriculum.samples_per_stage
+    shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
+
+    def source(split: str, some: list[int]) -> Any:
+        try:
+            return call(make, seed=cfg.seed, split=split, names=names, difficulties=some, **shape)
+        except ValueError as error:
+            raise UserError(f"The data source cannot be made: {error}.") from error
+
+    train = source("train", difficulties)
+    if samples_per_stage is not None:
+        stages = [source("train", difficulties[: k + 1]) for k in range(len(difficulties))]
+        train = Staged(stages, samples_per_stage=samples_per_stage)
+    if cfg.data.repeat is not None:
+        train = Repeated(train, count=cfg.data.repeat)
+    return train, source("val", difficulties)
+
+
+def conclude(
+    cfg: DictConfig, parts: TextParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
+) -> tuple[dict[str, float], float]:
+    """Save the model, judge it and write the report; the score is RMSE at the last horizon over the best baseline's."""
+    save_model(network, parts.codec, directory / "model")
+    moments = _moments(cfg, parts.evaluation, parts.codec, while_training=False)
+    headline = judge_and_report(
+        network, parts.codec, parts.evaluation, moments, directory, command=command, split="val", cost=cost
+    )
+    return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
+
+
+def judge_and_report(
+    network: Any,
+    codec: Any,
+    evaluation: Evaluation,
+    moments: Moments,
+    directory: Path,
+    *,
+    command: str,
+    split: str,
+    cost: dict[str, Any],
+) -> dict[str, float]:
+    """Roll out, write metrics.json, report.md and GIFs, print the table; returns the main numbers."""
+    for why, names in _grouped(moments.left_out).items():
+        console.print(f"Not judged: {', '.join(names)} ({why}).", highlight=False)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Evaluating", total=len(moments.given) * evaluation.frames)
+        judgement = evaluation.judge(network, codec, moments, lambda done: bar.advance(task, done))
+    pictures = evaluation.draw_pictures(judgement, directory / "pictures")
+    summary = {**judgement.summary, "cost": cost}
+    left_out = {"not judged": "; ".join(f"{why}: {', '.join(n)}" for why, n in _grouped(moments.left_out).items())}
+    notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
+    notes |= left_out if moments.left_out else {}
+    report = write_report(directory, summary, pictures, command=command, split=split, notes=notes)
+    print_table(summary, console)
+    console.print(f"Report:       {report}", highlight=False)
+    headline: dict[str, float] = summary["headline"]
+    return headline
+
+
+def _grouped(left_out: dict[str, str]) -> dict[str, list[str]]:
+    """Reason -> names."""
+    groups: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        groups.setdefault(why, []).append(name)
+    return groups
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Score a finished run."""
+    checks.whole("seed", cfg.seed, 0)
+    checks.split(cfg.split)
+    run = runs.find_run(cfg.run)
+    hardware, evaluation = placed(cfg), instantiate(cfg.evaluation)
+    network, codec, trained = load_model(run, hardware.device())
+    chosen = trained["curriculum"]["difficulties"] if cfg.difficulties is None else cfg.difficulties
+    wanted = checks.difficulties(chosen, "difficulties")
+    moments = evaluation.draw(
+        codec,
+        checks.scenario_names(cfg.scenario.names),
+        wanted,
+        split=cfg.split,
+        seed=cfg.seed,
+        per_scenario=evaluation.rollouts,
+        trained_on=trained["scenario"]["names"],
+    )
+    hydra = HydraConfig.get()
+    command = shlex.join(["python", "evaluate.py", *hydra.overrides.task])
+    cost = {"parameters": sum(p.numel() for p in network.parameters())}
+    directory = runs.relative(hydra.runtime.output_dir)
+    judge_and_report(network, codec, evaluation, moments, directory, command=command, split=cfg.split, cost=cost)
+
+
+def predict(cfg: DictConfig) -> None:
+    """Roll one scene forward; where the input goes on long enough, the truth is drawn beside the prediction."""
+    if cfg.input is None:
+        raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst).")
+    checks.whole("frames", cfg.frames, 1)
+    checks.whole("start", cfg.start, 0, or_null=True)
+    hardware, path = placed(cfg), Path(cfg.input)
+    known = None if path.suffix == ".txt" else _read_scene(path)
+    network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
+    if known is None:
+        known = _read_prompt(path, codec)
+    first = cfg.start if cfg.start is not None else codec.context_frames - 1
+    begin = first + 1 - codec.context_frames
+    if begin < 0 or first >= len(known):
+        raise UserError(
+            f"start={cfg.start} does not fit {path}: it has frames 0-{len(known) - 1} and this model reads "
+            f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
+        )
+    given = known.window(begin, first + 1)
+    try:
+        codec.prompt(given)
+    except ValueError as error:  # more bodies than the text can name, say
+        raise UserError(f"{path} cannot be written as this model's text: {error}.") from None
+    said = rollout(network, codec, [given], cfg.frames)
+    predicted, truth = said.predicted[0], known.window(first + 1, first + 1 + cfg.frames)
+    directory = runs.relative(HydraConfig.get().runtime.output_dir)
+    write_jsonl(directory / "prediction.jsonl", given.then(predicted))
+    whole = len(truth) == len(predicted)
+    pictures = comparison(truth, predicted) if whole else render(predicted)
+    write_gif(directory / "prediction.gif", pictures, 1 / known.scene.dt)
+    if said.parsed[0] < cfg.frames:
+        console.print(
+            f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.", highlight=False
+        )
+    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", highlight=False)
+
+
+def _read_scene(path: Path) -> Trajectory:
+    try:
+        return read_jsonl(path)
+    except FormatError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
+
+
+def _read_prompt(path: Path, codec: Any) -> Trajectory:
+    if not hasattr(codec, "read_prompt"):
+        raise UserError(
+            f"{type(codec).__name__} cannot read {path}: its text lacks part of the scene; give a JSONL file."
+        )
+    try:
+        given: Trajectory | None = codec.read_prompt(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"input={path} cannot be read ({error}).") from None
+    if given is None:
+        raise UserError(f"{path} is no prompt in the text format of {type(codec).__name__}.")
+    return given
+
+
+def simulate(cfg: DictConfig) -> None:
+    """Write scenes as files, taking the scenarios in turn."""
+    writers = {"gif": write_gif, "mp4": write_mp4}
+    if cfg.format not in ("jsonl", "png", *writers):
+        raise UserError(f"format={cfg.format} is unknown.{suggest(cfg.format, writers)} Choose jsonl, gif, mp4 or png.")
+    if cfg.compress not in (None, "gz", "zst") or (cfg.compress and cfg.format != "jsonl"):
+        raise UserError(f"compress={cfg.compress} does not go with format={cfg.format}; jsonl takes gz or zst.")
+    for name, least in (("count", 1), ("frames", 2 if cfg.format == "jsonl" else 1), ("seed", 0)):
+        checks.whole(name, cfg[name], least)
+    checks.split(cfg.split)
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
+    names, directory = checks.scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
+    for k in range(cfg.count):
+        name, difficulty = names[k % len(names)], difficulties[k // len(names) % len(difficulties)]
+        scene = scenarios.build(name, generator(cfg.seed, cfg.split, k), difficulty)
+        trajectory = simulate_scene(scene, cfg.frames)
+        suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
+        path = directory / name / f"scene_{k}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if cfg.format == "jsonl":
+            write_jsonl(path, trajectory, seed=k)
+        elif cfg.format == "png":
+            write_png(path, render(trajectory.window(0, 1))[0])
+        else:
+            writers[cfg.format](path, render(trajectory), 1 / scene.dt)
+        console.print(str(path), highlight=False)
