@@ -92,7 +92,7 @@ def scratch_for(n, joints, room):
         np.empty(c, np.int64), np.empty(c, np.int64), np.empty(c, np.int64), np.empty((c, 2)), np.empty((c, 2)),
         np.empty((c, 2, 2)), np.empty(c), np.empty((n, MAX_PARTNERS), np.int64), np.empty(n, np.int64),
         np.empty((n, 2)), np.empty(n), np.empty((joints, 2, 2)), np.empty(MAX_PULLS, np.int64), np.empty(MAX_PULLS),
-        raw, raw.view(np.int64),
+        np.empty(6 * n, np.int64), raw, raw.view(np.int64),
     )  # fmt: skip
 
 
@@ -147,49 +147,45 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
     numbers at once, turns both into ids in the end. Bits below LIMIT are words: as a number, less than 1e-317.
     """
     (
-        header, kind, extent, rounding, static_pose, friction, restitution, mass, gyration, joints, first, mine, belts,
-        fields, gravity, dt, margin, words,
+        header, named, slots, kind, extent, rounding, static_pose, static_corners, static_box, friction, restitution,
+        mass, gyration, joints, first, mine, belts, fields, gravity, dt, margin, words,
     ) = world  # fmt: skip
     (
-        base, first_body, bodies, fixed, w_ball, w_box, w_self, w_touch, w_touch2, w_link, w_hold, w_tie, w_bend,
+        base, first_body, bodies, fixed, w_self, w_touch, w_touch2, w_link, w_hold, w_tie, w_bend,
         w_drive, w_pull, w_air, w_next,
     ) = words  # fmt: skip
     (
-        body, partner, points, normal, gap, place, nearest, rows, per, coming, turned, ends, others, pulls, raw, code,
+        body, partner, points, normal, gap, place, nearest, rows, per, coming, turned, ends, others, pulls, said,
+        raw, code,
     ) = scratch  # fmt: skip
     n = len(angle)
-    at = len(header)
-    for k in range(at):
-        code[k] = header[k]
+    constant = len(header)
+    for k in range(constant):
+        ids[k] = header[k]
+    for k in range(len(named)):
+        ids[named[k]] += shift
+    # The states, side by side so that one loop without branches turns them into ids; raw's beginning is free for it.
     for i in range(n):
-        code[at] = w_ball if kind[i] == CIRCLE else w_box
-        code[at + 1] = first_body + i
-        raw[at + 2] = position[i, 0]
-        raw[at + 3] = position[i, 1]
-        raw[at + 4] = angle[i]
-        raw[at + 5] = velocity[i, 0]
-        raw[at + 6] = velocity[i, 1]
-        raw[at + 7] = spin[i]
-        at += 8
-        if kind[i] == CIRCLE:
-            raw[at] = extent[i, 0]
-            at += 1
-        else:
-            raw[at] = 2 * extent[i, 0]
-            raw[at + 1] = 2 * extent[i, 1]
-            at += 2
-        raw[at] = mass[i]
-        raw[at + 1] = friction[i]
-        raw[at + 2] = restitution[i]
-        at += 3
+        raw[6 * i] = position[i, 0]
+        raw[6 * i + 1] = position[i, 1]
+        raw[6 * i + 2] = angle[i]
+        raw[6 * i + 3] = velocity[i, 0]
+        raw[6 * i + 4] = velocity[i, 1]
+        raw[6 * i + 5] = spin[i]
+    for k in range(6 * n):
+        said[k] = base + _index(raw[k])
+    for i in range(n):
+        for k in range(6):
+            ids[slots[i] + k] = said[6 * i + k]
 
     for i in range(n):
         coming[i, 0] = position[i, 0] + velocity[i, 0] * dt
         coming[i, 1] = position[i, 1] + velocity[i, 1] * dt
         turned[i] = angle[i] + spin[i] * dt
     count = find_contacts(
-        kind, extent, rounding, static_pose, coming, turned, margin, body, partner, normal, points, gap, place
-    )
+        kind, extent, rounding, static_pose, static_corners, static_box, coming, turned, margin,
+        body, partner, normal, points, gap, place,
+    )  # fmt: skip
     for c in range(count):
         nearest[c] = gap[c, 0] if points[c] == 1 else min(gap[c, 0], gap[c, 1])
     _sort_contacts(n, count, body, partner, nearest, rows, per)
@@ -200,7 +196,7 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
                 cos, sin = math.cos(turned[i]), math.sin(turned[i])
                 x, y = coming[i, 0] + cos * x - sin * y, coming[i, 1] + sin * x + cos * y
             ends[j, side, 0], ends[j, side, 1] = x, y
-    m = 0
+    m, at = 0, constant
     for i in range(n):
         if first[i] == first[i + 1] and per[i] == 0 and len(fields) == 0:
             continue
@@ -370,12 +366,12 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
                 at += 7
     code[at] = w_next
     at += 1
-    for k in range(at):
+    for k in range(constant, at):
         word = code[k]
-        if 0 < word < LIMIT:
-            ids[k] = word + shift if first_body <= word < first_body + bodies else word
-        else:
-            ids[k] = base + _index(raw[k])
+        is_word = 0 < word < LIMIT
+        # A word read as a number is denormal, and one of those in a multiplication takes as long as a hundred others.
+        number = base + _index(0.0 if is_word else raw[k])
+        ids[k] = word + shift if first_body <= word < first_body + bodies else word if is_word else number
     return at, m
 
 
@@ -389,17 +385,36 @@ WORDS: np.ndarray = np.zeros(0, np.int64)  # set once by impulse.py: ids of the 
 
 
 # Places in what `world_of` gives.
-GYRATION, JOINTS, FIELDS, GRAVITY, DT = 8, 9, 13, 14, 15
+GYRATION, JOINTS, FIELDS, GRAVITY, DT = 12, 13, 17, 18, 19
 
 
-def world_of(scene: Scene, header: np.ndarray, packed: Solids, margin: float) -> tuple[Any, ...]:
-    """What compiled code reads of a scene."""
+def world_of(scene: Scene, header: np.ndarray, slots: np.ndarray, packed: Solids, margin: float) -> tuple[Any, ...]:
+    """What compiled code reads of a scene.
+
+    Args:
+        header: (H,) ids of the lines that stay, and of the bodies' lines.
+        slots: (N,) where in the header each body's X Y ANGLE VX VY SPIN belong.
+    """
+    _, first_body, bodies = WORDS[:3]
+    named = np.flatnonzero((header >= first_body) & (header < first_body + bodies))
     solids = (
-        packed.kind, packed.extent, packed.rounding, packed.static_pose, packed.friction, packed.restitution,
-        packed.mass, packed.gyration,
+        packed.kind, packed.extent, packed.rounding, packed.static_pose, packed.static_corners, packed.static_box,
+        packed.friction, packed.restitution, packed.mass, packed.gyration,
     )  # fmt: skip
     gravity = np.array(scene.gravity)
-    return (header, *solids, *_joints(scene), _belts(scene), _fields(scene), gravity, scene.dt, margin, WORDS)
+    return (
+        header,
+        named,
+        slots,
+        *solids,
+        *_joints(scene),
+        _belts(scene),
+        _fields(scene),
+        gravity,
+        scene.dt,
+        margin,
+        WORDS,
+    )
 
 
 def _joints(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -458,7 +473,7 @@ def _fields(scene: Scene) -> np.ndarray:
 def room(world: tuple[Any, ...], bodies: int) -> int:
     """Ids that a prompt has at most."""
     header, joints, fields = world[0], world[JOINTS], world[FIELDS]
-    per_body = 23 + 24 * MAX_PARTNERS + 7 * MAX_PULLS * len(fields)
+    per_body = 10 + 24 * MAX_PARTNERS + 7 * MAX_PULLS * len(fields)
     return len(header) + bodies * per_body + 24 * len(joints) + 1
 
 

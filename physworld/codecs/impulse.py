@@ -55,7 +55,7 @@ from physworld import geometry
 from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs._impulse_reader import read_prompt
-from physworld.codecs.numbers import number_index, number_texts, number_values, output_grid
+from physworld.codecs.numbers import number_indices, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
 from physworld.types import (
     FIXED,
@@ -91,7 +91,7 @@ NUMBER_BASE = len(WORDS)
 WORD = {w: i for i, w in enumerate(WORDS)}
 PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
 FIRST_BODY = WORD["o0"]
-_WRITTEN = "fixed ball box self touch touch2 link hold tie bend drive pull air next"  # in the compiled writer's order
+_WRITTEN = "fixed self touch touch2 link hold tie bend drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
@@ -139,7 +139,7 @@ class ImpulseCodec:
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            known = (scene, kernel.world_of(scene, np.array(_header(scene), np.int64), packed, MARGIN), packed)
+            known = (scene, kernel.world_of(scene, *_header(scene), packed, MARGIN), packed)
             self._worlds[id(scene)] = known
         return known
 
@@ -247,8 +247,10 @@ class ImpulseCodec:
 
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
-        values = self.vocabulary.values
-        nearest = np.vectorize(lambda v: values[number_index(v)], otypes=[np.float64])
+
+        def nearest(exact: np.ndarray) -> np.ndarray:
+            return self.vocabulary.values[number_indices(exact.ravel())].reshape(exact.shape)
+
         return State(
             position=nearest(state.position),
             velocity=nearest(state.velocity),
@@ -307,13 +309,19 @@ class ImpulseGuide:
         self._said[over] = -1
 
 
-def _header(scene: Scene) -> list[int]:
-    """Ids of everything that does not change."""
+def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
     ids: list[int] = []
+    values: list[float] = []
 
     def line(word: str, *items: float | str) -> None:
         ids.append(WORD[word])
-        ids.extend(WORD[i] if isinstance(i, str) else NUMBER_BASE + number_index(float(i)) for i in items)
+        for item in items:
+            if isinstance(item, str):
+                ids.append(WORD[item])
+            else:
+                ids.append(-1)
+                values.append(item)
 
     line("world", *scene.gravity, scene.dt * 1000)
     for shape in scene.static:
@@ -344,4 +352,19 @@ def _header(scene: Scene) -> list[int]:
                 line("spring", *ends, *anchors, joint.length, joint.stiffness, joint.damping)
             case Motor():
                 line("motor", *ends, joint.spin, joint.torque / PIXELS_PER_METRE**2)
-    return ids
+    slots = []
+    for name, body in zip(BODY_WORDS, scene.bodies, strict=False):
+        slots.append(len(ids) + 2)
+        state = (0.0,) * 6
+        line(
+            "ball" if body.shape == "circle" else "box",
+            name,
+            *state,
+            *body.size,
+            body.mass,
+            body.friction,
+            body.restitution,
+        )
+    header = np.array(ids, np.int64)
+    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
+    return header, np.array(slots, np.int64)
