@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from writable import IMPULSE_NAMES
 
+from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import IndexBatches, StreamData, collate
 from physworld.sim.pymunk_sim import simulate
@@ -93,7 +93,7 @@ def test_windows_are_as_long_as_the_codec_wants() -> None:
 
 
 @pytest.mark.parametrize("difficulty", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", IMPULSE_NAMES)
+@pytest.mark.parametrize("name", scenarios.names())
 def test_every_scenario_streams_at_every_difficulty(name: str, difficulty: int) -> None:
     stream = source(names=(name,), difficulties=(difficulty,), frames=12, windows_per_scene=3)
     for index in range(3):

@@ -21,6 +21,7 @@ from physworld.types import FIXED, Attractor, Motor, MutualGravity, PinJoint, Pi
 LIMIT = 1 << 20  # above all ids
 MAX_PARTNERS = 6  # contacts spelled out per body, nearest first
 MAX_PULLS = 6  # pulls of other bodies spelled out per body, strongest first
+NO_SLIP = 1e-6  # px/s; what is slower is rounding, and gravity (then spin) says which way a frame is handed
 ROD, HINGE, ROPE, SPRING, MOTOR = 0, 1, 2, 3, 4  # Parts.joints[:, 0]
 POLE, MUTUAL, WIND = 0, 1, 2  # Parts.fields[:, 0]
 _SOURCES = b"".join(Path(file).read_bytes() for file in (geometry.__file__, numbers.__file__, __file__))
@@ -151,7 +152,7 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
         mass, gyration, joints, first, mine, belts, fields, gravity, dt, margin, words,
     ) = world  # fmt: skip
     (
-        base, first_body, bodies, fixed, w_self, w_touch, w_touch2, w_link, w_hold, w_tie, w_bend,
+        base, first_body, bodies, fixed, w_self, w_touch, w_touch2, w_link, w_hold, w_tie, w_coil,
         w_drive, w_pull, w_air, w_next,
     ) = words  # fmt: skip
     (
@@ -204,12 +205,12 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
         j = mine[first[i]] >> 1 if first[i] < first[i + 1] else -1
         if j >= 0 and (joints[j, 0] == HINGE or joints[j, 0] == MOTOR):
             side = mine[first[i]] & 1
-            nx, ny, arm = math.cos(turned[i]), math.sin(turned[i]), 0.0
+            nx, ny, arm = -math.sin(turned[i]), math.cos(turned[i]), 0.0
             if joints[j, 0] == HINGE:
                 fx, fy, arm = _facing(coming[i, 0], coming[i, 1], ends[j, side, 0], ends[j, side, 1])
                 if arm > 1e-6:
                     nx, ny = fx, fy
-            slip = spin[i] if spin[i] != 0.0 else gravity[1] * nx - gravity[0] * ny
+            slip = spin[i]
         elif j >= 0:
             side = mine[first[i]] & 1
             other, px, py = int(joints[j, 2 - side]), ends[j, side, 0], ends[j, side, 1]
@@ -238,6 +239,10 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
             else:
                 nx, ny = 0.0, 1.0
             slip = velocity[i, 1] * nx - velocity[i, 0] * ny
+        if abs(slip) < NO_SLIP:
+            slip = gravity[1] * nx - gravity[0] * ny
+        if abs(slip) < NO_SLIP:
+            slip = spin[i]
         hand = 1.0 if slip >= 0.0 else -1.0
         listed[m] = i
         frames[m, 0], frames[m, 1], frames[m, 2] = nx, ny, hand
@@ -293,7 +298,7 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
             raw[at + 4] = lx * nx + ly * ny
             raw[at + 5] = lx * tx + ly * ty
             if sort == SPRING:
-                code[at] = w_bend
+                code[at] = w_coil
                 softness = (1 + an * an) / mass[i]
                 if other >= 0:
                     softness += (1 + bn * bn) / mass[other]

@@ -17,7 +17,7 @@ A document is lines of words and numbers separated by single blanks; every word 
     self oK NX NY HAND VN VT VS GN GT             a body that something may act on, in its own frame (below)
     link oK PARTNER SHARE CN CT STRETCH VN VT AN BN          pin; `tie` with the same numbers: rope
     hold oK PARTNER SHARE EN ET VN VT AN AT BN BT            hinge
-    bend oK PARTNER SHARE CN CT KICK DAMP VN VT AN BN        spring
+    coil oK PARTNER SHARE CN CT KICK DAMP VN VT AN BN        spring
     drive oK PARTNER SHARE LACK MOST              motor
     touch oK PARTNER E MU SHARE CN CT, then once or twice (`touch2`): GAP NEXT VN VT AN AT BN BT
     pull oK CN CT DISTANCE SOFTENING STRENGTH     field, or one of the bodies that pull most
@@ -27,9 +27,9 @@ A document is lines of words and numbers separated by single blanks; every word 
     end
 
 Own frame: normal n = (NX, NY) points from the first partner towards the body: joints first (from a hinge to the
-body's centre; along the body where it is hinged there), then the deepest contact, then fields (in wind, along the air
-that the body feels). Tangent t = HAND·(-NY, NX) where HAND = ±1 makes the first slip speed positive (a hinge: the
-spin): turned and mirrored scenes read the same. Speeds are px/s; spin is spoken of as gyration speed VS =
+body's centre; the body's own axis where it is hinged there), then the deepest contact, then fields (in wind, along
+the air that the body feels). Tangent t = HAND·(-NY, NX) where HAND = ±1 makes the first slip speed positive (a hinge:
+the spin): turned and mirrored scenes read the same. Speeds are px/s; spin is spoken of as gyration speed VS =
 HAND·spin·sqrt(moment/mass), so an impulse j/m at a point changes (VN, VT, VS) by (1, 0, AN)·j/m along n and (0, 1,
 AT)·j/m along t. GN, GT: gravity's share of one frame. CN, CT: this partner's normal in the own frame. GAP, NEXT: px
 now and after p + v·dt, negative = overlap. VN, VT: speed of the body's contact point relative to the partner's (its
@@ -83,7 +83,7 @@ RECORDS = {
     "world": (0, 3), "wall": (0, 8), "peg": (0, 5), "field": (0, 4), "mutual": (0, 2), "wind": (0, 3),
     "pin": (2, 5), "hinge": (2, 4), "rope": (2, 5), "spring": (2, 7), "motor": (2, 2),
     "ball": (1, 10), "box": (1, 11), "self": (1, 8),
-    "link": (2, 8), "tie": (2, 8), "hold": (2, 9), "bend": (2, 9), "drive": (2, 3),
+    "link": (2, 8), "tie": (2, 8), "hold": (2, 9), "coil": (2, 9), "drive": (2, 3),
     "touch": (2, 13), "touch2": (2, 21), "pull": (1, 5), "air": (1, 3),
 }  # fmt: skip
 WORDS = ["pad", "end", "next", "coast", "rest", "fixed", *RECORDS, *BODY_WORDS]
@@ -91,7 +91,7 @@ NUMBER_BASE = len(WORDS)
 WORD = {w: i for i, w in enumerate(WORDS)}
 PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
 FIRST_BODY = WORD["o0"]
-_WRITTEN = "fixed self touch touch2 link hold tie bend drive pull air next"  # in the compiled writer's order
+_WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
