@@ -16,7 +16,6 @@ from physworld.scenarios._parts import CARD_COUNTS
 from physworld.seeding import generator
 
 TARGET = Path(scenarios.__path__[0]) / "README.md"
-ORDER = ("collision", "stacking", "ramp", "constraint", "minigame", "complex")
 HEAD = """# Scenarios
 
 {count} types in six categories. Each is one file here that holds `CATEGORY` and `build(rng, difficulty) -> Scene`; the
@@ -42,7 +41,7 @@ def counts(name: str, difficulty: int, seeds: int) -> tuple[int, int, int]:
 def page(seeds: int) -> str:
     card = ", ".join(f"{low}-{high}" for low, high in CARD_COUNTS.values()) + "+"
     lines = [HEAD.format(count=len(scenarios.names()), seeds=seeds, card=card)]
-    for category in ORDER:
+    for category in scenarios.CATEGORIES:
         lines.append(f"| **{category}** | | | | | | |\n")
         for name in scenarios.names():
             if scenarios.category(name) != category:
