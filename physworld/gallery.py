@@ -19,11 +19,12 @@ from physworld import scenarios
 from physworld.files import replacing
 from physworld.pen import GROUND, INK, mix
 from physworld.render import font, gif_bytes, render
+from physworld.scenarios._parts import counted
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Trajectory
 
 ANIMATION, TILE = (320, 240), (240, 180)  # px, width and height
-EVERY = 2  # simulated frames per picture of an animation: 30 a second, which a GIF can keep and 60 it cannot
+EVERY = 2  # simulated frames per picture of an animation: 30 a second, because a GIF shows no more than 50
 STILL_TRAIL = 24  # frames
 COLUMNS = 7  # of the contact sheet: six categories of 6-7 types take one row each, the last one two
 LABEL, HEADING, GAP = 16, 26, 4  # px
@@ -65,7 +66,7 @@ def liveliest(trajectory: Trajectory, frames: int) -> int:
     # Beyond the canvas nothing is seen, and one body that is shot off must not choose for all the others.
     paths = np.where(_seen(trajectory)[1:], np.minimum(paths, 15.0), 0.0).sum(axis=1)
     gone = np.concatenate([[0.0], np.cumsum(paths)])
-    return int(np.argmax(gone - np.concatenate([np.zeros(min(frames, len(gone))), gone[:-frames]])[: len(gone)]))
+    return int(np.argmax(gone - np.concatenate([np.zeros(min(frames, len(gone))), gone[:-frames]])))
 
 
 def _seen(trajectory: Trajectory) -> np.ndarray:
@@ -82,7 +83,7 @@ def _grouped(cards: Iterable[Card]) -> list[tuple[str, list[Card]]]:
 
 
 def _bodies(scene: Scene) -> str:
-    return "1 body" if len(scene.bodies) == 1 else f"{len(scene.bodies)} bodies"
+    return counted(len(scene.bodies), "body", "bodies")
 
 
 def page(cards: Sequence[Card]) -> str:
