@@ -24,8 +24,8 @@ them. Where something does work on the bodies, `ENERGY_SOURCES` names it.
 
 ## Bodies per scene
 
-Smallest / median / largest over {seeds} seeds (`python benchmarks/object_counts.py`), by difficulty; `curriculum=stage0`
-to `stage4` select difficulty 1 to 5. The model card's ranges are {card}; a type that stays below
+Smallest / median / largest over {seeds} seeds (`python benchmarks/object_counts.py`), by difficulty;
+`curriculum=stage0` to `stage4` select difficulty 1 to 5. The model card's ranges are {card}; a type that stays below
 them, or starts above them, says why in its file.
 
 | type | works on bodies | 1 | 2 | 3 | 4 | 5 |
