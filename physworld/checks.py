@@ -6,6 +6,7 @@ from typing import Any
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
+from physworld.ood import FAMILIES
 from physworld.seeding import SPLITS
 
 
@@ -29,6 +30,15 @@ def split(value: Any) -> str:
     if value not in SPLITS:
         raise UserError(f"split={value} is unknown.{suggest(str(value), SPLITS)} Choose one of {', '.join(SPLITS)}.")
     return str(value)
+
+
+def ood(family: Any, level: Any) -> None:
+    """One of the out-of-distribution families (or null), and a level above 0 and at most 1."""
+    if family is not None and family not in FAMILIES:
+        hint = suggest(str(family), FAMILIES)
+        raise UserError(f"ood.family={family} is unknown.{hint} Choose one of {', '.join(FAMILIES)}, or null.")
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+        raise UserError(f"ood.level={level} must be a number above 0 and at most 1.")
 
 
 def scenario_names(value: Any) -> list[str]:

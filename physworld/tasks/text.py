@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, track
 
 from physworld import checks, runs, scenarios
 from physworld.callbacks import RolloutValidation
@@ -19,6 +19,8 @@ from physworld.checkpoints import load_model, save_model
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
+from physworld.gallery import card, write_gallery
+from physworld.ood import maybe_shifted
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.report import print_table, write_report
 from physworld.rollout import rollout
@@ -26,7 +28,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate as simulate_scene
 from physworld.sources.streams import Repeated, Staged
 from physworld.tasks import Parts, placed
-from physworld.types import Trajectory
+from physworld.types import Scene, Trajectory
 
 console = Console()
 
@@ -264,18 +266,35 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
 def simulate(cfg: DictConfig) -> None:
     """Write scenes as files, taking the scenarios in turn."""
     writers = {"gif": write_gif, "mp4": write_mp4}
-    if cfg.format not in ("jsonl", "png", *writers):
-        raise UserError(f"format={cfg.format} is unknown.{suggest(cfg.format, writers)} Choose jsonl, gif, mp4 or png.")
+    formats = ("jsonl", "gif", "mp4", "png", "gallery")
+    if cfg.format not in formats:
+        hint = suggest(str(cfg.format), formats)
+        raise UserError(f"format={cfg.format} is unknown.{hint} Choose one of {', '.join(formats)}.")
     if cfg.compress not in (None, "gz", "zst") or (cfg.compress and cfg.format != "jsonl"):
         raise UserError(f"compress={cfg.compress} does not go with format={cfg.format}; jsonl takes gz or zst.")
     for name, least in (("count", 1), ("frames", 2 if cfg.format == "jsonl" else 1), ("seed", 0)):
         checks.whole(name, cfg[name], least)
     checks.split(cfg.split)
+    checks.ood(**cfg.ood)
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
     names, directory = checks.scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
+
+    def scene_of(k: int) -> Scene:
+        difficulty, rng = difficulties[k // len(names) % len(difficulties)], generator(cfg.seed, cfg.split, k)
+        try:
+            return maybe_shifted(scenarios.build(names[k % len(names)], rng, difficulty), rng, **cfg.ood)
+        except ValueError as error:  # no room for 51 bodies, say
+            raise UserError(f"Scene {k} cannot be drawn: {error}.") from None
+
+    if cfg.format == "gallery":
+        every = {f"seed {cfg.seed}, {cfg.split}, scene {k}": scene_of(k) for k in range(len(names) * len(difficulties))}
+        drawing = track(every.items(), "Drawing", console=console, transient=True)
+        cards = [card(scene, origin, frames=cfg.frames) for origin, scene in drawing]
+        for path in write_gallery(directory, cards):
+            console.print(str(path), highlight=False)
+        return
     for k in range(cfg.count):
-        name, difficulty = names[k % len(names)], difficulties[k // len(names) % len(difficulties)]
-        scene = scenarios.build(name, generator(cfg.seed, cfg.split, k), difficulty)
+        scene, name = scene_of(k), names[k % len(names)]
         trajectory = simulate_scene(scene, cfg.frames)
         suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
         path = directory / name / f"scene_{k}.{suffix}"
