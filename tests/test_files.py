@@ -101,5 +101,5 @@ def test_mistakes_in_one_sentence(path: str | None, more: dict[str, str], says: 
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no train file"):
+    with pytest.raises(ValueError, match="holds no train scene"):
         source(tmp_path)

@@ -101,10 +101,6 @@ class ImpulseCodec:
         """(scene, header ids, solids, joints, fields), kept for the scenes seen last."""
         known = self._headers.get(id(scene))
         if known is None:
-            if len(scene.bodies) > MAX_BODIES:
-                raise ValueError(
-                    f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {len(scene.bodies)}"
-                )
             missing = self.unwritable(scene)
             if missing:
                 raise ValueError(f"{missing}, which scene {scene.name!r} has; choose codec=engine")
@@ -124,6 +120,8 @@ class ImpulseCodec:
         kinds = {type(part).__name__ for part in (*scene.joints, *scene.fields)} - {"PinJoint", "Attractor"}
         if any(isinstance(part, Segment) and part.surface_speed for part in scene.static):
             kinds.add("Segment.surface_speed")
+        if len(scene.bodies) > MAX_BODIES:
+            return f"impulse text cannot write more than {MAX_BODIES} bodies"
         return f"impulse text cannot write {', '.join(sorted(kinds))} yet" if kinds else ""
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
