@@ -58,7 +58,9 @@ def shards(cfg: Any) -> int | None:
     if cfg.format not in ("jsonl", "parquet"):
         raise UserError(f"format={cfg.format} has no shards; choose jsonl or parquet, or leave shards out.")
     if cfg.out is None:
-        raise UserError("shards need out=DIR, a folder that is the same for all of them and when the command runs again.")
+        raise UserError(
+            "shards need out=DIR, one folder for all of them, which stays the same when the command runs again."
+        )
     if cfg.shards > cfg.count:
         raise UserError(f"shards={cfg.shards} is more than count={cfg.count}, so some would be empty.")
     if cfg.shard is not None and cfg.shard >= cfg.shards:

@@ -2,11 +2,12 @@
 
 DIR/train-00003-of-00016.parquet    a shard: whole or absent (with format=jsonl a folder SCENARIO/scene_K.jsonl)
 DIR/manifest.json                   per split: settings, and every shard with its scenes, bytes and sha256
-DIR/.shards/*.json                  one record per shard, written after it: a shard without one is made anew
+DIR/.shards/*.json                  one record per shard: its settings, the code that made it, its checksum
 DIR/.shards/NAME.*/                 work in progress; a killed process leaves it, the next one on that shard removes it
 
 Scene k is a function of (seed, split, k) and the settings, so neither the number of processes nor an interruption
-changes a byte. What lies there is believed when its checksum is that of its record. A folder takes several splits.
+changes a byte. What lies there is believed when its checksum is that of its record, and made anew when not. There is
+no lock: several processes may even be at the same shard. A folder takes several splits.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from physworld.types import Trajectory
 
 HERE = Path(__file__).resolve().parent
 # Sources that decide what is in a scene and how it is written.
-SHAPING = ("types.py", "seeding.py", "ood.py", "generation.py", "scenarios", "sim", "codecs/scene_*.py", "codecs/_*.py")
+SHAPING = (
+    *("types.py", "seeding.py", "ood.py", "generation.py", "scenarios", "sim"),
+    *("codecs/scene_*.py", "codecs/_scene_dict.py", "codecs/_text.py", "codecs/_packed.py"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ class Dataset:
             made = self._make(number)
             target = self._target(self._name(number))
             say(f"{target}: {len(self._scenes(number))} scenes" + ("" if made else ", there already"))
-        present = len(list(self._records()))
+        present = _manifest(self.directory)[self.recipe.split]["present"]
         say(f"{self.directory / 'manifest.json'}: {present} of {self.shards} {self.recipe.split} shards are there.")
 
     def _name(self, shard: int) -> str:
@@ -92,7 +96,7 @@ class Dataset:
         return recipe | {"count": self.count, "shards": self.shards, "format": self.suffix}
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        """Of all shards of this split that are finished."""
+        """Of all shards of this split that were begun to be put in place."""
         for path in sorted((self.directory / ".shards").glob(f"{self.recipe.split}-*-of-*.json")):
             record = _read_record(path)
             if record is not None:
@@ -147,17 +151,15 @@ class Dataset:
             write_jsonl(content / run.scene.name / f"scene_{index}.{self.suffix}", run, seed=index)
 
     def _publish(self, work: Path, name: str, shard: int) -> None:
-        """Move the content to its place, then record it; a kill in between leaves a shard that is made anew."""
-        target, record = self._target(name), self.directory / ".shards" / f"{name}.json"
-        record.unlink(missing_ok=True)
-        if target.exists():  # damaged, or without record
-            os.rename(target, work / "old")
+        """Record the content, then move it to its place; a kill in between leaves a record without a shard."""
+        target, scenes = self._target(name), self._scenes(shard)
         sha256, size = digest(work / "content")
-        os.rename(work / "content", target)
-        scenes = self._scenes(shard)
         entry = {"name": target.name, "first": scenes.start, "scenes": len(scenes), "bytes": size, "sha256": sha256}
         entry |= {"settings": self._settings(), "made_with": made_with(self.suffix)}
-        _write(entry, work / "record", record)
+        _write(entry, work / "record", self.directory / ".shards" / f"{name}.json")
+        if target.exists():  # damaged
+            os.rename(target, work / "old")
+        os.rename(work / "content", target)
 
     def _is_whole(self, name: str) -> bool:
         record, target = _read_record(self.directory / ".shards" / f"{name}.json"), self._target(name)
@@ -176,12 +178,12 @@ def _manifest(directory: Path) -> dict[str, Any]:
     splits: dict[str, Any] = {}
     for path in sorted((directory / ".shards").glob("*-of-*.json")):
         record = _read_record(path)
-        if record is None:
+        if record is None or not (directory / record["name"]).exists():
             continue
-        settings, made = record.pop("settings"), record.pop("made_with")
+        common = {"settings": record.pop("settings"), "made_with": record.pop("made_with")}
         part = splits.setdefault(
-            settings["split"],
-            {"settings": settings, "made_with": made, "expected": settings["shards"], "present": 0, "scenes": 0, "shards": []},
+            common["settings"]["split"],
+            {**common, "expected": common["settings"]["shards"], "present": 0, "scenes": 0, "shards": []},
         )
         part["present"] += 1
         part["scenes"] += record["scenes"]

@@ -21,7 +21,13 @@ from physworld.errors import UserError
 from physworld.generation import Dataset, Recipe, digest
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPE = {"names": ("billiards", "pendulum", "orbit"), "difficulties": (1, 2), "frames": 30, "split": "train", "seed": 3}
+RECIPE = {
+    "names": ("billiards", "pendulum", "orbit"),
+    "difficulties": (1, 2),
+    "frames": 30,
+    "split": "train",
+    "seed": 3,
+}
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 
 
@@ -130,9 +136,7 @@ def test_order_and_processes_do_not_matter(suffix: str, tmp_path: Path) -> None:
 def test_scenes_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     for shards in (1, 4):
         dataset(tmp_path / str(shards), "jsonl", shards).write(say=quiet)
-    scenes = [
-        {p.name: p.read_bytes() for p in (tmp_path / str(shards)).rglob("scene_*.jsonl")} for shards in (1, 4)
-    ]
+    scenes = [{p.name: p.read_bytes() for p in (tmp_path / str(shards)).rglob("scene_*.jsonl")} for shards in (1, 4)]
     assert len(scenes[0]) == 33 and scenes[0] == scenes[1]
 
 

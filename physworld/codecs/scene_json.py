@@ -5,9 +5,10 @@ header and its frame k into the line numbered k. Numbers are printed with 4 deci
 
 The published format loses initial velocities, wall radii, joint lengths and force fields. Our header therefore
 carries "physworld": the exact scene, and the exact frame 0 where it is not the scene's initial state; and, for people,
-the "physworld_version" that wrote it. Other readers skip both; `read_jsonl` believes it over the public keys and returns frames 0, 1, 2 ... Without it the
-trajectory and its scene start at the file's first frame, and a joint's length is the distance of its anchors there;
-a published joint to `static` says anchor (0, 0) wherever its true anchor was, and that is kept.
+the "physworld_version" that wrote it. Other readers skip both; `read_jsonl` believes the first over the public keys
+and returns frames 0, 1, 2 ... Without it the trajectory and its scene start at the file's first frame, and a joint's
+length is the distance of its anchors there; a published joint to `static` says anchor (0, 0) wherever its true anchor
+was, and that is kept.
 
 Files are read as JSON only, line by line, with limits on every size. `.gz` and `.zst` are (de)compressed by suffix.
 """
@@ -275,7 +276,7 @@ def _json(text: bytes) -> Any:
     if len(text) > MAX_LINE:
         raise FormatError(f"the line is longer than {MAX_LINE} bytes")
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text.rstrip(), parse_constant=_refuse)  # else a cut line is said to hold a line break
     except UnicodeDecodeError:
         raise FormatError("this is not UTF-8 text") from None
     except json.JSONDecodeError as error:

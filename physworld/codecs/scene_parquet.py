@@ -99,7 +99,9 @@ def _row(index: int, run: Trajectory) -> dict[str, Any]:
         "num_bodies": len(scene.bodies),
         "dt": scene.dt,
         "gravity": scene.gravity,
-        **{key: [getattr(b, key) for b in scene.bodies] for key in ("shape", "size", "mass", "friction", "restitution")},
+        **{
+            key: [getattr(b, key) for b in scene.bodies] for key in ("shape", "size", "mass", "friction", "restitution")
+        },
         **{name: getattr(run, name).tolist() for name in STATES},
         "scene": json.dumps(scene_to_dict(scene), allow_nan=False),
     }

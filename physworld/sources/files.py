@@ -82,7 +82,7 @@ class FilesSource(Windows):
         tables = [p for p in found if p.suffix == ".parquet"]
         plain = [p for p in found if p.suffix != ".parquet"]
         typed = [p for p in plain if set(p.relative_to(root).parts[:-1]) & set(names)]
-        scenes = [*(typed or plain), *(row for p in tables for row in self._rows(p, names))]
+        scenes: list[Path | Row] = [*(typed or plain), *(row for p in tables for row in self._rows(p, names))]
         self.paths = scenes if len(scenes) == 1 else _of_split(scenes, root, split, held_back)
         if not self.paths:
             raise ValueError(
@@ -114,7 +114,7 @@ class FilesSource(Windows):
         why = self.unwritable(run.scene) if self.unwritable is not None else ""
         if why:
             place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"
-            raise FormatError(f"{place}: {why}, but the scene has {_shown(run.scene)}")
+            raise FormatError(f"{place}: {why} (the scene has {len(run.scene.bodies)} bodies)")
         return run
 
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
@@ -178,8 +178,3 @@ def _scenes_file(path: Path, _changed: int) -> Any:
     except ModuleNotFoundError:
         raise FormatError(f"{path}: reading Parquet needs pyarrow, which is in the extra physworld[parquet]") from None
     return ScenesFile(path)
-
-
-def _shown(scene: Scene) -> str:
-    kinds = {type(part).__name__ for part in (*scene.joints, *scene.fields)}
-    return ", ".join([f"{len(scene.bodies)} bodies", *sorted(kinds)])
