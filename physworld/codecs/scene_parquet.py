@@ -52,6 +52,8 @@ SCHEMA = pa.schema(
         ("scene", pa.string()),
     ]
 )
+OF_BODIES = ("shape", "size", "mass", "friction", "restitution")
+MAX_GROUP = 2**30  # bytes; ours hold one scene, other writers' up to some thousand
 STATES = tuple(State.__annotations__)
 
 
@@ -84,12 +86,12 @@ class ScenesWriter:
         """
         if not all(np.isfinite(getattr(run, name)).all() for name in STATES):
             raise ValueError(f"{self.path} was not written: the trajectory of {run.scene.name!r} is not finite")
-        self._writer.write_table(pa.Table.from_pylist([_row(index, run)], SCHEMA), row_group_size=1)
+        self._writer.write_batch(_row(index, run), row_group_size=1)
 
 
-def _row(index: int, run: Trajectory) -> dict[str, Any]:
+def _row(index: int, run: Trajectory) -> pa.RecordBatch:
     scene = run.scene
-    return {
+    plain = {
         "index": index,
         "scenario": scene.name,
         "category": scene.category,
@@ -99,12 +101,20 @@ def _row(index: int, run: Trajectory) -> dict[str, Any]:
         "num_bodies": len(scene.bodies),
         "dt": scene.dt,
         "gravity": scene.gravity,
-        **{
-            key: [getattr(b, key) for b in scene.bodies] for key in ("shape", "size", "mass", "friction", "restitution")
-        },
-        **{name: getattr(run, name).tolist() for name in STATES},
+        **{key: [getattr(body, key) for body in scene.bodies] for key in OF_BODIES},
         "scene": json.dumps(scene_to_dict(scene), allow_nan=False),
     }
+    states = {name: _lists(getattr(run, name)) for name in STATES}
+    columns = [states[f.name] if f.name in states else pa.array([plain[f.name]], f.type) for f in SCHEMA]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _lists(array: np.ndarray) -> pa.ListArray:
+    """The array as one row of nested lists, without a Python number in between."""
+    values = pa.array(array.reshape(-1))
+    for size in reversed(array.shape):
+        values = pa.ListArray.from_arrays(np.arange(0, len(values) + 1, size, dtype=np.int32), values)
+    return values
 
 
 def write_parquet(path: str | os.PathLike[str], runs: Sequence[Trajectory], *, first: int = 0) -> None:
@@ -148,6 +158,8 @@ class ScenesFile:
         group = int(np.searchsorted(self._ends, row, side="right"))
         before = int(self._ends[group - 1]) if group else 0
         try:
+            if self._file.metadata.row_group(group).total_byte_size > MAX_GROUP:
+                raise FormatError(f"its row group is larger than {MAX_GROUP} bytes")
             table = self._columns(group, ["scene", *STATES]).slice(row - before, 1)
             return _trajectory(table)
         except FormatError as error:
