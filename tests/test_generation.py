@@ -161,9 +161,7 @@ def test_damage_is_seen_and_mended(suffix: str, tmp_path: Path) -> None:
     data = dataset(tmp_path, suffix, shards=3, count=9)
     data.write(say=quiet)
     whole = tree(tmp_path)
-    (victim,) = [path for path in tmp_path.rglob("*") if path.is_file() and path.name in ("scene_4.jsonl",)] or [
-        tmp_path / "train-00001-of-00003.parquet"
-    ]
+    victim = next(tmp_path.rglob("scene_4.jsonl"), tmp_path / "train-00001-of-00003.parquet")
     victim.write_bytes(victim.read_bytes()[:-7])
     (tmp_path / ".shards" / "train-00002-of-00003.json").write_text('{"sha256": "cut sho')
     said: list[str] = []

@@ -151,7 +151,10 @@ class ScenesFile:
         """The scenario type of every row."""
         if "scenario" not in self._file.schema_arrow.names:
             raise FormatError(f"{self.path}: the column scenario is missing")
-        return [str(name) for name in self._columns(None, ["scenario"])["scenario"].to_pylist()]
+        try:
+            return [str(name) for name in self._columns(None, ["scenario"])["scenario"].to_pylist()]
+        except FormatError as error:
+            raise FormatError(f"{self.path}: {error}") from None
 
     def read(self, row: int) -> Trajectory:
         """The trajectory of one row, counted from 0."""
