@@ -17,7 +17,7 @@ LAYERS = {
     3: ("data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks",
+        "conf_store", "cli", "checks", "tasks", "generation",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

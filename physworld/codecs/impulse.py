@@ -135,7 +135,7 @@ class ImpulseCodec:
         if known is None:
             missing = self.unwritable(scene)
             if missing:
-                raise ValueError(missing)
+                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}")
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
@@ -145,10 +145,7 @@ class ImpulseCodec:
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
-        count = len(scene.bodies)
-        if count <= MAX_BODIES:
-            return ""
-        return f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {count}"
+        return "" if len(scene.bodies) <= MAX_BODIES else f"impulse text names at most {MAX_BODIES} bodies"
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""

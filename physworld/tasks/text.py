@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,13 @@ from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.gallery import card, write_gallery
-from physworld.ood import maybe_shifted
+from physworld.generation import Dataset, Recipe
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.report import print_table, write_report
 from physworld.rollout import rollout
-from physworld.seeding import generator
-from physworld.sim.pymunk_sim import simulate as simulate_scene
 from physworld.sources.streams import Repeated, Staged
 from physworld.tasks import Parts, placed
-from physworld.types import Scene, Trajectory
+from physworld.types import Trajectory
 
 console = Console()
 
@@ -113,6 +112,8 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
     samples_per_stage: int | None = cfg.curriculum.samples_per_stage
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
+    if "unwritable" in inspect.signature(make.func).parameters:  # scenes from outside, which nobody has looked at
+        shape["unwritable"] = codec.unwritable
 
     def source(split: str, some: list[int]) -> Any:
         try:
@@ -266,7 +267,7 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
 def simulate(cfg: DictConfig) -> None:
     """Write scenes as files, taking the scenarios in turn."""
     writers = {"gif": write_gif, "mp4": write_mp4}
-    formats = ("jsonl", "gif", "mp4", "png", "gallery")
+    formats = ("jsonl", "parquet", "gif", "mp4", "png", "gallery")
     if cfg.format not in formats:
         hint = suggest(str(cfg.format), formats)
         raise UserError(f"format={cfg.format} is unknown.{hint} Choose one of {', '.join(formats)}.")
@@ -276,33 +277,42 @@ def simulate(cfg: DictConfig) -> None:
         checks.whole(name, cfg[name], least)
     checks.split(cfg.split)
     checks.ood(**cfg.ood)
-    difficulties = checks.difficulties(cfg.curriculum.difficulties)
-    names, directory = checks.scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
-
-    def scene_of(k: int) -> Scene:
-        difficulty, rng = difficulties[k // len(names) % len(difficulties)], generator(cfg.seed, cfg.split, k)
-        try:
-            return maybe_shifted(scenarios.build(names[k % len(names)], rng, difficulty), rng, **cfg.ood)
-        except ValueError as error:  # no room for 51 bodies, say
-            raise UserError(f"Scene {k} cannot be drawn: {error}.") from None
-
+    recipe = Recipe(
+        names=tuple(checks.scenario_names(cfg.scenario.names)),
+        difficulties=tuple(checks.difficulties(cfg.curriculum.difficulties)),
+        frames=cfg.frames,
+        split=cfg.split,
+        seed=cfg.seed,
+        **cfg.ood,
+    )
+    suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
+    directory = Path(cfg.out) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
+    shards = checks.shards(cfg)
+    if shards is not None:
+        dataset = Dataset(recipe=recipe, directory=directory, count=cfg.count, shards=shards, suffix=suffix)
+        dataset.write(cfg.shard, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+        return
     if cfg.format == "gallery":
-        every = {f"seed {cfg.seed}, {cfg.split}, scene {k}": scene_of(k) for k in range(len(names) * len(difficulties))}
-        drawing = track(every.items(), "Drawing", console=console, transient=True)
-        cards = [card(scene, origin, frames=cfg.frames) for origin, scene in drawing]
-        for path in write_gallery(directory, cards):
-            console.print(str(path), highlight=False)
+        _gallery(recipe, directory)
         return
     for k in range(cfg.count):
-        scene, name = scene_of(k), names[k % len(names)]
-        trajectory = simulate_scene(scene, cfg.frames)
-        suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
-        path = directory / name / f"scene_{k}.{suffix}"
+        trajectory = recipe.draw(k)
+        path = directory / trajectory.scene.name / f"scene_{k}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if cfg.format == "jsonl":
             write_jsonl(path, trajectory, seed=k)
         elif cfg.format == "png":
             write_png(path, render(trajectory.window(0, 1))[0])
         else:
-            writers[cfg.format](path, render(trajectory), 1 / scene.dt)
+            writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
+        console.print(str(path), highlight=False)
+
+
+def _gallery(recipe: Recipe, directory: Path) -> None:
+    """Every type at every difficulty once."""
+    places = range(len(recipe.names) * len(recipe.difficulties))
+    every = {f"seed {recipe.seed}, {recipe.split}, scene {k}": recipe.scene(k) for k in places}
+    drawing = track(every.items(), "Drawing", console=console, transient=True)
+    cards = [card(scene, origin, frames=recipe.frames) for origin, scene in drawing]
+    for path in write_gallery(directory, cards):
         console.print(str(path), highlight=False)
