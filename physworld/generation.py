@@ -3,11 +3,12 @@
 DIR/train-00003-of-00016.parquet    a shard: whole or absent (with format=jsonl a folder SCENARIO/scene_K.jsonl)
 DIR/manifest.json                   per split: settings, and every shard with its scenes, bytes and sha256
 DIR/.shards/*.json                  one record per shard: its settings, the code that made it, its checksum
+DIR/.shards/*.lock                  empty
 DIR/.shards/NAME.*/                 work in progress; a killed process leaves it, the next one on that shard removes it
 
 Scene k is a function of (seed, split, k) and the settings, so neither the number of processes nor an interruption
-changes a byte. What lies there is believed when its checksum is that of its record, and made anew when not. There is
-no lock: several processes may even be at the same shard. A folder takes several splits.
+changes a byte. What lies there is believed when its checksum is that of its record, and made anew when not. Processes
+at the same shard take turns (a lock that ends with its process). A folder takes several splits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 import physworld
 from physworld import scenarios
@@ -132,23 +135,20 @@ class Dataset:
     def _make(self, shard: int) -> bool:
         """False when it was there."""
         name = self._name(shard)
-        there = self._is_whole(name)
         records = self.directory / ".shards"
         records.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=records))
-        try:
-            if not there:
-                self._write_content(work / "content", self._scenes(shard))
-                if not self._is_whole(name):  # another process was at it, and faster
+        with FileLock(records / f"{name}.lock"):  # the system gives it free when its process is killed
+            for left in records.glob(f"{name}.*/"):  # what killed processes left
+                shutil.rmtree(left)
+            there = self._is_whole(name)
+            work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=records))
+            try:
+                if not there:
+                    self._write_content(work / "content", self._scenes(shard))
                     self._publish(work, name, shard)
-            self._write_manifest(work)
-        except OSError:
-            if not self._is_whole(name):  # else it was finished by another process, which cleared this one's work away
-                raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        for left in records.glob(f"{name}.*/"):  # what killed processes left
-            shutil.rmtree(left, ignore_errors=True)
+                self._write_manifest(work)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
         return not there
 
     def _write_content(self, content: Path, scenes: range) -> None:
