@@ -77,6 +77,7 @@ class EngineCodec(TextCodec):
             described=not published_bytes,
         )
         super().__init__(layout, WORDS, context_frames=context_frames, tokenizer=tokenizer)
+        self.published_bytes = published_bytes
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """The first frame in the text; angle and spin are 0 where it leaves them out."""
