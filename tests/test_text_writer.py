@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from plain_texts import CODECS, SCENE, bpe_tokenizer, each_codec, texts, trajectory
 
 from physworld import scenarios
-from physworld.codecs import card, engine
-from physworld.codecs._text_kernel import LARGEST
+from physworld.codecs import _text_kernel, card, engine
+from physworld.codecs._text_kernel import BOUND
 from physworld.codecs._tokenizer import WordCutter, word_tokenizer
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
@@ -121,7 +121,7 @@ near_tie = st.builds(
     st.sampled_from([0.0, -math.inf, math.inf]),
 )
 tiny = st.floats(-1e-3, 1e-3)
-huge = st.floats(-0.999 * LARGEST, 0.999 * LARGEST)
+huge = st.floats(-0.999 * BOUND, 0.999 * BOUND)
 
 
 @given(values=st.lists(st.one_of(ordinary, dyadic, near_tie, tiny, huge), min_size=6, max_size=36))
@@ -145,7 +145,7 @@ def test_a_million_ties_and_neighbours() -> None:
 
 
 @each_codec
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, LARGEST])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, BOUND])
 def test_what_is_no_number_is_refused(codec: Codec, bad: float) -> None:
     name = "card" if isinstance(codec, CardCodec) else "engine"
     for part in range(4 if name == "card" else 6):
@@ -271,3 +271,10 @@ def test_scenes_are_told_apart_however_many_are_seen() -> None:
 def test_a_codec_travels_to_a_worker(codec: Codec) -> None:
     task = sample_of(trajectory(3))
     assert_same(pickle.loads(pickle.dumps(codec)).encode(task), codec.encode(task))
+
+
+def test_compiled_code_is_all_in_one_file() -> None:
+    """numba would go on using what it compiled from an older version of a function in another file."""
+    compiled = [value for value in vars(_text_kernel).values() if hasattr(value, "py_func")]
+    assert len(compiled) > 5
+    assert {function.py_func.__module__ for function in compiled} == {_text_kernel.__name__}

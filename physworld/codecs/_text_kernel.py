@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-LARGEST = 1e18  # numbers stay below it, so that their whole part fits 64 bits
+BOUND = 1e18  # numbers stay below it, so that their whole part fits 64 bits
 LABEL = 3  # words of 8 codes for the longest piece before a body's first number
 # Codes of one body's line at most: label, 6 numbers of 1 + 18 + 1 + 4 codes, pieces, and what `_word` spills.
 LINE_ROOM = 8 * LABEL + 6 * 24 + 24 + 8
@@ -54,7 +54,7 @@ def _product_error(a, b, product):
 
 @njit
 def _number(out, at, value, printed, zero, minus, dot):
-    """Write `value`, smaller than LARGEST, as "%.{decimals}f" does; returns where it ends. `printed`: see write_frames.
+    """Write `value`, smaller than BOUND, as "%.{decimals}f" does; returns where it ends. `printed`: see write_frames.
 
     printf rounds the exact value of the float64, ties to even. A tie in the rounded product part·scale is no tie, but
     just above or below one, when that product has an error; other products lie on the same side of it as the exact one.
@@ -135,7 +135,7 @@ def write_frames(
         lines: (T, N + 1) to fill: where each frame's first body line begins, and where each line ends.
 
     Returns:
-        -1, or the index (t·N + body) of a state with a number that is NaN or not below LARGEST.
+        -1, or the index (t·N + body) of a state with a number that is NaN or not below BOUND.
     """
     frames, count = angle.shape
     zero, minus, dot = _U(signs[0]), signs[1], signs[2]
@@ -166,7 +166,7 @@ def write_frames(
         for i in range(count):
             x, y, vx, vy = position[t, i, 0], position[t, i, 1], velocity[t, i, 0], velocity[t, i, 1]
             # a comparison with NaN is false
-            if not (abs(x) < LARGEST and abs(y) < LARGEST and abs(vx) < LARGEST and abs(vy) < LARGEST):
+            if not (abs(x) < BOUND and abs(y) < BOUND and abs(vx) < BOUND and abs(vy) < BOUND):
                 return t * count + i
             for k in range(LABEL):
                 _word(out, at + _U(8 * k), labels[i, k])
@@ -183,7 +183,7 @@ def write_frames(
             if turned < math.inf:
                 a, w = angle[t, i], spin[t, i]
                 if not (abs(a) <= turned and abs(w) <= turned):
-                    if not (abs(a) < LARGEST and abs(w) < LARGEST):
+                    if not (abs(a) < BOUND and abs(w) < BOUND):
                         return t * count + i
                     _word(out, at, turn)
                     at = _number(out, at + n_turn, a, printed, zero, minus, dot)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physworld.codecs._text_kernel import LABEL, LARGEST, LINE_ROOM, write_frames
+from physworld.codecs._text_kernel import LABEL, BOUND, LINE_ROOM, write_frames
 from physworld.types import Scene, Trajectory
 
 Codes = Callable[[str], np.ndarray]  # text -> (L,) uint8
@@ -38,9 +38,9 @@ class Layout:
 
 
 class Page(NamedTuple):
-    """T frames as codes."""
+    """A scene's header and T frames, as codes."""
 
-    scene: Scene
+    header: np.ndarray  # (H,) uint8
     codes: np.ndarray  # (L,) uint8
     starts: np.ndarray  # (T + 1,) where each frame begins
     lines: np.ndarray  # (T, N + 1) where each frame's first body line begins, and where each line ends
@@ -75,19 +75,20 @@ class TextWriter:
         parts = (
             np.ascontiguousarray(part, dtype=np.float64) for part in (run.position, run.velocity, run.angle, run.spin)
         )
-        bad = write_frames(*parts, *self._fixed, *self._labels_of(count), out, lines)
+        labels = self._labels_of(count)
+        bad = write_frames(*parts, *self._fixed, *labels, out, lines)  # type: ignore[call-arg]  # numba has no types
         if bad >= 0:
             t, body = divmod(int(bad), count)
             raise ValueError(
                 f"{self.layout.name} text cannot hold the state of body {body} in frame {t}: "
-                f"its numbers must be finite and below {LARGEST:.0e}"
+                f"its numbers must be finite and below {BOUND:.0e}"
             )
         starts = np.concatenate([[0], lines[:, -1]])
-        return Page(run.scene, out, starts, lines)
+        return Page(self._header(run.scene), out, starts, lines)
 
     def prompt(self, page: Page, first: int, stop: int) -> np.ndarray:
         """Header, frames first .. stop - 1 of the page numbered from 1, and the cue for the next one."""
-        parts = [self._header(page.scene)]
+        parts = [page.header]
         after = self._text(self.layout.after)
         for number, t in enumerate(range(first, stop), start=1):
             parts += [self._text(self.layout.title, number), page.codes[page.starts[t] : page.starts[t + 1]], after]
