@@ -74,6 +74,9 @@ def bpe_tokenizer() -> PreTrainedTokenizerFast:
 CODECS = [CardCodec(), EngineCodec(), EngineCodec(published_bytes=True)]
 each_codec = pytest.mark.parametrize("codec", CODECS, ids=["card", "engine", "published"])
 
+for _codec in CODECS:
+    _codec.prompt(trajectory(1))  # compiles, which would be too slow for hypothesis' deadline
+
 finite = st.floats(-99_999, 99_999)
 texts = st.text(st.characters(codec="utf-8"), max_size=200)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physworld.codecs._text_kernel import LABEL, BOUND, LINE_ROOM, write_frames
+from physworld.codecs._text_kernel import BOUND, LABEL, LINE_ROOM, write_frames
 from physworld.types import Scene, Trajectory
 
 Codes = Callable[[str], np.ndarray]  # text -> (L,) uint8
@@ -61,7 +61,8 @@ class TextWriter:
         )  # fmt: skip
         parts = [codes(piece) for piece in pieces]
         starts = np.cumsum([0, *map(len, parts)])
-        self._fixed = (moving, layout.decimals, layout.turned, codes("0-."), np.concatenate(parts), starts)
+        signs = codes("0-.").copy()  # frozen and other arrays are two types, for each of which numba would compile
+        self._fixed = (moving, layout.decimals, layout.turned, signs, np.concatenate(parts), starts)
         self._line_free = 64 + int(starts[-1])
         self._labels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # bodies -> labels, lengths
         self._headers: dict[int, tuple[Scene, np.ndarray]] = {}  # of the scenes seen last
