@@ -17,7 +17,7 @@ BOUND = 1e18  # numbers stay below it, so that their whole part fits 64 bits
 LABEL = 3  # words of 8 codes for the longest piece before a body's first number
 # Codes of one body's line at most: label, 6 numbers of 1 + 18 + 1 + 4 codes, pieces, and what `_word` spills.
 LINE_ROOM = 8 * LABEL + 6 * 24 + 24 + 8
-PIECES = 9  # at rest, in motion, of, moving; comma, velocity, close, angle, spin
+# Places among the pieces: at rest, in motion, of, moving; comma, velocity, close, angle, spin.
 OF, MOVING, COMMA = 2, 3, 4
 
 _U = np.uint64
@@ -128,7 +128,7 @@ def write_frames(
         decimals: 1-4.
         turned: rad and rad/s; angle and spin are written when one is above it, never when it is infinite.
         signs: codes of 0, minus and dot.
-        pieces, starts: codes of PIECES pieces, one after the other; the last five have at most 8 each. Where the first
+        pieces, starts: codes of the nine pieces, one after the other; the last five have at most 8 each. Where the first
             two are empty, frames in which nothing or everything moves are described like all others.
         labels, lengths: (N, LABEL) words of 8 codes, and how many of them count: what comes before a body's X.
         out: room for all of it.
