@@ -128,8 +128,8 @@ def write_frames(
         decimals: 1-4.
         turned: rad and rad/s; angle and spin are written when one is above it, never when it is infinite.
         signs: codes of 0, minus and dot.
-        pieces, starts: codes of the nine pieces, one after the other; the last five have at most 8 each. Where the first
-            two are empty, frames in which nothing or everything moves are described like all others.
+        pieces, starts: codes of the nine pieces, one after the other; the last five have at most 8 each. Where the
+            first two are empty, frames in which nothing or everything moves are described like all others.
         labels, lengths: (N, LABEL) words of 8 codes, and how many of them count: what comes before a body's X.
         out: room for all of it.
         lines: (T, N + 1) to fill: where each frame's first body line begins, and where each line ends.
