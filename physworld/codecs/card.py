@@ -48,11 +48,23 @@ WORDS = (
 class CardCodec(TextCodec):
     """Header, the last given frames and `Frame t+1:`; the answer is the rest of that frame."""
 
-    def __init__(self, *, context_frames: int = 3, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+    line = _LINE
+
+    def __init__(
+        self,
+        *,
+        context_frames: int = 3,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
+    ) -> None:
+        super().__init__(
+            context_frames=context_frames,
+            tokenizer=tokenizer or word_tokenizer(WORDS),
+            history_frames=history_frames,
+        )
 
     def write_prompt(self, given: Trajectory) -> str:
-        first = max(len(given) - self.context_frames, 0)
+        first = max(len(given) - self.history_frames, 0)
         parts = [write_header(given.scene)]
         for number, index in enumerate(range(first, len(given)), start=1):
             parts.append(f"Frame {number}:{_rest(given.position[index], given.velocity[index])}\n\n")

@@ -55,19 +55,26 @@ WORDS = (
 class EngineCodec(TextCodec):
     """Header, the last given frames and `Predict next frame:`; the answer is the next frame."""
 
+    line = _LINE
+
     def __init__(
         self,
         *,
         context_frames: int = 4,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
         published_bytes: bool = False,
     ) -> None:
-        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+        super().__init__(
+            context_frames=context_frames,
+            tokenizer=tokenizer or word_tokenizer(WORDS),
+            history_frames=history_frames,
+        )
         self.published_bytes = published_bytes
 
     def write_prompt(self, given: Trajectory) -> str:
         end = "\n" if self.published_bytes else "\n\n"
-        first = max(len(given) - self.context_frames, 0)
+        first = max(len(given) - self.history_frames, 0)
         frames = [
             self._title(number, given.velocity[index]) + _bodies(given.frame(index))
             for number, index in enumerate(range(first, len(given)), start=1)
@@ -75,7 +82,7 @@ class EngineCodec(TextCodec):
         return end.join([write_header(given.scene), *frames, "Predict next frame:"])
 
     def write_target(self, sample: Sample) -> str:
-        number = min(len(sample.given), self.context_frames) + 1
+        number = min(len(sample.given), self.history_frames) + 1
         bodies = _bodies(sample.target.frame(0))
         if self.published_bytes:
             return f"\n\nFrame {number}:{bodies}"
