@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.files import replacing
-from physworld.metrics.scores import BASELINES, FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
+from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.summary import summarise
 
 __all__ = ["RolloutMeta", "print_table", "score_rollouts", "summarise", "write_report"]
 
@@ -22,6 +23,7 @@ LABELS = {
     "copy_last": "copy-last",
     "linear": "linear",
     "ballistic": "ballistic",
+    PLACEBO: "placebo",
     FLOOR: "floor",
     "best_per_scenario": "best baseline per scenario",
 }

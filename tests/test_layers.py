@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "physworld"
 LAYERS = {
     0: ("types", "seeding", "files"),
-    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood"),
+    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "strips"),
     2: ("sources", "codecs"),
     3: ("data", "models"),
     4: (
