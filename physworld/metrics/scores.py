@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -49,15 +49,18 @@ DETAILS: dict[str, Callable[[Trajectory, Trajectory, int], float]] = {
 WHOLE = ("valid_frames", "event_velocity_rmse", "flight_momentum_error", "flight_energy_error", "missing", "drifted")
 
 
-class RolloutMeta(TypedDict):
-    """Where a rollout came from; scenario, category, difficulty and body count are read from its scene."""
-
+class _Origin(TypedDict):
     index: int  # scene number in its split's stream
     start_frame: int  # first given frame
     seed: int  # root seed of the stream
     held_out: bool  # the scenario type was never trained on
-    shift: NotRequired[str]  # family@level of an out-of-distribution scene
-    distance: NotRequired[float]  # of that scene from the training range
+
+
+class RolloutMeta(_Origin, total=False):
+    """Where a rollout came from; scenario, category, difficulty and body count are read from its scene."""
+
+    shift: str  # family@level of an out-of-distribution scene
+    distance: float  # of that scene from the training range
 
 
 def score_rollouts(
@@ -148,6 +151,6 @@ def _check(targets: Any, predictions: Any, parse_ok: Any, horizons: Any, meta: A
         if not isinstance(ok, bool | np.bool_):
             raise ValueError(f"parse_ok takes True or False per rollout, got {ok!r}; compare the count with the frames")
     for about in meta:
-        missing = sorted(RolloutMeta.__required_keys__ - set(about))
+        missing = sorted(set(_Origin.__annotations__) - set(about))
         if missing:
             raise ValueError(f"rollout meta lacks {', '.join(missing)}")
