@@ -184,7 +184,10 @@ class TextCodec(ABC):
 
     def inspect(self, output: np.ndarray, given: Trajectory, state: State | None) -> tuple[int, bool]:
         """(bodies without a readable line, when `state` is None; readable but not written as this format has it)."""
-        text = self.answer_text(output) or ""
+        return self.inspect_text(self.answer_text(output) or "", given, state)
+
+    def inspect_text(self, text: str, given: Trajectory, state: State | None) -> tuple[int, bool]:
+        """`inspect` for an answer that never was ids."""
         if state is None:
             count = len(given.scene.bodies)
             found = (self.line.fullmatch(row.rstrip()) for row in text.split("\n"))
