@@ -62,7 +62,9 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     if cfg.predictions is not None:
         found.append(from_predictions(Path(cfg.predictions), instantiate(cfg.codec)))
     if not found:
-        raise UserError("Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE.")
+        raise UserError(
+            "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
+        )
     names = [candidate.name for candidate in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -104,7 +106,9 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         UserError: a part is missing, not safe to load, or does not fit.
     """
     if cfg.weights is None:
-        raise UserError("model=hf needs weights=FOLDER_OR_REPO: merged weights, or a PEFT adapter (its base from base=).")
+        raise UserError(
+            "model=hf needs weights=FOLDER_OR_REPO: merged weights, or a PEFT adapter (its base from base=)."
+        )
     weights = str(cfg.weights)
     network, tokenizer = load_hf(weights, None if cfg.base is None else str(cfg.base), device)
     try:

@@ -19,7 +19,7 @@ from physworld.metrics.errors import per_horizon
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
 from physworld.ood import shift
-from physworld.render import comparison, write_gif
+from physworld.render import comparison, write_gif, write_mp4
 from physworld.rollout import Sampling, Store, rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
@@ -28,6 +28,7 @@ from physworld.types import Scene, Trajectory
 
 EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same
 FRAMES_PER_SECOND = 15  # of pictures: a quarter of the true speed, so that a half-second rollout can be seen
+WRITERS = {"gif": write_gif, "mp4": write_mp4}
 Shift = tuple[str, float]  # family, level
 IN_DISTRIBUTION: Shift = ("", 0.0)
 
@@ -65,6 +66,7 @@ class Evaluation:
     starts: int = 1  # rollouts per scene, from different frames
     samples: int = 0  # answers drawn besides the greedy one
     temperature: float = 1.0  # of the drawn answers
+    video: str = "gif"  # or mp4: of the pictures
 
     def __post_init__(self) -> None:
         may_be_zero = ("latest_start", "pictures", "samples")
@@ -73,6 +75,8 @@ class Evaluation:
         whole("evaluation.start", self.start, 0, or_null=True)
         if not self.horizons or max(self.horizons) > self.frames:
             raise ValueError(f"evaluation.horizons={self.horizons} must lie within evaluation.frames={self.frames}")
+        if self.video not in WRITERS:
+            raise ValueError(f"evaluation.video={self.video} is unknown; choose gif or mp4")
         if self.samples == 1 or (self.samples and self.temperature <= 0):
             raise ValueError("evaluation.samples must be 0 or at least 2, drawn at a temperature above 0")
         if self.starts > (self.latest_start + 1 if self.start is None else 1):
@@ -110,7 +114,16 @@ class Evaluation:
             for place in places:
                 for family, level in shifts:
                     self._add(
-                        moments, codec, name, place, family, level, difficulties, split, seed, held_out=name not in trained
+                        moments,
+                        codec,
+                        name,
+                        place,
+                        family,
+                        level,
+                        difficulties,
+                        split,
+                        seed,
+                        held_out=name not in trained,
                     )
         return moments
 
@@ -124,7 +137,9 @@ class Evaluation:
         if family:
             tag = f"{family}@{level:g}"
             try:
-                moved = shift(scene, family, generator(seed, split, zlib.crc32(f"{name} {tag}".encode()), place), level=level)
+                moved = shift(
+                    scene, family, generator(seed, split, zlib.crc32(f"{name} {tag}".encode()), place), level=level
+                )
             except ValueError as error:  # no room for 51 bodies
                 moments.left_out[f"{name} {tag}"] = str(error)
                 return
@@ -151,9 +166,7 @@ class Evaluation:
             moments.given.append(path.window(first, last + 1))
             moments.truth.append(path.window(last + 1, last + 1 + self.frames))
             moments.meta.append(
-                RolloutMeta(
-                    index=place, start_frame=first, seed=seed, held_out=held_out, shift=tag, distance=distance
-                )
+                RolloutMeta(index=place, start_frame=first, seed=seed, held_out=held_out, shift=tag, distance=distance)
             )
 
     def judge(
@@ -219,13 +232,15 @@ class Evaluation:
         return found
 
     def draw_pictures(self, judgement: Judgement, folder: Path) -> list[Path]:
-        """GIFs of the first rollout of as many scenario types as there is room for."""
+        """Animations of the first rollout of as many scenario types as there is room for."""
         first: dict[str, int] = {}
         for n, truth in enumerate(judgement.moments.truth):
             first.setdefault(truth.scene.name, n)
         trained_first = sorted(first, key=lambda name: judgement.moments.meta[first[name]]["held_out"])
         return [
-            write_gif(folder / f"{name}.gif", judgement_frames(judgement, first[name]), FRAMES_PER_SECOND)
+            WRITERS[self.video](
+                folder / f"{name}.{self.video}", judgement_frames(judgement, first[name]), FRAMES_PER_SECOND
+            )
             for name in trained_first[: self.pictures]
         ]
 
@@ -275,7 +290,7 @@ def unwritable(
     return {}
 
 
-def judgement_frames(judgement: Judgement, index: int) -> np.ndarray:
-    """uint8 (T, H, W, 3): truth, prediction and overlay of one rollout, energy and momentum below."""
+def judgement_frames(judgement: Judgement, index: int, size: tuple[int, int] = (400, 300)) -> np.ndarray:
+    """uint8 (T, H, W, 3): truth, prediction and overlay of one rollout, energy and momentum below; `size` of a panel."""
     truth, predicted = judgement.moments.truth[index], judgement.predicted[index]
-    return under(comparison(truth, predicted), truth, predicted)
+    return under(comparison(truth, predicted, size=size), truth, predicted)

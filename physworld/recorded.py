@@ -145,13 +145,20 @@ class Predictions:
         spin = self._array(row, line, "spin", given) if "spin" in line else np.repeat(last.spin[None], count, axis=0)
         if {len(velocity), len(angle), len(spin)} != {count}:
             raise UserError(f"{self.path} line {row}: position, velocity, angle and spin have different lengths.")
-        return [State(position=p, velocity=v, angle=a, spin=s) for p, v, a, s in zip(position, velocity, angle, spin, strict=True)]
+        return [
+            State(position=p, velocity=v, angle=a, spin=s)
+            for p, v, a, s in zip(position, velocity, angle, spin, strict=True)
+        ]
 
     def _array(self, row: int, line: dict[str, Any], name: str, given: Trajectory) -> np.ndarray:
         bodies = len(given.scene.bodies)
         shape = (bodies, 2)[: SHAPES[name] - 1]
         try:
-            array = np.array(line[name], dtype=np.float64).reshape(-1, *shape) if line[name] == [] else np.array(line[name], dtype=np.float64)
+            array = (
+                np.array(line[name], dtype=np.float64).reshape(-1, *shape)
+                if line[name] == []
+                else np.array(line[name], dtype=np.float64)
+            )
         except (ValueError, TypeError):
             array = np.empty(0)
         if array.shape[1:] != shape:

@@ -55,9 +55,7 @@ def _across(start: int, end: int, t: int, count: int) -> float:
     return start + MARGIN + (end - start - 2 * MARGIN) * t / max(1, count - 1)
 
 
-def _chart(
-    pen: ImageDraw.ImageDraw, title: str, true: np.ndarray, said: np.ndarray, start: int, end: int
-) -> None:
+def _chart(pen: ImageDraw.ImageDraw, title: str, true: np.ndarray, said: np.ndarray, start: int, end: int) -> None:
     """Two lines in one frame; the scale is the truth's and twice its range, so that a runaway leaves the picture."""
     low, high = float(true.min()), float(true.max())
     room = max(high - low, 0.1 * max(abs(low), abs(high)), 1e-6)

@@ -204,7 +204,10 @@ def test_escaped_bodies_are_those_that_the_truth_keeps() -> None:
 
 def test_angles_go_the_shorter_way_round() -> None:
     scene = world(ball(100), ball(200))
-    truth, said = path(scene, np.zeros((1, 2, 2)), np.zeros((1, 2, 2))), path(scene, np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))
+    truth, said = (
+        path(scene, np.zeros((1, 2, 2)), np.zeros((1, 2, 2))),
+        path(scene, np.zeros((1, 2, 2)), np.zeros((1, 2, 2))),
+    )
     truth.angle[0], said.angle[0] = (3.0, 0.0), (-3.0, 2 * math.pi + 0.5)
     assert angle_rmse(truth, said, 1) == pytest.approx(math.sqrt(((2 * math.pi - 6) ** 2 + 0.25) / 2))
     said.spin[0] = (3.0, -4.0)

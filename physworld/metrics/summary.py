@@ -121,7 +121,9 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
         "fewest": int(min((groups == t).sum() for t in types)),  # scenes of the rarest type
         "parse_rate": float(table.parsed[mask].mean()),
         "horizons": horizons,
-        "event_velocity_rmse": _means({m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}, groups),
+        "event_velocity_rmse": _means(
+            {m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}, groups
+        ),
     }
 
 

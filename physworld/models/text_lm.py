@@ -161,7 +161,9 @@ class TextLM:
         self._valid = torch.cat([self._valid, real_BS], dim=1)
         if self._cache is None and self.keep:
             self._cache = DynamicCache()
-            self._cache.layers = [GrowingLayer() for _ in range(self.network.config.get_text_config().num_hidden_layers)]
+            self._cache.layers = [
+                GrowingLayer() for _ in range(self.network.config.get_text_config().num_hidden_layers)
+            ]
         out = self.network(
             input_ids=torch.as_tensor(ids, device=device),
             attention_mask=self._valid.long(),
