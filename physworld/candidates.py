@@ -46,7 +46,7 @@ class Candidate:
 
 
 def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
-    """Everything that the command line names: run=A or run=[A,B], model=hf, predictions=FILE; several at once are ranked.
+    """Everything that the command line names: run=A or run=[A,B], model=hf, predictions=FILE.
 
     Raises:
         UserError: nothing is named, or something is not there or not usable.
@@ -139,12 +139,13 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
 def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, Any]:
     """(network in evaluation mode, tokenizer). Safetensors only, and no code that comes with the weights.
 
-    A folder with `adapter_config.json` is a PEFT adapter: it is put on `base`, or on the base that it names, and merged.
+    A folder with `adapter_config.json` is a PEFT adapter: it is put on `base`, else on the base it names, and merged.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     dtype = "auto" if device.type == "cuda" else torch.float32
     safe: dict[str, Any] = {"trust_remote_code": False}
+    network: Any
     try:
         adapter = _adapter(weights)
         whole = weights if adapter is None else base or adapter.base_model_name_or_path
@@ -159,7 +160,8 @@ def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, 
         tokenizer = AutoTokenizer.from_pretrained(home, **safe)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise UserError(f"weights={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).") from None
-    return network.to(device).eval(), tokenizer
+    network.to(device)
+    return network.eval(), tokenizer
 
 
 def _adapter(weights: str) -> Any:

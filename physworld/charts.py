@@ -104,7 +104,8 @@ def conservation_chart(truth: Sequence[Trajectory], predictions: Mapping[str, Se
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 3.3), layout="constrained")
-    measures = (("energy error / largest kinetic energy", relative_energy_error),) + (
+    measures = (
+        ("energy error / largest kinetic energy", relative_energy_error),
         ("momentum error / largest carried", relative_momentum_error),
     )
     for axes, (title, measure) in zip(figure.subplots(1, 2), measures, strict=True):

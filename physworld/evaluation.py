@@ -106,48 +106,26 @@ class Evaluation:
         moments = Moments(given=[], truth=[], meta=[], left_out={})
         trained = set(trained_on)
         for name in names:
-            places = range(first_index, first_index + per_scenario)
             why = unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario, first=first_index)
             moments.left_out.update(why)
             if name in moments.left_out:
                 continue
-            for place in places:
+            for place in range(first_index, first_index + per_scenario):
                 for family, level in shifts:
-                    self._add(
-                        moments,
-                        codec,
-                        name,
-                        place,
-                        family,
-                        level,
-                        difficulties,
-                        split,
-                        seed,
-                        held_out=name not in trained,
+                    scene, rng = _scene(name, difficulties, split=split, seed=seed, place=place)
+                    about = RolloutMeta(
+                        index=place, start_frame=0, seed=seed, held_out=name not in trained, shift="", distance=0.0
                     )
+                    if family:
+                        moved = _shifted(moments, codec, scene, (family, level), about, split)
+                        if moved is None:
+                            continue
+                        scene = moved
+                    self._add(moments, codec, scene, rng, about)
         return moments
 
-    def _add(
-        self, moments: Moments, codec: Any, name: str, place: int, family: str, level: float,
-        difficulties: Sequence[int], split: str, seed: int, *, held_out: bool,
-    ) -> None:  # fmt: skip
+    def _add(self, moments: Moments, codec: Any, scene: Scene, rng: np.random.Generator, about: RolloutMeta) -> None:
         """The rollouts of one scene."""
-        scene, rng = _scene(name, difficulties, split=split, seed=seed, place=place)
-        tag, distance = "", 0.0
-        if family:
-            tag = f"{family}@{level:g}"
-            try:
-                moved = shift(
-                    scene, family, generator(seed, split, zlib.crc32(f"{name} {tag}".encode()), place), level=level
-                )
-            except ValueError as error:  # no room for 51 bodies
-                moments.left_out[f"{name} {tag}"] = str(error)
-                return
-            scene, distance = moved.scene, moved.distance
-            why = codec.unwritable(scene)
-            if why:
-                moments.left_out[f"{name} {tag}"] = why
-                return
         earliest = max(EARLIEST, codec.context_frames - 1)
         if self.start is not None:
             if self.start < codec.context_frames - 1:
@@ -165,9 +143,7 @@ class Evaluation:
             first = last + 1 - codec.context_frames
             moments.given.append(path.window(first, last + 1))
             moments.truth.append(path.window(last + 1, last + 1 + self.frames))
-            moments.meta.append(
-                RolloutMeta(index=place, start_frame=first, seed=seed, held_out=held_out, shift=tag, distance=distance)
-            )
+            moments.meta.append({**about, "start_frame": first})
 
     def judge(
         self,
@@ -279,6 +255,25 @@ def _scene(
     return scenarios.build(name, rng, difficulties[place % len(difficulties)]), rng
 
 
+def _shifted(moments: Moments, codec: Any, scene: Scene, how: Shift, about: RolloutMeta, split: str) -> Scene | None:
+    """The scene out of distribution, `about` filled in; None, and a note in `left_out`, where that cannot be."""
+    family, level = how
+    about["shift"] = f"{family}@{level:g}"
+    tag = f"{scene.name} {about['shift']}"
+    rng = generator(about["seed"], split, zlib.crc32(tag.encode()), about["index"])
+    try:
+        moved = shift(scene, family, rng, level=level)
+    except ValueError as error:  # no room for 51 bodies
+        moments.left_out[tag] = str(error)
+        return None
+    why = codec.unwritable(moved.scene)
+    if why:
+        moments.left_out[tag] = why
+        return None
+    about["distance"] = moved.distance
+    return moved.scene
+
+
 def unwritable(
     codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
 ) -> dict[str, str]:
@@ -291,6 +286,6 @@ def unwritable(
 
 
 def judgement_frames(judgement: Judgement, index: int, size: tuple[int, int] = (400, 300)) -> np.ndarray:
-    """uint8 (T, H, W, 3): truth, prediction and overlay of one rollout, energy and momentum below; `size` of a panel."""
+    """uint8 (T, H, W, 3): truth, prediction and overlay, each of `size`; energy and momentum below."""
     truth, predicted = judgement.moments.truth[index], judgement.predicted[index]
     return under(comparison(truth, predicted, size=size), truth, predicted)

@@ -30,7 +30,7 @@ from physworld.report import print_table, report_lines, write_report
 from physworld.report_html import write_html
 from physworld.rollout import Store
 from physworld.scenarios import DIFFICULTIES
-from physworld.sections import ranking_section, shift_table
+from physworld.sections import ranking_section, shift_table, span
 from physworld.suites import Suite
 from physworld.tasks import placed
 from physworld.types import State
@@ -142,8 +142,8 @@ def evaluate(cfg: DictConfig) -> None:
         _to_tensorboard(directory, candidate, suite, results[candidate.name])
         if candidate.recorded is not None and not candidate.recorded.used:
             console.print(
-                f"No line of {candidate.name} is about these moments; write them with export= and the same suite, seed, "
-                "limit and codec.",
+                f"No line of {candidate.name} is about these moments; write them with export= and the same suite, "
+                "seed, limit and codec.",
                 highlight=False,
             )
     if len(judged) > 1:
@@ -241,9 +241,8 @@ def _worst(judgement: Judgement, evaluation: Evaluation, folder: Path) -> list[t
         row = mine[n]
         frames = judgement_frames(judgement, n, size=(280, 210))
         every = max(1, len(frames) // 30)
-        path = write_animation(
-            folder / f"{place:02d}_{row['scenario']}.gif", frames[::every], FRAMES_PER_SECOND / every
-        )
+        path = folder / f"{place:02d}_{row['scenario']}.gif"
+        write_animation(path, frames[::every], FRAMES_PER_SECOND / every)
         shifted = f", {row['shift']}" if row["shift"] else ""
         unread = "" if row["parsed"] else ", text not readable to the end"
         caption = f"{place}. {row['scenario']}, difficulty {row['difficulty']}, scene {row['index']}{shifted}: "
@@ -289,11 +288,7 @@ def _write_ranking(directory: Path, results: Mapping[str, Judgement], evaluation
         "measured": {"command": command},
     }
     runs.write_json(directory / "ranking.json", content)
-    best = rankings[-1]["entries"]
-    for place, entry in enumerate(best, start=1):
-        console.print(
-            f"{place}. {entry['name']}: RMSE@{rankings[-1]['horizon']} {entry['rmse']['mean']}", highlight=False
-        )
-    console.print(
-        f"Report:       {directory / 'report.md'}\n              {directory / 'report.html'}", highlight=False
-    )
+    last = rankings[-1]
+    for place, entry in enumerate(last["entries"], start=1):
+        console.print(f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px", highlight=False)
+    console.print(f"Report:       {directory / 'report.md'}, report.html", highlight=False)

@@ -41,16 +41,8 @@ def baseline_means(
         guided=False,
         pictures=0,
     )
-    moments = evaluation.draw(
-        _Anything(),
-        names,
-        difficulties,
-        split=split,
-        seed=seed,
-        per_scenario=scenes,
-        trained_on=(),
-        first_index=first_index,
-    )
+    where: Any = {"split": split, "seed": seed, "first_index": first_index, "trained_on": ()}
+    moments = evaluation.draw(_Anything(), names, difficulties, per_scenario=scenes, **where)
     types = np.array([truth.scene.name for truth in moments.truth])
     found: dict[int, dict[str, float]] = {h: {} for h in horizons}
     for name, guess in EXTRAPOLATIONS.items():
@@ -104,8 +96,8 @@ def sections(
     return [
         "## Beside the published figures",
         "",
-        "*Published* is the 350 M-parameter model of PhysicsLLMEngine on that engine's own scenes (physworld/published.py). "
-        "The protocol is its own: single steps from true frames. Ours are other scenes, so the columns cannot be "
+        "*Published* is the 350 M-parameter model of PhysicsLLMEngine on that engine's own scenes "
+        "(physworld/published.py), single steps from true frames. Ours are other scenes, so the columns cannot be "
         "subtracted from each other. A single step's position is no test of physics: Chipmunk moves a body with the "
         "velocity that is given, and straight lines score 0.1 px.",
         "",

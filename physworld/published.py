@@ -1,9 +1,9 @@
 """L1: what others have reported on this problem, for printing beside our own figures. Nothing is computed from it.
 
-Source of the model's figures: evaluation of the published 350 M-parameter model (PhysicsLLMEngine, the system behind the
-LFM_Physics350M card): single steps from true frames, 30 scenes a type, five frame pairs each; 30-step rollouts of one
-scene each. Source of the baselines: extrapolation measured over 41 scenario types of that engine. Its scenes are not
-ours, so equality is neither expected nor sought.
+Source of the model's figures: evaluation of the published 350 M-parameter model (PhysicsLLMEngine, the system behind
+the LFM_Physics350M card): single steps from true frames, 30 scenes a type, five frame pairs each; 30-step rollouts of
+one scene each. Source of the baselines: extrapolation measured over 41 scenario types of that engine. Its scenes are
+not ours, so equality is neither expected nor sought.
 """
 
 from __future__ import annotations

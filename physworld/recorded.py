@@ -2,7 +2,7 @@
 
 `python evaluate.py export=moments.jsonl suite=... codec=engine` writes one line per moment:
 
-    {"id": "9f3c...", "scenario": ..., "difficulty": ..., "frames": 30, "dt": ..., "scene": {every body, wall and joint},
+    {"id": "9f3c...", "scenario": ..., "difficulty": ..., "frames": 30, "dt": ..., "scene": {all parts},
      "given": {"position": [T][N][2] px, "velocity": [T][N][2] px/s, "angle": [T][N] rad, "spin": [T][N] rad/s},
      "prompt": "the given frames as text, in the chosen codec"}
 
@@ -145,20 +145,12 @@ class Predictions:
         spin = self._array(row, line, "spin", given) if "spin" in line else np.repeat(last.spin[None], count, axis=0)
         if {len(velocity), len(angle), len(spin)} != {count}:
             raise UserError(f"{self.path} line {row}: position, velocity, angle and spin have different lengths.")
-        return [
-            State(position=p, velocity=v, angle=a, spin=s)
-            for p, v, a, s in zip(position, velocity, angle, spin, strict=True)
-        ]
+        return [State(position=position[t], velocity=velocity[t], angle=angle[t], spin=spin[t]) for t in range(count)]
 
     def _array(self, row: int, line: dict[str, Any], name: str, given: Trajectory) -> np.ndarray:
-        bodies = len(given.scene.bodies)
-        shape = (bodies, 2)[: SHAPES[name] - 1]
+        shape = (len(given.scene.bodies), 2)[: SHAPES[name] - 1]
         try:
-            array = (
-                np.array(line[name], dtype=np.float64).reshape(-1, *shape)
-                if line[name] == []
-                else np.array(line[name], dtype=np.float64)
-            )
+            array = np.array(line[name], dtype=np.float64) if line[name] != [] else np.empty((0, *shape))
         except (ValueError, TypeError):
             array = np.empty(0)
         if array.shape[1:] != shape:

@@ -81,9 +81,8 @@ def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) ->
         part = block["horizons"][horizon]
         ratio = part["ratio_best"]
         cells = [both(part["rmse"].get(m)) for m in methods]
-        rows.append(
-            [name, str(block["rollouts"]), f"{block['parse_rate']:.0%}", *cells, span(ratio), skill_text(ratio)]
-        )
+        counts = [str(block["rollouts"]), f"{block['parse_rate']:.0%}"]
+        rows.append([name, *counts, *cells, span(ratio), skill_text(ratio)])
     return table(head, rows)
 
 
@@ -164,16 +163,16 @@ def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mappi
         ]
     if PLACEBO in summary["methods"]:
         lines += [
-            "*placebo* is ballistic flight with random kicks of a contact's size, one frame in ten: an answer of the right "
-            "kind that knows nothing.",
+            "*placebo* is ballistic flight with random kicks of a contact's size, one frame in ten: an answer of the "
+            "right kind that knows nothing.",
             "",
         ]
     lines += [
-        f"*Valid frames* are those before the error first exceeds half of the truth's own spread (Vlachas et al. 2020; at "
-        f"least {SMALLEST_SPREAD:g} px). An *event* is a velocity change beyond gravity and fields of more than "
-        f"{EVENT_THRESHOLD:g} px/s in a frame; onsets are matched body by body within {TOLERANCE} frames, so lying on the "
-        "floor is one event. Free flight is every body and frame without one. The truth's own loss of energy in contacts is "
-        "no error. Overlap and joint drift: compare with the floor, which is the simulator's own.",
+        "*Valid frames* are those before the error first exceeds half of the truth's own spread (Vlachas et al. 2020; "
+        f"at least {SMALLEST_SPREAD:g} px). An *event* is a velocity change beyond gravity and fields of more than "
+        f"{EVENT_THRESHOLD:g} px/s in a frame; onsets are matched body by body within {TOLERANCE} frames, so lying on "
+        "the floor is one event. Free flight is every body and frame without one. The truth's own loss of energy in "
+        "contacts is no error. Overlap and joint drift: compare with the floor, which is the simulator's own.",
         "",
     ]
     lines += [f"- {key}: {value}" for key, value in notes.items()]

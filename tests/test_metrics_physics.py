@@ -162,7 +162,7 @@ def test_pendulum_swings_on_its_rod_and_linear_leaves_it() -> None:
     scene = world(ball(500, 500), joints=(rod,), gravity=(0.0, -981.0))
     run = simulate(scene, 60)
     given, truth = run.window(20, 21), run.window(21, 60)
-    # The solver's own drift: a frame leaves the circle by (v·dt)²/2L <= (443/60)²/200 = 0.27 px, a tenth goes per frame.
+    # The solver's own drift: a frame leaves the circle by (v·dt)²/2L <= (443/60)²/200 = 0.27 px, a tenth goes a frame.
     assert joint_drift(truth).max() < 2.8
     flown = linear(given, 39)
     leave, speed = given.position[-1, 0] - (400, 500), given.velocity[-1, 0]

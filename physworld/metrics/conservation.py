@@ -60,7 +60,8 @@ def flight_errors(
     if not free.any():
         return None, None
     with np.errstate(over="ignore", invalid="ignore"):
-        change = _steps(said.velocity, before and before.velocity) - _steps(true.velocity, before and before.velocity)
+        first = None if before is None else before.velocity
+        change = _steps(said.velocity, first) - _steps(true.velocity, first)
         momentum = float(np.sqrt(np.square(change).sum(-1)[free].mean()))
         start = None if before is None else _body_energy(Trajectory.of(true.scene, [before]))[0]
         gained = _steps(_body_energy(said), start) - _steps(_body_energy(true), start)

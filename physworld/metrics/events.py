@@ -42,9 +42,15 @@ class EventScore:
 
 
 def onsets(trajectory: Trajectory, before: State | None = None) -> np.ndarray:
-    """(T, N) bool: the body's velocity jumps on reaching this frame and did not on reaching the one before."""
+    """(T, N) bool: the body's velocity jumps on reaching this frame and did not on reaching the one before.
+
+    What came before frame 0 is not known: a jump there that goes on in frame 1 is taken for one from before.
+    """
     mask = event_mask(trajectory, before)
-    return mask & ~np.concatenate([np.zeros((1, mask.shape[1]), dtype=bool), mask[:-1]])
+    found = mask & ~np.concatenate([np.zeros((1, mask.shape[1]), dtype=bool), mask[:-1]])
+    if len(mask) > 1:
+        found[0] &= ~mask[1]
+    return found
 
 
 def score_events(

@@ -113,6 +113,7 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
             "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
             "ratio_best_per_scenario": _ratio(rmse[MODEL], strict, groups),
         }
+    jumps = {m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}
     return {
         "rollouts": int(mask.sum()),
         "events": _events(table, mask),
@@ -121,9 +122,7 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
         "fewest": int(min((groups == t).sum() for t in types)),  # scenes of the rarest type
         "parse_rate": float(table.parsed[mask].mean()),
         "horizons": horizons,
-        "event_velocity_rmse": _means(
-            {m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}, groups
-        ),
+        "event_velocity_rmse": _means(jumps, groups),
     }
 
 

@@ -56,6 +56,6 @@ def escaped(target: Trajectory, predicted: Trajectory, horizon: int) -> int:
     low, high = np.array([-ESCAPE, -ESCAPE]), np.array(target.scene.canvas) + ESCAPE
 
     def out(place: np.ndarray) -> np.ndarray:
-        return ~((place >= low) & (place <= high)).all(axis=-1)
+        return np.logical_not(np.logical_and(place >= low, place <= high).all(axis=-1))
 
     return int((out(predicted.position[horizon - 1]) & ~out(target.position[horizon - 1])).sum())

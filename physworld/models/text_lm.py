@@ -53,7 +53,7 @@ class GrowingLayer(DynamicLayer):
         index = places_BT[:, None, :, None]
         self.buffers = [
             torch.take_along_dim(buffer[rows_B], index.expand(-1, buffer.shape[1], -1, buffer.shape[3]), dim=2)
-            for buffer in (self.keys, self.values)
+            for buffer in self.buffers
         ]
         self.length = places_BT.shape[1]
         self.keys, self.values = self.buffers
@@ -140,8 +140,9 @@ class TextLM:
         if order != list(range(len(self._rows))) or valid.shape[1] > PACK * longest + 64:
             # Stable sort: masked places first, a row's own after them, in their order.
             places = valid.to(torch.int8).argsort(dim=1, stable=True)[:, valid.shape[1] - longest :]
-            for layer in self._cache.layers:
-                layer.pick(picked, places)  # type: ignore[attr-defined]
+            layers: Any = self._cache.layers
+            for layer in layers:
+                layer.pick(picked, places)
             valid = valid.gather(1, places)
         self._valid, self._rows = valid, rows
         return shared
@@ -161,9 +162,8 @@ class TextLM:
         self._valid = torch.cat([self._valid, real_BS], dim=1)
         if self._cache is None and self.keep:
             self._cache = DynamicCache()
-            self._cache.layers = [
-                GrowingLayer() for _ in range(self.network.config.get_text_config().num_hidden_layers)
-            ]
+            depth = self.network.config.get_text_config().num_hidden_layers
+            self._cache.layers = [GrowingLayer() for _ in range(depth)]
         out = self.network(
             input_ids=torch.as_tensor(ids, device=device),
             attention_mask=self._valid.long(),
