@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from physworld import runs, scenarios
 from physworld.checkpoints import load_model
-from physworld.errors import UserError
+from physworld.errors import UserError, call
 from physworld.models.text_lm import TextLM
 from physworld.recorded import Predictions
 from physworld.rollout import Generator, Store
@@ -54,8 +54,6 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     named = [] if cfg.run is None else [cfg.run] if isinstance(cfg.run, str) else list(cfg.run)
     found = [from_run(runs.find_run(run), device) for run in named]
     if cfg.model is not None:
-        if cfg.model != "hf":
-            raise UserError(f"model={cfg.model} is unknown; choose hf with weights=FOLDER_OR_REPO, or give run=DIR.")
         found.append(from_hf(cfg, device))
     elif cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
@@ -116,15 +114,13 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     except Exception as error:
         cause = error.__cause__ or error
         raise UserError(f"{cfg.codec._target_.rpartition('.')[2]} cannot use this tokenizer: {cause}.") from None
+    make = instantiate(cfg.model)
+    if make.func is not TextLM:
+        raise UserError("Only model=hf goes with weights=; a run of ours is judged with run=DIR.")
     pad = tokenizer.pad_token_id
-    model = TextLM(
-        network,
-        pad_id=codec.end_id if pad is None else pad,
-        max_length=cfg.decoding.max_length,
-        repetition_penalty=cfg.decoding.repetition_penalty,
-    )
+    model = call(make, network=network, pad_id=codec.end_id if pad is None else pad)
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
-    settings = (str(cfg.codec), str(cfg.decoding), str(sorted(tokenizer.get_vocab().items())))
+    settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
     return Candidate(
         name=weights,
         codec=codec,

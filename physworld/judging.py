@@ -107,7 +107,11 @@ def evaluate(cfg: DictConfig) -> None:
             split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit,
         )  # fmt: skip
 
-    moments = draw(evaluation, names)
+    if cfg.scenes is not None:
+        codecs = [candidate.codec for candidate in judged]
+        moments = suite.read(Path(cfg.scenes), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
+    else:
+        moments = draw(evaluation, names)
     hydra = HydraConfig.get()
     command = shlex.join(["python", "evaluate.py", *hydra.overrides.task])
     directory = runs.relative(hydra.runtime.output_dir)
@@ -115,8 +119,9 @@ def evaluate(cfg: DictConfig) -> None:
     resolved = OmegaConf.to_container(cfg, resolve=True)
     OmegaConf.save(resolved, directory / "config.yaml")
     runs.write_json(directory / "versions.json", runs.versions())
-    curves = draw(suite.curve_evaluation(evaluation), suite.curves) if suite.curves else None
-    means = _baseline_means(cfg, suite, names, difficulties) if suite.curves else {}
+    beside_published = bool(suite.curves) and cfg.scenes is None
+    curves = draw(suite.curve_evaluation(evaluation), suite.curves) if beside_published else None
+    means = _baseline_means(cfg, suite, names, difficulties) if beside_published else {}
     results: dict[str, Judgement] = {}
     for candidate in judged:
         store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
@@ -152,10 +157,13 @@ def evaluate(cfg: DictConfig) -> None:
 
 def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite, names: list[str]) -> None:
     codec = instantiate(cfg.codec)
-    moments = suite.draw(
-        evaluation, [codec], names, checks.difficulties(cfg.difficulties or list(DIFFICULTIES), "difficulties"),
-        split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit,
-    )  # fmt: skip
+    if cfg.scenes is not None:
+        moments = suite.read(Path(cfg.scenes), evaluation, [codec], seed=cfg.seed, limit=cfg.limit)
+    else:
+        moments = suite.draw(
+            evaluation, [codec], names, checks.difficulties(cfg.difficulties or list(DIFFICULTIES), "difficulties"),
+            split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit,
+        )  # fmt: skip
     write_moments(Path(cfg.export), moments, evaluation.frames, codec)
     console.print(f"{cfg.export}: {len(moments.given)} moments of {evaluation.frames} frames", highlight=False)
 

@@ -187,8 +187,8 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
     return [
         "## Ranking",
         "",
-        f"{ranking['rollouts']} rollouts of the same moments, position RMSE after {h} frame(s), px; ratios to the "
-        "first are paired (each resample draws the same moments for both), 95 % bootstrap intervals. *Told apart*: the whole "
+        f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
+        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the whole "
         "interval of the ratio lies above 1.",
         "",
         *table(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from physworld import checks
+from physworld.codecs.scene_json import FormatError, read_jsonl
 from physworld.errors import UserError, suggest
-from physworld.evaluation import IN_DISTRIBUTION, Evaluation, Moments, Shift
+from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments, Shift
+from physworld.metrics.scores import RolloutMeta
 from physworld.ood import FAMILIES
+from physworld.seeding import generator
+
+SCENE_FILE = re.compile(r"\.jsonl(\.gz|\.zst)?$")
 
 
 class Together:
@@ -85,6 +93,51 @@ class Suite:
         if not moments.given:
             why = sorted(set(moments.left_out.values()))
             raise UserError(f"None of these scenario types can be written: {'; '.join(why)}.")
+        return moments
+
+    def read(
+        self, folder: Path, evaluation: Evaluation, codecs: Sequence[Any], *, seed: int, limit: int | None
+    ) -> Moments:
+        """Moments from Scene JSONL files below `folder` (or one file), `limit` files a type at most, in path order.
+
+        The truth is what the files hold; starts are drawn as for simulated scenes.
+
+        Raises:
+            UserError: a file cannot be read, or none is long enough.
+        """
+        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if SCENE_FILE.search(p.name))
+        together, counts = Together(codecs), Counter[str]()
+        moments = Moments(given=[], truth=[], meta=[], left_out={})
+        earliest = max(EARLIEST, together.context_frames - 1)
+        for index, file in enumerate(files):
+            try:
+                path = read_jsonl(file)
+            except FormatError as error:
+                raise UserError(str(error)) from None
+            name = path.scene.name
+            counts[name] += 1
+            why = together.unwritable(path.scene)
+            latest = min(earliest + evaluation.latest_start, len(path) - 1 - evaluation.frames)
+            if limit is not None and counts[name] > limit:
+                continue
+            if why or latest < earliest:
+                moments.left_out[str(file)] = why or f"shorter than {earliest + 1 + evaluation.frames} frames"
+                continue
+            rng = generator(seed, "test", index)
+            lasts = rng.choice(
+                range(earliest, latest + 1), min(evaluation.starts, latest + 1 - earliest), replace=False
+            )
+            for last in sorted(lasts.tolist()) if evaluation.start is None else [evaluation.start]:
+                first = last + 1 - together.context_frames
+                moments.given.append(path.window(first, last + 1))
+                moments.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
+                moments.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
+        if not moments.given:
+            why = (
+                "; ".join(sorted(set(moments.left_out.values())))
+                or "there are no .jsonl, .jsonl.gz or .jsonl.zst files"
+            )
+            raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
         return moments
 
     def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:

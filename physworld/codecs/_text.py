@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Piece
+from physworld.codecs._frame_guide import Guides, TokenGuide, WordGuide
 from physworld.codecs.vocabulary import Vocabulary
 from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
@@ -130,6 +132,7 @@ class TextCodec(ABC):
             ordered_from=size,
             pad=self.end_id if pad is None else pad,
         )
+        self._guides = Guides(tokenizer, self.end_id)
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
     @abstractmethod
@@ -198,8 +201,12 @@ class TextCodec(ABC):
     def unwritable(self, scene: Scene) -> str:
         return ""  # what these formats lose, they lose silently, as published
 
-    def guide(self, given: Sequence[Trajectory]) -> None:
-        return None
+    @abstractmethod
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        """The answers to this prompt that the format allows: every body of the scene, in order."""
+
+    def guide(self, given: Sequence[Trajectory]) -> WordGuide | TokenGuide:
+        return self._guides.guide([self.grammar(one) for one in given])
 
     def max_new_tokens(self, scene: Scene) -> int:
         """Tokens of the longest frame that `parse` accepts, with its end token; depends on the body count only."""

@@ -30,6 +30,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Count, Number, Piece
 from physworld.codecs._text import NUMBER, TextCodec, body_lines, motion, one_line, printed, read_bodies
 from physworld.codecs._tokenizer import word_tokenizer
 from physworld.types import PIXELS_PER_METRE, Body, Sample, Scene, Segment, State, Trajectory
@@ -82,6 +83,13 @@ class CardCodec(TextCodec):
         spin = given.spin[-1].copy()
         angle = given.angle[-1] + spin * given.scene.dt
         return State(position=numbers[:, :2], velocity=numbers[:, 2:], angle=angle, spin=spin)
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(2)
+        pieces: list[Piece] = [" ", Count(len(str(count))), f" of {count} objects moving."]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Two decimals; angle and spin unchanged, as the reader carries its own along."""

@@ -31,6 +31,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.codecs._scene_dict import PYMUNK_NAMES
 from physworld.codecs._text import NUMBER, TextCodec, body_lines, describe, one_line, printed, read_bodies
 from physworld.codecs._tokenizer import word_tokenizer
@@ -94,6 +95,17 @@ class EngineCodec(TextCodec):
         if numbers is None:
             return None
         return State(position=numbers[:, :2], velocity=numbers[:, 2:4], angle=numbers[:, 4], spin=numbers[:, 5])
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(4)
+        number = min(len(given), self.history_frames) + 1
+        moving: tuple[Piece, ...] = (Count(len(str(count))), f" of {count} objects are moving.")
+        title = Choice((("All objects are at rest.",), ("All objects are in motion.",), moving))
+        pieces: list[Piece] = [f"\n\nFrame {number}:"] if self.published_bytes else [f"\nFrame {number}: ", title]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+            pieces.append(Choice(((), (", a=", value, ", av=", value))))
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Four decimals; angle and spin 0 where the text leaves them out."""

@@ -61,6 +61,8 @@ def build(cfg: DictConfig) -> TextParts:
     if not (encoded.labels != -100).any():
         raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
     make_module = instantiate(cfg.model)
+    if "network" not in make_module.keywords:
+        raise UserError("model=hf is judged by evaluate.py, not trained; choose another model.")
     try:
         network = call(make_module.keywords["network"], codec.vocabulary)
         module = call(make_module, network=network, total_steps=cfg.steps)
