@@ -16,12 +16,31 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.masking_utils import sdpa_mask
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
+GROUPED = "physworld_grouped"
 PACK = 1.5  # the cache is packed when it is so many times longer than its longest row
+
+
+def grouped_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+) -> tuple[Tensor, None]:
+    """Attention in which several query heads share a key head without copies of it: transformers' own makes copies
+    wherever there is a mask, which on a CPU costs ten times the attention itself."""
+    causal = attention_mask is None and query.shape[2] > 1
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, is_causal=causal, scale=more.get("scaling"), enable_gqa=True
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 
 class GrowingLayer(DynamicLayer):
@@ -77,6 +96,9 @@ class TextLM:
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length = max_length if own is None else min(max_length, own)
         self.keep = keep and _attends_to_all(network)
+        on_cpu = next(network.parameters()).device.type == "cpu"
+        if self.keep and on_cpu and network.config._attn_implementation == "sdpa":
+            network.set_attn_implementation(GROUPED)
         self._rows: list[int] = []
         self._read: list[np.ndarray] = []  # each row's tokens in the cache
         self._valid = torch.zeros(0, 0, dtype=torch.bool)  # (B, T) which places belong to the row
