@@ -33,10 +33,60 @@ RUN = simulate(scenarios.build("billiards", generator(0, "test", 1), 1), 8)
 GIVEN, TARGET = RUN.window(0, 4), RUN.window(4, 5)
 # What formats are made of, so that damage looks like the real thing.
 PIECES = [
-    "obj_0", "obj_", "pos=(", "vel=(", "Frame ", "-", ".", "e9", "nan", "inf", "Infinity", "NaN", "1e999", "9" * 400, "0", "\n",
-    "\r", "\x00", "{", "}", "[", "]", '"', ",", ":", "null", "true", "\u2028", "\ud7ff", "𝟙", " ", "oK", "o0", "end", "world", "wall",
-    "rest", "coast", "fixed", "pin", "-0", "--1", "1.", ".5", "1_000", "٣", '"id"', '"position"', '"text"', "id", "[[[1,2]]]",
-]  # fmt: skip
+    *(
+        [
+            "obj_0",
+            "obj_",
+            "pos=(",
+            "vel=(",
+            "Frame",
+            "-",
+            ".",
+            "e9",
+            "nan",
+            "inf",
+            "Infinity",
+            "NaN",
+            "1e999",
+            "0",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "null",
+            "true",
+            "-0",
+            "--1",
+            "1.",
+            ".5",
+            "1_000",
+        ]
+    ),
+    *(
+        [
+            "oK",
+            "o0",
+            "end",
+            "world",
+            "wall",
+            "rest",
+            "coast",
+            "fixed",
+            "pin",
+            "id",
+            "position",
+            "text",
+            "[[[1,2]]]",
+            '"',
+            '"id"',
+            '"position"',
+            '"text"',
+        ]
+    ),
+    *("9" * 400, " ", "\n", "\r", "\x00", "\u2028", "\ud7ff", "𝟙", "٣"),
+]
 
 edits = st.lists(
     st.tuples(st.floats(0, 1), st.integers(0, 12), st.one_of(st.sampled_from(PIECES), st.text(max_size=4))), max_size=8

@@ -6,7 +6,7 @@ no longer belongs to a row is masked, not cut; when too much is masked, the cach
 place, so packing moves them without change. Models that keep a running state (short convolutions, as in LFM2, or
 recurrences) cannot skip masked places: they read each prompt anew, left-padded.
 
-Shapes: B rows, T places in the cache, S places of a new block, V tokens.
+Shapes: B rows, T places in the cache, S places of a new block, V tokens, H query heads, K key heads, E head width.
 """
 
 from __future__ import annotations
@@ -32,7 +32,16 @@ def grouped_attention(
 ) -> tuple[Tensor, None]:
     """Attention in which several query heads share a key head without copies of it: transformers' own makes copies
     wherever there is a mask, which on a CPU costs ten times the attention itself."""
-    causal = attention_mask is None and query.shape[2] > 1
+    B, H, S, E = query.shape
+    if S == 1:  # one token a row: the heads that share a key head are the rows of one small product
+        K = key.shape[1]
+        scale = more.get("scaling") or E**-0.5
+        scores = torch.matmul(query.view(B, K, H // K, E) * scale, key.transpose(-1, -2))
+        if attention_mask is not None:
+            scores = scores.masked_fill(~attention_mask, -torch.inf)
+        out = torch.matmul(scores.softmax(dim=-1), value).view(B, H, 1, E)
+        return out.transpose(1, 2).contiguous(), None
+    causal = attention_mask is None
     out = F.scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, is_causal=causal, scale=more.get("scaling"), enable_gqa=True
     )
