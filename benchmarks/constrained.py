@@ -1,9 +1,9 @@
 """What keeping answers within the frame grammar costs, and what it is worth: `python benchmarks/constrained.py`
 
-For `card` and `engine` text, with our word tokenizer (a direct mask) and with a byte-level BPE tokenizer trained here (masks
-from llguidance): seconds to make a scene's grammar ready, microseconds per token and row of mask and advance, and the share
-of single frames that can be read with and without it. The network is untrained, so the last column is what the grammar
-alone does: it says nothing about physics.
+For `card` and `engine` text, with our word tokenizer (a direct mask) and with a byte-level BPE tokenizer trained here
+(masks from llguidance): milliseconds to make a scene's grammar ready, microseconds per token and row of mask and
+advance, and the share of single frames that can be read with and without it. The network is untrained, so the last
+figure is what the grammar alone does: it says nothing about physics.
 """
 
 from __future__ import annotations
