@@ -179,7 +179,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--bodies", type=int, default=2)
+    parser.add_argument("--bodies", type=int, default=1)
     parser.add_argument("--every", type=int, default=25, help="frames between timings of the slow ways")
     parser.add_argument("--singles", type=int, default=2, help="scenes for which generate is called one by one")
     parser.add_argument("--anew", action="store_true", help="time ours without the kept cache as well")

@@ -224,7 +224,8 @@ def test_the_published_tables_stand_beside_ours(work: Path) -> None:
     directory = work / "paper"
     evaluate(
         work, f"run={untrained_run(work, 0)}", "suite=paper", "evaluation.frames=1", "evaluation.horizons=[1]",
-        "limit=1", "scenario.names=[billiards,pong]", "suite.curves=[pong]", "suite.curve_frames=3", f"hydra.run.dir={directory}",
+        "limit=1", "scenario.names=[billiards,pong]", "suite.curves=[pong]", "suite.curve_frames=3",
+        f"hydra.run.dir={directory}",
     )  # fmt: skip
     report = (directory / "report.md").read_text()
     for piece in (
