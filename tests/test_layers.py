@@ -17,7 +17,8 @@ LAYERS = {
     3: ("data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks", "candidates", "charts", "judging", "paper", "pictures", "ranking",
+        "conf_store", "cli", "checks", "tasks", "candidates", "charts",
+        "exhibits", "judging", "paper", "pictures", "ranking",
         "recorded", "report_html", "sections", "store", "suites",
     ),
 }  # fmt: skip
