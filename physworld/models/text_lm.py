@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import eager_mask
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
 GROUPED = "physworld_grouped"
@@ -38,7 +38,7 @@ def grouped_attention(
         scale = more.get("scaling") or E**-0.5
         scores = torch.matmul(query.view(B, K, H // K, E) * scale, key.transpose(-1, -2))
         if attention_mask is not None:
-            scores = scores.masked_fill(~attention_mask, -torch.inf)
+            scores += attention_mask  # 0 or the smallest number, the same for all layers
         out = torch.matmul(scores.softmax(dim=-1), value).view(B, H, 1, E)
         return out.transpose(1, 2).contiguous(), None
     causal = attention_mask is None
@@ -49,7 +49,7 @@ def grouped_attention(
 
 
 AttentionInterface.register(GROUPED, grouped_attention)
-AttentionMaskInterface.register(GROUPED, sdpa_mask)
+AttentionMaskInterface.register(GROUPED, eager_mask)
 
 
 class GrowingLayer(DynamicLayer):
