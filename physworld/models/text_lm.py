@@ -24,7 +24,7 @@ from transformers.masking_utils import eager_mask
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
 GROUPED = "physworld_grouped"
-PACK = 1.5  # the cache is packed when it is so many times longer than its longest row
+PACK = 1.1  # the cache is packed when it is so many times longer than its longest row
 
 
 def grouped_attention(
