@@ -12,12 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "physworld"
 LAYERS = {
     0: ("types", "seeding", "files"),
-    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "gallery"),
+    1: (
+        "geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "gallery", "strips",
+        "published",
+    ),
     2: ("sources", "codecs"),
     3: ("data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks", "generation",
+        "conf_store", "cli", "checks", "tasks", "generation", "candidates", "charts",
+        "exhibits", "judging", "paper", "pictures", "ranking",
+        "recorded", "report_html", "sections", "store", "suites",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

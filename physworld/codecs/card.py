@@ -29,6 +29,7 @@ import re
 
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Count, Number, Piece
 from physworld.codecs._text import NUMBER, TextCodec, one_line, printed, read_bodies
 from physworld.codecs._text_writer import Layout
 from physworld.types import PIXELS_PER_METRE, Body, Scene, Segment, State, Trajectory
@@ -46,7 +47,15 @@ WORDS = (
 class CardCodec(TextCodec):
     """Header, the last given frames and `Frame t+1:`; the answer is the rest of that frame."""
 
-    def __init__(self, *, context_frames: int = 3, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+    line = _LINE
+
+    def __init__(
+        self,
+        *,
+        context_frames: int = 3,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
+    ) -> None:
         layout = Layout(
             name="card",
             header=write_header,
@@ -62,7 +71,9 @@ class CardCodec(TextCodec):
             answer=" ",
             described=True,
         )
-        super().__init__(layout, WORDS, context_frames=context_frames, tokenizer=tokenizer)
+        super().__init__(
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
+        )
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Position and velocity from the text; angle and spin, which it lacks, are carried on from `given`."""
@@ -72,6 +83,13 @@ class CardCodec(TextCodec):
         spin = given.spin[-1].copy()
         angle = given.angle[-1] + spin * given.scene.dt
         return State(position=numbers[:, :2], velocity=numbers[:, 2:], angle=angle, spin=spin)
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(2)
+        pieces: list[Piece] = [" ", Count(len(str(count))), f" of {count} objects moving."]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Two decimals; angle and spin unchanged, as the reader carries its own along."""

@@ -31,6 +31,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.codecs._scene_dict import PYMUNK_NAMES
 from physworld.codecs._text import AT_REST, IN_MOTION, NUMBER, SOME_MOVE, TextCodec, one_line, printed, read_bodies
 from physworld.codecs._text_writer import Layout
@@ -53,11 +54,14 @@ WORDS = (
 class EngineCodec(TextCodec):
     """Header, the last given frames and `Predict next frame:`; the answer is the next frame."""
 
+    line = _LINE
+
     def __init__(
         self,
         *,
         context_frames: int = 4,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
         published_bytes: bool = False,
     ) -> None:
         gap, title = ("\n", "Frame {0}: Frame {0}: ") if published_bytes else ("\n\n", "Frame {}: ")
@@ -76,7 +80,9 @@ class EngineCodec(TextCodec):
             answer="\n\nFrame {}:" if published_bytes else "\nFrame {}: ",
             described=not published_bytes,
         )
-        super().__init__(layout, WORDS, context_frames=context_frames, tokenizer=tokenizer)
+        super().__init__(
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
+        )
         self.published_bytes = published_bytes
 
     def parse(self, text: str, given: Trajectory) -> State | None:
@@ -85,6 +91,17 @@ class EngineCodec(TextCodec):
         if numbers is None:
             return None
         return State(position=numbers[:, :2], velocity=numbers[:, 2:4], angle=numbers[:, 4], spin=numbers[:, 5])
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(4)
+        number = min(len(given), self.history_frames) + 1
+        moving: tuple[Piece, ...] = (Count(len(str(count))), f" of {count} objects are moving.")
+        title = Choice((("All objects are at rest.",), ("All objects are in motion.",), moving))
+        pieces: list[Piece] = [f"\n\nFrame {number}:"] if self.published_bytes else [f"\nFrame {number}: ", title]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+            pieces.append(Choice(((), (", a=", value, ", av=", value))))
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Four decimals; angle and spin 0 where the text leaves them out."""

@@ -43,6 +43,46 @@ def velocity_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> fl
     return float(_rms(predicted.velocity[horizon - 1] - target.velocity[horizon - 1]))
 
 
+def body_distances(target: Trajectory, predicted: Trajectory, horizon: int) -> np.ndarray:
+    """|x̂_i - x_i| of every body at exactly frame `horizon`: (N,) px."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(predicted.position[horizon - 1] - target.position[horizon - 1], axis=-1)
+
+
+def position_mse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |x̂_i - x_i|² at exactly frame `horizon`, px²: the square of `position_rmse`."""
+    return position_rmse(target, predicted, horizon) ** 2
+
+
+def position_mae(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |x̂_i - x_i| (Euclidean) at exactly frame `horizon`, px."""
+    return float(body_distances(target, predicted, horizon).mean())
+
+
+def velocity_mae(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |v̂_i - v_i| (Euclidean) at exactly frame `horizon`, px/s."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        difference = predicted.velocity[horizon - 1] - target.velocity[horizon - 1]
+        return float(np.linalg.norm(difference, axis=-1).mean())
+
+
+def angle_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i d_i²) rad at exactly frame `horizon`, d the shorter way round: at most π."""
+    _check(target, predicted, horizon)
+    with np.errstate(invalid="ignore"):
+        turned = predicted.angle[horizon - 1] - target.angle[horizon - 1]
+        return float(np.sqrt(np.square(np.mod(turned + np.pi, 2 * np.pi) - np.pi).mean()))
+
+
+def spin_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i (ω̂_i - ω_i)²) at exactly frame `horizon`, rad/s."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(predicted.spin[horizon - 1] - target.spin[horizon - 1]).mean()))
+
+
 def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     """Position RMSE of every shared frame: (T,) px, row h - 1 equals `position_rmse(..., h)`."""
     frames = min(len(target), len(predicted))
@@ -50,22 +90,30 @@ def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     return _rms(predicted.position[:frames] - target.position[:frames])
 
 
-def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
-    """(T, N) bool: the body's velocity jumped on reaching this frame, |v_t - v_(t-1) - a·dt| > threshold px/s.
+def velocity_jumps(trajectory: Trajectory, before: State | None = None) -> np.ndarray:
+    """(T, N, 2) px/s: v_t - v_(t-1) - a·dt, what contacts and joints did to each body on reaching each frame.
 
-    a is what the scene announces (gravity and fields, felt as the simulator does), so what remains is contact and joint
-    impulse. Row 0 needs the frame `before` it and is False without.
+    a is what the scene announces (gravity and fields, felt as the simulator does). Row 0 needs the frame `before` it,
+    and is 0 without.
     """
     velocity, position = trajectory.velocity, trajectory.position
     if before is not None:
         velocity = np.concatenate([before.velocity[None], velocity])
         position = np.concatenate([before.position[None], position])
     scene = trajectory.scene
-    free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
-    jumped = np.linalg.norm(np.diff(velocity, axis=0) - free, axis=-1) > threshold
+    with np.errstate(over="ignore", invalid="ignore"):
+        free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
+        jumps = np.diff(velocity, axis=0) - free
     if before is None:
-        jumped = np.concatenate([np.zeros((1, velocity.shape[1]), dtype=bool), jumped])
-    return jumped
+        jumps = np.concatenate([np.zeros((1, *velocity.shape[1:])), jumps])
+    return jumps
+
+
+def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
+    """(T, N) bool: the body's velocity jumped by more than threshold px/s on reaching this frame (`velocity_jumps`)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mask: np.ndarray = np.linalg.norm(velocity_jumps(trajectory, before), axis=-1) > threshold
+    return mask
 
 
 def event_velocity_rmse(target: Trajectory, predicted: Trajectory, before: State | None = None) -> float | None:

@@ -1,0 +1,248 @@
+"""L4: from candidates and a suite to reports: roll out, score, rank, write Markdown, HTML, pictures and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+
+from physworld import charts, checks, paper, runs
+from physworld.candidates import Candidate, candidates
+from physworld.evaluation import Evaluation, Judgement, Moments
+from physworld.exhibits import figures, slug, to_tensorboard, worst
+from physworld.files import replacing
+from physworld.metrics.scores import MODEL
+from physworld.ranking import rank
+from physworld.recorded import write_moments
+from physworld.report import print_table, report_lines, write_report
+from physworld.report_html import write_html
+from physworld.rollout import Store
+from physworld.scenarios import DIFFICULTIES
+from physworld.sections import ranking_section, shift_table, span
+from physworld.suites import Suite
+from physworld.tasks import placed
+
+console = Console()
+
+
+def judge_and_report(
+    network: Any,
+    codec: Any,
+    evaluation: Evaluation,
+    moments: Moments,
+    directory: Path,
+    *,
+    command: str,
+    split: str,
+    cost: dict[str, Any],
+    title: str = "Rollout report",
+    store: Callable[[int], Store] | None = None,
+    extra: Callable[[Judgement], list[str]] = lambda judgement: [],
+) -> Judgement:
+    """Roll out, write metrics.json, report.md, report.html and pictures, print the table.
+
+    Args:
+        extra: Markdown of a suite's own tables.
+    """
+    for why, names in _grouped(moments.left_out).items():
+        console.print(f"Not judged: {', '.join(names)} ({why}).", highlight=False)
+    with Progress(console=console, transient=True) as bar:
+        total = len(moments.given) * evaluation.frames * (1 + evaluation.samples)
+        task = bar.add_task("Evaluating", total=total)
+        judgement = evaluation.judge(network, codec, moments, lambda done: bar.advance(task, done), store=store)
+    pictures = evaluation.draw_pictures(judgement, directory / "pictures")
+    judgement.summary["cost"] = cost
+    summary, own = judgement.summary, extra(judgement)
+    notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
+    left_out = "; ".join(f"{why}: {', '.join(names)}" for why, names in _grouped(moments.left_out).items())
+    notes |= {"not judged": left_out} if left_out else {}
+    report = write_report(directory, summary, pictures, command=command, split=split, notes=notes, extra=own)
+    page = report_lines(summary, command=command, split=split, notes=notes, extra=own, title=title)
+    gallery = worst(judgement, evaluation, directory / "worst") if evaluation.pictures else []
+    write_html(
+        directory / "report.html",
+        "\n".join(page),
+        {caption: charts.svg(figure) for caption, figure in figures(judgement).items()},
+        [(picture.stem.replace("_", " "), picture) for picture in pictures],
+        gallery,
+    )
+    with replacing(directory / "rows.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(_plain(row)) + "\n" for row in judgement.rows), encoding="utf-8")
+    print_table(summary, console)
+    console.print(f"Report:       {report}\n              {directory / 'report.html'}", highlight=False)
+    return judgement
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Judge everything that the command line names, on one suite."""
+    checks.whole("seed", cfg.seed, 0)
+    checks.whole("limit", cfg.limit, 1, or_null=True)
+    checks.split(cfg.split)
+    names = checks.scenario_names(cfg.scenario.names)
+    evaluation: Evaluation = instantiate(cfg.evaluation)
+    suite: Suite = instantiate(cfg.suite)
+    if cfg.export is not None:
+        codec = instantiate(cfg.codec)
+        moments = _draw(cfg, evaluation, suite, [codec], names, _difficulties(cfg, []))
+        write_moments(Path(cfg.export), moments, evaluation.frames, codec)
+        console.print(f"{cfg.export}: {len(moments.given)} moments of {evaluation.frames} frames", highlight=False)
+        return
+    judged = candidates(cfg, placed(cfg).device())
+    difficulties, codecs = _difficulties(cfg, judged), [candidate.codec for candidate in judged]
+    moments = _draw(cfg, evaluation, suite, codecs, names, difficulties)
+    published = _Published(cfg, evaluation, suite, codecs, names, difficulties) if suite.curves else None
+    directory, command = _prepare(cfg)
+    results: dict[str, Judgement] = {}
+    for candidate in judged:
+        if len(judged) > 1:
+            console.print(f"\n{candidate.name}", style="bold", highlight=False)
+        store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
+        tables = published.tables(candidate, store) if published else _shift_tables
+        results[candidate.name] = judge_and_report(
+            candidate.model, candidate.codec, evaluation, _marked(moments, candidate),
+            directory if len(judged) == 1 else directory / slug(candidate.name),
+            command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
+            store=store, extra=tables,
+        )  # fmt: skip
+        to_tensorboard(directory, candidate.name, suite.name, candidate.cost, results[candidate.name])
+        if candidate.recorded is not None and not candidate.recorded.used:
+            console.print(
+                f"No line of {candidate.name} is about these moments; write them with export= and the same suite, "
+                "seed, limit and codec.",
+                highlight=False,
+            )
+    if len(judged) > 1:
+        _write_ranking(directory, results, evaluation, command)
+
+
+def _prepare(cfg: DictConfig) -> tuple[Path, str]:
+    """(output directory with configuration and versions in it, what was typed)."""
+    hydra = HydraConfig.get()
+    directory = runs.relative(hydra.runtime.output_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.to_container(cfg, resolve=True), directory / "config.yaml")
+    runs.write_json(directory / "versions.json", runs.versions())
+    return directory, shlex.join(["python", "evaluate.py", *hydra.overrides.task])
+
+
+def _draw(
+    cfg: DictConfig,
+    evaluation: Evaluation,
+    suite: Suite,
+    codecs: Sequence[Any],
+    names: Sequence[str],
+    difficulties: Sequence[int],
+) -> Moments:
+    """The suite's moments, from files where some are named."""
+    if cfg.scenes is not None:
+        return suite.read(Path(cfg.scenes), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
+    return suite.draw(
+        evaluation, codecs, names, difficulties, split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit
+    )
+
+
+def _shift_tables(judgement: Judgement) -> list[str]:
+    return shift_table(judgement.summary, judgement.rows)
+
+
+class _Published:
+    """What the published tables need besides single steps: rollouts of four types, and baselines of all types."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        evaluation: Evaluation,
+        suite: Suite,
+        codecs: Sequence[Any],
+        names: Sequence[str],
+        difficulties: Sequence[int],
+    ) -> None:
+        self.evaluation = suite.curve_evaluation(evaluation)
+        self.moments = _draw(cfg, self.evaluation, suite, codecs, suite.curves, difficulties)
+        where: Any = {"split": cfg.split, "seed": cfg.seed, "first_index": suite.first_index}
+        self.means = paper.baseline_means(names, difficulties, scenes=min(6, cfg.limit or 6), **where)
+
+    def tables(self, candidate: Candidate, store: Any) -> Callable[[Judgement], list[str]]:
+        """Markdown of a candidate's tables; what is in them goes into its summary too."""
+
+        def made(judgement: Judgement) -> list[str]:
+            moments = _marked(self.moments, candidate)
+            rolled = self.evaluation.judge(candidate.model, candidate.codec, moments, store=store)
+            judgement.summary["rollouts_beside_published"] = rolled.summary
+            judgement.summary["collision_decomposition"] = paper.collision_decomposition(judgement.rows)
+            judgement.summary["baselines_by_horizon"] = {str(h): dict(mean) for h, mean in self.means.items()}
+            return paper.sections(judgement.summary, judgement.rows, rolled.summary, self.means)
+
+        return made
+
+
+def _difficulties(cfg: DictConfig, judged: Sequence[Candidate]) -> list[int]:
+    """As asked; else those that all runs were trained on, or all five."""
+    if cfg.difficulties is not None:
+        return checks.difficulties(cfg.difficulties, "difficulties")
+    known = [candidate.difficulties for candidate in judged if candidate.difficulties is not None]
+    return known[0] if known and all(some == known[0] for some in known) else list(DIFFICULTIES)
+
+
+def _marked(moments: Moments, candidate: Candidate) -> Moments:
+    """The moments, with those of types that this candidate was not trained on marked as held out."""
+    marked = [
+        {**about, "held_out": truth.scene.name not in candidate.trained_on}
+        for about, truth in zip(moments.meta, moments.truth, strict=True)
+    ]
+    return replace(moments, meta=marked)  # type: ignore[arg-type]
+
+
+def _settings(evaluation: Evaluation) -> str:
+    """What, of how it is asked, changes what a model answers."""
+    return f"guided={evaluation.guided} temperature={evaluation.temperature} batch={evaluation.batch_size}"
+
+
+def _grouped(left_out: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason -> names."""
+    groups: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        groups.setdefault(why, []).append(name)
+    return groups
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity."""
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+
+
+def _write_ranking(directory: Path, results: Mapping[str, Judgement], evaluation: Evaluation, command: str) -> None:
+    """One report above those of the candidates: who is best, curves of all in one chart, where the details are."""
+    rows = {name: judgement.rows for name, judgement in results.items()}
+    rankings = [rank(rows, h) for h in evaluation.horizons]
+    lines = ["# Models side by side", ""]
+    for ranking in reversed(rankings):
+        lines += ranking_section(ranking)
+    lines += ["## Reports", "", *(f"- [{name}]({slug(name)}/report.html)" for name in results), ""]
+    lines += ["```", command, "```", ""]
+    first = next(iter(results.values())).summary["curves"]
+    curves = {name: judgement.summary["curves"][MODEL] for name, judgement in results.items()}
+    chart = charts.horizon_chart(curves | {m: v for m, v in first.items() if m != MODEL}, models=list(results))
+    with replacing(directory / "report.md") as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    write_html(directory / "report.html", "\n".join(lines), {"Position RMSE at every frame": charts.svg(chart)})
+    content = {
+        "rankings": rankings,
+        "models": {name: judgement.summary["headline"] for name, judgement in results.items()},
+        "measured": {"command": command},
+    }
+    runs.write_json(directory / "ranking.json", content)
+    last = rankings[-1]
+    for place, entry in enumerate(last["entries"], start=1):
+        console.print(f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px", highlight=False)
+    console.print(f"Report:       {directory / 'report.md'}, report.html", highlight=False)
