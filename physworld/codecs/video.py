@@ -76,6 +76,9 @@ class PixelCodec:
         which = torch.eye(2).expand(len(rows), 2, 2)
         return torch.cat([which, value, angle.sin(), angle.cos()], dim=-1)
 
+    def prepare(self, captions: Sequence[str]) -> None:
+        """Nothing to do ahead."""
+
     def encode(self, samples: Sequence[Sample]) -> ClipBatch:
         frames = torch.from_numpy(np.stack([s.target.frames for s in samples]))
         return ClipBatch(

@@ -120,6 +120,21 @@ def shot(name: str, rng: np.random.Generator) -> Shot:
     return SCENARIOS[name](rng)
 
 
+def with_restitution(one: Shot, restitution: float | None, *, allow_violation: bool = False) -> Shot:
+    """The same shot with another restitution; None changes nothing.
+
+    Raises:
+        ValueError: outside 0-1 without permission.
+    """
+    if restitution is None:
+        return one
+    world = replace(one.world, restitution=np.full_like(one.world.restitution, restitution))
+    world.check(allow_violation=allow_violation)
+    return replace(one, world=world, restitution=restitution, caption=one.caption.replace(
+        f"restitution {one.restitution:.2f}", f"restitution {restitution:.2f}"
+    ))
+
+
 def _near(name: str, known: Sequence[str] | dict) -> str:
     near = get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]}?" if near else ""

@@ -40,6 +40,7 @@ class ClipSource:
         view: float = 7.8,
         samples: int = 3,
         device: str = "auto",
+        repeat: int | None = None,
     ) -> None:
         """
         Args:
@@ -50,6 +51,7 @@ class ClipSource:
             view: m, height of the picture in the plane of motion.
             samples: rays per pixel along each axis.
             device: where Warp runs: cpu, cuda or auto.
+            repeat: N = only the first N clips, again and again; null = a new one every time.
         """
         check_shape(frames, width, height, multiple=multiple)
         check_physics(physics)
@@ -61,10 +63,12 @@ class ClipSource:
             raise ValueError(f"fps={fps:g} and view={view:g} must be positive and variation={variation:g} within 0-1")
         self.seed, self.split, self.scenarios, self.physics = seed, split, tuple(scenarios), physics
         self.frames, self.fps, self.size, self.variation, self.view = frames, fps, (width, height), variation, view
-        self.rays, self.device = samples, device
+        self.rays, self.device, self.repeat = samples, device, repeat
 
     def clips(self, indices: Sequence[int], physics: str | None = None) -> list[Clip]:
         """All in one launch; `physics` instead of the source's own."""
+        if self.repeat is not None:
+            indices = [k % self.repeat for k in indices]
         rngs = [generator(self.seed, self.split, k) for k in indices]
         shots = [shot(self.scenarios[k % len(self.scenarios)], rng) for k, rng in zip(indices, rngs, strict=True)]
         return film(
