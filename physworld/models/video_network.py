@@ -5,6 +5,7 @@ Shapes: B clips, F latent frames, C channels, h and w latent pixels, L prompt to
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,11 @@ class VideoNetwork(nn.Module):
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
     def save(self, folder: Path) -> None:
-        """The adapter as diffusers reads it, its alpha included; or, without an adapter, the whole transformer."""
+        """The adapter as diffusers reads it, its alpha included; or, without an adapter, the whole transformer in half
+        precision."""
         folder.mkdir(parents=True, exist_ok=True)
         if not self.adapted:
-            self.transformer.save_pretrained(folder)
+            copy.deepcopy(self.transformer).half().save_pretrained(folder)
             self.scheduler.save_pretrained(folder)
             return
         CogVideoXPipeline.save_lora_weights(
