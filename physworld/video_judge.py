@@ -204,10 +204,12 @@ class Judge:
     def generate(self, network: VideoNetwork, clips: Sequence[Clip], place: int = 2) -> Generated:
         """Clips of the same captions, from noise that belongs to the place in the list."""
         frames, size = [], self.evaluation.batch_size
+        self.codec.prepare([clip.caption for clip in clips])
         shape = self._latents(clips[:1])
         noise = self._noise(shape, len(clips), place)
         empty = None
         if self.evaluation.guidance != 1:
+            self.codec.prepare([""])
             empty = self.codec.prompts([""]).to(self.device)
         for i in range(0, len(clips), size):
             prompts = self.codec.prompts([c.caption for c in clips[i : i + size]]).to(self.device)
