@@ -257,9 +257,9 @@ def look(rng: np.random.Generator, bodies: int, *, variation: float, view: float
     wall = np.full((1, 3), 0.15) + v * rng.uniform(0.1, 0.6, (1, 3))
     distance = 2.3 * height
     return Look(
-        eye=np.array([[v * rng.uniform(-1, 1), 0.44 * height + v * rng.uniform(-0.02, 0.1) * height, distance]]),
+        eye=np.array([[v * rng.uniform(-1, 1), (0.44 + v * rng.uniform(-0.06, 0.02)) * height, distance]]),
         yaw=v * rng.uniform(-0.03, 0.03, 1),
-        pitch=v * rng.uniform(-0.02, 0.02, 1),
+        pitch=v * rng.uniform(-0.02, 0.01, 1),
         view=np.array([height]),
         light=(light / np.linalg.norm(light))[None],
         ambient=np.array([0.6 - 0.25 * v * rng.random()]),

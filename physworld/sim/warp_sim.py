@@ -98,9 +98,9 @@ class Rollout:
 def _roll(
     b: Bodies,
     frames: int,
-    steps: int,
-    dt: float,
-    alone: bool,
+    frame_time: float,
+    steps: wp.array(dtype=wp.int32),
+    alone: wp.array(dtype=wp.int32),
     out_position: wp.array3d(dtype=wp.vec2),
     out_velocity: wp.array3d(dtype=wp.vec2),
     out_angle: wp.array3d(dtype=float),
@@ -115,8 +115,8 @@ def _roll(
             out_angle[e, t, i] = b.angle[e, i]
             out_spin[e, t, i] = b.spin[e, i]
         if t < frames - 1:
-            for _ in range(steps):
-                _step(b, e, dt, alone)
+            for _ in range(steps[e]):
+                _step(b, e, frame_time / float(steps[e]), alone[e] > 0)
 
 
 @wp.func
@@ -219,10 +219,15 @@ def _contacts(worlds: Worlds) -> np.ndarray:
     return np.array(found, np.int32).reshape(-1, 3)
 
 
-def steps_per_frame(worlds: Worlds, fps: float) -> int:
-    """Balls that meet only half-spaces are exact in one step; corners and pairs want short ones."""
-    simple = worlds.shape.shape[1] == 1 and not (worlds.shape == BOX).any()
-    return 1 if simple else max(1, int(np.ceil(1 / fps / FINE_STEP - 1e-9)))
+def steps_per_frame(worlds: Worlds, fps: float) -> np.ndarray:
+    """(E,) Balls that meet only half-spaces are exact in one step; corners and pairs want short ones."""
+    simple = _alone(worlds) & ~(worlds.shape == BOX).any(1)
+    return np.where(simple, 1, max(1, int(np.ceil(1 / fps / FINE_STEP - 1e-9))))
+
+
+def _alone(worlds: Worlds) -> np.ndarray:
+    """(E,) bool, one body at most."""
+    return (worlds.shape != NOTHING).sum(1) <= 1
 
 
 def roll(
@@ -251,9 +256,9 @@ def roll(
     bodies = _upload(worlds, where)
     count, many = worlds.shape.shape
     out = [wp.zeros((count, frames, many), dtype=kind, device=where) for kind in (wp.vec2, wp.vec2, float, float)]
-    steps = steps_per_frame(worlds, fps) if steps is None else steps
-    dt = 1.0 / (fps * steps)
-    wp.launch(_roll, dim=count, inputs=[bodies, frames, steps, dt, many == 1], outputs=out, device=where)
+    each = steps_per_frame(worlds, fps) if steps is None else np.full(count, steps)
+    whole = [wp.array(v.astype(np.int32), dtype=wp.int32, device=where) for v in (each, _alone(worlds))]
+    wp.launch(_roll, dim=count, inputs=[bodies, frames, 1.0 / fps, *whole], outputs=out, device=where)
     position, velocity, angle, spin = (array.numpy() for array in out)
     return Rollout(worlds=worlds, position=position, velocity=velocity, angle=angle, spin=spin)
 
