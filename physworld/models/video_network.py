@@ -6,12 +6,14 @@ Shapes: B clips, F latent frames, C channels, h and w latent pixels, L prompt to
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline, CogVideoXTransformer3DModel
+from diffusers.utils import logging
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
@@ -71,17 +73,26 @@ class VideoNetwork(nn.Module):
             copy.deepcopy(self.transformer).half().save_pretrained(folder)
             self.scheduler.save_pretrained(folder)
             return
+        settings = self.transformer.peft_config["default"].to_dict()
         CogVideoXPipeline.save_lora_weights(
             folder,
             transformer_lora_layers=get_peft_model_state_dict(self.transformer),
-            transformer_lora_adapter_metadata=self.transformer.peft_config["default"].to_dict(),
+            # Without these, alpha is lost. Sets have no order: sorted, the same adapter is the same file.
+            transformer_lora_adapter_metadata={k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()},
         )
 
     def load(self, folder: Path, name: str) -> None:
         """Read an adapter that `save` wrote and switch to it."""
-        self.transformer.load_lora_adapter(
-            folder, weight_name=LORA_FILE, prefix="transformer", adapter_name=name, use_safetensors=True
-        )
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # it names every weight of the other adapters as missing
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*Already found a `peft_config`.*")  # several adapters are meant
+                self.transformer.load_lora_adapter(
+                    folder, weight_name=LORA_FILE, prefix="transformer", adapter_name=name, use_safetensors=True
+                )
+        finally:
+            logging.set_verbosity(verbosity)
         self.use(name)
 
     @property

@@ -83,9 +83,12 @@ def _read(kind: Any, name: str, subfolder: str | None, **options: Any) -> Any:
     try:
         return kind.from_pretrained(name, **where, **options)
     except (OSError, ValueError, EnvironmentError) as error:
-        part = subfolder or "weights"
+        if subfolder is None:
+            raise FileNotFoundError(
+                f"no base in {name}; model.network.base is shipped, or a folder that experiment=tiny_video_base saved"
+            ) from None
         raise FileNotFoundError(
-            f"the {part} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give model.network.pretrained "
+            f"the {subfolder} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give model.network.pretrained "
             f"and model.codec.pretrained a folder that holds the model, or fetch it once with: hf download {name}"
         ) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,10 +158,11 @@ def conclude(
     cfg: DictConfig, parts: VideoParts, network: VideoNetwork, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
     """Save the adapter, train the controls, judge all of them and write the report; the score is the mean PPE."""
-    network.save(directory / ADAPTER if network.adapted else directory / "model")
-    runs.write_json(directory / "model" / "config.json", {"task": "video", "adapter": network.adapted})
     if not network.adapted:
+        network.save(directory / "model")
         return _conclude_base(parts, directory, command)
+    network.save(directory / ADAPTER)
+    runs.write_json(directory / "model" / "config.json", {"task": "video"})  # by this file run=last finds the run
     controls = _train_controls(cfg, parts, directory)
     adapters = {LORA: directory / ADAPTER, **controls}
     summary = _judge_and_report(
@@ -202,12 +204,16 @@ def _train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict
         first = parts.codec.encode(train.samples([0]))
         module = _module(cfg, parts.codec, train, first, target=target or cfg.model.target, steps=steps)
         data = ClipData(train=train, val=train, codec=parts.codec, micro_batch=parts.data.micro_batch)
-        trainer = pl.Trainer(
-            max_steps=steps, accumulate_grad_batches=parts.accumulate, logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, use_distributed_sampler=False,
-            gradient_clip_val=cfg.trainer.gradient_clip_val, **parts.hardware.trainer_arguments(),
-        )  # fmt: skip
-        trainer.fit(module, datamodule=data)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            trainer = pl.Trainer(
+                max_steps=steps, accumulate_grad_batches=parts.accumulate, logger=False, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+                use_distributed_sampler=False, gradient_clip_val=cfg.trainer.gradient_clip_val,
+                **parts.hardware.trainer_arguments(),
+            )  # fmt: skip
+            trainer.fit(module, datamodule=data)
         module.network.save(folder)
     return found
 
