@@ -26,9 +26,7 @@ class ClipStream(Dataset[ClipBatch]):
         self.source, self.codec = source, codec
 
     def __getitems__(self, indices: list[int]) -> ClipBatch:
-        # A codec that keeps what it has encoded need not see the clip again.
-        known = getattr(self.codec, "encode_indices", None)
-        return known(self.source, indices) if known is not None else self.codec.encode(self.source.samples(indices))
+        return self.codec.encode(self.source.samples(indices))
 
 
 def _whole(batch: Any) -> Any:
@@ -39,4 +37,5 @@ class ClipData(StreamData):
     """Batches of latents. No worker processes: one launch draws a whole batch, on the GPU where there is one."""
 
     def _loader(self, source: Any, batches: IndexBatches, workers: int) -> DataLoader[Any]:
-        return DataLoader(ClipStream(source, self.codec), batch_sampler=batches, num_workers=0, collate_fn=_whole)
+        codec: Any = self.codec  # of clips, not of text
+        return DataLoader(ClipStream(source, codec), batch_sampler=batches, num_workers=0, collate_fn=_whole)

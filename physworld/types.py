@@ -369,9 +369,7 @@ class ClipBatch:
     seed: Any  # (B,) int64
 
     def to(self, device: Any) -> ClipBatch:
-        return ClipBatch(
-            latents=self.latents.to(device), prompt=self.prompt.to(device), seed=self.seed.to(device)
-        )
+        return ClipBatch(latents=self.latents.to(device), prompt=self.prompt.to(device), seed=self.seed.to(device))
 
     def pin_memory(self) -> ClipBatch:
         return ClipBatch(

@@ -158,7 +158,7 @@ class Judge:
 
     @property
     def grid(self) -> list[int]:
-        return [int(round(t)) for t in np.linspace(*TIMES, self.evaluation.times)]
+        return [round(float(t)) for t in np.linspace(*TIMES, self.evaluation.times)]
 
     def _noise(self, like: Tensor, count: int, *place: int) -> Tensor:
         """(count, ...) noises that belong to places in the evaluation, not to a model."""
@@ -257,7 +257,7 @@ def _plain(interval: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mean(values: Sequence[float]) -> dict[str, Any] | None:
+def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
     """Mean with interval over those that could be told; None where there is none."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
@@ -316,9 +316,7 @@ def _generation(judgement: Judgement, scenario: str) -> dict[str, Any]:
             "validity": _plain(bootstrap_mean(np.array(valid, float))),
             "gravity": _mean([p.gravity for p in good]),
             "gravity_error": _mean([abs(p.gravity / c.gravity - 1) for p, c in zip(good, wanted, strict=True)]),
-            "restitution_error": _mean(
-                [abs(p.restitution - c.restitution) for p, c in zip(good, wanted, strict=True)]
-            ),
+            "restitution_error": _mean([abs(p.restitution - c.restitution) for p, c in zip(good, wanted, strict=True)]),
             "galileo": _mean([p.galileo for p in good]),
             "energy_error": _mean([abs(p.energy - c.restitution**2) for p, c in zip(good, wanted, strict=True)]),
             "centroid": _mean(

@@ -68,7 +68,9 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
     found.append((f"validity ≥ {LEAST_VALIDITY}", _span(validity), validity["mean"] >= LEAST_VALIDITY))
     if "specificity" in block:
         low = block["specificity"]["low"]
-        found.append(("specificity > 0, interval clear of 0", _span(block["specificity"], 4), low is not None and low > 0))
+        found.append(
+            ("specificity > 0, interval clear of 0", _span(block["specificity"], 4), low is not None and low > 0)
+        )
     return found
 
 
@@ -144,7 +146,9 @@ def _generation_tables(summary: Mapping[str, Any]) -> list[str]:
     for scenario, title in titles.items():
         rows = summary["generated"][scenario]
         lines += [title, ""]
-        lines += _table(["", *GENERATED.values()], [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()])
+        lines += _table(
+            ["", *GENERATED.values()], [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()]
+        )
     return lines
 
 
@@ -176,9 +180,7 @@ def _card_tables(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_video_report(
-    directory: Path, summary: Mapping[str, Any], judgement: Judgement, *, pictures: int
-) -> Path:
+def write_video_report(directory: Path, summary: Mapping[str, Any], judgement: Judgement, *, pictures: int) -> Path:
     """Write report.md with its contact sheets and GIFs into `directory`; return the report's path."""
     measured = summary["measured"]
     rows = [r for r in (LORA, PLACEBO) if r in summary["likelihood"]]

@@ -33,7 +33,7 @@ def golden_frame(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_pictures_are_the_stored_ones(name: str) -> None:
-    """Made by `PYTHONPATH=. python tests/test_clips.py`; rounding may differ between machines by a grey level or two."""
+    """Made by `PYTHONPATH=. python tests/test_clips.py`; rounding may differ between machines by a grey level."""
     stored = iio.imread(GOLDEN / f"{name}.png").astype(int)
     difference = np.abs(golden_frame(name).astype(int) - stored)
     assert (difference > 2).mean() < 0.002
@@ -72,7 +72,9 @@ def test_the_camera_inverts_and_the_ball_is_where_it_says() -> None:
 
 def test_the_floor_shows_squares_and_a_shadow() -> None:
     rng = generator(0, "test", 0)
-    one = film([shot("ball_drop_low", rng)], ["correct"], [rng], frames=9, fps=8, size=(96, 64), variation=1.0, view=7.8)[0]
+    one = film(
+        [shot("ball_drop_low", rng)], ["correct"], [rng], frames=9, fps=8, size=(96, 64), variation=1.0, view=7.8
+    )[0]
     empty = plate(one).astype(float)
     bottom = empty[-2].mean(-1)
     assert np.ptp(bottom) > 10  # two colours of squares

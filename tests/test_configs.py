@@ -129,7 +129,7 @@ def test_binding_check_sees_a_wrong_key() -> None:
 def test_option_builds(override: str, tmp_path: Path) -> None:
     more = []
     if override in VIDEO_WITHOUT_WEIGHTS:
-        with pytest.raises(run.UserError, match="cannot be read.*hf download"):
+        with pytest.raises(run.UserError, match=r"cannot be read.*hf download"):
             run.build(composed("train", "hardware=cpu", override, "data.source.width=32", "data.source.height=32"))
         return
     if override.startswith("data=video"):

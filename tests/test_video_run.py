@@ -161,7 +161,8 @@ def cogvideox(work: Path) -> tuple[Path, Path]:
         f"model.codec.cache={work / 'cache'}", "model.network.dtype=float32", "model.codec.dtype=float32",
         "data.source.frames=9", "data.source.width=32", "data.source.height=32", "data.source.repeat=2", "steps=4",
         "validate_every=2", "data.stream.val_samples=2", *(o for o in TINY if o.startswith("evaluation.")),
-        "evaluation.controls=[placebo]", "evaluation.control_steps=1", "evaluation.guidance=1.0", f"hydra.run.dir={directory}",
+        "evaluation.controls=[placebo]", "evaluation.control_steps=1", "evaluation.guidance=1.0",
+        f"hydra.run.dir={directory}",
     )  # fmt: skip
     return folder, directory
 

@@ -30,12 +30,17 @@ def make(folder: Path, *, rotary: bool = False) -> Path:
     ).save_pretrained(folder / "vae")  # fmt: skip
     CogVideoXDDIMScheduler(**cogvideox_schedule()).save_pretrained(folder / "scheduler")
     T5EncoderModel(
-        T5Config(vocab_size=300, d_model=WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu")
+        T5Config(
+            vocab_size=300, d_model=WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+        )
     ).save_pretrained(folder / "text_encoder")
     letters = [chr(c) for c in range(32, 127)]
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -1.0) for letter in letters)]
     PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(Unigram(vocabulary, unk_id=2)), pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+        tokenizer_object=Tokenizer(Unigram(vocabulary, unk_id=2)),
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
     ).save_pretrained(folder / "tokenizer")
     return folder
 

@@ -61,7 +61,9 @@ class VaeCodec:
         self.pretrained, self.dtype, self.tokens = pretrained, DTYPES[dtype], tokens
         self.cache = None if cache is None else Path(cache)
         self.slicing, self.tiling = slicing, tiling
-        self.device = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+        self.device = torch.device(
+            "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+        )
         self._vae: Any = None
         self._captions: dict[str, Tensor] = {}
 

@@ -1,4 +1,7 @@
-"""L2: clips <-> latents and captions <-> embeddings. Shapes: B clips, T frames, F latent frames, C channels, L tokens."""
+"""L2: clips <-> latents and captions <-> embeddings, for the small model.
+
+Shapes: B clips, T frames, F latent frames, C channels, L tokens.
+"""
 
 from __future__ import annotations
 

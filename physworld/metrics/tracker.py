@@ -41,7 +41,7 @@ def track(frames: np.ndarray, plate: np.ndarray, look: Look, *, colour: np.ndarr
         colour: (3,) of the lit ball, 0-255.
         radius: m.
     """
-    count, height, width = frames.shape[:3]
+    height, width = frames.shape[1:3]
     empty = plate.astype(float)
     contrast = np.linalg.norm(colour - empty, axis=-1)  # (H, W)
     share = np.linalg.norm(frames - empty, axis=-1) / np.maximum(contrast, 40.0)
@@ -130,7 +130,7 @@ def _fall(times: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def _before_impact(y: np.ndarray) -> np.ndarray:
     """Frames of the first fall: until the ball is near the floor, or turns."""
-    kept = []
+    kept: list[int] = []
     lowest = np.inf
     for k, value in enumerate(y):
         if not np.isfinite(value):

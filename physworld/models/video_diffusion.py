@@ -63,7 +63,7 @@ class VideoDiffusion(lightning.LightningModule):
     def eval_network(self) -> VideoNetwork:
         return self.network.eval()
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Only what learns: a frozen base of billions of weights is no part of a checkpoint."""
         return {f"network.{name}": value for name, value in self.network.learned().items()}
 

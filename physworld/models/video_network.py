@@ -34,6 +34,7 @@ class VideoNetwork(nn.Module):
     def __init__(self, transformer: CogVideoXTransformer3DModel, scheduler: CogVideoXDDIMScheduler) -> None:
         super().__init__()
         self.transformer, self.scheduler = transformer, scheduler
+        self.alphas: Tensor  # (1000,) products of 1 - beta
         self.register_buffer("alphas", scheduler.alphas_cumprod.float().clone(), persistent=False)
 
     # ---------------------------------------------------------------------------------------------- adapters
@@ -195,7 +196,7 @@ def tiny(
     *,
     heads: int = 4,
     head_width: int = 32,
-    layers: int = 6,
+    layers: int = 4,
     channels: int = 32,
     text_width: int = 19,
     text_tokens: int = 2,

@@ -18,12 +18,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True, kw_only=True)
 class TinyVideo:
-    """2.5 M parameters; `base` null starts from random weights, `lora` null trains them all."""
+    """1.7 M parameters; `base` null starts from random weights, `lora` null trains them all."""
 
     base: str | None = "shipped"  # or a folder that a base run saved
     lora: Mapping[str, Any] | None = field(default_factory=lambda: {"rank": 16, "alpha": 32})
     heads: int = 4
-    layers: int = 6
+    layers: int = 4
 
     def build(self, *, shape: tuple[int, int, int, int], frames: int, text: tuple[int, int], seed: int) -> VideoNetwork:
         """
@@ -82,14 +82,15 @@ def _read(kind: Any, name: str, subfolder: str | None, **options: Any) -> Any:
     where = {} if subfolder is None else {"subfolder": subfolder}
     try:
         return kind.from_pretrained(name, **where, **options)
-    except (OSError, ValueError, EnvironmentError) as error:
+    except (OSError, ValueError) as error:
         if subfolder is None:
             raise FileNotFoundError(
                 f"no base in {name}; model.network.base is shipped, or a folder that experiment=tiny_video_base saved"
             ) from None
         raise FileNotFoundError(
-            f"the {subfolder} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give model.network.pretrained "
-            f"and model.codec.pretrained a folder that holds the model, or fetch it once with: hf download {name}"
+            f"the {subfolder} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give "
+            f"model.network.pretrained and model.codec.pretrained a folder that holds the model, or fetch it once with: "
+            f"hf download {name}"
         ) from None
 
 

@@ -59,7 +59,9 @@ def check_shape(frames: int, width: int, height: int, *, multiple: int) -> None:
         raise ValueError(f"frames={frames} must be a multiple of 8 and one more, for example {below} or {below + 8}")
     for name, value in (("width", width), ("height", height)):
         if value < multiple or value % multiple:
-            raise ValueError(f"{name}={value} must be a multiple of {multiple}, for example {-(-value // multiple) * multiple}")
+            raise ValueError(
+                f"{name}={value} must be a multiple of {multiple}, for example {-(-value // multiple) * multiple}"
+            )
 
 
 def film(
@@ -85,7 +87,10 @@ def film(
         variation, view: of the looks, see `warp_scenes.look`.
     """
     if looks is None:
-        looks = [look(rng, s.world.shape.shape[1], variation=variation, view=view) for s, rng in zip(shots, rngs, strict=True)]
+        looks = [
+            look(rng, s.world.shape.shape[1], variation=variation, view=view)
+            for s, rng in zip(shots, rngs, strict=True)
+        ]
     changed = [violate(s.world, kind, rng) for s, kind, rng in zip(shots, physics, rngs, strict=True)]
     worlds = stack([world for world, _ in changed])
     rollout = roll(worlds, frames, fps, device=device, allow_violation=True)

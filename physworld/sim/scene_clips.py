@@ -29,8 +29,8 @@ def film_scene(
         colour.append(np.asarray(paint, float) / 255)
 
     for i, body in enumerate(scene.bodies):
-        r = np.asarray(body.size) / PIXELS_PER_METRE
-        half = (r[0], r[0]) if body.shape == "circle" else (r[0] / 2, r[1] / 2)
+        size_m = [float(side) / PIXELS_PER_METRE for side in body.size]
+        half = (size_m[0], size_m[0]) if body.shape == "circle" else (size_m[0] / 2, size_m[1] / 2)
         kind = BALL if body.shape == "circle" else BOX
         add(kind, half, trajectory.position[:, i], trajectory.angle[:, i], PALETTE[i % len(PALETTE)])
     for part in scene.static:
@@ -43,7 +43,10 @@ def film_scene(
             add(BOX, half, (a + b) / 2, np.full(1, np.arctan2(*(b - a)[::-1])), (120, 120, 128))
     for joint in scene.joints:
         if isinstance(joint, Anchored):
-            ends = [_anchor(trajectory, joint.body_a, joint.anchor_a), _anchor(trajectory, joint.body_b, joint.anchor_b)]
+            ends = [
+                _anchor(trajectory, joint.body_a, joint.anchor_a),
+                _anchor(trajectory, joint.body_b, joint.anchor_b),
+            ]
             for share in np.linspace(0, 1, BEADS):
                 add(BALL, (BEAD, BEAD), ends[0] + share * (ends[1] - ends[0]), np.zeros(1), (235, 235, 235))
     width, height = np.array(scene.canvas) / PIXELS_PER_METRE

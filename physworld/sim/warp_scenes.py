@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -80,9 +81,7 @@ def _ball_on_ramp(rng: np.random.Generator) -> Shot:
     n, foot = (np.sin(slope), np.cos(slope)), 0.5
     x = foot - along * np.cos(slope) + RADIUS * n[0]
     y = along * np.sin(slope) + RADIUS * n[1]
-    world = _world(
-        [(BALL, (RADIUS, RADIUS), (x, y), (0, 0), 0.0, 0.0, 1.0, 0.6, 0.3)], [(0, 1, 0), (*n, n[0] * foot)]
-    )
+    world = _world([(BALL, (RADIUS, RADIUS), (x, y), (0, 0), 0.0, 0.0, 1.0, 0.6, 0.3)], [(0, 1, 0), (*n, n[0] * foot)])
     caption = f"A ball rolls {along:.2f} m down a ramp of {np.degrees(slope):.0f} degrees and on along the floor."
     return Shot(name="ball_on_ramp", caption=caption, world=world, height=float(y - RADIUS), restitution=0.3)
 
@@ -130,9 +129,12 @@ def with_restitution(one: Shot, restitution: float | None, *, allow_violation: b
         return one
     world = replace(one.world, restitution=np.full_like(one.world.restitution, restitution))
     world.check(allow_violation=allow_violation)
-    return replace(one, world=world, restitution=restitution, caption=one.caption.replace(
-        f"restitution {one.restitution:.2f}", f"restitution {restitution:.2f}"
-    ))
+    return replace(
+        one,
+        world=world,
+        restitution=restitution,
+        caption=one.caption.replace(f"restitution {one.restitution:.2f}", f"restitution {restitution:.2f}"),
+    )
 
 
 def _near(name: str, known: Sequence[str] | dict) -> str:
@@ -194,8 +196,8 @@ def wrong_restitution(e: np.ndarray) -> np.ndarray:
 def violate(world: Worlds, kind: str, rng: np.random.Generator) -> tuple[Worlds, str]:
     """One world's parameters under another physics, and which single kind it became (a mixture draws one).
 
-    `mixed` is what the small base model learns from: gravity 0.3-2.2 times the true one, sometimes a linear fall, and in
-    half of the clips another restitution than the caption says.
+    `mixed` is what the small base model learns from: gravity 0.3-2.2 times the true one, sometimes a linear fall, and
+    in half of the clips another restitution than the caption says.
     """
     check_physics(kind)
     if kind in MIXTURES:
@@ -280,5 +282,7 @@ def stack_looks(looks: Sequence[Look], bodies: int) -> Look:
             values = [np.pad(b, ((0, 0), (0, bodies - b.shape[1]), (0, 0))) for b in values]
         return np.concatenate(values)
 
-    arrays = {f.name: joined(f.name) for f in fields(Look) if isinstance(getattr(first, f.name), np.ndarray)}
+    arrays: dict[str, Any] = {
+        f.name: joined(f.name) for f in fields(Look) if isinstance(getattr(first, f.name), np.ndarray)
+    }
     return replace(first, **arrays)

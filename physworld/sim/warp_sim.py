@@ -69,7 +69,11 @@ class Worlds:
                 f"restitution={self.restitution[wrong][0]:g} lies outside 0-1; "
                 f"allow_violation=true permits more than 1 on purpose"
             )
-        for name, bad in (("size", (self.size <= 0).any(-1)), ("mass", self.mass <= 0), ("friction", self.friction < 0)):
+        for name, bad in (
+            ("size", (self.size <= 0).any(-1)),
+            ("mass", self.mass <= 0),
+            ("friction", self.friction < 0),
+        ):
             if (present & bad).any():
                 raise ValueError(f"{name} must be positive in every world")
 
@@ -130,7 +134,7 @@ def _step(b: Bodies, e: int, dt: float, alone: bool):
         for i in range(bodies):
             b.next_velocity[e, i] = b.velocity[e, i]
             b.next_spin[e, i] = b.spin[e, i]
-        resting = int(0)
+        resting = 0
         for k in range(contacts):
             b.wanted[e, k] = FAR
             normal, point, gap = probe(b, e, k, 0.0, left)
@@ -143,7 +147,7 @@ def _step(b: Bodies, e: int, dt: float, alone: bool):
         if resting > 0:
             solve(b, e, left)
         first = float(left)
-        hit = int(-1)
+        hit = -1
         for k in range(contacts):
             if b.wanted[e, k] >= FAR:
                 when = time_of_impact(b, e, k, left)
@@ -197,7 +201,7 @@ def _part(b: Bodies, e: int):
         normal, _point, gap = probe(b, e, k, 0.0, 1.0)
         if gap < 0.0:
             i, j = b.contacts[k][0], b.contacts[k][1]
-            mine, other = b.inverse_mass[e, i], float(0.0)
+            mine, other = b.inverse_mass[e, i], 0.0
             if j >= 0:
                 other = b.inverse_mass[e, j]
             b.position[e, i] = b.position[e, i] - normal * (gap * mine / (mine + other))
@@ -267,7 +271,7 @@ def _upload(worlds: Worlds, where: str) -> Bodies:
     """The kernel's own copy."""
     present = worlds.shape != NOTHING
     contacts = _contacts(worlds)
-    count, many = worlds.shape.shape
+    count = len(worlds)
     bodies = Bodies()
 
     def put(name: str, value: np.ndarray, kind: type) -> None:

@@ -66,9 +66,7 @@ def build(cfg: DictConfig) -> VideoParts:
     except (ValueError, OSError) as error:
         raise UserError(f"This data cannot be made: {error}.") from error
     module = _module(cfg, codec, val, first, target=cfg.model.target, steps=cfg.steps)
-    data = call(
-        instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0
-    )
+    data = call(instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0)
     judge = _judge(cfg, evaluation, codec, source, hardware.device(), split="val")
     return VideoParts(
         hardware=hardware,
@@ -113,9 +111,9 @@ def _evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> Video
     if isinstance(chosen, VideoEvaluation):
         return chosen
     if trained is not None:
-        return instantiate(OmegaConf.create(trained["evaluation"]))  # type: ignore[no-any-return]
+        return instantiate(OmegaConf.create(trained["evaluation"]))
     usual = OmegaConf.load(Path(__file__).resolve().parent.parent.parent / "conf" / "evaluation" / "video.yaml")
-    return instantiate(usual).quick()  # type: ignore[no-any-return]
+    return instantiate(usual).quick()
 
 
 def _judge(
@@ -194,10 +192,8 @@ def _train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict
         if (folder / LORA_FILE).is_file():
             continue
         physics, target = CONTROLS[name]
-        if name == PLACEBO:
-            steps = parts.evaluation.control_steps or cfg.steps
-        else:
-            steps = parts.evaluation.card_steps
+        usual, short = parts.evaluation.control_steps or cfg.steps, parts.evaluation.card_steps
+        steps = usual if name == PLACEBO else short
         console.print(f"Control {name}: {steps} steps on {physics} clips", highlight=False)
         pl.seed_everything(cfg.seed, verbose=False)
         train = parts.source("train", physics=physics)
@@ -308,7 +304,9 @@ def predict(cfg: DictConfig) -> None:
     from physworld.video_files import first_latent, write_both
 
     if cfg.prompt is None:
-        raise UserError('prompt="..." is missing; describe the clip, for example as simulate.py task=video captions it.')
+        raise UserError(
+            'prompt="..." is missing; describe the clip, for example as simulate.py task=video captions it.'
+        )
     checks.whole("seed", cfg.seed, 0)
     run = runs.find_run(cfg.run)
     adapters = _adapters(run)
