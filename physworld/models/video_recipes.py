@@ -89,7 +89,7 @@ def _read(kind: Any, name: str, subfolder: str | None, **options: Any) -> Any:
             ) from None
         raise FileNotFoundError(
             f"the {subfolder} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give "
-            f"model.network.pretrained and model.codec.pretrained a folder that holds the model, or fetch it once with: "
+            f"model.network.pretrained and model.codec.pretrained a folder that holds the model, or fetch it with: "
             f"hf download {name}"
         ) from None
 
