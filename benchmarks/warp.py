@@ -23,7 +23,8 @@ from rich.console import Console
 from physworld.seeding import generator
 from physworld.sim.warp_render import draw
 from physworld.sim.warp_scenes import look, shot, stack, stack_looks
-from physworld.sim.warp_sim import GRAVITY, Worlds, drop, roll
+from physworld.sim.warp_sim import roll
+from physworld.sim.worlds import GRAVITY, Worlds, drop
 
 ENVIRONMENTS, FRAMES, FPS = 4096, 120, 60
 RESULTS = Path(__file__).parent / "results" / "warp.md"

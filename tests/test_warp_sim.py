@@ -10,7 +10,8 @@ import pytest
 from physworld.metrics.tracker import bounces
 from physworld.seeding import generator
 from physworld.sim.warp_scenes import CARD, SCENARIOS, VIOLATIONS, distort, shot, stack, violate
-from physworld.sim.warp_sim import BALL, BOX, GRAVITY, Worlds, drop, roll
+from physworld.sim.warp_sim import roll
+from physworld.sim.worlds import BALL, BOX, GRAVITY, Worlds, drop
 
 G = GRAVITY
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from physworld.files import replacing
 from physworld.render import write_gif, write_mp4
-from physworld.sim.warp_render import Look, draw
+from physworld.sim.look import Look
+from physworld.sim.warp_render import draw
 from physworld.sim.warp_scenes import Shot, distort, look, stack, stack_looks, violate
-from physworld.sim.warp_sim import NOTHING, roll
+from physworld.sim.warp_sim import roll
+from physworld.sim.worlds import NOTHING
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.pen import PALETTE
-from physworld.sim.warp_render import Look, draw
-from physworld.sim.warp_sim import BALL, BOX
+from physworld.sim.look import Look
+from physworld.sim.warp_render import draw
+from physworld.sim.worlds import BALL, BOX
 from physworld.types import FIXED, PIXELS_PER_METRE, Anchored, Peg, Segment, Trajectory
 
 BEADS = 6  # per joint

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from physworld.sim.warp_render import Look
-from physworld.sim.warp_sim import BALL, BOX, GRAVITY, NOTHING, Rollout, Worlds, drop
+from physworld.sim.look import Look
+from physworld.sim.worlds import BALL, BOX, GRAVITY, NOTHING, Rollout, Worlds, drop
 
 RADIUS = 0.35  # m
 CARD = {  # name -> (drop height m, restitution)

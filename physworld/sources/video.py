@@ -9,7 +9,7 @@ import numpy as np
 
 from physworld.seeding import generator
 from physworld.sim.clips import Clip, check_shape, film
-from physworld.sim.warp_scenes import SCENARIOS, check_physics, shot
+from physworld.sim.warp_scenes import SCENARIOS, Shot, check_physics, shot
 from physworld.types import Sample
 
 
@@ -65,12 +65,19 @@ class ClipSource:
         self.frames, self.fps, self.size, self.variation, self.view = frames, fps, (width, height), variation, view
         self.rays, self.device, self.repeat = samples, device, repeat
 
-    def clips(self, indices: Sequence[int], physics: str | None = None) -> list[Clip]:
-        """All in one launch; `physics` instead of the source's own."""
+    def _shots(self, indices: Sequence[int]) -> tuple[list[Shot], list[np.random.Generator]]:
         if self.repeat is not None:
             indices = [k % self.repeat for k in indices]
         rngs = [generator(self.seed, self.split, k) for k in indices]
-        shots = [shot(self.scenarios[k % len(self.scenarios)], rng) for k, rng in zip(indices, rngs, strict=True)]
+        return [shot(self.scenarios[k % len(self.scenarios)], rng) for k, rng in zip(indices, rngs, strict=True)], rngs
+
+    def captions(self, indices: Sequence[int]) -> list[str]:
+        """What the clips' captions will be, without making the clips."""
+        return [one.caption for one in self._shots(indices)[0]]
+
+    def clips(self, indices: Sequence[int], physics: str | None = None) -> list[Clip]:
+        """All in one launch; `physics` instead of the source's own."""
+        shots, rngs = self._shots(indices)
         return film(
             shots,
             [self.physics if physics is None else physics] * len(shots),

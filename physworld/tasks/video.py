@@ -37,6 +37,7 @@ from physworld.video_judge import (
 from physworld.video_report import headline_of, print_summary, write_video_report
 
 console = Console()
+CAPTIONS = 40  # encoded ahead
 ADAPTER = "model/adapter"  # of a run: what diffusers loads
 
 
@@ -61,7 +62,8 @@ def build(cfg: DictConfig) -> VideoParts:
     codec, source = _codec_and_source(cfg)
     try:
         train, val = source("train"), source("val")
-        codec.prepare([s.given.caption for s in val.samples(range(4))])
+        # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
+        codec.prepare([*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS))])
         first = codec.encode(val.samples([0]))
     except (ValueError, OSError) as error:
         raise UserError(f"This data cannot be made: {error}.") from error
