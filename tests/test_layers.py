@@ -18,6 +18,7 @@ LAYERS = {
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
         "conf_store", "cli", "checks", "tasks", "video_judge", "video_report", "video_files",
+        "video_scores", "video_callbacks",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -13,17 +13,15 @@ import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from physworld import checks, runs
-from physworld.callbacks import add_gif
 from physworld.clip_data import ClipData
 from physworld.errors import UserError, call
 from physworld.models.video_network import EPSILON, LORA_FILE, VideoNetwork
 from physworld.tasks import Parts, placed
+from physworld.video_callbacks import ClipSamples
 from physworld.video_judge import (
     BASE,
     CARD,
@@ -32,9 +30,9 @@ from physworld.video_judge import (
     PLACEBO,
     Judge,
     VideoEvaluation,
-    summarise,
 )
 from physworld.video_report import headline_of, print_summary, write_video_report
+from physworld.video_scores import summarise
 
 console = Console()
 CAPTIONS = 40  # encoded ahead
@@ -127,28 +125,6 @@ def _judge(
         return source(split, scenarios=[scenario], physics="correct", repeat=None)
 
     return Judge(evaluation=evaluation, codec=codec, source=scenes, device=device, seed=seed)
-
-
-class ClipSamples(Callback):
-    """At each validation: a few generated clips to TensorBoard, from the same captions and noise every time."""
-
-    def __init__(self, judge: Judge, count: int) -> None:
-        self.judge, self.count = judge, count
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        logger = trainer.logger
-        if trainer.sanity_checking or self.count == 0 or not trainer.is_global_zero:
-            return
-        if not isinstance(logger, TensorBoardLogger):
-            return
-        clips = self.judge.source("ball_drop").clips(range(self.count))
-        network = module.eval_network()
-        judge = replace(self.judge, device=module.device)
-        made = judge.generate(network, clips, place=9)
-        network.train()
-        for k, clip in enumerate(made.clips):
-            larger = max(1, 96 // clip.shape[1])
-            add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step)
 
 
 # ------------------------------------------------------------------------------------------------- after training
