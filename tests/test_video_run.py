@@ -116,7 +116,9 @@ def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
     assert 0 < checkpoint["global_step"] < STEPS
     assert all("lora" in name for name in checkpoint["state_dict"]), "the frozen base is no part of a checkpoint"
     run("train.py", *options, "ckpt=last")
-    assert (straight(work) / LORA).read_bytes() == (directory / LORA).read_bytes()
+    weights = [load_file(d / LORA) for d in (straight(work), directory)]  # bytes differ: the header has no fixed order
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     a, b = (json.loads((d / "metrics.json").read_text())["headline"] for d in (straight(work), directory))
     assert a == b
 

@@ -78,7 +78,7 @@ class VideoNetwork(nn.Module):
         CogVideoXPipeline.save_lora_weights(
             folder,
             transformer_lora_layers=get_peft_model_state_dict(self.transformer),
-            # Without these, alpha is lost. Sets have no order: sorted, the same adapter is the same file.
+            # Without these, alpha is lost. Sets have no order: sorted, the same run writes the same.
             transformer_lora_adapter_metadata={k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()},
         )
 
