@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.callbacks import add_gif
-from physworld.video_judge import Judge
+from physworld.video_judge import IN_RANGE, Judge
 
 
 class ClipSamples(Callback):
@@ -25,7 +25,7 @@ class ClipSamples(Callback):
             return
         if not isinstance(logger, TensorBoardLogger):
             return
-        clips = self.judge.source("ball_drop").clips(range(self.count))
+        clips = self.judge.source(IN_RANGE).clips(range(self.count))
         network = module.eval_network()
         judge = replace(self.judge, device=module.device)
         made = judge.generate(network, clips, place=9)

@@ -118,9 +118,9 @@ class Judge:
         """
         found = Judgement()
         network = network.eval().to(self.device)
-        clips = {kind: self._clips(IN_RANGE, self.evaluation.pairs, kind) for kind in self._kinds()}
-        latents = {kind: self._latents(some) for kind, some in clips.items()}
-        prompts = self.codec.prompts([c.caption for c in clips["correct"]]).to(self.device)
+        count = self.evaluation.pairs
+        latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
+        prompts = self.codec.prompts(self.source(IN_RANGE).captions(range(count))).to(self.device)
         for scenario, count in ((IN_RANGE, self.evaluation.generated), (ABOVE, -(-self.evaluation.generated // 2))):
             found.truth[scenario] = self._clips(scenario, count, "correct")
             own = [follow(clip.frames, clip) for clip in found.truth[scenario]]

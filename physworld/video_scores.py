@@ -73,7 +73,7 @@ def _overall_specificity(losses: dict[str, dict[str, np.ndarray]], row: str, kin
 
 def _generation(judgement: Judgement, scenario: str) -> dict[str, Any]:
     truth, rows = judgement.truth[scenario], {}
-    masks = [t.matte > 0.5 for t in judgement.generated[scenario][ORACLE].tracks]
+    masks = [t.mask for t in judgement.generated[scenario][ORACLE].tracks]
     for row, made in judgement.generated[scenario].items():
         valid = [t.valid for t in made.tracks]
         good = [p for p, ok in zip(made.physics, valid, strict=True) if ok]
@@ -93,9 +93,7 @@ def _generation(judgement: Judgement, scenario: str) -> dict[str, Any]:
                     for t, c, d in zip(made.tracks, truth, diameter, strict=True)
                 ]
             ),
-            "chamfer": _mean(
-                [pisa.chamfer(t.matte > 0.5, m, p) for t, m, p in zip(made.tracks, masks, pixels, strict=True)]
-            ),
-            "iou": _mean([pisa.overlap(t.matte > 0.5, m) for t, m in zip(made.tracks, masks, strict=True)]),
+            "chamfer": _mean([pisa.chamfer(t.mask, m, p) for t, m, p in zip(made.tracks, masks, pixels, strict=True)]),
+            "iou": _mean([pisa.overlap(t.mask, m) for t, m in zip(made.tracks, masks, strict=True)]),
         }
     return rows

@@ -72,7 +72,7 @@ class VaeCodec:
     @property
     def vae(self) -> Any:
         if self._vae is None:
-            vae = self._read(AutoencoderKLCogVideoX, "vae", torch_dtype=self.dtype)
+            vae = self._read(AutoencoderKLCogVideoX, "vae", torch_dtype=self.dtype, use_safetensors=True)
             if self.slicing:
                 vae.enable_slicing()
             self._vae = vae.to(self.device).eval().requires_grad_(False)
@@ -113,7 +113,9 @@ class VaeCodec:
         if not new:
             return
         tokenizer = self._read(AutoTokenizer, "tokenizer")
-        encoder = self._read(T5EncoderModel, "text_encoder", dtype=self.dtype).to(self.device).eval()
+        encoder = (
+            self._read(T5EncoderModel, "text_encoder", dtype=self.dtype, use_safetensors=True).to(self.device).eval()
+        )
         with torch.no_grad():
             for caption in new:
                 ids = tokenizer(

@@ -23,7 +23,7 @@ class Track:
 
     center_px: np.ndarray  # (T, 2) column, row; NaN where no ball is seen
     center_m: np.ndarray  # (T, 2) in the plane of motion
-    matte: np.ndarray  # (T, H, W) 0-1, how much of each pixel is ball
+    mask: np.ndarray  # (T, H, W) bool, pixels that are more ball than not
     seen: np.ndarray  # (T,) bool
 
     @property
@@ -66,7 +66,7 @@ def track(frames: np.ndarray, plate: np.ndarray, look: Look, *, colour: np.ndarr
     center = np.stack([column, row], -1)
     center[~seen] = np.nan
     where = look.to_plane(center[None], (width, height))[0]
-    return Track(center_px=center, center_m=where, matte=matte, seen=seen)
+    return Track(center_px=center, center_m=where, mask=matte > 0.5, seen=seen)
 
 
 def bounces(height: float, restitution: float, gravity: float, times: np.ndarray) -> np.ndarray:

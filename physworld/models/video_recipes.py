@@ -13,6 +13,7 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 from physworld.models.video_network import TARGETS, VideoNetwork, tiny
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "tiny_video"
+SAFE = {"use_safetensors": True}  # weights in other files could run code when they are read
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -38,7 +39,7 @@ class TinyVideo:
         )  # fmt: skip
         if self.base is not None:
             folder = SHIPPED if self.base == "shipped" else Path(self.base)
-            transformer = _read(CogVideoXTransformer3DModel, str(folder), None, torch_dtype=torch.float32)
+            transformer = _read(CogVideoXTransformer3DModel, str(folder), None, torch_dtype=torch.float32, **SAFE)
             _same_shape(network.transformer, transformer, folder)
             network = VideoNetwork(transformer, network.scheduler)
         if self.lora is not None:
@@ -62,7 +63,9 @@ class CogVideoX:
             raise ValueError(f"model.network.dtype={self.dtype} is unknown; choose one of {', '.join(DTYPES)}")
 
     def build(self, *, shape: tuple[int, int, int, int], frames: int, text: tuple[int, int], seed: int) -> VideoNetwork:
-        transformer = _read(CogVideoXTransformer3DModel, self.pretrained, "transformer", torch_dtype=DTYPES[self.dtype])
+        transformer = _read(
+            CogVideoXTransformer3DModel, self.pretrained, "transformer", torch_dtype=DTYPES[self.dtype], **SAFE
+        )
         scheduler = _read(CogVideoXDDIMScheduler, self.pretrained, "scheduler")
         if transformer.config.in_channels != shape[1]:
             raise ValueError(f"{self.pretrained} reads {transformer.config.in_channels} channels, its codec {shape[1]}")

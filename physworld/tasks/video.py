@@ -26,6 +26,7 @@ from physworld.video_judge import (
     BASE,
     CARD,
     CARD_PLACEBO,
+    IN_RANGE,
     LORA,
     PLACEBO,
     Judge,
@@ -61,7 +62,9 @@ def build(cfg: DictConfig) -> VideoParts:
     try:
         train, val = source("train"), source("val")
         # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
-        codec.prepare([*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS))])
+        shown = source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.while_training))
+        some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
+        codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
         first = codec.encode(val.samples([0]))
     except (ValueError, OSError) as error:
         raise UserError(f"This data cannot be made: {error}.") from error
