@@ -10,11 +10,15 @@ import argparse
 import json
 import multiprocessing
 import platform
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+# This file's own folder comes first on the path, where its name would hide the library it measures.
+sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
 
 import numpy as np
 import pymunk
