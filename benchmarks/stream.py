@@ -7,7 +7,6 @@ on all stages alike. A figure is the median over repeats, then the mean over a t
 from __future__ import annotations
 
 import argparse
-import functools
 import gc
 import json
 import platform
@@ -26,22 +25,9 @@ from physworld import scenarios
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.evaluation import unwritable
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import build_space, simulate
 from physworld.types import Codec, Encoded, Sample, Scene, Trajectory
-
-SCENES = 20  # looked at to learn whether the impulse text can write a type
-
-
-@functools.cache
-def names() -> tuple[str, ...]:
-    """The types that all texts can write."""
-    codec, levels = ImpulseCodec(), scenarios.DIFFICULTIES
-    return tuple(
-        name for name in scenarios.names() if not unwritable(codec, name, levels, split="test", seed=0, scenes=SCENES)
-    )
-
 
 COMMAND = "python benchmarks/stream.py"
 RESULTS = Path(__file__).parent / "results" / "stream.json"
@@ -100,8 +86,8 @@ def measure(frames: int, repeats: int, slow: bool) -> dict[str, Any]:
     """Milliseconds per scene and ratios to bare stepping: means over types, and type by type."""
     codecs: dict[str, Any] = {"impulse": ImpulseCodec()}
     text = {"engine": EngineCodec(), "card": CardCodec()} if slow else {}
-    cells = [(name, difficulty) for name in names() for difficulty in scenarios.DIFFICULTIES]
-    for name in names():  # compile, fill caches
+    cells = [(name, difficulty) for name in scenarios.names() for difficulty in scenarios.DIFFICULTIES]
+    for name in scenarios.names():  # compile, fill caches
         stages(name, 1, 0, 4, codecs | text)
     took: dict[tuple[str, int], list[dict[str, float]]] = {cell: [] for cell in cells}
     gc.disable()
@@ -115,7 +101,7 @@ def measure(frames: int, repeats: int, slow: bool) -> dict[str, Any]:
     finally:
         gc.enable()
     by_type = {}
-    for name in names():
+    for name in scenarios.names():
         rows = [_medians(took[name, difficulty]) for difficulty in scenarios.DIFFICULTIES]
         by_type[name] = {stage: statistics.fmean(row[stage] for row in rows) for stage in rows[0]}
     mean = {stage: statistics.fmean(row[stage] for row in by_type.values()) for stage in by_type["tower"]}

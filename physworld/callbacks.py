@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
@@ -59,6 +61,19 @@ class StopGently(Callback):
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         self.previous.clear()
+
+
+class SeedEachPass(Callback):
+    """Dropout and noise of pass k are a function of (seed, k, rank), so a resumed run draws what it would have."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        done = total.processed
+        state = np.random.SeedSequence(entropy=self.seed, spawn_key=(done, trainer.global_rank)).generate_state(1)
+        torch.manual_seed(int(state[0]))
 
 
 class Throughput(Callback):

@@ -27,6 +27,8 @@ class Solids(NamedTuple):
     extent: np.ndarray  # (N+S, 2) px: circle (radius, 0), rect half (width, height), segment (half length, 0)
     rounding: np.ndarray  # (N+S,) px: a segment's radius, else 0
     static_pose: np.ndarray  # (S, 3) px, px, rad
+    static_corners: np.ndarray  # (S, 4, 2) px, see `_corners`
+    static_box: np.ndarray  # (4, S) px: lowest x, highest x, lowest y, highest y, rounding included
     friction: np.ndarray  # (N+S,)
     restitution: np.ndarray  # (N+S,)
     mass: np.ndarray  # (N,) kg
@@ -71,11 +73,17 @@ def solids(scene: Scene) -> Solids:
             poses.append(((ax + bx) / 2, (ay + by) / 2, math.atan2(by - ay, bx - ax)))
         friction.append(shape.friction)
         restitution.append(shape.restitution)
+    count, size = len(scene.bodies), np.array(extent, np.float64).reshape(-1, 2)
+    pose, kinds = np.array(poses, np.float64).reshape(-1, 3), np.array(kind, np.int64)
+    corners, box = np.zeros((len(poses), 4, 2)), np.zeros((4, len(poses)))
+    _place(kinds[count:], size[count:], np.array(rounding[count:], np.float64), pose[:, :2], pose[:, 2], corners, box)
     return Solids(
-        kind=np.array(kind, np.int64),
-        extent=np.array(extent, np.float64).reshape(-1, 2),
+        kind=kinds,
+        extent=size,
         rounding=np.array(rounding, np.float64),
-        static_pose=np.array(poses, np.float64).reshape(-1, 3),
+        static_pose=pose,
+        static_corners=corners,
+        static_box=box,
         friction=np.array(friction, np.float64),
         restitution=np.array(restitution, np.float64),
         mass=np.array([b.mass for b in scene.bodies], np.float64),
@@ -83,46 +91,54 @@ def solids(scene: Scene) -> Solids:
     )
 
 
-@njit(cache=True, inline="always")
-def _corners(kind, hx, hy, x, y, angle, out):
-    """World corners, counter-clockwise, of a rectangle (4) or segment (2) into `out`; returns how many."""
-    c, s = math.cos(angle), math.sin(angle)
-    if kind == SEGMENT:
-        out[0, 0], out[0, 1] = x - c * hx, y - s * hx
-        out[1, 0], out[1, 1] = x + c * hx, y + s * hx
-        return 2
-    for i in range(4):
-        u = hx if i == 1 or i == 2 else -hx
-        v = hy if i >= 2 else -hy
-        out[i, 0] = x + c * u - s * v
-        out[i, 1] = y + s * u + c * v
-    return 4
+@njit(cache=True)
+def _place(kind, extent, rounding, position, angle, corners, box):
+    """Fill, for every shape at its pose, corners (4 of a rectangle counter-clockwise, 2 of a segment) and its box."""
+    for i in range(len(angle)):
+        x, y, hx, hy = position[i, 0], position[i, 1], extent[i, 0], extent[i, 1]
+        wide = high = hx
+        if kind[i] != CIRCLE:
+            c, s = math.cos(angle[i]), math.sin(angle[i])
+            wide, high = abs(c) * hx + abs(s) * hy + rounding[i], abs(s) * hx + abs(c) * hy + rounding[i]
+            if kind[i] == SEGMENT:
+                corners[i, 0, 0], corners[i, 0, 1] = x - c * hx, y - s * hx
+                corners[i, 1, 0], corners[i, 1, 1] = x + c * hx, y + s * hx
+            else:
+                for k in range(4):
+                    u = hx if k == 1 or k == 2 else -hx
+                    v = hy if k >= 2 else -hy
+                    corners[i, k, 0], corners[i, k, 1] = x + c * u - s * v, y + s * u + c * v
+        box[0, i], box[1, i], box[2, i], box[3, i] = x - wide, x + wide, y - high, y + high
 
 
 @njit(cache=True)
-def _best_axis(a, na, b, nb):
-    """Edge normal of polygon `a` with the largest gap to polygon `b`: (gap, edge, nx, ny), normal out of `a`."""
+def _best_axis(corners, a, na, b, nb):
+    """Edge normal of shape `a` with the largest gap to shape `b`: (gap, edge, nx, ny), normal out of `a`."""
     best, edge, best_x, best_y = -1e18, 0, 0.0, 0.0
     for i in range(na):
         j = (i + 1) % na
-        ex, ey = a[j, 0] - a[i, 0], a[j, 1] - a[i, 1]
+        ex, ey = corners[a, j, 0] - corners[a, i, 0], corners[a, j, 1] - corners[a, i, 1]
         length = math.sqrt(ex * ex + ey * ey)
         if length == 0.0:
             continue
         nx, ny = ey / length, -ex / length
         low = 1e18
         for k in range(nb):
-            low = min(low, (b[k, 0] - a[i, 0]) * nx + (b[k, 1] - a[i, 1]) * ny)
+            low = min(low, (corners[b, k, 0] - corners[a, i, 0]) * nx + (corners[b, k, 1] - corners[a, i, 1]) * ny)
         if low > best:
             best, edge, best_x, best_y = low, i, nx, ny
     return best, edge, best_x, best_y
 
 
 @njit(cache=True)
-def _polygons(a, na, b, nb, rounding, gap, place, row):
-    """Contact of two rounded polygons: (points, nx, ny) with the normal from `a` to `b`."""
-    gap_a, edge_a, ax, ay = _best_axis(a, na, b, nb)
-    gap_b, edge_b, bx, by = _best_axis(b, nb, a, na)
+def _polygons(corners, a, na, b, nb, rounding, margin, gap, place, row):
+    """Contact of two rounded polygons: (points, nx, ny) with the normal from `a` to `b`; 0 points beyond the margin."""
+    gap_a, edge_a, ax, ay = _best_axis(corners, a, na, b, nb)
+    if gap_a - rounding > margin:
+        return 0, ax, ay
+    gap_b, edge_b, bx, by = _best_axis(corners, b, nb, a, na)
+    if gap_b - rounding > margin:
+        return 0, bx, by
     swapped = gap_b > gap_a + 1e-3  # prefer one side, so that a resting pair does not flicker between two answers
     if swapped:
         ref, nr, inc, ni, edge, nx, ny = b, nb, a, na, edge_b, bx, by
@@ -131,18 +147,18 @@ def _polygons(a, na, b, nb, rounding, gap, place, row):
     lowest, first = 1e18, 0
     for i in range(ni):  # incident edge: the one whose two corners lie lowest along the normal
         j = (i + 1) % ni
-        depth = (inc[i, 0] + inc[j, 0]) * nx + (inc[i, 1] + inc[j, 1]) * ny
+        depth = (corners[inc, i, 0] + corners[inc, j, 0]) * nx + (corners[inc, i, 1] + corners[inc, j, 1]) * ny
         if depth < lowest - 1e-9:
             lowest, first = depth, i
-    r0x, r0y = ref[edge, 0], ref[edge, 1]
-    r1x, r1y = ref[(edge + 1) % nr, 0], ref[(edge + 1) % nr, 1]
+    r0x, r0y = corners[ref, edge, 0], corners[ref, edge, 1]
+    r1x, r1y = corners[ref, (edge + 1) % nr, 0], corners[ref, (edge + 1) % nr, 1]
     length = math.sqrt((r1x - r0x) ** 2 + (r1y - r0y) ** 2)
     tx, ty = (r1x - r0x) / length, (r1y - r0y) / length
     p, q = first, (first + 1) % ni
-    p_t = (inc[p, 0] - r0x) * tx + (inc[p, 1] - r0y) * ty
-    q_t = (inc[q, 0] - r0x) * tx + (inc[q, 1] - r0y) * ty
-    p_n = (inc[p, 0] - r0x) * nx + (inc[p, 1] - r0y) * ny
-    q_n = (inc[q, 0] - r0x) * nx + (inc[q, 1] - r0y) * ny
+    p_t = (corners[inc, p, 0] - r0x) * tx + (corners[inc, p, 1] - r0y) * ty
+    q_t = (corners[inc, q, 0] - r0x) * tx + (corners[inc, q, 1] - r0y) * ty
+    p_n = (corners[inc, p, 0] - r0x) * nx + (corners[inc, p, 1] - r0y) * ny
+    q_n = (corners[inc, q, 0] - r0x) * nx + (corners[inc, q, 1] - r0y) * ny
     count = 0
     last = -1e18
     for end in range(2):
@@ -167,7 +183,7 @@ def _polygons(a, na, b, nb, rounding, gap, place, row):
     if count == 0:  # past each other's ends: nearest corner pair stands in
         near = p if p_n < q_n else q
         gap[row, 0] = min(p_n, q_n) - rounding
-        place[row, 0, 0], place[row, 0, 1] = inc[near, 0], inc[near, 1]
+        place[row, 0, 0], place[row, 0, 1] = corners[inc, near, 0], corners[inc, near, 1]
         at = p_t if near == p else q_t
         beyond = max(-at, at - length, 0.0)
         gap[row, 0] = math.sqrt(max(min(p_n, q_n), 0.0) ** 2 + beyond**2) - rounding
@@ -178,14 +194,14 @@ def _polygons(a, na, b, nb, rounding, gap, place, row):
 
 
 @njit(cache=True)
-def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place, row):
+def _disc_polygon(cx, cy, radius, corners, other, n, rounding, gap, place, row):
     """Contact of a disc with a rounded polygon: (points, nx, ny), normal from the polygon to the disc."""
     inside, deepest, in_x, in_y = n > 2, -1e18, 0.0, 1.0
     best, near_x, near_y = 1e18, 0.0, 0.0
     for i in range(n if n > 2 else 1):
         j = (i + 1) % n
-        ex, ey = corners[j, 0] - corners[i, 0], corners[j, 1] - corners[i, 1]
-        dx, dy = cx - corners[i, 0], cy - corners[i, 1]
+        ex, ey = corners[other, j, 0] - corners[other, i, 0], corners[other, j, 1] - corners[other, i, 1]
+        dx, dy = cx - corners[other, i, 0], cy - corners[other, i, 1]
         square = ex * ex + ey * ey
         length = math.sqrt(square) if square > 0.0 else 1.0
         out = (dx * ey - dy * ex) / length
@@ -194,7 +210,7 @@ def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place, row):
         if out > deepest:
             deepest, in_x, in_y = out, ey / length, -ex / length
         t = min(max((dx * ex + dy * ey) / square, 0.0), 1.0) if square > 0.0 else 0.0
-        px, py = corners[i, 0] + t * ex, corners[i, 1] + t * ey
+        px, py = corners[other, i, 0] + t * ex, corners[other, i, 1] + t * ey
         d = (cx - px) ** 2 + (cy - py) ** 2
         if d < best:
             best, near_x, near_y = d, px, py
@@ -213,40 +229,34 @@ def _disc_polygon(cx, cy, radius, corners, n, rounding, gap, place, row):
 
 @njit(cache=True)
 def find_contacts(
-    kind, extent, rounding, static_pose, position, angle, margin, body, partner, normal, points, gap, place
-):
+    kind, extent, rounding, static_pose, static_corners, static_box, position, angle, margin,
+    body, partner, normal, points, gap, place,
+):  # fmt: skip
     """Fill the contact arrays for bodies at `position` (N, 2) px, `angle` (N,) rad; returns how many were found."""
     n = len(angle)
     total = len(kind)
     capacity = len(body)
     count = 0
-    a, b = np.empty((4, 2)), np.empty((4, 2))
-    size, heading = np.empty(total), np.empty((total, 2))  # what pairs would otherwise work out again and again
-    for j in range(total):
-        size[j] = math.sqrt(extent[j, 0] ** 2 + extent[j, 1] ** 2)
-        if j >= n:
-            heading[j, 0], heading[j, 1] = math.cos(static_pose[j - n, 2]), math.sin(static_pose[j - n, 2])
+    corners, box, near = np.empty((total, 4, 2)), np.empty((4, total)), np.empty(total, np.int64)
+    _place(kind, extent, rounding, position, angle, corners, box)
+    corners[n:] = static_corners
+    box[:, n:] = static_box
     for i in range(n):
         xi, yi = position[i, 0], position[i, 1]
-        reach_i = size[i] + margin
-        ready = 0
-        for j in range(i + 1, total):
-            if j < n:
-                xj, yj, angle_j = position[j, 0], position[j, 1], angle[j]
-            else:
-                xj, yj, angle_j = static_pose[j - n, 0], static_pose[j - n, 1], static_pose[j - n, 2]
-            reach = reach_i + size[j] + rounding[j]
-            dx, dy = xi - xj, yi - yj
-            if dx > reach or -dx > reach or dy > reach or -dy > reach:
-                continue
-            if kind[j] == SEGMENT:  # a long wall's bounding circle says little: test the distance to its line
-                if abs(dy * heading[j, 0] - dx * heading[j, 1]) > reach_i + rounding[j]:
-                    continue
-            elif dx * dx + dy * dy > reach * reach:
-                continue
+        left, right, low, high = box[0, i] - margin, box[1, i] + margin, box[2, i] - margin, box[3, i] + margin
+        some = 0
+        for j in range(i + 1, total):  # no branch: a wrong guess would cost more than the comparisons
+            near[some] = j
+            some += (box[0, j] <= right) & (box[1, j] >= left) & (box[2, j] <= high) & (box[3, j] >= low)
+        for k in range(some):
+            j = near[k]
             if count == capacity:
                 return count
+            sides = 2 if kind[j] == SEGMENT else 4
+            if kind[j] == CIRCLE:
+                xj, yj = (position[j, 0], position[j, 1]) if j < n else (static_pose[j - n, 0], static_pose[j - n, 1])
             if kind[i] == CIRCLE and kind[j] == CIRCLE:
+                dx, dy = xi - xj, yi - yj
                 d = math.sqrt(dx * dx + dy * dy)
                 nx, ny = (dx / d, dy / d) if d > 1e-9 else (0.0, 1.0)
                 gap[count, 0] = d - extent[i, 0] - extent[j, 0]
@@ -254,17 +264,14 @@ def find_contacts(
                 place[count, 0, 0], place[count, 0, 1] = xi - nx * offset, yi - ny * offset
                 found = 1
             elif kind[i] == CIRCLE:
-                nb = _corners(kind[j], extent[j, 0], extent[j, 1], xj, yj, angle_j, b)
-                found, nx, ny = _disc_polygon(xi, yi, extent[i, 0], b, nb, rounding[j], gap, place, count)
+                found, nx, ny = _disc_polygon(xi, yi, extent[i, 0], corners, j, sides, rounding[j], gap, place, count)
+            elif kind[j] == CIRCLE:
+                found, nx, ny = _disc_polygon(xj, yj, extent[j, 0], corners, i, 4, 0.0, gap, place, count)
+                nx, ny = -nx, -ny
             else:
-                if ready == 0:
-                    ready = _corners(kind[i], extent[i, 0], extent[i, 1], xi, yi, angle[i], a)
-                if kind[j] == CIRCLE:
-                    found, nx, ny = _disc_polygon(xj, yj, extent[j, 0], a, ready, 0.0, gap, place, count)
-                    nx, ny = -nx, -ny
-                else:
-                    nb = _corners(kind[j], extent[j, 0], extent[j, 1], xj, yj, angle_j, b)
-                    found, nx, ny = _polygons(b, nb, a, ready, rounding[j], gap, place, count)
+                found, nx, ny = _polygons(corners, j, sides, i, 4, rounding[j], margin, gap, place, count)
+            if found == 0:
+                continue
             if found == 2 and gap[count, 0] > margin:
                 gap[count, 0] = gap[count, 1]
                 place[count, 0, 0], place[count, 0, 1] = place[count, 1, 0], place[count, 1, 1]
@@ -286,7 +293,8 @@ def contacts(
     body, partner, points = (np.empty(capacity, np.int64) for _ in range(3))
     normal, gap, place = np.empty((capacity, 2)), np.empty((capacity, 2)), np.empty((capacity, 2, 2))
     n = find_contacts(
-        packed.kind, packed.extent, packed.rounding, packed.static_pose, position, angle, margin,
+        packed.kind, packed.extent, packed.rounding, packed.static_pose, packed.static_corners, packed.static_box,
+        position, angle, margin,
         body, partner, normal, points, gap, place,
     )  # fmt: skip
     return Contacts(body[:n], partner[:n], normal[:n], points[:n], gap[:n], place[:n])

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import runs
-from physworld.callbacks import ProgressBar, StopGently, Throughput
+from physworld.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
 from physworld.checkpoints import AtomicCheckpointIO
 from physworld.errors import UserError, call
 
@@ -61,6 +61,7 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
     }
     # Order: the system's own figures must have been logged when `best` looks at them.
     callbacks = [
+        SeedEachPass(cfg.seed),
         throughput,
         *parts.callbacks,
         LearningRateMonitor(),

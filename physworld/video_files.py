@@ -68,7 +68,9 @@ def simulate_clips(cfg: DictConfig, console: Console) -> None:
         raise UserError(f"video.{error}.") from None
     named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
     names = _names(cfg.scenario.names) if named else list(SCENARIOS)
-    directory = runs.relative(chosen.runtime.output_dir)
+    if cfg.shards is not None:
+        raise UserError("shards are for text datasets; clips are made one file each.")
+    directory = Path(cfg.out) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
     for k in range(cfg.count):
         name = names[k % len(names)]
         path = directory / name / f"clip_{k}.{form}"

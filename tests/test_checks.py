@@ -11,10 +11,12 @@ import torch
 
 from physworld import checks
 from physworld.checkpoints import AtomicCheckpointIO, check_fits
+from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation
 from physworld.hardware import Hardware
 from physworld.runs import read_config
+from physworld.types import Scene
 
 HARDWARE: dict[str, Any] = {
     "accelerator": "cpu",
@@ -72,6 +74,20 @@ def test_an_evaluation_of_nothing_is_refused_before_training(name: str) -> None:
     Evaluation(**EVALUATION)
     with pytest.raises(UserError, match=f"evaluation.{name}=0"):
         Evaluation(**{**EVALUATION, name: 0})
+
+
+def test_an_evaluation_leaves_out_and_names_what_the_text_cannot_write() -> None:
+    class Small(ImpulseCodec):
+        """Names fewer bodies than some scenes have."""
+
+        def unwritable(self, scene: Scene) -> str:
+            return f"{len(scene.bodies)} bodies are too many" if len(scene.bodies) > 3 else ""
+
+    moments = Evaluation(**EVALUATION).draw(
+        Small(), ["pendulum", "tower"], [1], split="test", seed=0, per_scenario=2, trained_on=[]
+    )
+    assert list(moments.left_out) == ["tower"] and "too many" in moments.left_out["tower"]
+    assert {given.scene.name for given in moments.given} == {"pendulum"} and len(moments.given) == 2
 
 
 @pytest.mark.parametrize(

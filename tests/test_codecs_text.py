@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+import physworld
 from physworld.codecs import scene_json
 from physworld.codecs._text import LARGEST
 from physworld.codecs._tokenizer import word_tokenizer
@@ -405,6 +406,7 @@ def test_jsonl_golden(tmp_path: Path) -> None:
     write_jsonl(path, trajectory(2), seed=5)
     header, frame = map(json.loads, Path(path).read_text().splitlines())
     assert header.pop("physworld") == {"version": 1, "scene": json.loads(json.dumps(scene_to_dict(SCENE)))}
+    assert header.pop("physworld_version") == physworld.__version__
     ball = {"mass": 1.0, "friction": 0.3, "elasticity": 0.5}
     box = {"mass": 1.0, "friction": 0.5, "elasticity": 0.1}
     surface = {"friction": 0.5, "elasticity": 0.5}
@@ -558,6 +560,7 @@ def change(line: int, *path: object, value: object) -> list:
     ("lines", "line", "problem"),
     [
         ([*published(5), "{broken"], 7, "not valid JSON"),
+        ([*published(5), '{"frame": 6, "description": "Fra'], 7, "(Unterminated string starting at column 29)"),
         ([*published(5), "[1]"], 7, "must be a JSON object, got list"),
         ([*published(5), "[" * 100_000], 7, "nested too deeply"),
         ([*published(5), '{"frame": ' + "9" * 5000 + "}"], 7, "not valid JSON"),

@@ -6,19 +6,22 @@ import hashlib
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from writable import IMPULSE_NAMES
 
+from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import IndexBatches, StreamData, collate
+from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.sources import windows
 from physworld.sources.physics import PhysicsSource
 from physworld.sources.streams import Repeated, Staged
-from physworld.sources.windows import EVENT_SPEED
+from physworld.sources.windows import EVENT_SPEED, impulses
 from physworld.types import Batch, Encoded, Sample, Trajectory
 
 CODEC = ImpulseCodec()
@@ -93,7 +96,7 @@ def test_windows_are_as_long_as_the_codec_wants() -> None:
 
 
 @pytest.mark.parametrize("difficulty", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("name", IMPULSE_NAMES)
+@pytest.mark.parametrize("name", scenarios.names())
 def test_every_scenario_streams_at_every_difficulty(name: str, difficulty: int) -> None:
     stream = source(names=(name,), difficulties=(difficulty,), frames=12, windows_per_scene=3)
     for index in range(3):
@@ -148,6 +151,22 @@ def test_event_fraction() -> None:
     assert share[0.0] == 0
     assert 0.4 < share[0.5] < 0.6
     assert share[1.0] > 0.95
+
+
+@pytest.mark.parametrize("name", ["solar_system", "planetary_rotation", "gravity_well", "particle_explosion"])
+def test_fields_are_no_event(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gravity and fields explain every change of velocity of bodies too small to meet; of the true ones, not all."""
+    scene = scenarios.build(name, generator(0, "train", 1), 3)
+    grains = tuple(replace(body, shape="circle", size=(1e-3,)) for body in scene.bodies)
+    run = simulate(replace(scene, bodies=grains, static=(), joints=()), 100)
+    assert np.abs(impulses(run)).max() < 1e-6
+    plain = run.velocity[1:] - run.velocity[:-1] - np.array(scene.gravity) * scene.dt
+    assert np.abs(plain).max() > 1e-3  # so the fields were at work
+    met = np.abs(impulses(simulate(scene, 100))).max()
+    assert (met > EVENT_SPEED) == (name in ("gravity_well", "particle_explosion"))  # in the others nothing meets
+    whole = impulses(run)
+    monkeypatch.setattr(windows, "PAIRS_AT_ONCE", 1)
+    np.testing.assert_array_equal(impulses(run), whole)
 
 
 @pytest.mark.parametrize(

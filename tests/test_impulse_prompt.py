@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from writable import IMPULSE_NAMES
 
 from physworld import scenarios
 from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
-from physworld.codecs.impulse import MAX_BODIES, ImpulseCodec
+from physworld.codecs.impulse import MAX_BODIES, RECORDS, ImpulseCodec
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Sample, Trajectory
 
-GIVEN_LINES = ("world", "wall", "peg", "field", "pin", "ball", "box")  # the others follow from these
+# The others follow from these.
+JOINTS = ("pin", "hinge", "rope", "spring", "motor")
+GIVEN_LINES = ("world", "wall", "peg", "field", "mutual", "wind", *JOINTS, "ball", "box")
+NAMES = scenarios.names()
 CODEC = ImpulseCodec()
 
 
@@ -36,7 +38,7 @@ def given_lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("difficulty", [1, 4])
-@pytest.mark.parametrize("name", IMPULSE_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_prompt_read_back_prints_the_same_world(name: str, difficulty: int) -> None:
     text = prompt_text(moment(name, difficulty))
     read = CODEC.read_prompt(text)
@@ -51,9 +53,9 @@ def test_a_prompt_read_back_prints_the_same_world(name: str, difficulty: int) ->
 
 def test_all_kinds_of_line_were_met() -> None:
     words = set()
-    for name in IMPULSE_NAMES:
-        words |= {line.split()[0] for line in given_lines(prompt_text(moment(name, 4)))}
-    assert words == set(GIVEN_LINES)
+    for name in NAMES:
+        words |= {line.split()[0] for line in prompt_text(moment(name, 4)).split("\n")}
+    assert words == {*RECORDS, "next"} > set(GIVEN_LINES)
 
 
 def test_a_read_scene_rolls_like_the_one_it_was_written_from() -> None:
@@ -68,18 +70,29 @@ def test_a_read_scene_rolls_like_the_one_it_was_written_from() -> None:
 
 
 SMALL = """world 0 -981 16.67
-wall 0 50 800 50 5 0.5 0.5
+wall 0 50 800 50 5 0.5 0.5 0
 pin fixed o0 100 400 0 0 150
+ball o0 100 250 0 30 0 0 12 1 0.5 0.5
+box o1 300 70 0 0 0 0 40 30 2 0.5 0.1"""
+JOINED = """world 0 -981 16.67
+wall 0 50 800 50 5 0.5 0.5 -90
+mutual 1.5 8
+wind 120 -5 2.5
+hinge fixed o0 100 400 0 150
+rope o0 o1 0 0 3 -4 250
+spring o0 o1 1 2 3 4 80 60.5 0.25
+motor o1 o0 -3.5 12
 ball o0 100 250 0 30 0 0 12 1 0.5 0.5
 box o1 300 70 0 0 0 0 40 30 2 0.5 0.1"""
 
 
-def test_what_follows_from_the_rest_may_be_left_out() -> None:
-    read = CODEC.read_prompt(SMALL)
+@pytest.mark.parametrize("text", [SMALL, JOINED])
+def test_what_follows_from_the_rest_may_be_left_out(text: str) -> None:
+    read = CODEC.read_prompt(text)
     assert read is not None
-    assert prompt_text(read).startswith(SMALL + "\nself o0")
-    assert CODEC.read_prompt(SMALL.replace("\n", " ")) is not None
-    renamed = CODEC.read_prompt(SMALL.replace("o0", "o70").replace("o1", "o71"))  # training samples start anywhere
+    assert prompt_text(read).startswith(text + "\nself o0")
+    assert CODEC.read_prompt(text.replace("\n", " ")) is not None
+    renamed = CODEC.read_prompt(text.replace("o0", "o70").replace("o1", "o71"))  # training samples start anywhere
     assert renamed is not None and renamed.scene == read.scene
 
 
@@ -119,13 +132,42 @@ def test_what_is_no_prompt_is_none(old: str, new: str) -> None:
     assert CODEC.read_prompt(SMALL.replace(old, new)) is None
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.5 0.5 -90", "0.5 0.5"),  # a wall as it was before surfaces ran
+        ("mutual 1.5 8", "mutual 1.5 -8"),
+        ("mutual 1.5 8", "mutual 1.5"),
+        ("wind 120 -5 2.5", "wind 120 -5 -2.5"),
+        ("hinge fixed o0", "hinge o0 o0"),
+        ("hinge fixed o0", "hinge o0 fixed"),
+        ("hinge fixed o0", "hinge o7 o0"),
+        ("0 150\n", "0 150 9\n"),
+        ("-4 250", "-4 0"),
+        ("-4 250", "-4 -250"),
+        ("rope o0 o1", "rope o0 o0"),
+        ("80 60.5 0.25", "-80 60.5 0.25"),
+        ("80 60.5 0.25", "80 -60.5 0.25"),
+        ("80 60.5 0.25", "80 60.5 -0.25"),
+        ("80 60.5 0.25", "80 60.5"),
+        ("spring o0 o1", "spring o1 fixed"),
+        ("motor o1 o0 -3.5 12", "motor o1 o0 -3.5 -12"),
+        ("motor o1 o0", "motor o1 o1"),
+        ("motor o1 o0", "motor o1"),
+    ],
+)
+def test_impossible_joints_and_fields_are_none(old: str, new: str) -> None:
+    assert JOINED.count(old) == 1
+    assert CODEC.read_prompt(JOINED.replace(old, new)) is None
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_reading_never_raises_and_what_is_read_can_be_written(data: st.DataObject) -> None:
-    tokens = SMALL.split()
+    tokens = data.draw(st.sampled_from([SMALL, JOINED])).split()
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(tokens) - 1))
-        odd = ["0", "-1", "9999", "0.0004", "o1", "fixed", "box", "pin", "touch", "next", "end", "", "inf", "1e3"]
+        odd = ["0", "-1", "9999", "0.0004", "o1", "fixed", "box", "rope", "touch", "next", "end", "", "inf", "1e3"]
         new = data.draw(st.sampled_from(odd) | st.text(max_size=4))
         tokens[at : at + data.draw(st.integers(0, 2))] = [new]
     read = CODEC.read_prompt(" ".join(tokens))
@@ -138,7 +180,7 @@ def run_of(name: str, difficulty: int) -> Trajectory:
 
 
 @pytest.mark.parametrize("shuffle_names", [False, True])
-@pytest.mark.parametrize("name", IMPULSE_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_whole_trajectories_are_written_as_frame_by_frame(name: str, shuffle_names: bool) -> None:
     codec, run = ImpulseCodec(shuffle_names=shuffle_names), run_of(name, 3)
     written = codec.encode_frames(run, seed=5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ SCENE = Scene(
         Motor(body_a=FIXED, body_b=0, spin=-3.1, torque=12345.6),
     ),
     fields=(
-        Attractor(center=(1.0, 2.0), strength=0.1, softening=3.0),
+        Attractor(center=(1.0, 2.0), strength=5e5, softening=3.0),
         MutualGravity(strength=1e4, softening=5.0),
         Wind(velocity=(90.0, -1.0), drag=0.01),
     ),
@@ -70,17 +69,20 @@ def test_engine_text_names_the_kinds() -> None:
     )
 
 
-def test_impulse_text_refuses_what_it_cannot_write_yet() -> None:
-    known = {PinJoint, Attractor}
-    for part in (*SCENE.joints, *SCENE.fields):
-        if type(part) in known:
-            continue
-        scene = replace(SCENE, static=(), joints=(), fields=())
-        key = "joints" if part in SCENE.joints else "fields"
-        with pytest.raises(ValueError, match=f"impulse text cannot write {type(part).__name__} yet"):
-            ImpulseCodec().prompt(simulate(replace(scene, **{key: (part,)}), 1))
-    with pytest.raises(ValueError, match=r"impulse text cannot write Segment\.surface_speed yet"):
-        ImpulseCodec().prompt(simulate(replace(SCENE, joints=(), fields=()), 1))
+def test_impulse_text_writes_every_kind() -> None:
+    """Strengths in px/s² at 100 px, drag in kg/(s·m), torque in kg·m²/s²; the rest as it is."""
+    lines = ImpulseCodec().text(ImpulseCodec().prompt(simulate(SCENE, 1))).split("\n")
+    assert lines[1:10] == [
+        "wall 0 0 800 0 2 0.9 0.5 -70",
+        "field 1 2 50 3",
+        "mutual 1 5",
+        "wind 90 -1 1",
+        "pin fixed o1 400 100 0 0 99.7",
+        "hinge fixed o0 250 300.1 -50 0",
+        "rope o0 o1 50 0 0 0 320",
+        "spring o1 o2 0 1 0 0 80 33.3 0.7",
+        "motor fixed o0 -3.1 1.235",
+    ]
 
 
 def test_published_pivot_is_where_the_body_has_it(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "physworld"
 LAYERS = {
     0: ("types", "seeding", "files"),
-    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood"),
+    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "gallery"),
     2: ("sources", "codecs"),
     3: ("data", "clip_data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks", "video_judge", "video_report", "video_files",
+        "conf_store", "cli", "checks", "tasks", "generation", "video_judge", "video_report", "video_files",
         "video_scores", "video_callbacks",
     ),
 }  # fmt: skip

@@ -30,6 +30,7 @@ TINY = (
     "scenario.names=[billiards,pendulum]",
     "model.network.width=32",
     "model.network.depth=1",
+    "model.network.dropout=0.1",
     "model.ema_decay=0.9",
     "global_batch=16",
     f"validate_every={STEPS}",

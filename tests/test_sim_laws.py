@@ -6,6 +6,7 @@ import hashlib
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from physworld import scenarios
 from physworld.seeding import generator
-from physworld.sim.fields import attraction
+from physworld.sim.fields import Fields
 from physworld.sim.pymunk_sim import PymunkSimulator, simulate
 from physworld.types import FIXED, Attractor, Body, PinJoint, Scene, Segment, State, Trajectory
 
@@ -135,9 +136,10 @@ def test_orbit_energy_drift_is_bounded() -> None:
 def test_attractor_acts_where_the_step_puts_the_body() -> None:
     scene = orbit()
     rolled = simulate(scene, 3)
-    want = rolled.velocity[:-1] + attraction(scene.fields, rolled.position[1:]) * DT
+    want = rolled.velocity[:-1] + Fields(scene).acceleration(rolled.position[1:], rolled.velocity[:-1]) * DT
     np.testing.assert_allclose(rolled.velocity[1:], want, atol=ULP)
-    pull = attraction((Attractor(center=(0, 0), strength=8.0, softening=3.0),), np.array([[4.0, 0.0]]))
+    softened = replace(scene, bodies=scene.bodies[:1], fields=(Attractor(center=(0, 0), strength=8.0, softening=3.0),))
+    pull = Fields(softened).acceleration(np.array([[4.0, 0.0]]), np.zeros((1, 2)))
     np.testing.assert_allclose(pull, [[-8.0 * 4 / 125, 0.0]])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physworld.codecs._impulse_kernel import compiled, room, scratch_for, write_one
+from physworld.codecs._impulse_kernel import DT, GRAVITY, GYRATION, JOINTS, compiled, room, scratch_for, write_one
 from physworld.codecs.numbers import number_index
 from physworld.geometry import Solids
 from physworld.types import Encoded, State, Trajectory
@@ -75,10 +75,10 @@ def _answer(listed, change, push, after, values, grid_ids, hints, words, quiet, 
 @compiled
 def _write_run(world, room, position, velocity, angle, spin, grid, shifts, ids, event, starts, answers):
     """Frame t's prompt into ids[starts[t] : answers[t]], its answer from there to starts[t + 1]."""
-    gyration, gravity, dt = world[8], world[11], world[12]
+    gyration, gravity, dt = world[GYRATION], world[GRAVITY], world[DT]
     values, grid_ids, hints, words, quiet, still, event_speed = grid
     n = angle.shape[1]
-    scratch = scratch_for(n, len(world[9]), room)
+    scratch = scratch_for(n, len(world[JOINTS]), room)
     listed, frames = np.empty(n, np.int64), np.empty((n, 3))
     change, push, after = np.empty((n, 3)), np.empty(n), np.empty(n)
     shifted = words.copy()

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from physworld.codecs.numbers import number_index, number_values
-from physworld.types import FIXED, Attractor, Body, Peg, PinJoint, Scene, Segment, Trajectory
+from physworld.types import (
+    FIXED,
+    PIXELS_PER_METRE,
+    Attractor,
+    Body,
+    Field,
+    Joint,
+    Motor,
+    MutualGravity,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    Trajectory,
+    Wind,
+)
 
 NUMBER = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?")  # up to ±9999, as the format prints
 VALUES = number_values()
 # word -> which of its numbers must be > 0, and which must be >= 0
 SIGNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "world": ((2,), ()), "wall": ((), (4, 5, 6)), "peg": ((2,), (3, 4)), "field": ((), (3,)), "pin": ((4,), ()),
+    "world": ((2,), ()), "wall": ((), (4, 5, 6)), "peg": ((2,), (3, 4)), "field": ((), (3,)),
+    "mutual": ((), (1,)), "wind": ((), (2,)), "pin": ((4,), ()), "rope": ((4,), ()), "spring": ((), (4, 5, 6)),
+    "motor": ((), (1,)),
     "ball": ((6, 7), (8, 9)), "box": ((6, 7, 8), (9, 10)),
 }  # fmt: skip
+
+
+JOINTS = ("pin", "hinge", "rope", "spring", "motor")
+FIELDS = ("field", "mutual", "wind")
 
 
 class Line(NamedTuple):
@@ -27,7 +51,7 @@ class Line(NamedTuple):
 def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> Trajectory | None:
     """One frame, or None unless `text` is a prompt that describes a possible world.
 
-    Lines that follow from the others (`self`, `touch`, `touch2`, `link`, `pull`) are checked for their form only, as
+    Lines that follow from the others (`self`, `touch`, `link`, `pull` and the like) are checked for their form only, as
     the codec works them out anew; they, and `next`, may be missing.
 
     Args:
@@ -74,7 +98,7 @@ def _possible(line: Line) -> bool:
 
 
 def _scene(lines: list[Line]) -> Scene | None:
-    """None unless there is one `world`, at the top, then bodies, each named once, and pins between such bodies."""
+    """None unless there is one `world`, at the top, then bodies, each named once, and joints between such bodies."""
     world, *rest = lines
     if world.word != "world" or any(line.word == "world" for line in rest):
         return None
@@ -83,8 +107,8 @@ def _scene(lines: list[Line]) -> Scene | None:
     if not solid or len(index) < len(solid) or "fixed" in index:
         return None
     index["fixed"] = FIXED
-    pins = [line for line in rest if line.word == "pin"]
-    if any(pin.names[1] == "fixed" or pin.names[0] == pin.names[1] for pin in pins):
+    joints = [line for line in rest if line.word in JOINTS]
+    if any(joint.names[1] == "fixed" or joint.names[0] == joint.names[1] for joint in joints):
         return None
     if not all(name in index for line in rest for name in line.names):
         return None
@@ -96,8 +120,8 @@ def _scene(lines: list[Line]) -> Scene | None:
         text="Read from impulse text.",
         bodies=tuple(_body(line) for line in solid),
         static=tuple(_wall(line) for line in rest if line.word in ("wall", "peg")),
-        joints=tuple(_pin(pin, index) for pin in pins),
-        fields=tuple(_field(line) for line in rest if line.word == "field"),
+        joints=tuple(_joint(joint, index) for joint in joints),
+        fields=tuple(_field(line) for line in rest if line.word in FIELDS),
         gravity=(gx, gy),
         dt=_timestep(milliseconds),
     )
@@ -130,16 +154,38 @@ def _wall(line: Line) -> Segment | Peg:
     if line.word == "peg":
         x, y, radius, friction, restitution = line.numbers
         return Peg(center=(x, y), radius=radius, friction=friction, restitution=restitution)
-    ax, ay, bx, by, radius, friction, restitution = line.numbers
-    return Segment(start=(ax, ay), end=(bx, by), radius=radius, friction=friction, restitution=restitution)
+    ax, ay, bx, by, radius, friction, restitution, speed = line.numbers
+    return Segment(
+        start=(ax, ay), end=(bx, by), radius=radius, friction=friction, restitution=restitution, surface_speed=speed
+    )
 
 
-def _pin(line: Line, index: Mapping[str, int]) -> PinJoint:
-    ax, ay, bx, by, length = line.numbers
+def _joint(line: Line, index: Mapping[str, int]) -> Joint:
     a, b = (index[name] for name in line.names)
-    return PinJoint(body_a=a, body_b=b, anchor_a=(ax, ay), anchor_b=(bx, by), length=length)
+    if line.word == "motor":
+        spin, torque = line.numbers
+        return Motor(body_a=a, body_b=b, spin=spin, torque=torque * PIXELS_PER_METRE**2)
+    ax, ay, bx, by, *own = line.numbers
+    ends: dict[str, Any] = {"body_a": a, "body_b": b, "anchor_a": (ax, ay), "anchor_b": (bx, by)}
+    match line.word:
+        case "pin":
+            return PinJoint(**ends, length=own[0])
+        case "hinge":
+            return PivotJoint(**ends)
+        case "rope":
+            return Rope(**ends, length=own[0])
+        case _:
+            return Spring(**ends, length=own[0], stiffness=own[1], damping=own[2])
 
 
-def _field(line: Line) -> Attractor:
-    x, y, strength, softening = line.numbers
-    return Attractor(center=(x, y), strength=strength * 1e4, softening=softening)
+def _field(line: Line) -> Field:
+    match line.word:
+        case "field":
+            x, y, strength, softening = line.numbers
+            return Attractor(center=(x, y), strength=strength * 1e4, softening=softening)
+        case "mutual":
+            strength, softening = line.numbers
+            return MutualGravity(strength=strength * 1e4, softening=softening)
+        case _:
+            x, y, drag = line.numbers
+            return Wind(velocity=(x, y), drag=drag / PIXELS_PER_METRE)

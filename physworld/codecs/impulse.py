@@ -3,30 +3,45 @@
 A document is lines of words and numbers separated by single blanks; every word and every number is one token.
 
     world GX GY DT                                px/s², px/s², ms
-    wall X1 Y1 X2 Y2 RADIUS FRICTION RESTITUTION  px
+    wall X1 Y1 X2 Y2 RADIUS FRICTION RESTITUTION SPEED       px; px/s at which its surface runs towards its end
     peg X Y RADIUS FRICTION RESTITUTION           px
     field X Y STRENGTH SOFTENING                  px, px, pull on a body 100 px away in px/s² (no softening), px
+    mutual STRENGTH SOFTENING                     the same, of a body of 1 kg on every other body
+    wind VX VY DRAG                               px/s, px/s, kg/(s·m)
     pin oA oB AX AY BX BY LENGTH                  px; oA is `fixed` when nailed to the world
+    hinge oA oB AX AY BX BY | rope oA oB AX AY BX BY LENGTH
+    spring oA oB AX AY BX BY LENGTH STIFFNESS DAMPING        kg/s², kg/s
+    motor oA oB SPIN TORQUE                       rad/s of oB against oA, kg·m²/s²
     ball oK X Y ANGLE VX VY SPIN RADIUS MASS FRICTION RESTITUTION        px, rad, px/s, rad/s, kg: the state now,
     box oK X Y ANGLE VX VY SPIN WIDTH HEIGHT MASS FRICTION RESTITUTION   one line a body
     self oK NX NY HAND VN VT VS GN GT             a body that something may act on, in its own frame (below)
+    link oK PARTNER SHARE CN CT STRETCH VN VT AN BN          pin; `tie` with the same numbers: rope
+    hold oK PARTNER SHARE EN ET VN VT AN AT BN BT            hinge
+    coil oK PARTNER SHARE CN CT KICK DAMP VN VT AN BN        spring
+    drive oK PARTNER SHARE LACK MOST              motor
     touch oK PARTNER E MU SHARE CN CT, then once or twice (`touch2`): GAP NEXT VN VT AN AT BN BT
-    link oK PARTNER SHARE CN CT STRETCH VN VT AN BN
-    pull oK CN CT DISTANCE STRENGTH
+    pull oK CN CT DISTANCE SOFTENING STRENGTH     field, or one of the bodies that pull most
+    air oK WN WT RATE                             wind
     next
     oK coast | oK rest | oK DN DT DS PUSH         the answer, one line per `self`
     end
 
-Own frame: normal n = (NX, NY) points from the first partner towards the body (rods first, then the deepest contact,
-then the field), tangent t = HAND·(-NY, NX) where HAND = ±1 makes the first slip speed positive: turned and mirrored
-scenes read the same. Speeds are px/s; spin is spoken of as gyration speed VS = HAND·spin·sqrt(moment/mass), so an
-impulse j/m at a point changes (VN, VT, VS) by (1, 0, AN)·j/m along n and (0, 1, AT)·j/m along t. GN, GT: gravity's
-share of one frame. CN, CT: this partner's normal in the own frame. GAP, NEXT: px now and after p + v·dt, negative =
-overlap. VN, VT: speed of the body's contact point relative to the partner's. AN, AT (BN, BT): lever arms of body
-(partner) over radius of gyration. SHARE = partner's part of the two masses, 1 if static. E, MU: products as Chipmunk
-forms them. Answer: change of velocity beyond gravity and of gyration speed, and PUSH, Chipmunk's position correction
-along n as a speed; `coast` = all zero, `rest` = comes to a stop. The codec moves positions exactly as Chipmunk does:
-p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line has nothing within MARGIN: it flies freely.
+Own frame: normal n = (NX, NY) points from the first partner towards the body: joints first (from a hinge to the
+body's centre; the body's own axis where it is hinged there), then the deepest contact, then fields (in wind, along
+the air that the body feels). Tangent t = HAND·(-NY, NX) where HAND = ±1 makes the first slip speed positive (a hinge:
+the spin): turned and mirrored scenes read the same. Speeds are px/s; spin is spoken of as gyration speed VS =
+HAND·spin·sqrt(moment/mass), so an impulse j/m at a point changes (VN, VT, VS) by (1, 0, AN)·j/m along n and (0, 1,
+AT)·j/m along t. GN, GT: gravity's share of one frame. CN, CT: this partner's normal in the own frame. GAP, NEXT: px
+now and after p + v·dt, negative = overlap. VN, VT: speed of the body's contact point relative to the partner's (its
+surface's, where that runs). AN, AT (BN, BT): lever arms of body (partner) over radius of gyration. SHARE = partner's
+part of the two masses (`drive`: moments), 1 if static. E, MU: products as Chipmunk forms them. STRETCH: px beyond the
+length; EN, ET: px between a hinge's two anchors, in the own frame, as are its VN, VT and arms. KICK: px/s that a
+spring adds to the body in a frame, DAMP: percent of VN that its damper takes. LACK: gyration speed that the motor
+still wants, MOST: what it can give in a frame. WN, WT: the air's velocity relative to the body's, RATE: percent of it
+that the body takes on in a frame. Answer: change of velocity beyond gravity and of gyration speed, and PUSH,
+Chipmunk's position correction along n as a speed; `coast` = all zero, `rest` = comes to a stop. The codec moves
+positions exactly as Chipmunk does: p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line has
+nothing within MARGIN: it flies freely.
 """
 
 from __future__ import annotations
@@ -40,27 +55,44 @@ from physworld import geometry
 from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs._impulse_reader import read_prompt
-from physworld.codecs.numbers import number_index, number_texts, number_values, output_grid
+from physworld.codecs.numbers import number_indices, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
-from physworld.types import FIXED, Attractor, Encoded, Peg, PinJoint, Sample, Scene, Segment, State, Trajectory
+from physworld.types import (
+    FIXED,
+    PIXELS_PER_METRE,
+    Attractor,
+    Encoded,
+    Motor,
+    MutualGravity,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Sample,
+    Scene,
+    Spring,
+    State,
+    Trajectory,
+    Wind,
+)
 
 MAX_BODIES = 128
 BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
 # word -> how many words, then numbers, follow it on its line
 RECORDS = {
-    "world": (0, 3), "wall": (0, 7), "peg": (0, 5), "field": (0, 4), "pin": (2, 5),
-    "ball": (1, 10), "box": (1, 11),
-    "self": (1, 8), "touch": (2, 13), "touch2": (2, 21), "link": (2, 8), "pull": (1, 4),
+    "world": (0, 3), "wall": (0, 8), "peg": (0, 5), "field": (0, 4), "mutual": (0, 2), "wind": (0, 3),
+    "pin": (2, 5), "hinge": (2, 4), "rope": (2, 5), "spring": (2, 7), "motor": (2, 2),
+    "ball": (1, 10), "box": (1, 11), "self": (1, 8),
+    "link": (2, 8), "tie": (2, 8), "hold": (2, 9), "coil": (2, 9), "drive": (2, 3),
+    "touch": (2, 13), "touch2": (2, 21), "pull": (1, 5), "air": (1, 3),
 }  # fmt: skip
 WORDS = ["pad", "end", "next", "coast", "rest", "fixed", *RECORDS, *BODY_WORDS]
 NUMBER_BASE = len(WORDS)
 WORD = {w: i for i, w in enumerate(WORDS)}
 PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
 FIRST_BODY = WORD["o0"]
-kernel.WORDS = np.array(
-    [NUMBER_BASE, FIRST_BODY, MAX_BODIES]
-    + [WORD[w] for w in ("fixed", "ball", "box", "self", "touch", "touch2", "link", "pull", "next")]
-)
+_WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
+kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
 STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
@@ -93,47 +125,32 @@ class ImpulseCodec:
         values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
         hints = np.searchsorted(values, number_values())
         self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
-        self._headers: dict[int, tuple[Scene, np.ndarray, geometry.Solids, np.ndarray, np.ndarray]] = {}
+        self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
 
     # --- writing
 
-    def _packed(self, scene: Scene) -> tuple[Scene, np.ndarray, geometry.Solids, np.ndarray, np.ndarray]:
-        """(scene, header ids, solids, joints, fields), kept for the scenes seen last."""
-        known = self._headers.get(id(scene))
+    def _packed(self, scene: Scene) -> tuple[Scene, tuple[Any, ...], geometry.Solids]:
+        """(scene, what compiled code reads of it, its solids), kept for the scenes seen last."""
+        known = self._worlds.get(id(scene))
         if known is None:
-            if len(scene.bodies) > MAX_BODIES:
-                raise ValueError(
-                    f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {len(scene.bodies)}"
-                )
             missing = self.unwritable(scene)
             if missing:
-                raise ValueError(f"{missing}, which scene {scene.name!r} has; choose codec=engine")
-            if len(self._headers) > 256:
-                self._headers.clear()
-            rods, pulls = _rods(scene), _pulls(scene)
-            joints = np.array(
-                [(j.body_a, j.body_b, *j.anchor_a, *j.anchor_b, j.length) for j in rods], np.float64
-            ).reshape(-1, 7)
-            fields = np.array([(*f.center, f.strength, f.softening) for f in pulls], np.float64).reshape(-1, 4)
-            known = (scene, np.array(_header(scene), np.int64), geometry.solids(scene), joints, fields)
-            self._headers[id(scene)] = known
+                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}")
+            if len(self._worlds) > 256:
+                self._worlds.clear()
+            packed = geometry.solids(scene)
+            known = (scene, kernel.world_of(scene, *_header(scene), packed, MARGIN), packed)
+            self._worlds[id(scene)] = known
         return known
 
     def unwritable(self, scene: Scene) -> str:
-        """What moves a body of this scene but has no word in this text yet, as a sentence; else ''."""
-        kinds = {type(part).__name__ for part in (*scene.joints, *scene.fields)} - {"PinJoint", "Attractor"}
-        if any(isinstance(part, Segment) and part.surface_speed for part in scene.static):
-            kinds.add("Segment.surface_speed")
-        return f"impulse text cannot write {', '.join(sorted(kinds))} yet" if kinds else ""
+        """Why this text cannot hold the scene, as a sentence; else ''."""
+        return "" if len(scene.bodies) <= MAX_BODIES else f"impulse text names at most {MAX_BODIES} bodies"
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""
-        scene, header, packed, joints, fields = self._packed(given.scene)
         now = given.frame(-1)
-        return kernel.write_prompt(
-            header, packed, joints, fields, now.position, now.velocity, now.angle, now.spin,
-            np.array(scene.gravity), scene.dt, MARGIN,
-        )  # fmt: skip
+        return kernel.write_prompt(self._packed(given.scene)[1], now.position, now.velocity, now.angle, now.spin)
 
     def prompt(self, given: Trajectory) -> np.ndarray:
         return self._views(given)[0]
@@ -159,8 +176,7 @@ class ImpulseCodec:
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
         """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
-        scene, header, packed, joints, fields = self._packed(run.scene)
-        world = kernel.world_of(header, packed, joints, fields, np.array(scene.gravity), scene.dt, MARGIN)
+        scene, world, _ = self._packed(run.scene)
         shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
         return answers.Frames(world, run, self._grid, shifts, seed)
 
@@ -228,8 +244,10 @@ class ImpulseCodec:
 
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
-        values = self.vocabulary.values
-        nearest = np.vectorize(lambda v: values[number_index(v)], otypes=[np.float64])
+
+        def nearest(exact: np.ndarray) -> np.ndarray:
+            return self.vocabulary.values[number_indices(exact.ravel())].reshape(exact.shape)
+
         return State(
             position=nearest(state.position),
             velocity=nearest(state.velocity),
@@ -288,31 +306,62 @@ class ImpulseGuide:
         self._said[over] = -1
 
 
-def _rods(scene: Scene) -> list[PinJoint]:
-    return [joint for joint in scene.joints if isinstance(joint, PinJoint)]
-
-
-def _pulls(scene: Scene) -> list[Attractor]:
-    return [pole for pole in scene.fields if isinstance(pole, Attractor)]
-
-
-def _header(scene: Scene) -> list[int]:
-    """Ids of everything that does not change."""
+def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
     ids: list[int] = []
+    values: list[float] = []
 
     def line(word: str, *items: float | str) -> None:
         ids.append(WORD[word])
-        ids.extend(WORD[i] if isinstance(i, str) else NUMBER_BASE + number_index(float(i)) for i in items)
+        for item in items:
+            if isinstance(item, str):
+                ids.append(WORD[item])
+            else:
+                ids.append(-1)
+                values.append(item)
 
     line("world", *scene.gravity, scene.dt * 1000)
     for shape in scene.static:
         if isinstance(shape, Peg):
             line("peg", *shape.center, shape.radius, shape.friction, shape.restitution)
         else:
-            line("wall", *shape.start, *shape.end, shape.radius, shape.friction, shape.restitution)
-    for pull in _pulls(scene):
-        line("field", *pull.center, pull.strength / 1e4, pull.softening)
-    for joint in _rods(scene):
-        a = "fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a]
-        line("pin", a, BODY_WORDS[joint.body_b], *joint.anchor_a, *joint.anchor_b, joint.length)
-    return ids
+            surface = (shape.radius, shape.friction, shape.restitution, shape.surface_speed)
+            line("wall", *shape.start, *shape.end, *surface)
+    for field in scene.fields:
+        match field:
+            case Attractor():
+                line("field", *field.center, field.strength / 1e4, field.softening)
+            case MutualGravity():
+                line("mutual", field.strength / 1e4, field.softening)
+            case Wind():
+                line("wind", *field.velocity, field.drag * PIXELS_PER_METRE)
+    for joint in scene.joints:
+        ends = ("fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a], BODY_WORDS[joint.body_b])
+        match joint:
+            case PinJoint():
+                line("pin", *ends, *joint.anchor_a, *joint.anchor_b, joint.length)
+            case PivotJoint():
+                line("hinge", *ends, *joint.anchor_a, *joint.anchor_b)
+            case Rope():
+                line("rope", *ends, *joint.anchor_a, *joint.anchor_b, joint.length)
+            case Spring():
+                anchors = (*joint.anchor_a, *joint.anchor_b)
+                line("spring", *ends, *anchors, joint.length, joint.stiffness, joint.damping)
+            case Motor():
+                line("motor", *ends, joint.spin, joint.torque / PIXELS_PER_METRE**2)
+    slots = []
+    for name, body in zip(BODY_WORDS, scene.bodies, strict=False):
+        slots.append(len(ids) + 2)
+        state = (0.0,) * 6
+        line(
+            "ball" if body.shape == "circle" else "box",
+            name,
+            *state,
+            *body.size,
+            body.mass,
+            body.friction,
+            body.restitution,
+        )
+    header = np.array(ids, np.int64)
+    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
+    return header, np.array(slots, np.int64)

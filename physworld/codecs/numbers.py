@@ -27,18 +27,28 @@ def number_index(value: float) -> int:
     """Index of the nearest number; beyond ±9999 (and for infinities) the largest, for NaN zero."""
     if math.isnan(value):
         return 0
-    size = abs(value)
-    if size < 9.9995:
-        index = round(size * 1000)
-    elif size < 99.995:
-        index = 9000 + round(size * 100)
-    elif size < 999.95:
-        index = 18000 + round(size * 10)
-    else:
-        index = 27000 + round(min(size, LARGEST))
+    size = min(abs(value), LARGEST)
+    # The range first, then one multiplication and one rounding: compiled code does several numbers at once.
+    scale, first = 1000.0, 0
+    if size >= 9.9995:
+        scale, first = 100.0, 9000
+    if size >= 99.995:
+        scale, first = 10.0, 18000
+    if size >= 999.95:
+        scale, first = 1.0, 27000
+    index = first + round(size * scale)
     if value < 0 and index > 0:
         return index + MAGNITUDES - 1
     return index
+
+
+@njit(cache=True)
+def number_indices(values: np.ndarray) -> np.ndarray:
+    """(M,) int64: `number_index` of each of (M,) values."""
+    indices = np.empty(len(values), np.int64)
+    for k in range(len(values)):
+        indices[k] = number_index(values[k])
+    return indices
 
 
 def _magnitudes() -> list[str]:

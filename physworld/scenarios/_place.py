@@ -75,8 +75,8 @@ def block(
 
 def uniform(rng: np.random.Generator, *ranges: tuple[float, float]) -> list[float]:
     """One plain float from each range."""
-    low, high = np.array(ranges).T
-    return rng.uniform(low, high).tolist()
+    shares = rng.random(len(ranges)).tolist()
+    return [low + (high - low) * share for (low, high), share in zip(ranges, shares, strict=True)]
 
 
 def spots(

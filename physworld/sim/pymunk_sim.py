@@ -29,15 +29,12 @@ A restart from a `State` loses what the state does not hold: v_bias and the warm
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pymunk
-from pymunk import batch
 
-from physworld.sim.fields import Fields
+from physworld.sim.chipmunk import COLUMNS, along, roll
 from physworld.types import (
     FIXED,
     Body,
@@ -54,21 +51,7 @@ from physworld.types import (
     Trajectory,
 )
 
-FIELDS = (
-    batch.BodyFields.POSITION | batch.BodyFields.ANGLE | batch.BodyFields.VELOCITY | batch.BodyFields.ANGULAR_VELOCITY
-)
-POSITION, ANGLE, VELOCITY, SPIN = slice(0, 2), 2, slice(3, 5), 5  # columns, in the order in which Pymunk writes FIELDS
-COLUMNS = 6
-
-
-class _Buffers(threading.local):
-    """Pymunk never frees a Buffer's C header, so each thread makes its three once."""
-
-    def __init__(self) -> None:
-        self.read, self.write, self.force = batch.Buffer(), batch.Buffer(), batch.Buffer()
-
-
-_BUFFERS = _Buffers()
+POSITION, ANGLE, VELOCITY, SPIN = slice(0, 2), 2, slice(3, 5), 5  # columns of `roll`
 
 
 def simulate(
@@ -86,33 +69,15 @@ def simulate(
     Raises:
         ValueError: num_frames < 1, or `start` / `kicks` of another shape than the scene.
     """
-    count = len(scene.bodies)
     first = scene.state if start is None else start
     _check(scene, num_frames, first, kicks)
-    space = _build(scene, first)
-    # Pymunk appends every frame to one block; the last row of a frame is the space's static body. The block is a frame
-    # longer than needed, because Pymunk reallocates a block it has just filled, and this one belongs to numpy.
-    width = count + _needs_static_body(scene)
-    rows = np.zeros((num_frames + 1, width, COLUMNS))
-    read = _BUFFERS.read
-    read.set_float_buf(rows)
-    read.clear()
-    kicked = np.zeros(num_frames, bool) if kicks is None else np.any(kicks, axis=(1, 2))
-    push = _Push(scene, width) if scene.fields else None
-    for frame in range(num_frames):
-        if frame:
-            if push is not None:
-                push.write(space, rows[frame - 1])
-            space.step(scene.dt)
-        batch.get_space_bodies(space, FIELDS, read)
-        if kicks is not None and kicked[frame]:
-            _kick(space, rows[frame], kicks[frame])
+    rows = roll(scene, first, num_frames, kicks)
     return Trajectory(
         scene=scene,
-        position=rows[:num_frames, :count, POSITION].copy(),
-        velocity=rows[:num_frames, :count, VELOCITY].copy(),
-        angle=rows[:num_frames, :count, ANGLE].copy(),
-        spin=rows[:num_frames, :count, SPIN].copy(),
+        position=rows[..., POSITION].copy(),
+        velocity=rows[..., VELOCITY].copy(),
+        angle=rows[..., ANGLE].copy(),
+        spin=rows[..., SPIN].copy(),
     )
 
 
@@ -124,7 +89,10 @@ class PymunkSimulator:
 
 
 def build_space(scene: Scene) -> pymunk.Space:
-    """A live space in the scene's initial state (for benchmarks and for people who want Pymunk itself)."""
+    """A live space in the scene's initial state: what `simulate` steps, but made of Pymunk's own objects.
+
+    Iterations, slop and bias stay Pymunk's defaults, so that published data reproduces.
+    """
     return _build(scene, scene.state)
 
 
@@ -138,12 +106,7 @@ def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None
         raise ValueError(f"kicks must have shape {(num_frames, count, COLUMNS)}, got {kicks.shape}")
 
 
-def _needs_static_body(scene: Scene) -> bool:
-    return bool(scene.static) or any(joint.body_a == FIXED for joint in scene.joints)
-
-
 def _build(scene: Scene, start: State) -> pymunk.Space:
-    """Iterations, slop and bias stay Pymunk's defaults, so that published data reproduces."""
     space = pymunk.Space()
     space.gravity = scene.gravity
     # Dynamic bodies first: Pymunk reports bodies in the order in which the space got them, the static body last.
@@ -162,7 +125,7 @@ def _build(scene: Scene, start: State) -> pymunk.Space:
             case Segment():
                 wall = pymunk.Segment(space.static_body, part.start, part.end, part.radius)
                 if part.surface_speed:
-                    wall.surface_velocity = _along(part)
+                    wall.surface_velocity = along(part)
             case Peg():
                 wall = pymunk.Circle(space.static_body, part.radius, part.center)
         wall.friction, wall.elasticity = part.friction, part.restitution
@@ -204,39 +167,3 @@ def _shape(live: pymunk.Body, body: Body) -> pymunk.Shape:
             raise ValueError(f"shape {body.shape!r} with size {body.size} is neither circle (radius,) nor rect (w, h)")
     shape.friction, shape.elasticity = body.friction, body.restitution
     return shape
-
-
-def _kick(space: pymunk.Space, row: np.ndarray, kick: np.ndarray) -> None:
-    """Add one frame's kick to `row` (N or N + 1, 6) and to the space."""
-    count = len(kick)
-    row[:count, POSITION] += kick[:, 0:2]
-    row[:count, VELOCITY] += kick[:, 2:4]
-    row[:count, ANGLE] += kick[:, 4]
-    row[:count, SPIN] += kick[:, 5]
-    _BUFFERS.write.set_float_buf(row)
-    batch.set_space_bodies(space, FIELDS, _BUFFERS.write)
-
-
-def _along(belt: Segment) -> tuple[float, float]:
-    """Velocity of a belt's surface, px/s."""
-    (ax, ay), (bx, by) = belt.start, belt.end
-    share = belt.surface_speed / math.hypot(bx - ax, by - ay)
-    return (bx - ax) * share, (by - ay) * share
-
-
-class _Push:
-    """The fields' forces on all bodies, written before a step (Chipmunk forgets forces after each)."""
-
-    def __init__(self, scene: Scene, width: int) -> None:
-        self.fields = Fields(scene)
-        self.dt = scene.dt
-        self.mass = np.array([body.mass for body in scene.bodies])[:, None]  # (N, 1) kg
-        self.force = np.zeros((width, 2))  # kg·px/s², the static body's row stays zero
-        _BUFFERS.force.set_float_buf(self.force)
-
-    def write(self, space: pymunk.Space, row: np.ndarray) -> None:
-        count = len(self.mass)
-        velocity = row[:count, VELOCITY]
-        ahead = row[:count, POSITION] + velocity * self.dt
-        np.multiply(self.mass, self.fields.acceleration(ahead, velocity), out=self.force[:count])
-        batch.set_space_bodies(space, batch.BodyFields.FORCE, _BUFFERS.force)
