@@ -164,7 +164,7 @@ def _card_tables(summary: Mapping[str, Any]) -> list[str]:
             for r, t in card.items()
         ],
     )  # fmt: skip
-    if CARD_PLACEBO in average:
+    if CARD in average and CARD_PLACEBO in average:
         gain = {r: 1 - average[r] / average[BASE] for r in (CARD, CARD_PLACEBO)}
         lines += [
             f"The published recipe improves this number by {gain[CARD]:.0%} on correct clips, and by "
