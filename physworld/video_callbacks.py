@@ -29,7 +29,6 @@ class ClipSamples(Callback):
         network = module.eval_network()
         judge = replace(self.judge, device=module.device)
         made = judge.generate(network, clips, place=9)
-        network.train()
         for k, clip in enumerate(made.clips):
             larger = max(1, 96 // clip.shape[1])
             add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step)
