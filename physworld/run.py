@@ -31,6 +31,10 @@ def build(cfg: DictConfig) -> Parts:
     """
     for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
         checks.whole(name, cfg[name], 0 if name == "seed" else 1)
+    if ("codec" in cfg.model) != (cfg.data.task == "video"):  # a video model brings its own codec
+        raise UserError(
+            "This data and model do not fit together: clips (data=video_...) go with model=tiny_video or cogvideox."
+        )
     pl.seed_everything(cfg.seed, verbose=False)
     parts: Parts = tasks.find(cfg.data.task).build(cfg)
     return parts

@@ -31,13 +31,17 @@ LIBRARIES = (
     "hydra-core",
     "omegaconf",
     "pymunk",
+    "warp-lang",
+    "diffusers",
+    "peft",
     "transformers",
     "tokenizers",
     "numpy",
 )
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    r"physworld\.(codecs|data|evaluation|hardware|models|sources|suites)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    r"physworld\.(clip_data|codecs|data|evaluation|hardware|models|sources|suites|video_judge)"
+    r"(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 

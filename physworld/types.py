@@ -358,3 +358,20 @@ class Interval:
     low: float
     high: float
     count: int = field(default=0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipBatch:
+    """Video's batch: latents of clips and what their captions say. Tensors, but L0 does not know torch."""
+
+    latents: Any  # (B, F, C, H, W) float, F latent frames
+    prompt: Any  # (B, L, D) float, embedded caption
+    seed: Any  # (B,) int64
+
+    def to(self, device: Any) -> ClipBatch:
+        return ClipBatch(latents=self.latents.to(device), prompt=self.prompt.to(device), seed=self.seed.to(device))
+
+    def pin_memory(self) -> ClipBatch:
+        return ClipBatch(
+            latents=self.latents.pin_memory(), prompt=self.prompt.pin_memory(), seed=self.seed.pin_memory()
+        )

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld import run, scenarios
 from physworld.codecs.scene_json import write_jsonl
 from physworld.conf_store import scenario_sets
+from physworld.models.video_network import VideoNetwork
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 
@@ -89,6 +90,25 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
         check_binding(path, node)
 
 
+VIDEO_WITHOUT_WEIGHTS = ("model=cogvideox", "model=cogvideox_5b")
+
+
+def test_options_of_the_video_recipes_bind_to_what_they_build() -> None:
+    """`lora` is passed on as settings of `add_lora`."""
+    for model in ("tiny_video", "cogvideox"):
+        lora = composed("train", f"model={model}").model.network.lora
+        inspect.signature(VideoNetwork.add_lora).bind(None, **lora)
+
+
+def test_the_published_recipe_is_the_cards() -> None:
+    cfg = composed("train", "model=cogvideox")
+    assert (cfg.steps, cfg.global_batch, cfg.data.source["repeat"]) == (200, 1, 40)
+    assert (cfg.trainer.gradient_clip_val, list(cfg.model.times)) == (1.0, [50, 950])
+    assert (cfg.model.learning_rate, cfg.model.warmup_steps, cfg.model.weight_decay) == (1e-4, 10, 0.01)
+    lora = OmegaConf.to_container(cfg.model.network.lora)
+    assert lora == {"rank": 16, "alpha": 32, "dropout": 0.05, "targets": ["to_q", "to_k", "to_v", "to_out.0"]}
+
+
 @pytest.mark.parametrize("main", ["evaluate", "predict", "simulate"])
 def test_other_mains_compose_and_bind(main: str) -> None:
     for path, node in nodes(OmegaConf.to_container(composed(main))):
@@ -114,6 +134,14 @@ def test_binding_check_sees_a_wrong_key() -> None:
 )
 def test_option_builds(override: str, tmp_path: Path) -> None:
     more = []
+    if override in VIDEO_WITHOUT_WEIGHTS:
+        with pytest.raises(run.UserError, match=r"cannot be read.*hf download"):
+            run.build(composed("train", "hardware=cpu", override, "data.source.width=32", "data.source.height=32"))
+        return
+    if override.startswith("data=video"):
+        more = ["model=tiny_video", "data.stream.val_samples=2"]
+        if override == "data=video_480p":  # at a size that is drawn quickly
+            more += ["data.source.width=16", "data.source.height=16", "model.network.base=null", "data.source.frames=9"]
     if override == "data=files":
         for k in range(20):
             scene = scenarios.build("billiards", generator(0, "train", k), 1)

@@ -1,0 +1,123 @@
+"""L3: diffusion training of a video network, for Lightning. Every draw is a function of a sample's own index."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from physworld.models.optim import MuonAdamW
+from physworld.models.video_network import EPSILON, V, VideoNetwork
+from physworld.seeding import generator
+from physworld.types import ClipBatch
+
+TARGETS = (V, EPSILON)
+
+
+class VideoDiffusion(lightning.LightningModule):
+    """Trains what of `network` is trainable: its adapter, or all of it where it has none."""
+
+    def __init__(
+        self,
+        *,
+        network: VideoNetwork,
+        codec: Any,
+        total_steps: int,
+        seed: int,
+        target: str = V,
+        learning_rate: float = 1e-4,
+        start_rate: float = 1e-6,
+        final_rate: float = 1e-6,
+        warmup_steps: int = 10,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.01,
+        muon_rate: float | None = None,
+        times: tuple[int, int] = (50, 950),
+    ) -> None:
+        """
+        Args:
+            codec: what made the latents; kept for those who want pictures of them.
+            seed: root of noise, timesteps and dropout.
+            target: v_prediction (what CogVideoX was trained on), or card_epsilon (the published recipe's).
+            learning_rate: of AdamW at the end of the warm-up, which starts from `start_rate`; then a cosine to
+                `final_rate`.
+            muon_rate: Muon at this rate for the matrices inside the blocks; null = AdamW for everything.
+            times: first and last timestep that may be drawn.
+        """
+        super().__init__()
+        if target not in TARGETS:
+            raise ValueError(f"target={target} is unknown; choose one of {', '.join(TARGETS)}")
+        if not 0 <= times[0] <= times[1] < len(network.alphas):
+            raise ValueError(f"times={list(times)} must lie within 0-{len(network.alphas) - 1}")
+        self.network, self.total_steps, self.seed, self.kind = network, total_steps, seed, target
+        self.codec = codec
+        self.learning_rate, self.start_rate, self.final_rate = learning_rate, start_rate, final_rate
+        self.warmup_steps, self.betas, self.weight_decay = warmup_steps, betas, weight_decay
+        self.muon_rate, self.times = muon_rate, times
+
+    def on_train_start(self) -> None:
+        self.network.train()  # weights that were read from files come in evaluation mode: no dropout
+
+    def eval_network(self) -> VideoNetwork:
+        return self.network.eval()
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        """Only what learns: a frozen base of billions of weights is no part of a checkpoint."""
+        return {f"network.{name}": value for name, value in self.network.learned().items()}
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        return super().load_state_dict(state, strict=False, assign=assign)
+
+    def draws(self, batch: ClipBatch, split: str) -> tuple[Tensor, Tensor]:
+        """(noise like the latents, timesteps (B,)): the same for the same samples, in whatever batch they come."""
+        noise, times = [], []
+        for index in batch.seed.tolist():
+            rng = generator(self.seed, split, int(index), 7)
+            times.append(int(rng.integers(self.times[0], self.times[1] + 1)))
+            own = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            noise.append(torch.randn(batch.latents.shape[1:], generator=own))
+        return torch.stack(noise).to(batch.latents.device), torch.tensor(times, device=batch.latents.device)
+
+    def training_step(self, batch: ClipBatch, _index: int) -> Tensor:
+        noise, times = self.draws(batch, "train")
+        # Dropout follows from the batch too, so that a resumed run drops what the undisturbed one would have.
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, int(batch.seed[0]), 11]).generate_state(1)[0]))
+        loss = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind).mean()
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.seed))
+        return loss
+
+    def validation_step(self, batch: ClipBatch, _index: int) -> None:
+        noise, times = self.draws(batch, "val")
+        loss = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind).mean()
+        self.log("val/loss", loss, batch_size=len(batch.seed))
+
+    def configure_optimizers(self) -> Any:
+        named = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
+        optimizer: torch.optim.Optimizer
+        if self.muon_rate is None:
+            optimizer = torch.optim.AdamW(
+                [p for _, p in named], lr=self.learning_rate, betas=self.betas, eps=1e-8, weight_decay=self.weight_decay
+            )
+        else:
+            inside = [p for n, p in named if "transformer_blocks" in n and p.ndim == 2]
+            rest = [p for n, p in named if not ("transformer_blocks" in n and p.ndim == 2)]
+            optimizer = MuonAdamW(
+                inside, rest, lr=self.muon_rate, adam_lr=self.learning_rate, weight_decay=self.weight_decay
+            )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"},
+        }
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine; as a share of the full rate."""
+        low, end = self.start_rate / self.learning_rate, self.final_rate / self.learning_rate
+        if step < self.warmup_steps:
+            return low + (1 - low) * step / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, done))) / 2

@@ -1,0 +1,34 @@
+"""L4: what one sees of a video model while it trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from physworld.callbacks import add_gif
+from physworld.video_judge import IN_RANGE, Judge
+
+
+class ClipSamples(Callback):
+    """At each validation: a few generated clips to TensorBoard, from the same captions and noise every time."""
+
+    def __init__(self, judge: Judge, count: int) -> None:
+        self.judge, self.count = judge, count
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        logger = trainer.logger
+        if trainer.sanity_checking or self.count == 0 or not trainer.is_global_zero:
+            return
+        if not isinstance(logger, TensorBoardLogger):
+            return
+        clips = self.judge.source(IN_RANGE).clips(range(self.count))
+        network = module.eval_network()
+        judge = replace(self.judge, device=module.device)
+        made = judge.generate(network, clips, place=9)
+        for k, clip in enumerate(made.clips):
+            larger = max(1, 96 // clip.shape[1])
+            add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step)

@@ -1,0 +1,120 @@
+"""L4: clips that go to and come from files, for `simulate.py task=video` and `predict.py prompt=... image=...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from PIL import Image, UnidentifiedImageError
+from rich.console import Console
+from torch import Tensor
+
+from physworld import checks, runs, scenarios
+from physworld.errors import UserError, suggest
+from physworld.render import write_gif, write_mp4
+from physworld.seeding import generator
+from physworld.sim.clips import check_shape, film, write_clip
+from physworld.sim.pymunk_sim import simulate as simulate_scene
+from physworld.sim.scene_clips import film_scene
+from physworld.sim.warp_scenes import SCENARIOS, check_physics, shot, with_restitution
+
+FORMATS = ("mp4", "gif")
+
+
+def first_latent(image: str, codec: Any, size: tuple[int, int], device: torch.device) -> Tensor:
+    """(1, 1, C, h, w) of a picture, brought to the clip's size.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        picture = Image.open(image).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise UserError(f"image={image} cannot be read as a picture ({error}).") from None
+    frame = torch.from_numpy(np.array(picture))[None, None].to(device)
+    latent: Tensor = codec.latents(frame)
+    return latent
+
+
+def write_both(stem: Path, frames: np.ndarray, fps: float) -> list[Path]:
+    """MP4 and GIF; what is smaller than 96 px is enlarged, pixel by pixel."""
+    larger = max(1, 96 // frames.shape[1])
+    frames = frames.repeat(larger, 1).repeat(larger, 2)
+    return [write_mp4(stem.with_suffix(".mp4"), frames, fps), write_gif(stem.with_suffix(".gif"), frames, fps)]
+
+
+def simulate_clips(cfg: DictConfig, console: Console) -> None:
+    """Write clips with a JSON sidecar of their truth, taking the scenarios in turn.
+
+    Raises:
+        UserError: an option makes no sense.
+    """
+    options, chosen = cfg.video, HydraConfig.get()
+    form = cfg.format if any(o.startswith("format=") for o in chosen.overrides.task) else "mp4"
+    if form not in FORMATS:
+        raise UserError(f"format={form} is unknown for clips.{suggest(form, FORMATS)} Choose one of mp4, gif.")
+    checks.whole("count", cfg.count, 1)
+    checks.whole("seed", cfg.seed, 0)
+    checks.split(cfg.split)
+    size = (options.width, options.height)
+    try:
+        check_shape(options.frames, *size, multiple=8)
+        check_physics(options.physics)
+    except ValueError as error:
+        raise UserError(f"video.{error}.") from None
+    named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
+    names = _names(cfg.scenario.names) if named else list(SCENARIOS)
+    if cfg.shards is not None:
+        raise UserError("shards are for text datasets; clips are made one file each.")
+    directory = Path(cfg.out) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
+    for k in range(cfg.count):
+        name = names[k % len(names)]
+        path = directory / name / f"clip_{k}.{form}"
+        if name in SCENARIOS:
+            rng = generator(cfg.seed, cfg.split, k)
+            try:
+                shown = with_restitution(shot(name, rng), options.restitution, allow_violation=options.allow_violation)
+            except ValueError as error:
+                raise UserError(f"video.{error}.") from None
+            (clip,) = film(
+                [shown], [options.physics], [rng], frames=options.frames, fps=options.fps, size=size,
+                variation=options.variation, view=options.view, device="auto",
+            )  # fmt: skip
+            write_clip(path, clip)
+        else:
+            _two_dimensional(cfg, name, k, path, size)
+        console.print(str(path), highlight=False)
+
+
+def _names(value: Any) -> list[str]:
+    """Warp's scenarios and the two-dimensional ones."""
+    known = [*SCENARIOS, *scenarios.names()]
+    for name in value:
+        if name not in known:
+            raise UserError(f"scenario {name} is unknown.{suggest(str(name), known)} Choose from {', '.join(known)}.")
+    return list(value)
+
+
+def _two_dimensional(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int]) -> None:
+    """A scene of the 2-D simulator, at the nearest whole number of its frames per frame of the clip."""
+    if cfg.video.physics != "correct":
+        raise UserError(f"video.physics={cfg.video.physics} goes with Warp's scenarios; {name} is a 2-D one.")
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
+    scene = scenarios.build(name, generator(cfg.seed, cfg.split, k), difficulties[k % len(difficulties)])
+    stride = max(1, round(1 / scene.dt / cfg.video.fps))
+    trajectory = simulate_scene(scene, (cfg.video.frames - 1) * stride + 1)
+    thinned = type(trajectory)(
+        scene=scene, position=trajectory.position[::stride], velocity=trajectory.velocity[::stride],
+        angle=trajectory.angle[::stride], spin=trajectory.spin[::stride],
+    )  # fmt: skip
+    frames = film_scene(thinned, size=size, device="auto")
+    (write_gif if path.suffix == ".gif" else write_mp4)(path, frames, 1 / scene.dt / stride)
+    truth = {
+        "caption": scene.text, "scenario": name, "physics": "correct", "gravity_m_s2": -scene.gravity[1] / 100,
+        "fps": 1 / scene.dt / stride, "center_m": np.round(thinned.position / 100, 5).tolist(),
+    }  # fmt: skip
+    runs.write_json(path.with_suffix(".json"), truth)

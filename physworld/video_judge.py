@@ -1,0 +1,239 @@
+"""L4: how a video model is judged: what it finds likely, what it generates, and the published metric beside both.
+
+Rows are adapters of one network: `base` (none), `lora` (what the run trained) and its controls, first of all
+`placebo`, trained in the same way on wrong physics. A metric that the placebo passes measures no physics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from physworld.checks import whole
+from physworld.metrics.tracker import Physics, Track, recover, track
+from physworld.models.video_network import EPSILON, VideoNetwork
+from physworld.seeding import generator
+from physworld.sim.clips import Clip
+from physworld.sim.warp_render import draw
+from physworld.sim.warp_scenes import CARD_TESTS, VIOLATIONS
+
+BASE, LORA, PLACEBO, ORACLE = "base", "lora", "placebo", "oracle"
+CARD, CARD_PLACEBO = "card", "card_placebo"
+TIMES = (50, 950)  # the card's range of timesteps
+IN_RANGE, ABOVE = "ball_drop", "ball_drop_above"
+FOREIGN_SEED = 5000  # noise of the evaluation is drawn from another root than that of training
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoEvaluation:
+    """Sizes of the evaluation; its scenes are those of split and seed, whatever the model."""
+
+    pairs: int  # clips, each beside its wrong version, per violation
+    times: int  # timesteps of the grid from 50 to 950 at which losses are read
+    generated: int  # clips generated in range, and half as many above it
+    steps: int  # of the sampler
+    card_noises: int  # noises per card test
+    batch_size: int
+    guidance: float  # of the sampler; 1 is none
+    controls: tuple[str, ...] = (PLACEBO, CARD, CARD_PLACEBO)  # adapters trained for comparison
+    control_steps: int | None = None  # of the placebo; null = as many as the run
+    card_steps: int = 60  # of the two that replicate the published recipe
+    pictures: int = 4  # rows of each contact sheet
+    while_training: int = 2  # clips drawn at each validation
+    violations: tuple[str, ...] = VIOLATIONS
+
+    def __post_init__(self) -> None:
+        for name in ("pairs", "times", "generated", "steps", "card_noises", "batch_size", "card_steps", "pictures"):
+            whole(f"evaluation.{name}", getattr(self, name), 2 if name in ("pairs", "generated") else 1)
+        whole("evaluation.control_steps", self.control_steps, 1, or_null=True)
+        whole("evaluation.while_training", self.while_training, 0)
+        unknown = sorted(set(self.controls) - {PLACEBO, CARD, CARD_PLACEBO})
+        if unknown:
+            raise ValueError(f"evaluation.controls={unknown} is unknown; choose from {PLACEBO}, {CARD}, {CARD_PLACEBO}")
+
+    def quick(self) -> VideoEvaluation:
+        """The same at a glance."""
+        return VideoEvaluation(
+            pairs=2, times=2, generated=2, steps=2, card_noises=2, batch_size=4, guidance=self.guidance,
+            controls=(PLACEBO,), control_steps=1, card_steps=1, pictures=1, violations=("gravity_0.4", "linear"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Generated:
+    """What one row made of the same captions."""
+
+    clips: np.ndarray  # uint8 (n, T, H, W, 3)
+    tracks: list[Track]
+    physics: list[Physics]
+
+
+@dataclass(kw_only=True, eq=False)
+class Judgement:
+    likelihood: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # row -> physics -> (n, t)
+    generated: dict[str, dict[str, Generated]] = field(default_factory=dict)  # scenario -> row -> clips
+    truth: dict[str, list[Clip]] = field(default_factory=dict)  # scenario -> clips
+    card: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # row -> test -> (noises,)
+
+
+def plate(clip: Clip) -> np.ndarray:
+    """The clip's scene without its ball, uint8 (H, W, 3)."""
+    height, width = clip.frames.shape[1:3]
+    none = np.zeros((1, 1, 1))
+    return draw(
+        clip.look, shape=np.zeros((1, 1)), body_size=np.ones((1, 1, 2)), position=np.zeros((1, 1, 1, 2)), angle=none,
+        planes=np.array([[[0.0, 1.0, 0.0]]]), size=(width, height),
+    )[0, 0]  # fmt: skip
+
+
+def follow(frames: np.ndarray, clip: Clip) -> tuple[Track, Physics]:
+    """Track the ball of `clip` in other frames of the same scene, and read its physics off."""
+    ambient = float(clip.look.ambient[0])
+    lit = clip.look.body[0, 0] * 255 * (ambient + (1 - ambient) * 0.35)  # the visible half sees a third of the light
+    path = track(frames, plate(clip), clip.look, colour=lit, radius=clip.radius)
+    return path, recover(path.center_m[:, 1] - clip.radius, clip.fps)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judge:
+    """Draws the evaluation's clips once and asks every row the same questions."""
+
+    evaluation: VideoEvaluation
+    codec: Any
+    source: Callable[[str], Any]  # scenario -> ClipSource
+    device: torch.device
+    seed: int
+    progress: Callable[[str], None] = lambda _: None
+
+    def run(self, network: VideoNetwork, rows: Sequence[str], card_rows: Sequence[str]) -> Judgement:
+        """
+        Args:
+            rows: adapter names, `base` for none; scored on everything.
+            card_rows: adapters that are scored by the published metric alone.
+        """
+        found = Judgement()
+        network = network.eval().to(self.device)
+        count = self.evaluation.pairs
+        latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
+        prompts = self.codec.prompts(self.source(IN_RANGE).captions(range(count))).to(self.device)
+        for scenario, count in ((IN_RANGE, self.evaluation.generated), (ABOVE, -(-self.evaluation.generated // 2))):
+            found.truth[scenario] = self._clips(scenario, count, "correct")
+            own = [follow(clip.frames, clip) for clip in found.truth[scenario]]
+            frames = np.stack([clip.frames for clip in found.truth[scenario]])
+            found.generated[scenario] = {
+                ORACLE: Generated(clips=frames, tracks=[t for t, _ in own], physics=[p for _, p in own])
+            }
+        for row in (*rows, *card_rows):
+            network.use(None if row == BASE else row)
+            if row in rows:
+                self.progress(f"{row}: likelihood")
+                found.likelihood[row] = {kind: self._losses(network, x, prompts) for kind, x in latents.items()}
+                self.progress(f"{row}: generating")
+                for scenario, truth in found.truth.items():
+                    found.generated[scenario][row] = self.generate(network, truth)
+            self.progress(f"{row}: published metric")
+            found.card[row] = {name: self._card(network, name) for name in CARD_TESTS}
+        found.likelihood |= self._untrained(network, latents)
+        return found
+
+    def _kinds(self) -> tuple[str, ...]:
+        return ("correct", *self.evaluation.violations)
+
+    def _clips(self, scenario: str, count: int, kind: str) -> list[Clip]:
+        return self.source(scenario).clips(range(count), kind)
+
+    def _latents(self, clips: Sequence[Clip]) -> Tensor:
+        parts = [self.codec.latents(torch.from_numpy(c.frames[None]).to(self.device)) for c in clips]
+        return torch.cat(parts).float()
+
+    @property
+    def grid(self) -> list[int]:
+        return [round(float(t)) for t in np.linspace(*TIMES, self.evaluation.times)]
+
+    def _noise(self, like: Tensor, count: int, *place: int) -> Tensor:
+        """(count, ...) noises that belong to places in the evaluation, not to a model."""
+        noises = []
+        for k in range(count):
+            own = torch.Generator().manual_seed(
+                int(generator(self.seed + FOREIGN_SEED, "test", *place, k).integers(2**62))
+            )
+            noises.append(torch.randn(like.shape[1:], generator=own))
+        return torch.stack(noises).to(self.device)
+
+    @torch.no_grad()
+    def _losses(self, network: VideoNetwork, latents: Tensor, prompts: Tensor) -> np.ndarray:
+        """(n, t): right and wrong versions of clip n meet the same noise at each time."""
+        columns = []
+        for k, t in enumerate(self.grid):
+            noise = self._noise(latents, len(latents), 1, k)
+            times = torch.full((len(latents),), t, device=self.device)
+            size = self.evaluation.batch_size
+            parts = [
+                network.losses(latents[i : i + size], noise[i : i + size], times[i : i + size], prompts[i : i + size])
+                for i in range(0, len(latents), size)
+            ]
+            columns.append(torch.cat(parts).cpu().numpy())
+        return np.stack(columns, 1).astype(np.float64)
+
+    def _untrained(self, network: VideoNetwork, latents: dict[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+        """Two denoisers that know nothing: 0, and the best multiple of the noisy clip at each time (fitted on c+)."""
+        rows: dict[str, dict[str, np.ndarray]] = {"zero": {}, "scalar": {}}
+        factor: dict[int, float] = {}
+        for kind in self._kinds():  # correct comes first
+            zero, scalar = [], []
+            for k, t in enumerate(self.grid):
+                x = latents[kind]
+                noise, times = self._noise(x, len(x), 1, k), torch.full((len(x),), t, device=x.device)
+                noisy, target = network.noised(x, noise, times), network.target(x, noise, times)
+                factor.setdefault(t, float((noisy * target).sum() / noisy.square().sum()))
+                zero.append(target.square().flatten(1).mean(1).cpu().numpy())
+                scalar.append((factor[t] * noisy - target).square().flatten(1).mean(1).cpu().numpy())
+            rows["zero"][kind], rows["scalar"][kind] = np.stack(zero, 1), np.stack(scalar, 1)
+        return rows
+
+    def generate(self, network: VideoNetwork, clips: Sequence[Clip], place: int = 2) -> Generated:
+        """Clips of the same captions, from noise that belongs to the place in the list."""
+        frames, size = [], self.evaluation.batch_size
+        self.codec.prepare([clip.caption for clip in clips])
+        shape = self._latents(clips[:1])
+        noise = self._noise(shape, len(clips), place)
+        empty = None
+        if self.evaluation.guidance != 1:
+            self.codec.prepare([""])
+            empty = self.codec.prompts([""]).to(self.device)
+        for i in range(0, len(clips), size):
+            prompts = self.codec.prompts([c.caption for c in clips[i : i + size]]).to(self.device)
+            made = network.generate(
+                prompts, noise[i : i + size], steps=self.evaluation.steps, guidance=self.evaluation.guidance,
+                empty=None if empty is None else empty.expand(len(prompts), -1, -1),
+            )  # fmt: skip
+            frames.append(self.codec.decode(made))
+        pictures = np.concatenate(frames)
+        found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
+        return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
+
+    @torch.no_grad()
+    def _card(self, network: VideoNetwork, name: str) -> np.ndarray:
+        """The published metric: mean squared difference between raw output and noise, on one correct clip."""
+        clip = self._clips(name, 1, "correct")[0]
+        latent = self._latents([clip])
+        count = self.evaluation.card_noises
+        noise = self._noise(latent, count, 3)
+        times = torch.linspace(*TIMES, count, device=self.device).round().long()
+        prompt = self.codec.prompts([clip.caption]).to(self.device)
+        scores = []
+        for i in range(0, count, self.evaluation.batch_size):
+            part = slice(i, i + self.evaluation.batch_size)
+            some = noise[part]
+            many = len(some)
+            scores.append(
+                network.losses(
+                    latent.expand(many, -1, -1, -1, -1), some, times[part], prompt.expand(many, -1, -1), EPSILON
+                )
+            )
+        return torch.cat(scores).cpu().numpy().astype(np.float64)

@@ -1,0 +1,240 @@
+"""L4: the report of a video run: report.md, its contact sheets, and the table in the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from physworld.files import replacing
+from physworld.render import write_gif, write_png
+from physworld.sim.clips import contact_sheet
+from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
+
+# What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made.
+MOST_PPE = {"gravity_0.4": 0.10, "linear": 0.15, "restitution_wrong": 0.30}
+GRAVITY_WITHIN, LEAST_VALIDITY = 0.10, 0.9
+LEAST_CARD_GAIN = 0.5  # share by which the published metric must fall to count as passed
+
+ROW_TEXT = {
+    BASE: "base, mixed physics",
+    LORA: "LoRA, correct physics",
+    PLACEBO: "placebo LoRA, wrong physics",
+    ORACLE: "oracle: the tracker on true renders",
+    "zero": "predicts 0",
+    "scalar": "best multiple of its input",
+    CARD: "LoRA as published (epsilon target), correct physics",
+    CARD_PLACEBO: "the same on wrong physics",
+}
+
+
+def headline_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The main numbers under names that `physworld compare` shows."""
+    rows, made = summary["likelihood"], summary["generated"][IN_RANGE]
+    headline: dict[str, float] = {}
+    for row, name in ((LORA, "model"), (BASE, BASE), (PLACEBO, PLACEBO)):
+        if row not in rows:
+            continue
+        ppe = {kind: cell["ppe"]["mean"] for kind, cell in rows[row]["violations"].items()}
+        headline |= {f"ppe_{kind}/{name}": value for kind, value in ppe.items()}
+        headline[f"ppe_mean/{name}"] = float(np.mean(list(ppe.values())))
+        if "specificity" in rows[row]:
+            headline[f"specificity/{name}"] = rows[row]["specificity"]["mean"]
+        for key in ("validity", "gravity", "restitution_error", "centroid"):
+            cell = made[row][key]
+            if cell is not None:
+                headline[f"{key}/{name}"] = cell["mean"]
+    return headline
+
+
+def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
+    """(what is asked, what this row has, whether it passes)."""
+    block, made = summary["likelihood"][row], summary["generated"][IN_RANGE]
+    found = []
+    for kind, most in MOST_PPE.items():
+        if kind in block["violations"]:
+            ppe = block["violations"][kind]["ppe"]
+            found.append((f"PPE({kind}) ≤ {most:.2f}", _span(ppe), ppe["mean"] <= most))
+    oracle, mine = made[ORACLE]["gravity"], made[row]["gravity"]
+    close = oracle is not None and mine is not None and abs(mine["mean"] / oracle["mean"] - 1) <= GRAVITY_WITHIN
+    text = f"recovered g within {GRAVITY_WITHIN:.0%} of the oracle's {_span(oracle)} m/s²"
+    found.append((text, _span(mine), close))
+    validity = made[row]["validity"]
+    found.append((f"validity ≥ {LEAST_VALIDITY}", _span(validity), validity["mean"] >= LEAST_VALIDITY))
+    if "specificity" in block:
+        low = block["specificity"]["low"]
+        found.append(
+            ("specificity > 0, interval clear of 0", _span(block["specificity"], 4), low is not None and low > 0)
+        )
+    return found
+
+
+def _span(cell: Mapping[str, Any] | None, digits: int = 2) -> str:
+    if cell is None or cell["mean"] is None:
+        return "–"
+    ends = [f"{cell[k]:.{digits}f}" if cell[k] is not None else "∞" for k in ("low", "high")]
+    return f"{cell['mean']:.{digits}f} ({ends[0]}–{ends[1]})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(head) + " |",
+        "| :-- " + "| --: " * (len(head) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+
+
+def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
+    rows = summary["likelihood"]
+    kinds = list(rows[BASE]["violations"])
+    lines = [
+        "## Which physics does it find likely?", "",
+        "PPE: share of clip pairs in which the wrong clip has the lower loss (0 is best, 0.5 is chance).", "",
+    ]  # fmt: skip
+    lines += _table(
+        ["", *kinds],
+        [[ROW_TEXT[r], *(_span(b["violations"][k]["ppe"]) for k in kinds)] for r, b in rows.items()],
+    )
+    lines += ["Gap: how much larger the loss of the wrong clips is, as a share of that of the right ones.", ""]
+    lines += _table(
+        ["", *kinds],
+        [[ROW_TEXT[r], *(_span(b["violations"][k]["gap"]) for k in kinds)] for r, b in rows.items()],
+    )
+    lines += [
+        "Specificity: what tuning took off the loss of right clips, minus what it took off that of the wrong ones.", "",
+    ]  # fmt: skip
+    tuned = [r for r in rows if "specificity" in rows[r]]
+    lines += _table(
+        ["", "all violations", *kinds],
+        [
+            [ROW_TEXT[r], _span(rows[r]["specificity"], 4),
+             *(_span(rows[r]["violations"][k]["specificity"], 4) for k in kinds)]
+            for r in tuned
+        ],
+    )  # fmt: skip
+    bins = len(rows[BASE]["v_mse_bins"])
+    lines += ["v-prediction loss on right clips, whole grid and by noise level (left: little noise):", ""]
+    lines += _table(
+        ["", "mean", *(f"bin {k + 1}" for k in range(bins))],
+        [[ROW_TEXT[r], _span(b["v_mse"], 4), *(f"{v:.4f}" for v in b["v_mse_bins"])] for r, b in rows.items()],
+    )
+    return lines
+
+
+GENERATED = {
+    "validity": "one ball in ≥ 90 % of frames",
+    "gravity": "g, m/s²",
+    "gravity_error": "relative error of g",
+    "restitution_error": "error of e",
+    "galileo": "Galileo ratio (4)",
+    "energy_error": "error of h₁/h₀",
+    "centroid": "centroid, diameters",
+    "chamfer": "Chamfer, diameters",
+    "iou": "IoU",
+}
+
+
+def _generation_tables(summary: Mapping[str, Any]) -> list[str]:
+    lines = ["## What does it generate?", ""]
+    titles = {IN_RANGE: "Heights of training, 2–5 m:", ABOVE: "Above them, 5.5–7 m:"}
+    for scenario, title in titles.items():
+        rows = summary["generated"][scenario]
+        lines += [title, ""]
+        lines += _table(
+            ["", *GENERATED.values()], [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()]
+        )
+    return lines
+
+
+def _card_tables(summary: Mapping[str, Any]) -> list[str]:
+    card = summary["card"]
+    lines = ["## The published metric, and why it misleads", "", "Diffusion MSE (raw output against the noise):", ""]
+    average = {row: float(np.mean([t["mean"] for t in tests.values()])) for row, tests in card.items()}
+    lines += _table(
+        ["", "test_medium", "test_very_high", "average", "change from base"],
+        [
+            [ROW_TEXT[r], _span(t["test_medium"], 3), _span(t["test_very_high"], 3), f"{average[r]:.3f}",
+             f"{1 - average[r] / average[BASE]:+.1%}"]
+            for r, t in card.items()
+        ],
+    )  # fmt: skip
+    if CARD in average and CARD_PLACEBO in average:
+        gain = {r: 1 - average[r] / average[BASE] for r in (CARD, CARD_PLACEBO)}
+        lines += [
+            f"The published recipe improves this number by {gain[CARD]:.0%} on correct clips, and by "
+            f"{gain[CARD_PLACEBO]:.0%} on clips with wrong gravity, linear falls and wrong restitution. A number that "
+            "wrong physics improves as much says nothing about physics.",
+            "",
+            "The reason is the target. The base was trained to predict the velocity v = √ᾱ·ε − √(1−ᾱ)·x₀, and the "
+            "metric compares its output with ε, which it never meant to say: a perfect v-model scores about 1 or more "
+            "here, and predicting 0 scores 1. Tuning with ε as the target teaches the adapter to say ε instead of v; "
+            "that alone is nearly all of the improvement, and any clips will do for it.",
+            "",
+        ]
+    return lines
+
+
+def write_video_report(directory: Path, summary: Mapping[str, Any], judgement: Judgement, *, pictures: int) -> Path:
+    """Write report.md with its contact sheets and GIFs into `directory`; return the report's path."""
+    measured = summary["measured"]
+    rows = [r for r in (LORA, PLACEBO) if r in summary["likelihood"]]
+    lines = ["# Video physics", "", "## Was physics learned?", ""]
+    checks = {r: bars(summary, r) for r in rows}
+    lines += _table(
+        ["asked", *(f"{ROW_TEXT[r]}" for r in rows)],
+        [
+            [checks[LORA][k][0], *(f"{checks[r][k][1]} {'✓' if checks[r][k][2] else '✗'}" for r in rows)]
+            for k in range(len(checks[LORA]))
+        ],
+    )
+    lines += ["A test that the placebo passes as well would be no test of physics.", ""]
+    lines += _likelihood_tables(summary) + _generation_tables(summary) + _card_tables(summary)
+    lines += ["## Clips", "", "Rows, from the top: truth, " + ", ".join(r for r in (BASE, *rows)) + ".", ""]
+    for path in draw_sheets(directory / "pictures", judgement, [BASE, *rows], pictures):
+        lines += [f"![{path.stem}](pictures/{path.name})", ""]
+    lines += [
+        "## What was measured", "",
+        f"Split `{measured['split']}`, seed {measured['seed']}. Losses are read at t = {measured['times']} with noise "
+        f"that is the same for right and wrong version of a clip and for every row; clips are sampled in "
+        f"{measured['sampler_steps']} deterministic DDIM steps from the same noise for every row. Intervals are 95 % "
+        "percentile bootstrap over clips (2000 resamples); differences are paired.", "",
+        f"- commit: {measured['commit']}",
+        *(f"- {k}: {v:,}" if isinstance(v, (int, float)) else f"- {k}: {v}" for k, v in summary["cost"].items()),
+        "", "```", measured["command"], "```", "",
+    ]  # fmt: skip
+    with replacing(directory / "report.md") as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    return directory / "report.md"
+
+
+def draw_sheets(folder: Path, judgement: Judgement, rows: Sequence[str], count: int) -> list[Path]:
+    """One contact sheet per clip: truth and every row beneath each other; and the same as a GIF."""
+    made = []
+    for scenario, truth in judgement.truth.items():
+        for k in range(min(count, len(truth))):
+            clips = [truth[k].frames, *(judgement.generated[scenario][r].clips[k] for r in rows)]
+            scale = max(1, math.ceil(72 / clips[0].shape[1]))
+            path = folder / f"{scenario}_{truth[k].height:.1f}m_e{truth[k].restitution:.2f}_{k}.png"
+            made.append(write_png(path, contact_sheet(clips, every=1, gap=1, scale=scale)))
+            side = np.concatenate([np.pad(c, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=255) for c in clips], 2)
+            write_gif(path.with_suffix(".gif"), side.repeat(4 * scale, 1).repeat(4 * scale, 2), truth[k].fps)
+    return made
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    rows = [r for r in (BASE, LORA, PLACEBO) if r in summary["likelihood"]]
+    table = Table(title="Was physics learned?", title_justify="left")
+    table.add_column("asked")
+    for row in rows:
+        table.add_column(row, justify="right")
+    checks = {r: bars(summary, r) for r in rows}
+    for k, (asked, _, _) in enumerate(checks[LORA]):
+        cells = [checks[r][k] if k < len(checks[r]) else ("", "–", False) for r in rows]
+        table.add_row(asked, *(f"{text} {'✓' if ok else '✗'}" for _, text, ok in cells))
+    console.print(table)
