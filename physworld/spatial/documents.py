@@ -1,0 +1,360 @@
+"""L1: payloads and scenes as typed objects; reading untrusted JSON into them, and writing them back.
+
+`schemas/*.json` are the contract for other programs; tests keep these classes and the schemas in agreement.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from physworld.spatial.terms import CLASSES, FORMATS, ID_PATTERN, MOST_OBJECTS, MOST_RULES, MOST_STEMS, SECTIONS, STYLES
+from physworld.spatial.terms import Pose as Place
+
+MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
+RULE_TYPES = (
+    "anchor", "mono_low_end", "width_target", "avoid_masking", "motion_limit", "elevation_range", "keep_in_bed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What is wrong, and where: `$.objects[2].az_deg`."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class Invalid(ValueError):
+    """A document that is not what it should be; every finding has its JSON path."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("; ".join(map(str, violations[:5])))
+        self.violations = violations
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Azimuth = Annotated[float, Field(ge=-180, le=180)]
+Elevation = Annotated[float, Field(ge=-45, le=90)]
+Distance = Annotated[float, Field(ge=0.5, le=15)]
+StemId = Annotated[str, Field(pattern=ID_PATTERN)]
+StemClass = Literal[CLASSES]  # type: ignore[valid-type]
+Format = Literal[FORMATS]  # type: ignore[valid-type]
+ClassKey = Annotated[StemClass, Field(alias="class")]  # `class` is no Python name
+MaybeClassKey = Annotated[StemClass | None, Field(alias="class")]
+
+
+class BandEnergy(_Strict):
+    low: Unit
+    mid: Unit
+    high: Unit
+
+    @model_validator(mode="after")
+    def _whole(self) -> BandEnergy:
+        if abs(self.low + self.mid + self.high - 1) > 0.05 + 1e-9:
+            raise ValueError(f"low + mid + high must be 1 ± 0.05, not {self.low + self.mid + self.high:.3g}")
+        return self
+
+
+class Stem(_Strict):
+    id: StemId
+    track_class: ClassKey
+    lufs: Annotated[float, Field(ge=-60, le=0)]
+    transient: Unit
+    band_energy: BandEnergy
+    leadness: Unit
+
+
+class Tolerance(_Strict):
+    az_deg: Annotated[float, Field(ge=0, le=180)] = 1.0
+    el_deg: Annotated[float, Field(ge=0, le=135)] = 1.0
+    dist_m: Annotated[float, Field(ge=0, le=14.5)] = 0.05
+
+
+class Anchor(_Strict):
+    """Every stem of the class (or the one with the id) is an object at this pose, at every keyframe."""
+
+    type: Literal["anchor"]
+    track_class: StemClass | None = None
+    id: StemId | None = None
+    az_deg: Azimuth
+    el_deg: Elevation
+    dist_m: Distance
+    tol: Tolerance = Tolerance()
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Anchor:
+        if (self.track_class is None) == (self.id is None):
+            raise ValueError("give either track_class or id")
+        return self
+
+
+class MonoLowEnd(_Strict):
+    """Kick, bass and every stem with low >= 0.6: azimuth 0, width <= 0.1, no motion."""
+
+    type: Literal["mono_low_end"]
+    hz_below: Annotated[float, Field(ge=20, le=500)]
+
+
+class WidthTarget(_Strict):
+    """Objects of the class have this width (within 0.025), or one between min and max."""
+
+    type: Literal["width_target"]
+    track_class: ClassKey
+    width: Unit | None = None
+    min: Unit | None = None
+    max: Unit | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> WidthTarget:
+        ranged = self.min is not None and self.max is not None
+        if (self.width is not None) == ranged or (self.min is None) != (self.max is None):
+            raise ValueError("give either width, or min and max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        if self.width is not None:
+            return self.width - 0.025, self.width + 0.025
+        assert self.min is not None and self.max is not None
+        return self.min, self.max
+
+
+class AvoidMasking(_Strict):
+    """Every object of `a` keeps this great-circle distance from every object of `b`; each a class, else a stem id."""
+
+    type: Literal["avoid_masking"]
+    a: StemId
+    b: StemId
+    min_sep_deg: Annotated[float, Field(ge=0, le=180)]
+
+
+class MotionLimit(_Strict):
+    """No keyframe of an object (of the class, or of any) is further than this from its static direction."""
+
+    type: Literal["motion_limit"]
+    track_class: MaybeClassKey = None
+    max_deg: Annotated[float, Field(ge=0, le=180)]
+
+
+class ElevationRange(_Strict):
+    """Objects (of the class, or all) stay within these elevations at every keyframe."""
+
+    type: Literal["elevation_range"]
+    track_class: MaybeClassKey = None
+    min_deg: Elevation
+    max_deg: Elevation
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ElevationRange:
+        if self.min_deg > self.max_deg:
+            raise ValueError(f"min_deg {self.min_deg} is above max_deg {self.max_deg}")
+        return self
+
+
+class KeepInBed(_Strict):
+    """Stems of the class are no objects: they stay in the channel bed."""
+
+    type: Literal["keep_in_bed"]
+    track_class: ClassKey
+
+
+Rule = Annotated[
+    Anchor | MonoLowEnd | WidthTarget | AvoidMasking | MotionLimit | ElevationRange | KeepInBed,
+    Field(discriminator="type"),
+]
+
+
+class Global(_Strict):
+    bpm: Annotated[float, Field(ge=40, le=240)]
+    energy: Unit
+
+
+class Payload(_Strict):
+    """What is asked for: stems, their features, a budget and rules."""
+
+    target_format: Format
+    max_objects: Annotated[int, Field(ge=1, le=MOST_OBJECTS)]
+    style: Literal[STYLES]  # type: ignore[valid-type]
+    section: Literal[SECTIONS]  # type: ignore[valid-type]
+    overall: Annotated[Global, Field(alias="global")]  # `global` is no Python name
+    stems: Annotated[list[Stem], Field(min_length=1, max_length=MOST_STEMS)]
+    rules: Annotated[list[Rule], Field(max_length=MOST_RULES)]
+
+
+class Keyframe(_Strict):
+    t: Unit
+    az_deg: Azimuth
+    el_deg: Elevation
+    dist_m: Distance
+
+    @property
+    def pose(self) -> Place:
+        return self.az_deg, self.el_deg, self.dist_m
+
+
+class SceneObject(_Strict):
+    id: Annotated[str, Field(min_length=1)]
+    track_class: ClassKey
+    az_deg: Azimuth
+    el_deg: Elevation
+    dist_m: Distance
+    width: Unit  # 0 a point, 1 an extent of 180°
+    gain_db: Annotated[float, Field(ge=-60, le=12)]
+    reverb_send: Unit
+    early_reflections: Unit
+    motion: Annotated[list[Keyframe], Field(max_length=64)]
+
+    @property
+    def pose(self) -> Place:
+        return self.az_deg, self.el_deg, self.dist_m
+
+    @property
+    def path(self) -> list[tuple[float, Place]]:
+        """(t, pose) in order of t; one point when it does not move."""
+        if not self.motion:
+            return [(0.0, self.pose)]
+        return sorted((key.t, key.pose) for key in self.motion)
+
+    @property
+    def poses(self) -> list[Place]:
+        """The static pose and every keyframe's."""
+        return [self.pose, *(key.pose for key in self.motion)]
+
+    @property
+    def moves(self) -> bool:
+        return any(key.pose != self.pose for key in self.motion)
+
+
+class Bed(_Strict):
+    layout: Format
+    loudness_target_lufs: float
+    room_preset: str
+
+
+class SpatialScene(_Strict):
+    """A Spatial9Scene: the published interchange contract."""
+
+    version: str
+    bed: Bed
+    objects: Annotated[list[SceneObject], Field(min_length=1, max_length=MOST_OBJECTS)]
+    constraints_applied: list[str]
+
+
+def dumps(document: Payload | SpatialScene | dict[str, Any]) -> str:
+    """Canonical text: no blanks, whole degrees as integers, everything else with a decimal point."""
+    return json.dumps(as_dict(document), separators=(",", ":"), ensure_ascii=False)
+
+
+def as_dict(document: Payload | SpatialScene | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(document, dict):
+        return document
+    return canonical(document.model_dump(by_alias=True, exclude_none=True, exclude_defaults=isinstance(document, Payload)))
+
+
+def canonical(node: Any, key: str = "") -> Any:
+    """Azimuth and elevation as integers where they are whole, other numbers as floats (`max_objects` stays whole)."""
+    if isinstance(node, dict):
+        return {name: canonical(child, name) for name, child in node.items()}
+    if isinstance(node, list):
+        return [canonical(child, key) for child in node]
+    if isinstance(node, float) and node.is_integer() and key in ("az_deg", "el_deg"):
+        return int(node)
+    return node
+
+
+def read_payload(text: str | bytes) -> Payload:
+    """Raises: Invalid."""
+    return payload_from(parse_json(text))
+
+
+def payload_from(data: Any) -> Payload:
+    """Raises: Invalid."""
+    payload = _validated(Payload, data)
+    first: dict[str, int] = {}
+    for k, stem in enumerate(payload.stems):
+        if first.setdefault(stem.id, k) != k:
+            raise Invalid([Violation(f"$.stems[{k}].id", f"{stem.id} is also the id of stems[{first[stem.id]}]")])
+    return payload
+
+
+def read_scene(text: str | bytes) -> SpatialScene:
+    """Raises: Invalid."""
+    return scene_from(parse_json(text))
+
+
+def scene_from(data: Any) -> SpatialScene:
+    """Raises: Invalid."""
+    return _validated(SpatialScene, data)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON without NaN, infinities, repeated keys or more than MOST_BYTES.
+
+    Raises:
+        Invalid: with the place of the first mistake.
+    """
+    if len(text) > MOST_BYTES:
+        raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {MOST_BYTES:,}")])
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except RecursionError:
+        raise Invalid([Violation("$", "nested too deeply")]) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise Invalid([Violation("$", f"no valid JSON: {error}"[:200])]) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)[:40]!r} is given twice")
+    return found
+
+
+def _validated(kind: Any, data: Any) -> Any:
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise Invalid([_violation(item) for item in error.errors(include_url=False, include_input=False)]) from None
+    except RecursionError:
+        raise Invalid([Violation("$", "nested too deeply")]) from None
+
+
+def _violation(item: Any) -> Violation:
+    path, last = "$", ""
+    for part in item["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not (last == "rule" and part in RULE_TYPES):  # pydantic names the kind of rule as if it were a key
+            path += f".{part[:40]}" if part.isidentifier() else f"[{part[:40]!r}]"
+        last = "rule" if isinstance(part, int) and path.startswith("$.rules") else ""
+    return Violation(path, item["msg"].removeprefix("Value error, ").removeprefix("Input "))
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """A JSON Schema (draft-07) of this package: `payload` or `scene`."""
+    file = importlib.resources.files(__package__) / "schemas" / f"{name}.schema.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
