@@ -62,6 +62,11 @@ class Brief:
     def stem(self, place: int) -> Stem:
         return self.payload.stems[self.objects[place].stem]
 
+    def broken(self) -> set[int]:
+        """Rules that do not hold in full, whatever the scene: their conflict concerns an object, or what is missing."""
+        objects = {self.payload.stems[target.stem].id for target in self.objects}
+        return {c.rule for c in self.conflicts if c.aspect in ("presence", "pose") or c.stems <= objects}
+
 
 def members(stems: Sequence[Stem], name: str) -> list[int]:
     """Stems that `name` means: a class, else one stem's id."""
@@ -117,9 +122,14 @@ def inside(field_name: str, low: float, high: float, near: float | None = None) 
     return None
 
 
-def resolve(payload: Payload) -> Brief:
-    """Choose the objects and what each must keep to."""
+def resolve(payload: Payload, chosen: Sequence[str] | None = None) -> Brief:
+    """Choose the objects and what each must keep to.
+
+    Args:
+        chosen: ids of the stems that are objects, in output order, where that is settled already.
+    """
     stems, rules = payload.stems, payload.rules
+    every = range(len(stems))
     drafts = [_Draft() for _ in stems]
     conflicts: list[Conflict] = []
 
@@ -128,26 +138,29 @@ def resolve(payload: Payload) -> Brief:
 
     _anchors(payload, drafts, conflict)
     order = _selection(payload, drafts, conflict)
+    if chosen is not None:
+        place = {stem.id: k for k, stem in enumerate(stems)}
+        order = [place[name] for name in chosen]
     for number, rule in enumerate(rules):
         if isinstance(rule, MonoLowEnd):
-            for k in order:
+            for k in every:
                 if is_low_end(stems[k]):
                     _mono(drafts[k], lambda reason, k=k, number=number: conflict(number, [k], "az", reason))
     for number, rule in enumerate(rules):
         if isinstance(rule, ElevationRange):
-            for k in order:
+            for k in every:
                 if rule.track_class in (None, stems[k].track_class) and not drafts[k].narrow(
                     "el", rule.min_deg, rule.max_deg
                 ):
                     conflict(number, [k], "el", f"{stems[k].id} is held at another elevation")
         elif isinstance(rule, MotionLimit):
-            for k in order:
+            for k in every:
                 if rule.track_class in (None, stems[k].track_class):
                     drafts[k].reach = min(drafts[k].reach, rule.max_deg)
     _masking(payload, drafts, order, conflict)
     for number, rule in enumerate(rules):
         if isinstance(rule, WidthTarget):
-            for k in order:
+            for k in every:
                 if rule.track_class == stems[k].track_class and not drafts[k].narrow("width", *rule.bounds):
                     conflict(number, [k], "width", f"{stems[k].id} is held at another width")
     targets = [
@@ -184,6 +197,7 @@ def _anchors(payload: Payload, drafts: list[_Draft], conflict) -> None:  # type:
             if not (fits and trial.narrow("dist", rule.dist_m - tol.dist_m, rule.dist_m + tol.dist_m)):
                 what = "an anchor before it holds the stem elsewhere" if draft.anchored else "no grid pose is so near"
                 conflict(number, [k], "pose", what)
+                draft.anchored = True  # it must be an object all the same
                 continue
             draft.az, draft.el, draft.dist = allowed, trial.el, trial.dist
             draft.anchored = draft.still = True
@@ -236,11 +250,11 @@ def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict)
             if name not in CLASSES and not members(payload.stems, name):
                 conflict(number, [], "presence", f"{name} is neither a class nor a stem")
         for i, j in pairs(payload.stems, rule):
-            if i not in place or j not in place:
-                continue
             if not _can_part(drafts[i], drafts[j], rule.min_sep_deg):
                 ids = f"{payload.stems[i].id} and {payload.stems[j].id}"
                 conflict(number, [i, j], "sep", f"{ids} are held closer than {rule.min_sep_deg:g}°")
+                continue
+            if i not in place or j not in place:
                 continue
             drafts[i].apart.append((place[j], rule.min_sep_deg))
             drafts[j].apart.append((place[i], rule.min_sep_deg))

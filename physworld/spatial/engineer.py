@@ -8,13 +8,13 @@ pads, strings and effects wide and far; ambience behind (cf. B. Owsinski, The Mi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
+from physworld.spatial.apart import cleared, pose_of, settle
 from physworld.spatial.brief import Brief, Target, inside, resolve
 from physworld.spatial.documents import Payload, SpatialScene, Stem
 from physworld.spatial.rules import VERSION, applied
-from physworld.spatial.terms import BANDS, LOUDNESS, ROOMS, Pose, great_circle, snap, turn, wrapped
+from physworld.spatial.terms import BANDS, LOUDNESS, ROOMS, Pose, snap, turn
 
 # class: azimuth ° off centre (0 = stays in the middle), elevation °, distance m, width, reverb, early reflections
 TEMPLATE = {
@@ -60,7 +60,6 @@ SECTION = {
 }
 MOVERS = ("pad", "synth_lead", "fx", "ambience", "other")
 BACK_AND_FORTH = ("build", "drop")  # other moving sections drift one way
-CLEAR = 2.0  # degrees kept beyond a required separation
 NEAR = 15.0  # degrees of azimuth within which two objects of one dominant band are too near
 
 
@@ -95,7 +94,8 @@ def engineer(payload: Payload, brief: Brief | None = None) -> SpatialScene:
         if lateral:
             wanted = _spread(wanted, stem, brief, placed)
             side = -side
-        placed.append(_object(payload, stem, target, _cleared(wanted, target, placed)))
+        placed.append(_object(payload, stem, target, cleared(wanted, target, [pose_of(p) for p in placed])))
+    settle(placed, brief.objects)
     scene = SpatialScene.model_validate(
         {
             "version": VERSION,
@@ -144,44 +144,6 @@ def _spread(wanted: Pose, stem: Stem, brief: Brief, placed: list[dict[str, Any]]
         if dominant(brief.stem(place)) == dominant(stem) and turn(az, other["az_deg"]) < NEAR:
             return math.copysign(min(abs(az) + 20, 170), az), el, dist
     return wanted
-
-
-def _cleared(wanted: Pose, target: Target, placed: list[dict[str, Any]]) -> Pose:
-    """The nearest pose that keeps its distance from those placed before; else the one that keeps most of it."""
-    partners = [(placed[place], least) for place, least in target.apart if place < len(placed)]
-
-    def room_left(pose: Pose) -> float:
-        return min(great_circle(pose, (p["az_deg"], p["el_deg"])) - least for p, least in partners)
-
-    if not partners or room_left(wanted) >= CLEAR:
-        return wanted
-    best = wanted
-    for pose in _around(wanted, target):
-        left = room_left(pose)
-        if left >= CLEAR:
-            return pose
-        if left > room_left(best) + 1e-9:
-            best = pose
-    return best
-
-
-def _around(wanted: Pose, target: Target) -> Iterator[Pose]:
-    """Places on a 5° grid by distance from the wanted one: other azimuths first, then other elevations."""
-    az, el, dist = wanted
-    azimuths = [float(a) for a in target.az] if target.az is not None else list(_steps(az))
-    heights = sorted({_allowed("el_deg", target.el, h) for h in range(-45, 91, 5)}, key=lambda h: (abs(h - el), h))
-    for height in [el, *(h for h in heights if h != el)]:
-        for a in azimuths:
-            yield a, height, dist
-
-
-def _steps(az: float) -> Iterator[float]:
-    """5°, 10° ... away from az, outwards before inwards."""
-    sign = 1 if az >= 0 else -1
-    yield az
-    for k in range(1, 37):
-        yield wrapped(az + sign * 5 * k)
-        yield wrapped(az - sign * 5 * k)
 
 
 def _object(payload: Payload, stem: Stem, target: Target, pose: Pose) -> dict[str, Any]:
