@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from physworld.codecs._tokenizer import END, PAD, word_tokenizer
+from physworld.codecs._tokenizer import CHARACTERS, END, PAD, word_tokenizer
+from physworld.codecs.spatial_grammar import Guide, chunk_tokenizer, scene_schema
 from physworld.spatial.brief import Brief, Target, inside
 from physworld.spatial.documents import Invalid, Payload, SpatialScene, canonical, dumps, parse_json
 from physworld.spatial.engineer import dominant, tenths
@@ -72,11 +73,11 @@ class SequenceVocabulary:
 
 def _families() -> dict[str, list[tuple[str, float]]]:
     """Family -> (token, value): everything that carries a number."""
-    found = {name: [(f',"{name}":{json.dumps(v)}', float(v)) for v in grid_values(name)] for name in (*POSE, *DIALS)}
-    times = [(json.dumps(v), float(v)) for v in grid_values("t")]
+    found = {name: [(_chunk(name, v), float(v)) for v in grid_values(name)] for name in (*POSE, *DIALS)}
+    times = [(_number(v), float(v)) for v in grid_values("t")]
     found["t_first"] = [(f',"motion":[{{"t":{text}', v) for text, v in times]
     found["t"] = [(f'}},{{"t":{text}', v) for text, v in times]
-    found["loudness"] = [(f',"loudness_target_lufs":{v}', float(v)) for v in grid_values("loudness_target_lufs")]
+    found["loudness"] = [(_chunk("loudness_target_lufs", v), float(v)) for v in grid_values("loudness_target_lufs")]
     found["energy"] = [(f" energy={v:g}\n", v) for v in TENTHS]
     found["transient"] = [(f" transient={v:g}", v) for v in TENTHS]
     found["leadness"] = [(f" leadness={v:g}", v) for v in TENTHS]
@@ -210,7 +211,7 @@ class SpatialCodec:
             tags.setdefault(tag(rule), numbers[n])
         bed = scene.bed
         yield f'{{"version":"{scene.version}","bed":{{"layout":"{bed.layout}"', False
-        yield f',"loudness_target_lufs":{bed.loudness_target_lufs}', False
+        yield _chunk("loudness_target_lufs", bed.loudness_target_lufs), False
         yield f',"room_preset":"{bed.room_preset}"}},"objects":[{{"id":"', False
         for n, thing in enumerate(scene.objects):
             if thing.id not in names:
@@ -231,7 +232,7 @@ class SpatialCodec:
                 yield NO_MOTION + rest, target.still or target.reach < 180
                 continue
             for k, key in enumerate(thing.motion):
-                yield (f',"motion":[{{"t":{_number("t", key.t)}' if k == 0 else f'}},{{"t":{_number("t", key.t)}'), False
+                yield (f',"motion":[{{"t":{_number(key.t)}' if k == 0 else f'}},{{"t":{_number(key.t)}'), False
                 for name in POSE:
                     yield _chunk(name, getattr(key, name)), target.reach < 180
             yield MOVED + rest, False
@@ -279,6 +280,23 @@ class SpatialCodec:
             data["constraints_applied"] = [tags.get(s, s) if isinstance(s, str) else s for s in said]
         return data
 
+    def guide(self, given: Brief, mode: str) -> Guide | None:
+        """The grammar of one answer; None for raw, where any token may follow any other."""
+        if mode == "raw":
+            return None
+        names, numbers = self.labels(given)
+        return Guide(self._guided, scene_schema(given, mode, list(names.values()), numbers), self._chunks)
+
+    @cached_property
+    def _guided(self) -> Any:
+        return chunk_tokenizer(self.tokenizer, self._text, self.tokenizer.all_special_ids, self.end_id)
+
+    @cached_property
+    def _chunks(self) -> np.ndarray:
+        """(V,) bool: tokens longer than one character; those are there only so that any text can be written."""
+        single = {*CHARACTERS, *self.tokenizer.all_special_tokens}
+        return np.array([text not in single for text in self._text])
+
     def max_new_tokens(self, given: Brief) -> int:
         """Room for every object with three keyframes, and every rule."""
         return 8 + len(given.objects) * 24 + len(given.payload.rules)
@@ -288,12 +306,12 @@ class SpatialCodec:
         return "".join(piece for piece, _ in self._scene(scene, given))
 
 
-def _number(name: str, value: float) -> str:
-    return json.dumps(canonical(float(value), name))
+def _number(value: float) -> str:
+    return json.dumps(canonical(float(value)))
 
 
 def _chunk(name: str, value: float) -> str:
-    return f',"{name}":{_number(name, value)}'
+    return f',"{name}":{_number(value)}'
 
 
 def _target(target: Target, label: Sequence[str]) -> Iterator[str]:

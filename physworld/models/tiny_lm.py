@@ -1,7 +1,7 @@
 """L3: a small Qwen2 for a codec's own tokens, from scratch: a standard causal LM to every tool that knows one.
 
 Tokens that carry a number start from features of it, so that neighbours on the grid are neighbours before training
-(cf. xVal, arXiv 2310.02989); from there the tied embedding learns freely.
+(cf. xVal, arXiv 2310.02989); from there the embeddings learn freely.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TinyLM(Qwen2ForCausalLM):
                 num_key_value_heads=heads,
                 max_position_embeddings=positions,
                 rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
-                tie_word_embeddings=True,
+                tie_word_embeddings=False,
                 pad_token_id=vocabulary.pad,
                 bos_token_id=None,
                 eos_token_id=vocabulary.end,
@@ -74,7 +74,8 @@ class TinyLM(Qwen2ForCausalLM):
             for layer in network.model.layers:  # blocks start as the identity ...
                 layer.self_attn.o_proj.weight.zero_()
                 layer.mlp.down_proj.weight.zero_()
-            network.model.norm.weight.fill_(0.1)  # ... and every token as about as likely as any other
+            # ... and outputs as their inputs, faintly: what is copied points the right way from the start.
+            network.lm_head.weight.copy_(0.02 * network.get_input_embeddings().weight)
         return network
 
     @torch.no_grad()

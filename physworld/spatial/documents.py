@@ -258,7 +258,7 @@ class SpatialScene(_Strict):
 
 
 def dumps(document: Payload | SpatialScene | dict[str, Any]) -> str:
-    """Canonical text: no blanks, whole degrees as integers, everything else with a decimal point."""
+    """Canonical text: no blanks, whole numbers without a decimal point."""
     return json.dumps(as_dict(document), separators=(",", ":"), ensure_ascii=False)
 
 
@@ -268,15 +268,13 @@ def as_dict(document: Payload | SpatialScene | dict[str, Any]) -> dict[str, Any]
     return canonical(document.model_dump(by_alias=True, exclude_none=True, exclude_defaults=isinstance(document, Payload)))
 
 
-def canonical(node: Any, key: str = "") -> Any:
-    """Azimuth and elevation as integers where they are whole, other numbers as floats (`max_objects` stays whole)."""
+def canonical(node: Any) -> Any:
+    """Whole numbers without a decimal point: how grammars write them, and equal to what they were."""
     if isinstance(node, dict):
-        return {name: canonical(child, name) for name, child in node.items()}
+        return {name: canonical(child) for name, child in node.items()}
     if isinstance(node, list):
-        return [canonical(child, key) for child in node]
-    if isinstance(node, float) and node.is_integer() and key in ("az_deg", "el_deg"):
-        return int(node)
-    return node
+        return [canonical(child) for child in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 def read_payload(text: str | bytes) -> Payload:

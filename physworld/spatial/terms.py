@@ -54,6 +54,8 @@ def snap(field: str, value: float) -> float | int:
 
 
 def on_grid(field: str, value: float) -> bool:
+    if field == "az_deg":  # -180 is a grid value too, though `snap` writes that direction as 180
+        return abs(value - round(value)) <= 1e-6
     return abs(value - snap(field, value)) <= 1e-6
 
 
