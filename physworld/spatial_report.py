@@ -18,13 +18,13 @@ from physworld.spatial.pictures import animate, draw_scene
 from physworld.spatial_evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
 
 MEANING = {
-    "parse": "is JSON", "schema": "keeps the published schema", "strict": "keeps the strict profile (grids, ids, motion)",
-    "budget": "at most max_objects objects", "anchor": "all anchors held", "all_rules": "profile, budget and every rule "
-    "that can hold", "coverage": "share of the wanted objects that are there", "unique": "no id twice",
-    "honest": "constraints_applied is exactly what holds", "direction_deg": "great-circle angle to the engineer's pose, °",
+    "parse": "is JSON", "schema": "keeps the published schema", "strict": "strict profile: grids, ids, motion",
+    "budget": "at most max_objects objects", "anchor": "all anchors held", "all_rules": "profile, budget, every rule that can hold",
+    "coverage": "share of the wanted objects that are there", "unique": "no id twice",
+    "honest": "constraints_applied is exactly what holds", "direction_deg": "angle to the engineer's direction, °",
     "gain_db": "gain against the engineer's, dB", "distance_m": "distance against the engineer's, m",
     "masking": "masking overlap, 0-1", "level_db": "level against the engineer's mix, dB",
-    "balance_db": "left/right imbalance, dB", "edits": "edits that repair needed", "diversity": "different poses per object",
+    "balance_db": "left/right imbalance, dB", "edits": "edits of repair", "diversity": "different poses per object",
     "deterministic": "same answer alone and in a batch", "tokens_per_s": "tokens a second",
     "all_rules_of_feasible": "all rules, where a scene that obeys is known",
 }  # fmt: skip
@@ -112,9 +112,9 @@ def _report(
         lines += [f"## {axis}: {n} payloads", "", *_markdown(rows, (*RATES, *ERRORS, *EXTRA))]
     lines += [
         "Shares in %, with 95 % bootstrap intervals over payloads. *raw* is the model alone; *schema* and *pinned* are "
-        "held to a grammar, *repaired* is raw after repair: these make scenes valid whatever the model says, so compare "
-        "them with the row of random weights. Means of errors are over the scenes that could be read. A rule that a "
-        "rule of higher precedence forbids is not counted.",
+        "held to a grammar, *repaired* is raw after repair (for an answer that cannot be read: the engineer's scene). "
+        "These make scenes valid whatever the model says, so compare them with the row of random weights. Means of "
+        "errors are over the scenes that could be read. A rule that one of higher precedence forbids is not counted.",
         "",
         *(f"- {name}: {MEANING[name]}" for name in (*RATES, *ERRORS, *EXTRA) if name in MEANING),
         "",
@@ -157,5 +157,3 @@ def _readable(scene: Any) -> SpatialScene | None:
         return scene_from(scene)
     except Invalid:
         return None
-
-

@@ -3,14 +3,15 @@
 The prompt is a brief: rules resolved onto stems, in output order (physworld/spatial/brief.py), one line per object:
 
     brief fmt=iamf style=club section=drop energy=0.9
-    @3",\"class\":\"kick\" lufs=-10 transient=1 leadness=0.3 band=low pin,"az_deg":0 wide<=,"width":0.1 still
+    @3","class":"kick","az_deg":0 low,"width":0 high,"width":0.1 still lufs=-10 transient=1 leadness=0.3 band=low
     ...
     rules#5" holds#6" conflict
     scene
 
 The answer is the scene's canonical JSON in chunks, a key and its value being one token (`,"az_deg":35`), so what a
-rule pins is copied as the token that the brief has beside the stem. Stems and rules have numbers (`@3`, `#5`) instead
-of names: ids never reach the model. The first number follows from the payload's text, so that every number is met.
+rule pins is copied as the token that the brief has beside the stem, in the order of the answer. Stems and rules have
+numbers (`@3`, `#5`) instead of names: ids never reach the model. The first number follows from the payload's text, so
+that every number is met.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from physworld.spatial.terms import (
 )
 from physworld.types import Encoded, Sample
 
-APART = range(0, 181)  # degrees, rounded up
+APART = range(181)  # degrees, rounded up
 TENTHS = [k / 10 for k in range(11)]
 
 
@@ -98,7 +99,7 @@ def _words() -> list[str]:
     words += [f"brief fmt={name}" for name in FORMATS]
     words += [f" style={name}" for name in STYLES] + [f" section={name}" for name in SECTIONS]
     words += [f" band={name}" for name in BANDS]
-    words += [" pin", " low", " high", " still", " apart", "\n", "rules", " holds", " conflict", " again", "scene\n"]
+    words += [" low", " high", " still", " apart", "\n", "rules", " holds", " conflict", " again", "scene\n"]
     return words
 
 
@@ -122,17 +123,13 @@ class SpatialCodec:
         self._text = [token for token, _ in sorted(self._id.items(), key=lambda item: item[1])]
         self.end_id, self.pad_id = self._id[END], self._id[PAD]
         self._families = tuple(
-            TokenFamily(
-                ids=np.array([self._id[token] for token, _ in family]), values=np.array([v for _, v in family])
-            )
+            TokenFamily(ids=np.array([self._id[token] for token, _ in family]), values=np.array([v for _, v in family]))
             for family in families.values()
         )
 
     @cached_property
     def vocabulary(self) -> SequenceVocabulary:
-        return SequenceVocabulary(
-            size=len(self._text), pad=self.pad_id, end=self.end_id, families=self._families
-        )
+        return SequenceVocabulary(size=len(self._text), pad=self.pad_id, end=self.end_id, families=self._families)
 
     # --- writing
 
@@ -186,11 +183,11 @@ class SpatialCodec:
             stem = given.stem(place)
             yield f'{label[place]}"'
             yield f',"class":"{stem.track_class}"'
+            yield from _target(target, label)
             yield f" lufs={int(np.floor(stem.lufs + 0.5))}"
             yield f" transient={tenths(stem.transient):g}"
             yield f" leadness={tenths(stem.leadness):g}"
             yield f" band={dominant(stem)}"
-            yield from _target(target, label)
             yield "\n"
         yield "rules"
         excused = given.broken()
@@ -317,7 +314,6 @@ def _chunk(name: str, value: float) -> str:
 def _target(target: Target, label: Sequence[str]) -> Iterator[str]:
     """What one object must keep to, as grid values: tokens that its answer can repeat."""
     if target.az is not None:
-        yield " pin"
         yield _chunk("az_deg", target.az[0])
     if target.anchored and target.preferred is not None:
         yield _chunk("el_deg", _grid("el_deg", target.el, target.preferred[1]))

@@ -32,10 +32,11 @@ class Guide:
         Raises:
             ValueError: the schema has no grammar.
         """
-        # Without `no_forcing` a mask holds only the tokenizer's own cut of the text that must come next, in which a key
-        # is spelled without its value.
+        # With `forcing` a mask holds only the tokenizer's own cut of the text that must come next. Where a key and its
+        # value are one token, that would spell the key without the value.
+        forcing = "" if preferred is None else '%llguidance {"no_forcing": true}\n'
         text = json.dumps({**schema, "x-guidance": {"whitespace_flexible": False}})
-        grammar = LLMatcher.grammar_from_lark(f'%llguidance {{"no_forcing": true}}\nstart: %json {text}\n')
+        grammar = LLMatcher.grammar_from_lark(f"{forcing}start: %json {text}\n")
         self._matcher = LLMatcher(tokenizer, grammar, log_level=0)
         if self._matcher.is_error():
             raise ValueError(f"this schema has no grammar: {self._matcher.get_error()}")
@@ -45,7 +46,11 @@ class Guide:
 
     def forced(self) -> list[int]:
         tokens: list[int] = []
-        while not self._matcher.is_stopped():
+        if self._preferred is None:
+            tokens = list(self._matcher.compute_ff_tokens())
+            if tokens:
+                self._matcher.consume_tokens(tokens)
+        while self._preferred is not None and not self._matcher.is_stopped():
             choices = np.flatnonzero(self.allowed())
             if len(choices) != 1:
                 break
@@ -176,5 +181,3 @@ def chunk_tokenizer(tokenizer: Any, texts: Sequence[str], special: Sequence[int]
     from llguidance import TokenizerWrapper
 
     return LLTokenizer(TokenizerWrapper(_Tokens(tokenizer, texts, special, end)), n_vocab=len(texts), slices=[])
-
-

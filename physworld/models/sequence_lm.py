@@ -24,6 +24,8 @@ class NothingToLearn(ValueError):
 class SequenceLM(lightning.LightningModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens."""
 
+    objective = "likelihood"
+
     def __init__(
         self,
         *,

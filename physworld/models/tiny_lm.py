@@ -7,7 +7,7 @@ Tokens that carry a number start from features of it, so that neighbours on the 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -69,18 +69,17 @@ class TinyLM(Qwen2ForCausalLM):
                 eos_token_id=vocabulary.end,
             )
         )
-        network._place_numbers(vocabulary)
-        with torch.no_grad():
-            for layer in network.model.layers:  # blocks start as the identity ...
-                layer.self_attn.o_proj.weight.zero_()
-                layer.mlp.down_proj.weight.zero_()
-            # ... and outputs as their inputs, faintly: what is copied points the right way from the start.
-            network.lm_head.weight.copy_(0.02 * network.get_input_embeddings().weight)
+        network._start(vocabulary)
         return network
 
     @torch.no_grad()
-    def _place_numbers(self, vocabulary: SequenceVocabularyLike) -> None:
-        table = self.get_input_embeddings().weight  # type: ignore[union-attr]
+    def _start(self, vocabulary: SequenceVocabularyLike) -> None:
+        layers: Any = self.model.layers
+        for layer in layers:  # blocks start as the identity ...
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        embedding: Any = self.get_input_embeddings()
+        table: Tensor = embedding.weight
         table.normal_(std=0.3)
         waves = 16
         project = torch.randn(waves, table.shape[1]) * 0.15  # the same for all families: a degree is a degree
@@ -90,6 +89,9 @@ class TinyLM(Qwen2ForCausalLM):
             table[torch.as_tensor(family.ids)] = (
                 torch.randn(table.shape[1]) * 0.3 + features @ project + torch.randn(len(values), table.shape[1]) * 0.05
             )
+        # ... and outputs as their inputs, faintly: what is copied points the right way from the start.
+        head: Any = self.lm_head
+        head.weight.copy_(0.02 * table)
 
 
 def _features(values: Tensor, waves: int) -> Tensor:

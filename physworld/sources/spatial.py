@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from physworld.seeding import generator
 from physworld.spatial.brief import resolve
 from physworld.spatial.documents import Payload

@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from physworld.files import replacing
-from physworld.spatial.documents import MOST_BYTES, Invalid, SceneObject, SpatialScene, Violation, parse_json, scene_from
+from physworld.spatial.documents import (
+    MOST_BYTES,
+    Invalid,
+    SceneObject,
+    SpatialScene,
+    Violation,
+    parse_json,
+    scene_from,
+)
 from physworld.spatial.rules import VERSION
 from physworld.spatial.terms import GRID, snap
 
@@ -48,7 +56,7 @@ def write_adm(
     """
     tracks = [stems[thing.id] for thing in scene.objects]
     if bed:
-        centre = sum(bed.values()) * math.sqrt(0.5)
+        centre = np.sum(list(bed.values()), axis=0) * math.sqrt(0.5)
         tracks += [centre, centre]
     samples = np.stack(tracks, axis=1)
     data = _pcm24(samples)
@@ -109,9 +117,7 @@ def _axml(scene: SpatialScene, seconds: float, bed: bool) -> bytes:
     if bed:
         n = len(scene.objects) + 1
         ET.SubElement(content, "audioObjectIDRef").text = f"AO_{4096 + n:04x}"
-        item = ET.SubElement(
-            formats, "audioObject", {"audioObjectID": f"AO_{4096 + n:04x}", "audioObjectName": "bed"}
-        )
+        item = ET.SubElement(formats, "audioObject", {"audioObjectID": f"AO_{4096 + n:04x}", "audioObjectName": "bed"})
         ET.SubElement(item, "audioPackFormatIDRef").text = "AP_00010002"
         for k in (0, 1):
             ET.SubElement(item, "audioTrackUIDRef").text = f"ATU_{n + k:08x}"
@@ -139,9 +145,7 @@ def _object(formats: ET.Element, n: int, thing: SceneObject, seconds: float) -> 
         {"audioChannelFormatID": f"AC_0003{code}", "audioChannelFormatName": name, **kind},
     )  # fmt: skip
     for k, (block, pose) in enumerate(_blocks(thing, seconds), 1):
-        element = ET.SubElement(
-            channel, "audioBlockFormat", {"audioBlockFormatID": f"AB_0003{code}_{k:08x}", **block}
-        )
+        element = ET.SubElement(channel, "audioBlockFormat", {"audioBlockFormatID": f"AB_0003{code}_{k:08x}", **block})
         places = {"azimuth": f"{pose[0]:g}", "elevation": f"{pose[1]:g}", "distance": f"{pose[2] / farthest:.8f}"}
         for coordinate, value in places.items():
             ET.SubElement(element, "position", {"coordinate": coordinate}).text = value
@@ -267,11 +271,10 @@ def _noted(root: ET.Element) -> dict[str, Any]:
     return {}
 
 
-def _thing(
-    name: str, channel: ET.Element, scale: float, seconds: float, extras: dict[str, Any]
-) -> dict[str, Any]:
+def _thing(name: str, channel: ET.Element, scale: float, seconds: float, extras: dict[str, Any]) -> dict[str, Any]:
     kind, reverb, early = extras.get("objects", {}).get(name, ["other", 0.0, 0.0])
-    keys, first = [], None
+    keys: list[dict[str, Any]] = []
+    first = None
     for block in channel.iter("audioBlockFormat"):
         place = {p.get("coordinate"): float(p.text or "nan") for p in block.iter("position")}
         pose = {

@@ -44,8 +44,9 @@ def around(wanted: Pose, target: Target) -> Iterator[Pose]:
     az, el, dist = wanted
     azimuths = [float(a) for a in target.az] if target.az is not None else list(_steps(az))
     heights: set[float] = set()
-    for height in range(-45, 91, 5):
-        found = inside("el_deg", *target.el, near=height)
+    low, high = target.el
+    for step in range(-45, 91, 5):
+        found = inside("el_deg", low, high, near=step)
         if found is not None:
             heights.add(found)
     for height in [el, *sorted(heights - {el}, key=lambda h: (abs(h - el), h))]:
@@ -97,7 +98,9 @@ def _together(later: int, earlier: int, poses: list[Pose], targets: Sequence[Tar
         trial = [*poses]
         trial[earlier] = first
         if any(
-            great_circle(first, trial[place]) < least - FINE for place, least in targets[earlier].apart if place != later
+            great_circle(first, trial[place]) < least - FINE
+            for place, least in targets[earlier].apart
+            if place != later
         ):
             continue
         second = cleared(poses[later], targets[later], trial)

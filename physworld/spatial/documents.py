@@ -265,7 +265,9 @@ def dumps(document: Payload | SpatialScene | dict[str, Any]) -> str:
 def as_dict(document: Payload | SpatialScene | dict[str, Any]) -> dict[str, Any]:
     if isinstance(document, dict):
         return document
-    return canonical(document.model_dump(by_alias=True, exclude_none=True, exclude_defaults=isinstance(document, Payload)))
+    return canonical(
+        document.model_dump(by_alias=True, exclude_none=True, exclude_defaults=isinstance(document, Payload))
+    )
 
 
 def canonical(node: Any) -> Any:

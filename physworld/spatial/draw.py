@@ -160,7 +160,9 @@ def _rule(dice: _Dice, kind: str, stems: list[dict[str, Any]], present: list[str
         }
         if dice.odds(0.25):
             pose = {**pose, "az_deg": 0}
-        return {"id": dice.choice(stems)["id"], **pose} if dice.odds(0.3) else {"track_class": _lead(dice, stems), **pose}
+        return (
+            {"id": dice.choice(stems)["id"], **pose} if dice.odds(0.3) else {"track_class": _lead(dice, stems), **pose}
+        )
     if kind == "mono_low_end":
         return {"hz_below": dice.choice((80, 100, 120, 150))}
     if kind == "width_target":

@@ -1,8 +1,9 @@
 """L1: a rule-based mixing engineer: places every object by tables and a few rules of thumb. Deterministic.
 
 It is the honest baseline, and it writes the scenes that models learn from. Features are read at the precision a brief
-prints (1 dB, 0.1), so that a scene is a function of the printed brief. The tables are ours: centre for voice, kick, snare and bass; pairs left and right;
-pads, strings and effects wide and far; ambience behind (cf. B. Owsinski, The Mixing Engineer's Handbook, on panorama).
+prints (1 dB, 0.1), so that a scene is a function of the printed brief. The tables are ours: centre for voice, kick,
+snare and bass; pairs left and right; pads, strings and effects wide and far; ambience behind (cf. B. Owsinski, The
+Mixing Engineer's Handbook, on panorama).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ SECTION = {
     "intro": (0, 0, 0.4, 0.00, 0.06, 0.02, 0),
     "verse": (-5, 0, 0.0, -0.05, 0.00, 0.00, 0),
     "build": (5, 5, 0.0, 0.05, 0.04, 0.00, 30),
-    "drop": (10, 0, -0.2, 0.05, -0.02, 0.00, 40),
+    "drop": (10, 0, -0.2, 0.00, -0.02, 0.00, 40),
     "chorus": (10, 5, 0.0, 0.10, 0.02, 0.02, 0),
     "bridge": (0, 5, 0.2, 0.00, 0.08, 0.02, 20),
     "breakdown": (-5, 10, 0.4, 0.00, 0.10, 0.04, 25),

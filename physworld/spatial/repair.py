@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from physworld.spatial.apart import settle
 from physworld.spatial.brief import Brief, Target, inside, resolve
@@ -51,7 +50,7 @@ def repair(scene: Any, payload: Payload) -> Repaired:
         final = _last_resort(payload)
         if as_dict(final) == (as_dict(scene) if isinstance(scene, (dict, SpatialScene)) else None):
             return Repaired(scene=final, edits=())
-        return Repaired(scene=final, edits=(*edits, Edit("$", None, None, "rules not met: the engineer's scene instead")))
+        return Repaired(scene=final, edits=(*edits, Edit("$", None, None, "not to be mended: the engineer's scene")))
     return Repaired(scene=mended, edits=tuple(edits))
 
 
@@ -117,8 +116,8 @@ def _bed(said: Any, payload: Payload, edits: list[Edit]) -> dict[str, Any]:
     }
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9 and not math.isnan(value)
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _number_kept(path: str, said: Any, wanted: float, edits: list[Edit], why: str = "off the grid") -> float:
@@ -179,7 +178,9 @@ def _object(
         said = thing.get(name)
         value = float(said) if _number(said) else float(original[name])
         bounded = _bounded(name, value, target)
-        good[name] = _number_kept(f"{path}.{name}", said, bounded, edits, "a rule" if on_grid(name, value) else "off the grid")
+        good[name] = _number_kept(
+            f"{path}.{name}", said, bounded, edits, "a rule" if on_grid(name, value) else "off the grid"
+        )
     good["motion"] = _motion(thing.get("motion"), good, target, f"{path}.motion", edits)
     for name in sorted(map(str, set(thing) - set(good))):
         edits.append(Edit(f"{path}[{name[:40]!r}]", "…", None, "not part of an object"))
@@ -193,15 +194,14 @@ def _bounded(name: str, value: float, target: Target) -> float:
     if name == "az_deg" and value == -180:
         return -180  # the same direction as 180, and on the grid
     if name in BOUNDS:
-        found = inside(name, *getattr(target, BOUNDS[name]), near=value)
+        low, high = getattr(target, BOUNDS[name])
+        found = inside(name, low, high, near=value)
         assert found is not None  # a brief never narrows an interval to nothing
         return found
     return snap(name, value)
 
 
-def _motion(
-    said: Any, thing: dict[str, Any], target: Target, path: str, edits: list[Edit]
-) -> list[dict[str, Any]]:
+def _motion(said: Any, thing: dict[str, Any], target: Target, path: str, edits: list[Edit]) -> list[dict[str, Any]]:
     """Keyframes in order from t=0 at the static pose to t=1; none where the object must stand still."""
     keys: dict[float, dict[str, Any]] = {}
     for key in said[:MOST_KEYFRAMES] if isinstance(said, list) else []:

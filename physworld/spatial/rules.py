@@ -222,7 +222,7 @@ def _belongs(scene: SpatialScene, payload: Payload) -> Iterator[Violation]:
 
 def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Breach]:
     """Every object that does not keep to a rule, whatever the reason."""
-    stems, place = payload.stems, {}
+    stems, place = payload.stems, dict[str, int]()
     for n, thing in enumerate(scene.objects):
         place.setdefault(thing.id, n)
 
@@ -249,7 +249,9 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Brea
         low, high = rule.bounds
         for path, thing, name in things(of_class(rule.track_class)):
             if not low - SLACK <= thing.width <= high + SLACK:
-                yield Breach(f"{path}.width", frozenset([name]), "width", f"{thing.width:g} is not in {low:g}..{high:g}")
+                yield Breach(
+                    f"{path}.width", frozenset([name]), "width", f"{thing.width:g} is not in {low:g}..{high:g}"
+                )
     elif isinstance(rule, MotionLimit):
         for path, thing, name in things(of_class(rule.track_class)):
             far = max(great_circle(pose, thing.pose) for pose in thing.poses)
@@ -274,8 +276,6 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Brea
                 if least < rule.min_sep_deg - 1e-6:
                     message = f"{stems[i].id} and {stems[j].id} come within {least:.1f}°"
                     yield Breach(f"$.objects[{max(a, b)}]", frozenset([stems[i].id, stems[j].id]), "sep", message)
-
-
 
 
 def _anchor_breaches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 FORMATS = ("binaural", "5.1.4", "7.1.4", "iamf")
 CLASSES = (
@@ -62,7 +63,9 @@ def on_grid(field: str, value: float) -> bool:
 def grid_values(field: str) -> list[float | int]:
     """All values of a field in ascending order."""
     low, high, step = GRID[field]
-    return [snap(field, low + k * step) if field != "az_deg" else k - 180 for k in range(round((high - low) / step) + 1)]
+    return [
+        snap(field, low + k * step) if field != "az_deg" else k - 180 for k in range(round((high - low) / step) + 1)
+    ]
 
 
 def wrapped(az: float) -> float:
@@ -88,7 +91,7 @@ def pose_at(path: Sequence[tuple[float, Pose]], t: float) -> Pose:
     """Where a path of (t, pose) in ascending t is at time t; it rests before its first and after its last point."""
     if t <= path[0][0]:
         return path[0][1]
-    for (t0, a), (t1, b) in zip(path, path[1:], strict=False):
+    for (t0, a), (t1, b) in pairwise(path):
         if t <= t1:
             share = (t - t0) / (t1 - t0) if t1 > t0 else 1.0
             az = wrapped(a[0] + share * wrapped(b[0] - a[0]))

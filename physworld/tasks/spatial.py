@@ -16,18 +16,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from transformers.utils import logging as transformers_logging
 
 from physworld import checks, runs
 from physworld.checkpoints import load_model, save_model
 from physworld.codecs._packed import written
 from physworld.codecs.scene_json import FormatError
-from physworld.codecs.spatial_rows import row
 from physworld.codecs.spatial_grammar import MODES
-from physworld.errors import UserError, call, suggest
+from physworld.codecs.spatial_rows import row
+from physworld.errors import CONFIG_DIR, UserError, call, suggest
+from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
-from physworld.spatial.brief import resolve
-from physworld.spatial.documents import Invalid, Payload, dumps, payload_from, parse_json
+from physworld.spatial.brief import Brief, resolve
+from physworld.spatial.documents import Invalid, Payload, dumps, parse_json, payload_from
 from physworld.spatial.draw import AXES
 from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
@@ -36,6 +38,7 @@ from physworld.spatial_report import judge_and_report
 from physworld.tasks import Parts, placed
 
 console = Console()
+transformers_logging.disable_progress_bar()  # of files that are written in a blink
 FITTING = "model=tiny_gravity or model=gravity"
 
 
@@ -68,15 +71,18 @@ def build(cfg: DictConfig) -> SpatialParts:
         module = call(make_module, network=network, total_steps=cfg.steps)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
-    if hasattr(module, "needs"):  # preferences need a broken twin of each answer, rewards a way to judge answers
-        train, val = module.needs(train, val, codec)
+    if module.objective == "preference":
+        if micro_batch % 2:
+            raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
+        train = PreferencePairs(train, seed=cfg.seed, split="train")
+    elif module.objective == "reward":
+        judge = RuleReward(train, codec)
+        module.reward, module.limits, module.tokens = judge, judge.limits, (codec.end_id, codec.pad_id)
     data = call(
         instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch,
         num_workers=hardware.workers(),
     )  # fmt: skip
-    evaluation = instantiate(cfg.evaluation)
-    if not isinstance(evaluation, SpatialEvaluation):
-        raise UserError("This evaluation is of text physics; use evaluation=spatial or evaluation=spatial_quick.")
+    evaluation = _evaluation(cfg.evaluation)
     return SpatialParts(
         hardware=hardware,
         codec=codec,
@@ -90,6 +96,18 @@ def build(cfg: DictConfig) -> SpatialParts:
     )
 
 
+def _evaluation(*nodes: Any) -> SpatialEvaluation:
+    """The first of the nodes that is ours. Presets such as debug=smoke name text's `quick`: then ours of that kind."""
+    for node in nodes:
+        found = instantiate(node if OmegaConf.is_config(node) else OmegaConf.create(node))
+        if isinstance(found, SpatialEvaluation):
+            return found
+    quick = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("evaluation") == "quick"
+    name = "spatial_quick" if quick else "spatial"
+    ours: SpatialEvaluation = instantiate(OmegaConf.load(CONFIG_DIR / "evaluation" / f"{name}.yaml"))
+    return ours
+
+
 def _sources(cfg: DictConfig) -> tuple[Any, Any]:
     make = instantiate(cfg.data.source)
     try:
@@ -97,6 +115,30 @@ def _sources(cfg: DictConfig) -> tuple[Any, Any]:
     except (ValueError, FormatError) as error:
         raise UserError(f"The data source cannot be made: {error}") from error
     return (train if cfg.data.repeat is None else Repeated(train, count=cfg.data.repeat)), val
+
+
+class RuleReward:
+    """How well an answer does, 0-1: it can be read, keeps the contract, keeps rules, keeps everything and says so."""
+
+    def __init__(self, source: Any, codec: Any) -> None:
+        self.source, self.codec = source, codec
+
+    def __call__(self, indices: list[int], answers: list[Any]) -> list[float]:
+        return [self._one(self.source.sample(i).given, answer) for i, answer in zip(indices, answers, strict=True)]
+
+    def _one(self, brief: Brief, answer: Any) -> float:
+        data = self.codec.decode(answer, brief)
+        if data is None:
+            return 0.0
+        report = check(data, brief.payload, brief)
+        if report.contract:
+            return 0.1
+        kept = [v.status != "fail" for v in report.verdicts]
+        share = sum(kept) / len(kept) if kept else 1.0
+        return 0.2 + 0.3 * share + 0.3 * report.obeys + 0.2 * (report.obeys and not report.honesty)
+
+    def limits(self, indices: list[int]) -> list[int]:
+        return [self.codec.max_new_tokens(self.source.sample(i).given) for i in indices]
 
 
 class RulesValidation(Callback):
@@ -162,9 +204,7 @@ def evaluate(cfg: DictConfig) -> None:
     run = runs.find_run(cfg.run)
     hardware = placed(cfg)
     network, codec, trained = load_model(run, hardware.device())
-    evaluation = instantiate(cfg.evaluation)
-    if not isinstance(evaluation, SpatialEvaluation):  # the default is text's; the run knows its own
-        evaluation = instantiate(OmegaConf.create(trained["evaluation"]))
+    evaluation = _evaluation(cfg.evaluation, trained["evaluation"])
     hydra = HydraConfig.get()
     judge_and_report(
         network, codec, evaluation, runs.relative(hydra.runtime.output_dir), untrained=_untrained(trained, codec),
