@@ -18,16 +18,27 @@ from physworld.spatial.pictures import animate, draw_scene
 from physworld.spatial_evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
 
 MEANING = {
-    "parse": "is JSON", "schema": "keeps the published schema", "strict": "strict profile: grids, ids, motion",
-    "budget": "at most max_objects objects", "anchor": "all anchors held", "all_rules": "profile, budget, every rule that can hold",
-    "coverage": "share of the wanted objects that are there", "unique": "no id twice",
-    "honest": "constraints_applied is exactly what holds", "direction_deg": "angle to the engineer's direction, °",
-    "gain_db": "gain against the engineer's, dB", "distance_m": "distance against the engineer's, m",
-    "masking": "masking overlap, 0-1", "level_db": "level against the engineer's mix, dB",
-    "balance_db": "left/right imbalance, dB", "edits": "edits of repair", "diversity": "different poses per object",
-    "deterministic": "same answer alone and in a batch", "tokens_per_s": "tokens a second",
+    "parse": "is JSON",
+    "schema": "keeps the published schema",
+    "strict": "strict profile: grids, ids, motion",
+    "budget": "at most max_objects objects",
+    "anchor": "all anchors held",
+    "all_rules": "profile, budget and every rule that can hold",
+    "coverage": "share of the wanted objects that are there",
+    "unique": "no id twice",
+    "honest": "constraints_applied is exactly what holds",
+    "direction_deg": "angle to the engineer's direction, °",
+    "gain_db": "gain against the engineer's, dB",
+    "distance_m": "distance against the engineer's, m",
+    "masking": "masking overlap, 0-1",
+    "level_db": "level against the engineer's mix, dB",
+    "balance_db": "left/right imbalance, dB",
+    "edits": "edits of repair",
+    "diversity": "different poses per object",
+    "deterministic": "same answer alone and in a batch",
+    "tokens_per_s": "tokens a second",
     "all_rules_of_feasible": "all rules, where a scene that obeys is known",
-}  # fmt: skip
+}
 EXTRA = ("diversity", "deterministic", "all_rules_of_feasible", "tokens_per_s")
 SHORT = ("parse", "schema", "budget", "anchor", "all_rules", "honest")
 

@@ -57,7 +57,7 @@ class PretrainedLM:
             for parameter in network.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()  # small updates vanish in half precision
-        return network
+        return network.train()  # it was loaded for use, with dropout off
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Any:

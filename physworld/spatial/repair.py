@@ -190,7 +190,7 @@ def _object(
 def _bounded(name: str, value: float, target: Target) -> float:
     """The nearest value that grid and target allow."""
     if name == "az_deg" and target.az is not None:
-        return min(target.az, key=lambda az: turn(az, value))
+        return next((az for az in target.az if turn(az, value) < 0.5), target.az[0])
     if name == "az_deg" and value == -180:
         return -180  # the same direction as 180, and on the grid
     if name in BOUNDS:
