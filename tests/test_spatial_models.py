@@ -1,4 +1,4 @@
-"""Learning: tiny networks and adapters whose loss falls, decoding that neighbours do not change, preferences, rewards."""
+"""Tiny networks and adapters whose loss falls, answers that neighbours do not change, preferences, rewards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from spatial_tools import samples, save_tiny_qwen
 
 from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
@@ -24,7 +25,6 @@ from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
 from physworld.spatial.rules import check
 from physworld.tasks.spatial import RuleReward
-from tests.spatial_tools import samples, save_tiny_qwen
 
 TARGETS = ["q_proj", "v_proj", "up_proj"]
 CODEC = SpatialCodec()

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from spatial_tools import payload, samples, spoiled
 
 from physworld.sources.spatial import SpatialSource
 from physworld.spatial.documents import as_dict, dumps
 from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
-from tests.spatial_tools import payload, samples, spoiled
 
 BATCHES = 10  # of 1000 scenes
 

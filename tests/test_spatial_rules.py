@@ -6,15 +6,17 @@ import copy
 import json
 import math
 import time
+from itertools import pairwise
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from spatial_tools import EXAMPLE, NOISE, payload, samples
 
 from physworld.sources.spatial import SpatialSource
-from physworld.spatial.brief import resolve
 from physworld.spatial.breaking import break_rule
+from physworld.spatial.brief import resolve
 from physworld.spatial.documents import (
     RULE_TYPES,
     Invalid,
@@ -30,7 +32,6 @@ from physworld.spatial.draw import AXES, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_O
 from physworld.spatial.engineer import engineer
 from physworld.spatial.rules import applied, check, check_text
 from physworld.spatial.terms import GRID, great_circle, grid_values, on_grid, pose_at, snap, turn
-from tests.spatial_tools import EXAMPLE, NOISE, payload, samples
 
 
 def test_great_circle_and_circular_distance() -> None:
@@ -160,7 +161,9 @@ def test_hostile_payloads_are_refused_with_a_path(change: Any, path: str) -> Non
     assert len(str(caught.value)) < 3000
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":1,"a":2}', "null", "7", b"\xff\xfe", '{"version":1e999}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, '{"a":1,"a":2}', "null", "7", b"\xff\xfe", '{"version":1e999}']
+)
 def test_hostile_scenes_never_crash(text: Any) -> None:
     report = check_text(text, payload())
     assert report.contract and not report.obeys
@@ -250,23 +253,27 @@ def test_motion_profile(motion: list[tuple[float, float | None]], words: str) ->
     assert any(words in v.message for v in check(scene, asked).violations)
 
 
+def held(name: str, az: int) -> dict[str, Any]:
+    return {"type": "anchor", "id": name, "az_deg": az, "el_deg": 0, "dist_m": 2}
+
+
 @pytest.mark.parametrize(
     ("rules", "changes", "loser", "aspect"),
     [
         # budget > anchor: two anchored stems, room for one
-        (["anchor", {"type": "anchor", "id": "pad", "az_deg": 90, "el_deg": 0, "dist_m": 2}], {"max_objects": 1}, 0, "presence"),
+        (["anchor", held("pad", 90)], {"max_objects": 1}, 0, "presence"),
         # anchor > mono_low_end
-        ([{"type": "anchor", "id": "kick", "az_deg": 40, "el_deg": 0, "dist_m": 2}, "mono_low_end"], {}, 1, "az"),
+        ([held("kick", 40), "mono_low_end"], {}, 1, "az"),
         # anchor > keep_in_bed
-        ([{"type": "anchor", "id": "pad", "az_deg": 40, "el_deg": 0, "dist_m": 2}, "keep_in_bed"], {}, 1, "presence"),
+        ([held("pad", 40), "keep_in_bed"], {}, 1, "presence"),
         # anchor > elevation_range
-        ([{"type": "anchor", "id": "pad", "az_deg": 40, "el_deg": 60, "dist_m": 2}, "elevation_range"], {}, 1, "el"),
+        ([{**held("pad", 40), "el_deg": 60}, "elevation_range"], {}, 1, "el"),
         # mono_low_end > width_target
         (["mono_low_end", {"type": "width_target", "class": "kick", "width": 0.6}], {}, 1, "width"),
         # anchor > avoid_masking
-        ([{"type": "anchor", "id": "pad", "az_deg": 20, "el_deg": 0, "dist_m": 2}, "anchor", "avoid_masking"], {}, 2, "sep"),
+        ([held("pad", 20), "anchor", "avoid_masking"], {}, 2, "sep"),
         # anchor > anchor: ids before classes
-        (["anchor", {"type": "anchor", "id": "vox", "az_deg": 90, "el_deg": 0, "dist_m": 2}], {}, 0, "pose"),
+        (["anchor", held("vox", 90)], {}, 0, "pose"),
         (["anchor", {"type": "anchor", "track_class": "fx", "az_deg": 9, "el_deg": 0, "dist_m": 2}], {}, 1, "presence"),
     ],
 )  # fmt: skip
@@ -316,8 +323,10 @@ def test_the_engineer_keeps_profile_budget_and_claims_everywhere(axis: str) -> N
 def test_sides_alternate() -> None:
     sides = []
     for sample in samples(count=200):
-        free = [o for o, t in zip(sample.target.objects, sample.given.objects, strict=True) if t.az is None and o.az_deg]
-        sides += [a.az_deg * b.az_deg < 0 for a, b in zip(free, free[1:], strict=False)]
+        free = [
+            o for o, t in zip(sample.target.objects, sample.given.objects, strict=True) if t.az is None and o.az_deg
+        ]
+        sides += [a.az_deg * b.az_deg < 0 for a, b in pairwise(free)]
     assert np.mean(sides) > 0.8, "left and right take turns, but for what had to move"
 
 
