@@ -163,6 +163,13 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
     losses = [f["train/loss"] for f in figures]
     assert len(losses) == 5 and losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 0.1, losses
     module.eval_network().save_pretrained(tmp_path / "model")
+    if tuning == "qlora":  # onto a base in full precision: the same adapter, another base
+        from peft import PeftModel, get_peft_model_state_dict
+
+        plain = PeftModel.from_pretrained(load_base(qwen), tmp_path / "model")
+        want = get_peft_model_state_dict(network)
+        have = get_peft_model_state_dict(plain)
+        assert want.keys() == have.keys() and all(torch.equal(want[k].float(), have[k].float()) for k in want)
     if tuning == "lora":
         from peft import PeftModel
 

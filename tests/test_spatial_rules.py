@@ -302,6 +302,22 @@ def test_anchor_between_grid_points_is_held_by_the_nearest() -> None:
     assert resolve(asked).conflicts and check(engineer(asked), asked).verdicts[0].status == "conflict"
 
 
+def test_three_that_share_one_azimuth_may_lack_room() -> None:
+    """Each pair alone would fit between the elevations; the third has no place left, and that is said."""
+    stems = [{**as_dict(payload())["stems"][1], "id": f"kick{k}"} for k in range(3)]
+    rules = [
+        rule_payload("mono_low_end"),
+        {"type": "avoid_masking", "a": "kick", "b": "kick", "min_sep_deg": 35},
+        {"type": "elevation_range", "min_deg": -5, "max_deg": 45},
+    ]
+    asked = payload(stems=stems, rules=rules)
+    assert [c.aspect for c in resolve(asked).conflicts] == ["sep", "sep"]
+    assert check(engineer(asked), asked).obeys
+    rules[1]["min_sep_deg"] = 25
+    asked = payload(stems=stems, rules=rules)
+    assert not resolve(asked).conflicts and check(engineer(asked), asked).passed("avoid_masking")
+
+
 def test_claims_must_be_the_truth() -> None:
     asked = payload(rules=[rule_payload("anchor"), rule_payload("width_target")])
     good = engineer(asked)

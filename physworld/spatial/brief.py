@@ -249,8 +249,10 @@ def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict)
         for name in (rule.a, rule.b):
             if name not in CLASSES and not members(payload.stems, name):
                 conflict(number, [], "presence", f"{name} is neither a class nor a stem")
-        for i, j in pairs(payload.stems, rule):
-            if not _can_part(drafts[i], drafts[j], rule.min_sep_deg):
+        both = pairs(payload.stems, rule)
+        crowded = _crowded(drafts, [pair for pair in both if set(pair) <= set(order)], rule.min_sep_deg)
+        for i, j in both:
+            if (i, j) in crowded or not _can_part(drafts[i], drafts[j], rule.min_sep_deg):
                 ids = f"{payload.stems[i].id} and {payload.stems[j].id}"
                 conflict(number, [i, j], "sep", f"{ids} are held closer than {rule.min_sep_deg:g}°")
                 continue
@@ -264,6 +266,23 @@ def pairs(stems: Sequence[Stem], rule: AvoidMasking) -> list[tuple[int, int]]:
     """Different stems, one meant by a and the other by b; each pair once."""
     found = {(min(i, j), max(i, j)) for i in members(stems, rule.a) for j in members(stems, rule.b) if i != j}
     return sorted(found)
+
+
+def _crowded(drafts: list[_Draft], both: list[tuple[int, int]], least: float) -> set[tuple[int, int]]:
+    """Pairs without room because more objects than these two are held at one azimuth, where only elevations differ."""
+    found: set[tuple[int, int]] = set()
+    for az in {drafts[i].az for i, _ in both if drafts[i].az is not None}:
+        here = {i for pair in both for i in pair if drafts[i].az == az and len(az or ()) == 1}
+        if len(here) < 3 or any((min(i, j), max(i, j)) not in both for i in here for j in here if i != j):
+            continue
+        at = -1000.0
+        for k in sorted(here, key=lambda k: drafts[k].el[1]):  # the lowest ceiling first, each as low as it may be
+            low, high = drafts[k].el
+            if max(low, at + least) <= high + SLACK:
+                at = max(low, at + least)
+            else:
+                found |= {pair for pair in both if k in pair and set(pair) <= here}
+    return found
 
 
 def _can_part(a: _Draft, b: _Draft, least: float) -> bool:

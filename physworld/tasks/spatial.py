@@ -179,6 +179,8 @@ def conclude(
 ) -> tuple[dict[str, float], float]:
     """Save the model, judge it and write the report; the score is the share of raw answers that break something."""
     save_model(network, parts.codec, directory / "model")
+    if not (directory / "model" / "config.json").is_file():  # an adapter has none, and run=last looks for it
+        network.get_base_model().config.save_pretrained(directory / "model")
     headline = judge_and_report(
         network, parts.codec, parts.evaluation, directory, untrained=_untrained(cfg, parts.codec), command=command,
         seed=cfg.seed, split="val", cost=cost, console=console,
