@@ -16,8 +16,15 @@ from physworld.files import replacing
 from physworld.render import write_gif, write_png
 from physworld.spatial import adm, metadata
 from physworld.spatial.binaural import render_binaural
-from physworld.spatial.documents import Invalid, Payload, SpatialScene, dumps, parse_json, read_payload, read_scene
+from physworld.spatial.documents import Payload, SpatialScene
 from physworld.spatial.pictures import animate, draw_scene
+from physworld.spatial.reading import (
+    Invalid,
+    dumps,
+    parse_json,
+    read_payload,
+    read_scene,
+)
 from physworld.spatial.rules import check
 from physworld.spatial.stems import StemError, read_stems
 

@@ -22,8 +22,9 @@ from physworld.metrics.spatial import ERRORS, RATES, Score, diversity, score_sce
 from physworld.models.decoding import generate
 from physworld.sources.spatial import SpatialSource
 from physworld.spatial.brief import Brief
-from physworld.spatial.documents import Invalid, SpatialScene, as_dict, scene_from
+from physworld.spatial.documents import SpatialScene
 from physworld.spatial.draw import AXES
+from physworld.spatial.reading import Invalid, as_dict, scene_from
 from physworld.spatial.repair import distance, repair
 from physworld.spatial.rules import tag
 from physworld.types import Sample

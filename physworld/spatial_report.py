@@ -13,8 +13,9 @@ from physworld import runs
 from physworld.files import replacing
 from physworld.metrics.spatial import ERRORS, RATES
 from physworld.render import write_gif, write_png
-from physworld.spatial.documents import Invalid, SpatialScene, scene_from
+from physworld.spatial.documents import SpatialScene
 from physworld.spatial.pictures import animate, draw_scene
+from physworld.spatial.reading import Invalid, scene_from
 from physworld.spatial_evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
 
 MEANING = {

@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from physworld.codecs.spatial_rows import prompt_text
 from physworld.sources.spatial import SpatialSource
-from physworld.spatial.documents import Payload, dumps, payload_from
+from physworld.spatial.documents import Payload
+from physworld.spatial.reading import dumps, payload_from
 from physworld.types import Sample
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "physworld" / "spatial" / "examples" / "payload.json"

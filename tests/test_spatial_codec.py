@@ -18,9 +18,9 @@ from physworld.models.decoding import generate
 from physworld.models.tiny_lm import TinyLM
 from physworld.sources.spatial_rows import RowsSource
 from physworld.spatial.brief import resolve
-from physworld.spatial.documents import as_dict, dumps
 from physworld.spatial.draw import AXES
 from physworld.spatial.engineer import engineer
+from physworld.spatial.reading import as_dict, dumps
 from physworld.spatial.rules import check
 
 

@@ -9,7 +9,7 @@ import pytest
 from spatial_tools import payload, samples, spoiled
 
 from physworld.sources.spatial import SpatialSource
-from physworld.spatial.documents import as_dict, dumps
+from physworld.spatial.reading import as_dict, dumps
 from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
 

@@ -17,8 +17,10 @@ from spatial_tools import EXAMPLE, NOISE, payload, samples
 from physworld.sources.spatial import SpatialSource
 from physworld.spatial.breaking import break_rule
 from physworld.spatial.brief import resolve
-from physworld.spatial.documents import (
-    RULE_TYPES,
+from physworld.spatial.documents import RULE_TYPES
+from physworld.spatial.draw import AXES, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
+from physworld.spatial.engineer import engineer
+from physworld.spatial.reading import (
     Invalid,
     as_dict,
     dumps,
@@ -28,8 +30,6 @@ from physworld.spatial.documents import (
     scene_from,
     schema,
 )
-from physworld.spatial.draw import AXES, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
-from physworld.spatial.engineer import engineer
 from physworld.spatial.rules import applied, check, check_text
 from physworld.spatial.terms import GRID, great_circle, grid_values, on_grid, pose_at, snap, turn
 

@@ -17,7 +17,7 @@ from spatial_tools import EXAMPLE, samples
 from physworld.errors import UserError
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.spatial_rows import RowsSource
-from physworld.spatial.documents import dumps, read_payload
+from physworld.spatial.reading import dumps, read_payload
 from physworld.spatial.rules import check_text
 from physworld.tasks import spatial
 

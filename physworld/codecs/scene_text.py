@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from physworld.codecs._spatial_words import SequenceVocabulary
 from physworld.codecs.scene_json import FormatError
-from physworld.codecs.spatial import SequenceVocabulary
 from physworld.codecs.spatial_grammar import Guide, scene_schema
 from physworld.codecs.spatial_rows import prompt_text
 from physworld.spatial.brief import Brief
-from physworld.spatial.documents import Invalid, SpatialScene, dumps, parse_json
+from physworld.spatial.documents import SpatialScene
+from physworld.spatial.reading import Invalid, dumps, parse_json
 from physworld.types import Encoded, Sample
 
 TOKENS_PER_OBJECT = 320  # an object with three keyframes takes about 250 tokens of Qwen's tokenizer

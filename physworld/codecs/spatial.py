@@ -16,96 +16,45 @@ that every number is met.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from physworld.codecs._spatial_words import (
+    FINISH,
+    LAST,
+    MOVED,
+    NEXT,
+    NO_MOTION,
+    SequenceVocabulary,
+    TokenFamily,
+    chunk,
+    families,
+    label,
+    number,
+    plain_words,
+)
 from physworld.codecs._tokenizer import CHARACTERS, END, PAD, word_tokenizer
 from physworld.codecs.spatial_grammar import Guide, chunk_tokenizer, scene_schema
 from physworld.spatial.brief import Brief, Target, inside
-from physworld.spatial.documents import Invalid, Payload, SpatialScene, canonical, dumps, parse_json
+from physworld.spatial.documents import Payload, SpatialScene
 from physworld.spatial.engineer import dominant, tenths
-from physworld.spatial.rules import VERSION, tag
+from physworld.spatial.reading import (
+    Invalid,
+    dumps,
+    parse_json,
+)
+from physworld.spatial.rules import tag
 from physworld.spatial.terms import (
-    BANDS,
-    CLASSES,
     DIALS,
-    FORMATS,
     MOST_OBJECTS,
     MOST_RULES,
     POSE,
-    ROOMS,
-    SECTIONS,
-    STYLES,
-    grid_values,
 )
 from physworld.types import Encoded, Sample
-
-APART = range(181)  # degrees, rounded up
-TENTHS = [k / 10 for k in range(11)]
-
-
-def _label(sign: str, number: int) -> str:
-    return f"{sign}{number}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenFamily:
-    """Tokens that differ in one number; a model may start them from features of it."""
-
-    ids: np.ndarray  # (n,) int64
-    values: np.ndarray  # (n,) float64
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceVocabulary:
-    """What a network needs to know of the tokens."""
-
-    size: int
-    pad: int
-    end: int
-    families: tuple[TokenFamily, ...] = ()
-
-
-def _families() -> dict[str, list[tuple[str, float]]]:
-    """Family -> (token, value): everything that carries a number."""
-    found = {name: [(_chunk(name, v), float(v)) for v in grid_values(name)] for name in (*POSE, *DIALS)}
-    times = [(_number(v), float(v)) for v in grid_values("t")]
-    found["t_first"] = [(f',"motion":[{{"t":{text}', v) for text, v in times]
-    found["t"] = [(f'}},{{"t":{text}', v) for text, v in times]
-    found["loudness"] = [(_chunk("loudness_target_lufs", v), float(v)) for v in grid_values("loudness_target_lufs")]
-    found["energy"] = [(f" energy={v:g}\n", v) for v in TENTHS]
-    found["transient"] = [(f" transient={v:g}", v) for v in TENTHS]
-    found["leadness"] = [(f" leadness={v:g}", v) for v in TENTHS]
-    found["lufs"] = [(f" lufs={v}", float(v)) for v in range(-60, 1)]
-    found["reach"] = [(f" reach={v}", float(v)) for v in range(181)]
-    found["apart"] = [(f" {v}deg", float(v)) for v in APART]
-    return found
-
-
-def _words() -> list[str]:
-    words = [f'{{"version":"{VERSION}","bed":{{"layout":"{layout}"' for layout in FORMATS]
-    words += [f',"room_preset":"{room}"}},"objects":[{{"id":"' for room in ROOMS]
-    words += [f'{_label("@", k)}"' for k in range(1, MOST_OBJECTS + 1)]
-    words += [f',"class":"{name}"' for name in CLASSES]
-    words += [f'"{_label("#", k)}"' for k in range(1, MOST_RULES + 1)]
-    words += [f',"{_label("#", k)}"' for k in range(1, MOST_RULES + 1)]
-    words += [NO_MOTION + NEXT, NO_MOTION + LAST, MOVED + NEXT, MOVED + LAST, FINISH]
-    words += [f"brief fmt={name}" for name in FORMATS]
-    words += [f" style={name}" for name in STYLES] + [f" section={name}" for name in SECTIONS]
-    words += [f" band={name}" for name in BANDS]
-    words += [" low", " high", " still", " apart", "\n", "rules", " holds", " conflict", " again", "scene\n"]
-    return words
-
-
-NO_MOTION, MOVED = ',"motion":[]', "}]"
-NEXT, LAST = '},{"id":"', '}],"constraints_applied":['
-FINISH = "]}"
 
 
 class SpatialCodec:
@@ -116,15 +65,15 @@ class SpatialCodec:
     def __init__(self, *, numbered_from_payload: bool = True) -> None:
         """numbered_from_payload: the first stem number follows from the payload; False = always 1, for reading."""
         self.numbered_from_payload = numbered_from_payload
-        families = _families()
-        words = [*_words(), *(token for family in families.values() for token, _ in family)]
+        numbered = families()
+        words = [*plain_words(), *(token for family in numbered.values() for token, _ in family)]
         self.tokenizer = word_tokenizer(words)
         self._id: dict[str, int] = self.tokenizer.get_vocab()
         self._text = [token for token, _ in sorted(self._id.items(), key=lambda item: item[1])]
         self.end_id, self.pad_id = self._id[END], self._id[PAD]
         self._families = tuple(
             TokenFamily(ids=np.array([self._id[token] for token, _ in family]), values=np.array([v for _, v in family]))
-            for family in families.values()
+            for family in numbered.values()
         )
 
     @cached_property
@@ -162,14 +111,14 @@ class SpatialCodec:
             raise ValueError(f"this scene has {error.args[0]!r}, which is off the grid of the strict profile") from None
         return ids, np.array([ruled for _, ruled in pieces] + [False])
 
-    def first_number(self, payload: Payload) -> int:
+    def firstnumber(self, payload: Payload) -> int:
         return zlib.crc32(dumps(payload).encode()) % MOST_OBJECTS if self.numbered_from_payload else 0
 
     def labels(self, given: Brief) -> tuple[dict[str, str], list[str]]:
         """(stem id -> `@3` of every object of the brief, `#5` of every rule)."""
-        first = self.first_number(given.payload)
-        names = {given.stem(p).id: _label("@", (first + p) % MOST_OBJECTS + 1) for p in range(len(given.objects))}
-        return names, [_label("#", (first + n) % MOST_RULES + 1) for n in range(len(given.payload.rules))]
+        first = self.firstnumber(given.payload)
+        names = {given.stem(p).id: label("@", (first + p) % MOST_OBJECTS + 1) for p in range(len(given.objects))}
+        return names, [label("#", (first + n) % MOST_RULES + 1) for n in range(len(given.payload.rules))]
 
     def _brief(self, given: Brief) -> Iterator[str]:
         payload = given.payload
@@ -178,12 +127,12 @@ class SpatialCodec:
         yield f" section={payload.section}"
         yield f" energy={tenths(payload.overall.energy):g}\n"
         names, numbers = self.labels(given)
-        label = list(names.values())
+        called = list(names.values())
         for place, target in enumerate(given.objects):
             stem = given.stem(place)
-            yield f'{label[place]}"'
+            yield f'{called[place]}"'
             yield f',"class":"{stem.track_class}"'
-            yield from _target(target, label)
+            yield from _target(target, called)
             yield f" lufs={int(np.floor(stem.lufs + 0.5))}"
             yield f" transient={tenths(stem.transient):g}"
             yield f" leadness={tenths(stem.leadness):g}"
@@ -208,7 +157,7 @@ class SpatialCodec:
             tags.setdefault(tag(rule), numbers[n])
         bed = scene.bed
         yield f'{{"version":"{scene.version}","bed":{{"layout":"{bed.layout}"', False
-        yield _chunk("loudness_target_lufs", bed.loudness_target_lufs), False
+        yield chunk("loudness_target_lufs", bed.loudness_target_lufs), False
         yield f',"room_preset":"{bed.room_preset}"}},"objects":[{{"id":"', False
         for n, thing in enumerate(scene.objects):
             if thing.id not in names:
@@ -223,15 +172,15 @@ class SpatialCodec:
                 "width": target.width != (0.0, 1.0),
             }
             for name in (*POSE, *DIALS):
-                yield _chunk(name, getattr(thing, name)), ruled.get(name, False)
+                yield chunk(name, getattr(thing, name)), ruled.get(name, False)
             rest = NEXT if n + 1 < len(scene.objects) else LAST
             if not thing.motion:
                 yield NO_MOTION + rest, target.still or target.reach < 180
                 continue
             for k, key in enumerate(thing.motion):
-                yield (f',"motion":[{{"t":{_number(key.t)}' if k == 0 else f'}},{{"t":{_number(key.t)}'), False
+                yield (f',"motion":[{{"t":{number(key.t)}' if k == 0 else f'}},{{"t":{number(key.t)}'), False
                 for name in POSE:
-                    yield _chunk(name, getattr(key, name)), target.reach < 180
+                    yield chunk(name, getattr(key, name)), target.reach < 180
             yield MOVED + rest, False
         for n, text in enumerate(scene.constraints_applied):
             if text not in tags:
@@ -303,38 +252,30 @@ class SpatialCodec:
         return "".join(piece for piece, _ in self._scene(scene, given))
 
 
-def _number(value: float) -> str:
-    return json.dumps(canonical(float(value)))
-
-
-def _chunk(name: str, value: float) -> str:
-    return f',"{name}":{_number(value)}'
-
-
-def _target(target: Target, label: Sequence[str]) -> Iterator[str]:
+def _target(target: Target, called: Sequence[str]) -> Iterator[str]:
     """What one object must keep to, as grid values: tokens that its answer can repeat."""
     if target.az is not None:
-        yield _chunk("az_deg", target.az[0])
+        yield chunk("az_deg", target.az[0])
     if target.anchored and target.preferred is not None:
-        yield _chunk("el_deg", _grid("el_deg", target.el, target.preferred[1]))
-        yield _chunk("dist_m", _grid("dist_m", target.dist, target.preferred[2]))
+        yield chunk("el_deg", _grid("el_deg", target.el, target.preferred[1]))
+        yield chunk("dist_m", _grid("dist_m", target.dist, target.preferred[2]))
     elif target.el != (-45.0, 90.0):
         yield " low"
-        yield _chunk("el_deg", _grid("el_deg", target.el, target.el[0]))
+        yield chunk("el_deg", _grid("el_deg", target.el, target.el[0]))
         yield " high"
-        yield _chunk("el_deg", _grid("el_deg", target.el, target.el[1]))
+        yield chunk("el_deg", _grid("el_deg", target.el, target.el[1]))
     if target.width != (0.0, 1.0):
         yield " low"
-        yield _chunk("width", _grid("width", target.width, target.width[0]))
+        yield chunk("width", _grid("width", target.width, target.width[0]))
         yield " high"
-        yield _chunk("width", _grid("width", target.width, target.width[1]))
+        yield chunk("width", _grid("width", target.width, target.width[1]))
     if target.still:
         yield " still"
     elif target.reach < 180:
         yield f" reach={int(target.reach)}"
     for place, least in target.apart:
         yield " apart"
-        yield f'{label[place]}"'
+        yield f'{called[place]}"'
         yield f" {int(np.ceil(least - 1e-9))}deg"
 
 

@@ -6,7 +6,14 @@ import json
 from typing import Any
 
 from physworld.codecs.scene_json import FormatError
-from physworld.spatial.documents import Invalid, Payload, SpatialScene, dumps, parse_json, payload_from, scene_from
+from physworld.spatial.documents import Payload, SpatialScene
+from physworld.spatial.reading import (
+    Invalid,
+    dumps,
+    parse_json,
+    payload_from,
+    scene_from,
+)
 
 INSTRUCTION = "GravityLLM: Output ONLY valid JSON matching the Spatial9Scene schema.\n\nINPUT:\n"
 

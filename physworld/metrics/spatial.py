@@ -8,7 +8,14 @@ from itertools import combinations
 from typing import Any
 
 from physworld.spatial.brief import Brief
-from physworld.spatial.documents import RULE_TYPES, Payload, SceneObject, SpatialScene, Stem, scene_from
+from physworld.spatial.documents import (
+    RULE_TYPES,
+    Payload,
+    SceneObject,
+    SpatialScene,
+    Stem,
+)
+from physworld.spatial.reading import scene_from
 from physworld.spatial.rules import check, least_separation
 from physworld.spatial.terms import great_circle
 

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from physworld.files import replacing
-from physworld.spatial.documents import (
+from physworld.spatial.documents import SceneObject, SpatialScene
+from physworld.spatial.reading import (
     MOST_BYTES,
     Invalid,
-    SceneObject,
-    SpatialScene,
     Violation,
     parse_json,
     scene_from,

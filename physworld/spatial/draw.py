@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from physworld.spatial.documents import Payload, payload_from
+from physworld.spatial.documents import Payload
+from physworld.spatial.reading import payload_from
 from physworld.spatial.terms import CLASSES, FORMATS, SECTIONS, STYLES
 
 # Kept from training, each scored apart. Every style, section, rule and nearly every count is seen in other company.

@@ -8,8 +8,9 @@ from typing import Any, TypeGuard
 
 from physworld.spatial.apart import settle
 from physworld.spatial.brief import Brief, Target, inside, resolve
-from physworld.spatial.documents import KeepInBed, Payload, SpatialScene, as_dict, scene_from
+from physworld.spatial.documents import KeepInBed, Payload, SpatialScene
 from physworld.spatial.engineer import engineer, room
+from physworld.spatial.reading import as_dict, scene_from
 from physworld.spatial.rules import LOUDNESS_RANGE, VERSION, applied, check
 from physworld.spatial.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
 

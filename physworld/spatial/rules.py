@@ -11,15 +11,17 @@ from physworld.spatial.documents import (
     Anchor,
     AvoidMasking,
     ElevationRange,
-    Invalid,
     KeepInBed,
     MonoLowEnd,
     MotionLimit,
     Payload,
     SceneObject,
     SpatialScene,
-    Violation,
     WidthTarget,
+)
+from physworld.spatial.reading import (
+    Invalid,
+    Violation,
     parse_json,
     scene_from,
 )

@@ -29,8 +29,14 @@ from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
 from physworld.spatial.brief import Brief, resolve
-from physworld.spatial.documents import Invalid, Payload, dumps, parse_json, payload_from
+from physworld.spatial.documents import Payload
 from physworld.spatial.draw import AXES
+from physworld.spatial.reading import (
+    Invalid,
+    dumps,
+    parse_json,
+    payload_from,
+)
 from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
 from physworld.spatial_evaluation import SpatialEvaluation
