@@ -265,10 +265,7 @@ def _target(target: Target, called: Sequence[str]) -> Iterator[str]:
         yield " high"
         yield chunk("el_deg", _grid("el_deg", target.el, target.el[1]))
     if target.width != (0.0, 1.0):
-        yield " low"
-        yield chunk("width", _grid("width", target.width, target.width[0]))
-        yield " high"
-        yield chunk("width", _grid("width", target.width, target.width[1]))
+        yield chunk("width", target.wide)
     if target.still:
         yield " still"
     elif target.reach < 180:

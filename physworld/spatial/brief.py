@@ -42,6 +42,13 @@ class Target:
     anchored: bool = False
     preferred: tuple[float, float, float] | None = None  # the anchor's own pose
 
+    @property
+    def wide(self) -> float:
+        """The width to take where a rule bounds it: the middle."""
+        found = inside("width", *self.width)
+        assert found is not None  # a brief never narrows an interval to nothing
+        return found
+
 
 @dataclass(frozen=True)
 class Conflict:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from physworld.spatial.apart import cleared, pose_of, settle
-from physworld.spatial.brief import Brief, Target, inside, resolve
+from physworld.spatial.brief import FREE_WIDTH, Brief, Target, inside, resolve
 from physworld.spatial.documents import Payload, SpatialScene, Stem
 from physworld.spatial.rules import VERSION, applied
 from physworld.spatial.terms import BANDS, LOUDNESS, ROOMS, Pose, snap, turn
@@ -160,7 +160,7 @@ def _object(payload: Payload, stem: Stem, target: Target, pose: Pose) -> dict[st
         "az_deg": az,
         "el_deg": el,
         "dist_m": dist,
-        "width": _allowed("width", target.width, width0 + width1 + width2),
+        "width": target.wide if target.width != FREE_WIDTH else snap("width", width0 + width1 + width2),
         "gain_db": snap("gain_db", gain),
         "reverb_send": snap("reverb_send", reverb0 + reverb1 + reverb2 - 0.05 * transient),
         "early_reflections": snap("early_reflections", early0 + early1 + early2 - 0.05 * transient),
