@@ -92,9 +92,9 @@ def excited() -> TinyLM:
     """Random weights whose answers differ: a fresh network is the identity."""
     network = tiny()
     for layer in network.model.layers:
-        torch.nn.init.normal_(layer.self_attn.o_proj.weight, std=1.0)
-        torch.nn.init.normal_(layer.mlp.down_proj.weight, std=1.0)
-    torch.nn.init.normal_(network.lm_head.weight)
+        torch.nn.init.normal_(layer.self_attn.o_proj.weight, std=4.0)
+        torch.nn.init.normal_(layer.mlp.down_proj.weight, std=4.0)
+    torch.nn.init.normal_(network.lm_head.weight)  # and with it the embeddings: they are tied
     return network.eval()
 
 
