@@ -221,7 +221,7 @@ def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
     """A reward for short answers is learned in a few steps; the rule checker's own reward orders answers."""
     source = SpatialSource(seed=0, split="train")
     module = RewardLM(
-        network=excited().train(), total_steps=100, group=8, kl=0.0, most_kl=50.0, learning_rate=0.01,
+        network=tiny(), total_steps=100, group=8, kl=0.0, most_kl=50.0, learning_rate=0.01,
         adam_learning_rate=0.003, warmup_fraction=0.0,
     )  # fmt: skip
     module.reward = lambda indices, answers: [float(answer[0] < 1000) for answer in answers]
