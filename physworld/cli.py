@@ -15,6 +15,7 @@ from rich.table import Table
 
 from physworld.errors import UserError
 from physworld.files import replacing
+from physworld.outlets import EXPORTS, export, validate
 from physworld.runs import differences, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
@@ -76,10 +77,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "directory", nargs="+", help="run directories, or folders that hold them (outputs/multirun/...)"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, with JSON paths")
+    validating.add_argument("scene", type=Path, help="a scene as JSON")
+    validating.add_argument(
+        "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
+    )
+    exporting = verbs.add_parser("export", help="a spatial scene as ADM, binaural WAV, metadata or picture")
+    exporting.add_argument(
+        "scene", type=Path, help="a scene as JSON, or an ADM file (then --format json reads it back)"
+    )
+    exporting.add_argument("--format", required=True, metavar="FORMAT", help=", ".join(EXPORTS))
+    exporting.add_argument("--stems", type=Path, metavar="DIR", help="folder with ID.wav of every object")
+    exporting.add_argument("--out", type=Path, metavar="FILE", help="where to write; by default beside the scene")
+    exporting.add_argument("--layout", default="0+2+0", help="loudspeakers of --format ebu (ITU-R BS.2051)")
+    exporting.add_argument("--seconds", type=float, default=8.0, help="length of the section, where no stem tells it")
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 240)
     try:
+        if options.verb == "validate":
+            return validate(options.scene, options.payload, console)
+        if options.verb == "export":
+            console.print(str(export(options)), highlight=False, soft_wrap=True)
+            return 0
         missing = [path for path in options.directory if not Path(path).is_dir()]
         if missing:
             raise UserError(f"{missing[0]} is no directory.")

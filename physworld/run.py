@@ -17,6 +17,7 @@ from physworld.callbacks import Interrupted
 from physworld.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.codecs.scene_json import FormatError
 from physworld.errors import UserError
+from physworld.models.preference import Collapsed
 from physworld.tasks import Parts
 from physworld.training import fit, resume_command
 
@@ -73,6 +74,8 @@ def train(cfg: DictConfig) -> float:
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
         raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
+    except Collapsed as collapse:
+        raise UserError(f"{collapse} The last good weights are in {directory}/checkpoints.") from None
     network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
     if not trained.first_rank:
         return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from spatial_tools import samples, save_tiny_qwen
 
 from physworld import run, scenarios
 from physworld.codecs.scene_json import write_jsonl
+from physworld.codecs.spatial_rows import row
 from physworld.conf_store import scenario_sets
 from physworld.models.video_network import VideoNetwork
 from physworld.seeding import generator
@@ -142,6 +145,15 @@ def test_option_builds(override: str, tmp_path: Path) -> None:
         more = ["model=tiny_video", "data.stream.val_samples=2"]
         if override == "data=video_480p":  # at a size that is drawn quickly
             more += ["data.source.width=16", "data.source.height=16", "model.network.base=null", "data.source.frames=9"]
+    if override in ("data=spatial", "data=rows", "codec=spatial"):
+        more = ["model=tiny_gravity"]
+    elif override in ("codec=scene_text", "model=gravity"):
+        name = save_tiny_qwen(tmp_path)
+        more = ["model=gravity", f"model.network.name={name}", "model.network.targets=[q_proj]"]
+    if override == "data=rows":
+        rows = "".join(json.dumps(row(s.given.payload, s.target)) + "\n" for s in samples(count=3))
+        (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+        more += [f"data.train_file={tmp_path}/rows.jsonl", f"data.valid_file={tmp_path}/rows.jsonl"]
     if override == "data=files":
         for k in range(20):
             scene = scenarios.build("billiards", generator(0, "train", k), 1)

@@ -14,7 +14,7 @@ LAYERS = {
     0: ("types", "seeding", "files"),
     1: (
         "geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "gallery", "strips",
-        "published",
+        "published", "spatial",
     ),
     2: ("sources", "codecs"),
     3: ("data", "clip_data", "models"),
@@ -23,6 +23,7 @@ LAYERS = {
         "conf_store", "cli", "checks", "tasks", "generation", "candidates", "charts",
         "exhibits", "judging", "paper", "pictures", "ranking",
         "recorded", "report_html", "sections", "store", "suites",
+        "spatial_evaluation", "spatial_report", "outlets",
         "video_judge", "video_report", "video_files", "video_scores", "video_callbacks",
     ),
 }  # fmt: skip

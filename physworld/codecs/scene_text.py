@@ -1,0 +1,109 @@
+"""L2: spatial scenes for a pretrained model: the published row text, cut by the model's own tokenizer.
+
+Prompt and completion are tokenised apart and then joined, in training as in use, so no token reaches over the border
+and what is masked is exactly what is given.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from physworld.codecs._spatial_words import SequenceVocabulary
+from physworld.codecs.scene_json import FormatError
+from physworld.codecs.spatial_grammar import Guide, scene_schema
+from physworld.codecs.spatial_rows import prompt_text
+from physworld.spatial.brief import Brief
+from physworld.spatial.documents import SpatialScene
+from physworld.spatial.reading import Invalid, dumps, parse_json
+from physworld.types import Encoded, Sample
+
+TOKENS_PER_OBJECT = 320  # an object with three keyframes takes about 250 tokens of Qwen's tokenizer
+
+
+class SceneTextCodec:
+    """`{"prompt", "completion"}` text and back."""
+
+    context_frames = target_frames = 1
+
+    def __init__(self, *, name: str, max_length: int) -> None:
+        """
+        Args:
+            name: of the tokenizer, on the hub or a folder.
+            max_length: most tokens of prompt and completion together; a longer sample is an error, never cut off.
+
+        Raises:
+            ValueError: the tokenizer has no end or padding token.
+        """
+        from transformers import AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        self.max_length = max_length
+        if self.tokenizer.eos_token_id is None:
+            raise ValueError(f"the tokenizer {name} has no end token")
+        self.end_id = int(self.tokenizer.eos_token_id)
+        pad = self.tokenizer.pad_token_id
+        self.pad_id = self.end_id if pad is None else int(pad)
+        if pad is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    @cached_property
+    def vocabulary(self) -> SequenceVocabulary:
+        return SequenceVocabulary(size=len(self.tokenizer), pad=self.pad_id, end=self.end_id)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def encode(self, sample: Sample) -> Encoded:
+        """Only the completion and its end token are scored.
+
+        Raises:
+            FormatError: longer than max_length, so that part of the answer would not be learned.
+        """
+        prompt = self.prompt(sample.given)
+        answer, _ = self.answer(sample.target, sample.given)
+        ids = np.concatenate([prompt, answer])
+        if len(ids) > self.max_length:
+            raise FormatError(
+                f"Sample {sample.seed} has {len(ids)} tokens, {len(prompt)} of them prompt; codec.max_length is "
+                f"{self.max_length}."
+            )
+        labels = ids.copy()
+        labels[: len(prompt)] = -100
+        return Encoded(seed=sample.seed, input_ids=ids, labels=labels, event=np.zeros(len(ids), bool))
+
+    def prompt(self, given: Brief) -> np.ndarray:
+        return np.array(self._ids(prompt_text(given.payload) + "\n"), np.int64)
+
+    def answer(self, scene: SpatialScene, given: Brief) -> tuple[np.ndarray, np.ndarray]:
+        """(ids with the end token, which of them a rule decides: not known here)."""
+        ids = np.array([*self._ids(dumps(scene)), self.end_id], np.int64)
+        return ids, np.zeros(len(ids), bool)
+
+    def text(self, output: np.ndarray) -> str:
+        stop = np.flatnonzero((output == self.end_id) | (output == self.pad_id))
+        return str(self.tokenizer.decode(output[: stop[0]] if len(stop) else output))
+
+    def decode(self, output: np.ndarray, given: Brief) -> Any:
+        """The parsed JSON, or None: no JSON."""
+        return self.read(self.text(output), given)
+
+    def read(self, text: str, given: Brief) -> Any:
+        try:
+            return parse_json(text.strip())
+        except Invalid:
+            return None
+
+    def guide(self, given: Brief, mode: str) -> Guide | None:
+        return None if mode == "raw" else Guide(self._guided, scene_schema(given, mode))
+
+    @cached_property
+    def _guided(self) -> Any:
+        import llguidance.hf
+
+        return llguidance.hf.from_tokenizer(self.tokenizer, eos_token=self.end_id)
+
+    def max_new_tokens(self, given: Brief) -> int:
+        return 120 + TOKENS_PER_OBJECT * len(given.objects) + 24 * len(given.payload.rules)

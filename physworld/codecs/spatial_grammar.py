@@ -1,0 +1,183 @@
+"""L2: per-request grammars for scenes, and how they hold a model's answer to them (llguidance).
+
+`schema` keeps the contract, the grids and the request's ids; `pinned` also writes the object list, what each object
+must keep to and the applied rules. A grammar compares no two values: that times increase, that a first keyframe is the
+static pose, that ids differ (schema) and that objects stay apart is left to the model, the checker and repair.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import llguidance.numpy as bits
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+
+from physworld.spatial.brief import Brief, Target
+from physworld.spatial.rules import VERSION, tag
+from physworld.spatial.terms import CLASSES, DIALS, FORMATS, MOST_OBJECTS, POSE, ROOMS, SLACK, grid_values
+
+MODES = ("raw", "schema", "pinned")
+MOST_KEYFRAMES = 3
+
+
+class Guide:
+    """One answer's grammar, as `physworld.models.decoding` wants it."""
+
+    def __init__(self, tokenizer: LLTokenizer, schema: dict[str, Any], preferred: np.ndarray | None = None) -> None:
+        """preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to say.
+
+        Raises:
+            ValueError: the schema has no grammar.
+        """
+        # With `forcing` a mask holds only the tokenizer's own cut of the text that must come next. Where a key and its
+        # value are one token, that would spell the key without the value.
+        forcing = "" if preferred is None else '%llguidance {"no_forcing": true}\n'
+        text = json.dumps({**schema, "x-guidance": {"whitespace_flexible": False}})
+        grammar = LLMatcher.grammar_from_lark(f"{forcing}start: %json {text}\n")
+        self._matcher = LLMatcher(tokenizer, grammar, log_level=0)
+        if self._matcher.is_error():
+            raise ValueError(f"this schema has no grammar: {self._matcher.get_error()}")
+        self._bits = bits.allocate_token_bitmask(1, tokenizer.vocab_size)
+        self._size, self._preferred = tokenizer.vocab_size, preferred
+        self.fast_forwarded = 0  # tokens that needed no pass of the model
+
+    def forced(self) -> list[int]:
+        tokens: list[int] = []
+        if self._preferred is None:
+            tokens = list(self._matcher.compute_ff_tokens())
+            if tokens:
+                self._matcher.consume_tokens(tokens)
+        while self._preferred is not None and not self._matcher.is_stopped():
+            choices = np.flatnonzero(self.allowed())
+            if len(choices) != 1:
+                break
+            tokens.append(int(choices[0]))
+            self.consume(tokens[-1])
+        self.fast_forwarded += len(tokens)
+        return tokens
+
+    def allowed(self) -> np.ndarray:
+        if self._matcher.is_stopped():
+            return np.zeros(self._size, bool)
+        bits.fill_next_token_bitmask(self._matcher, self._bits, 0)
+        found = np.unpackbits(self._bits.view(np.uint8)[0], bitorder="little")[: self._size].astype(bool)
+        if self._preferred is not None and (found & self._preferred).any():
+            found &= self._preferred
+        return found
+
+    def consume(self, token: int) -> None:
+        self._matcher.consume_token(token)
+
+
+def scene_schema(
+    brief: Brief, mode: str, names: Sequence[str] | None = None, tags: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """JSON Schema of one request's answer.
+
+    Args:
+        mode: schema or pinned.
+        names: how the answer calls the brief's objects (by default the stems' ids).
+        tags: how it calls the payload's rules (by default their tags).
+    """
+    payload = brief.payload
+    names = names if names is not None else [brief.stem(p).id for p in range(len(brief.objects))]
+    tags = tags if tags is not None else [tag(rule) for rule in payload.rules]
+    definitions = {name: {"enum": grid_values(name)} for name in (*POSE, *DIALS, "t", "loudness_target_lufs")}
+    if mode == "pinned":
+        objects: dict[str, Any] = {
+            "type": "array",
+            "prefixItems": [
+                _object(_one(names[p]), _one(brief.stem(p).track_class), target)
+                for p, target in enumerate(brief.objects)
+            ],
+            "items": False,
+            "minItems": len(brief.objects),
+            "maxItems": len(brief.objects),
+        }
+        broken, seen = brief.broken(), dict[str, str]()
+        for n, rule in enumerate(payload.rules):
+            if n not in broken:
+                seen.setdefault(tag(rule), tags[n])
+        claims: dict[str, Any] = _one(list(seen.values()))
+        layout: dict[str, Any] = _one(payload.target_format)
+    else:
+        free = _object({"enum": list(names)}, {"enum": list(CLASSES)}, None)
+        objects = {"type": "array", "items": free, "minItems": 1, "maxItems": MOST_OBJECTS}
+        claims = {"type": "array", "items": {"enum": list(tags)}, "maxItems": len(tags)}
+        if not tags:
+            claims = _one([])
+        layout = {"enum": list(FORMATS)}
+    bed = {"layout": layout, "loudness_target_lufs": _ref("loudness_target_lufs"), "room_preset": {"enum": list(ROOMS)}}
+    parts = {"version": _one(VERSION), "bed": _exact(bed), "objects": objects, "constraints_applied": claims}
+    return {"$defs": definitions, **_exact(parts)}
+
+
+def _one(value: Any) -> dict[str, Any]:
+    return {"const": value}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _exact(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+    }  # fmt: skip
+
+
+def _object(name: dict[str, Any], kind: dict[str, Any], target: Target | None) -> dict[str, Any]:
+    values = {field: _ref(field) for field in (*POSE, *DIALS)}
+    motion: dict[str, Any] = {"type": "array", "items": _key(values, _ref("t")), "maxItems": 8}
+    if target is not None:
+        values |= _pins(target)
+        key = _key(values, _ref("t"))
+        motion = _one([])
+        if not target.still and target.reach > 0:
+            ends = [_key(values, _one(0.0)), _key(values, _one(1.0))]
+            moves = [
+                {"type": "array", "prefixItems": keys, "items": False, "minItems": len(keys), "maxItems": len(keys)}
+                for keys in (ends, [ends[0], *[key] * (MOST_KEYFRAMES - 2), ends[1]])
+            ]
+            motion = {"anyOf": [motion, *moves]}
+    return _exact({"id": name, "class": kind, **values, "motion": motion})
+
+
+def _key(values: dict[str, Any], t: dict[str, Any]) -> dict[str, Any]:
+    return _exact({"t": t, **{name: values[name] for name in POSE}})
+
+
+def _pins(target: Target) -> dict[str, Any]:
+    """The fields that a target narrows, as lists of what is allowed."""
+    found: dict[str, Any] = {}
+    if target.az is not None:
+        found["az_deg"] = {"enum": list(target.az)}
+    for name, (low, high) in (("el_deg", target.el), ("dist_m", target.dist), ("width", target.width)):
+        allowed = [value for value in grid_values(name) if low - SLACK <= value <= high + SLACK]
+        if len(allowed) < len(grid_values(name)):
+            found[name] = {"enum": allowed}
+    return found
+
+
+class _Tokens:
+    """What llguidance wants to know of a tokenizer whose tokens are plain texts."""
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], special: Sequence[int], end: int) -> None:
+        self._tokenizer, self.eos_token_id = tokenizer, end
+        self.special_token_ids = list(special)
+        self.tokens = [text.encode() for text in texts]
+
+    def __call__(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def chunk_tokenizer(tokenizer: Any, texts: Sequence[str], special: Sequence[int], end: int) -> LLTokenizer:
+    """An llguidance tokenizer for tokens that are plain texts (`SpatialCodec`)."""
+    from llguidance import TokenizerWrapper
+
+    return LLTokenizer(TokenizerWrapper(_Tokens(tokenizer, texts, special, end)), n_vocab=len(texts), slices=[])

@@ -1,0 +1,104 @@
+"""L3: a small Qwen2 for a codec's own tokens, from scratch: a standard causal LM to every tool that knows one.
+
+Tokens that carry a number start from features of it, so that neighbours on the grid are neighbours before training
+(cf. xVal, arXiv 2310.02989); from there the embeddings learn freely.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+FAINT = 0.15  # start of the last norm's gain: logits of a fresh network are about 1 apart, not 8
+
+
+class TokenFamilyLike(Protocol):
+    ids: object
+    values: object
+
+
+class SequenceVocabularyLike(Protocol):
+    size: int
+    pad: int
+    end: int
+    families: tuple[TokenFamilyLike, ...]
+
+
+class TinyLM(Qwen2ForCausalLM):
+    """Saved and loaded by `save_pretrained` and `from_pretrained`, like every model of transformers."""
+
+    @classmethod
+    def for_vocabulary(
+        cls,
+        vocabulary: SequenceVocabularyLike,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        inner: int,
+        positions: int = 2048,
+        rope_theta: float = 10_000.0,
+    ) -> TinyLM:
+        """A new network for a codec's tokens.
+
+        Args:
+            width: of the hidden states.
+            inner: width inside the gated MLP.
+            positions: longest sequence.
+
+        Raises:
+            ValueError: the heads do not share the width evenly.
+        """
+        if width % (2 * heads):
+            raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
+        network = cls(
+            Qwen2Config(
+                vocab_size=vocabulary.size,
+                hidden_size=width,
+                intermediate_size=inner,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                num_key_value_heads=heads,
+                max_position_embeddings=positions,
+                rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
+                tie_word_embeddings=True,
+                pad_token_id=vocabulary.pad,
+                bos_token_id=None,
+                eos_token_id=vocabulary.end,
+            )
+        )
+        network._start(vocabulary)
+        return network
+
+    @torch.no_grad()
+    def _start(self, vocabulary: SequenceVocabularyLike) -> None:
+        layers: Any = self.model.layers
+        for layer in layers:  # blocks start as the identity ...
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        # ... and outputs are tied to inputs: a value that training met once can be copied all the same.
+        norm: Any = self.model.norm
+        norm.weight.fill_(FAINT)
+        embedding: Any = self.get_input_embeddings()
+        table: Tensor = embedding.weight
+        table.normal_(std=0.3)
+        waves = 16
+        project = torch.randn(waves, table.shape[1]) * 0.15  # the same for all families: a degree is a degree
+        for family in vocabulary.families:
+            values = torch.as_tensor(family.values).double()
+            features = _features(values, waves)
+            table[torch.as_tensor(family.ids)] = (
+                torch.randn(table.shape[1]) * 0.3 + features @ project + torch.randn(len(values), table.shape[1]) * 0.25
+            )
+
+
+def _features(values: Tensor, waves: int) -> Tensor:
+    """(n, waves) sines and cosines of the place within the family's range."""
+    span = float(values.max() - values.min()) or 1.0
+    place = (values - (values.max() + values.min()) / 2) / span  # -1/2 .. 1/2
+    angle = place[:, None] * math.pi * 2.0 ** torch.arange(waves // 2, dtype=torch.float64)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()

@@ -1,0 +1,50 @@
+"""L2: payloads and scenes from JSONL files of rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from physworld.codecs._packed import BROKEN, opened
+from physworld.codecs.scene_json import FormatError
+from physworld.codecs.spatial_rows import read_row
+from physworld.spatial.brief import resolve
+from physworld.spatial.documents import Payload, SpatialScene
+from physworld.types import Sample
+
+
+class RowsSource:
+    """The rows of a file, again and again; the order is the file's, so a sample is a function of its index."""
+
+    def __init__(self, *, seed: int, split: str, train_file: str | None, valid_file: str | None) -> None:
+        """seed: is not used, because nothing is drawn.
+
+        Raises:
+            FormatError: a file is missing, damaged or empty, or a line is no row.
+        """
+        path = train_file if split == "train" else valid_file
+        if path is None:
+            raise FormatError(f"data.{'train' if split == 'train' else 'valid'}_file=FILE is missing.")
+        self.rows = _read(Path(path))
+
+    def sample(self, index: int) -> Sample:
+        payload, scene = self.rows[index % len(self.rows)]
+        brief = resolve(payload, [thing.id for thing in scene.objects])
+        return Sample(seed=index, given=brief, target=scene)
+
+
+def _read(path: Path) -> list[tuple[Payload, SpatialScene]]:
+    rows = []
+    try:
+        with opened(path) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    payload, scene = read_row(line, f"{path} line {number}")
+                    strangers = {thing.id for thing in scene.objects} - {stem.id for stem in payload.stems}
+                    if strangers:
+                        raise FormatError(f"{path} line {number}: {sorted(strangers)[0][:40]} is no stem.")
+                    rows.append((payload, scene))
+    except BROKEN as error:
+        raise FormatError(f"{path} cannot be read ({error}).") from None
+    if not rows:
+        raise FormatError(f"{path} holds no rows.")
+    return rows

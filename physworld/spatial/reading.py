@@ -1,0 +1,137 @@
+"""L1: untrusted JSON into payloads and scenes, and these into canonical text."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from physworld.spatial.documents import RULE_TYPES, Payload, SpatialScene
+
+MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What is wrong, and where: `$.objects[2].az_deg`."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class Invalid(ValueError):
+    """A document that is not what it should be; every finding has its JSON path."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("; ".join(map(str, violations[:5])))
+        self.violations = violations
+
+
+def dumps(document: Payload | SpatialScene | dict[str, Any]) -> str:
+    """Canonical text: no blanks, whole numbers without a decimal point."""
+    return json.dumps(as_dict(document), separators=(",", ":"), ensure_ascii=False)
+
+
+def as_dict(document: Payload | SpatialScene | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(document, dict):
+        return document
+    return canonical(
+        document.model_dump(by_alias=True, exclude_none=True, exclude_defaults=isinstance(document, Payload))
+    )
+
+
+def canonical(node: Any) -> Any:
+    """Whole numbers without a decimal point: how grammars write them, and equal to what they were."""
+    if isinstance(node, dict):
+        return {name: canonical(child) for name, child in node.items()}
+    if isinstance(node, list):
+        return [canonical(child) for child in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+def read_payload(text: str | bytes) -> Payload:
+    """Raises: Invalid."""
+    return payload_from(parse_json(text))
+
+
+def payload_from(data: Any) -> Payload:
+    """Raises: Invalid."""
+    payload = _validated(Payload, data)
+    first: dict[str, int] = {}
+    for k, stem in enumerate(payload.stems):
+        if first.setdefault(stem.id, k) != k:
+            raise Invalid([Violation(f"$.stems[{k}].id", f"{stem.id} is also the id of stems[{first[stem.id]}]")])
+    return payload
+
+
+def read_scene(text: str | bytes) -> SpatialScene:
+    """Raises: Invalid."""
+    return scene_from(parse_json(text))
+
+
+def scene_from(data: Any) -> SpatialScene:
+    """Raises: Invalid."""
+    return _validated(SpatialScene, data)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON without NaN, infinities, repeated keys or more than MOST_BYTES.
+
+    Raises:
+        Invalid: with the place of the first mistake.
+    """
+    if len(text) > MOST_BYTES:
+        raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {MOST_BYTES:,}")])
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except RecursionError:
+        raise Invalid([Violation("$", "nested too deeply")]) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise Invalid([Violation("$", f"no valid JSON: {error}"[:200])]) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)[:40]!r} is given twice")
+    return found
+
+
+def _validated(kind: Any, data: Any) -> Any:
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise Invalid([_violation(item) for item in error.errors(include_url=False, include_input=False)]) from None
+    except RecursionError:
+        raise Invalid([Violation("$", "nested too deeply")]) from None
+
+
+def _violation(item: Any) -> Violation:
+    path, last = "$", ""
+    for part in item["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not (last == "rule" and part in RULE_TYPES):  # pydantic names the kind of rule as if it were a key
+            path += f".{part[:40]}" if part.isidentifier() else f"[{part[:40]!r}]"
+        last = "rule" if isinstance(part, int) and path.startswith("$.rules") else ""
+    return Violation(path, item["msg"].removeprefix("Value error, ").removeprefix("Input "))
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """A JSON Schema (draft-07) of this package: `payload` or `scene`."""
+    file = importlib.resources.files(__package__) / "schemas" / f"{name}.schema.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found

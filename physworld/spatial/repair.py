@@ -1,0 +1,240 @@
+"""L1: the nearest scene that keeps to contract, profile and rules; pure, idempotent, with a log of every edit."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from physworld.spatial.apart import settle
+from physworld.spatial.brief import Brief, Target, inside, resolve
+from physworld.spatial.documents import KeepInBed, Payload, SpatialScene
+from physworld.spatial.engineer import engineer, room
+from physworld.spatial.reading import as_dict, scene_from
+from physworld.spatial.rules import LOUDNESS_RANGE, VERSION, applied, check
+from physworld.spatial.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
+
+MOST_KEYFRAMES = 64
+BOUNDS = {"el_deg": "el", "dist_m": "dist", "width": "width"}  # field -> the interval of Target that bounds it
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change; `before` is None where something was added, `after` where something was taken away."""
+
+    path: str
+    before: Any
+    after: Any
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_short(self.before)} -> {_short(self.after)} ({self.why})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    scene: SpatialScene
+    edits: tuple[Edit, ...]
+
+
+def repair(scene: Any, payload: Payload) -> Repaired:
+    """Mend a scene (parsed JSON of any kind, or a SpatialScene) for a payload.
+
+    What already holds is left as it is. Where mending does not come to an end (rules that no search satisfies), the
+    engineer's scene takes its place, so that repairing twice is repairing once.
+    """
+    report = check(scene, payload)
+    if not report.violations:
+        return Repaired(scene=scene if isinstance(scene, SpatialScene) else scene_from(scene), edits=())
+    mended, edits = _mend(scene, payload)
+    if check(mended, payload).violations:
+        final = _last_resort(payload)
+        if as_dict(final) == (as_dict(scene) if isinstance(scene, (dict, SpatialScene)) else None):
+            return Repaired(scene=final, edits=())
+        return Repaired(scene=final, edits=(*edits, Edit("$", None, None, "not to be mended: the engineer's scene")))
+    return Repaired(scene=mended, edits=tuple(edits))
+
+
+def _last_resort(payload: Payload) -> SpatialScene:
+    scene = engineer(payload)
+    for _ in range(3):
+        if not check(scene, payload).violations:
+            break
+        scene, _ = _mend(scene, payload)
+    return scene
+
+
+def _mend(scene: Any, payload: Payload) -> tuple[SpatialScene, list[Edit]]:
+    edits: list[Edit] = []
+    default = as_dict(engineer(payload))
+    data = copy.deepcopy(as_dict(scene)) if isinstance(scene, (dict, SpatialScene)) else {}
+    if not isinstance(scene, (dict, SpatialScene)):
+        edits.append(Edit("$", None, None, "no scene to mend: the engineer's is taken"))
+        data = copy.deepcopy(default)
+    things = _objects(data, payload, default, edits)
+    brief = resolve(payload, [thing["id"] for thing in things])
+    things = [
+        _object(thing, brief, n, {o["id"]: o for o in default["objects"]}, edits) for n, thing in enumerate(things)
+    ]
+    before = copy.deepcopy(things)
+    for n in dict.fromkeys(settle(things, brief.objects)):
+        edits.append(Edit(f"$.objects[{n}]", _pose(before[n]), _pose(things[n]), "too near to another object"))
+    whole = scene_from(
+        {
+            "version": _kept("$.version", data.get("version"), VERSION, edits),
+            "bed": _bed(data.get("bed"), payload, edits),
+            "objects": things,
+            "constraints_applied": [],
+        }
+    )
+    truth = applied(whole, payload)
+    _kept("$.constraints_applied", data.get("constraints_applied"), truth, edits)
+    for name in sorted(map(str, set(data) - {"version", "bed", "objects", "constraints_applied"})):
+        edits.append(Edit(f"$[{name[:40]!r}]", "…", None, "not part of a scene"))
+    return whole.model_copy(update={"constraints_applied": truth}), edits
+
+
+def _kept(path: str, said: Any, wanted: Any, edits: list[Edit]) -> Any:
+    """`wanted`, noted where it is something else."""
+    if said != wanted or type(said) is not type(wanted):
+        edits.append(Edit(path, said, wanted, "must be so"))
+    return wanted
+
+
+def _bed(said: Any, payload: Payload, edits: list[Edit]) -> dict[str, Any]:
+    bed = said if isinstance(said, dict) else {}
+    low, high = LOUDNESS_RANGE
+    loudness = bed.get("loudness_target_lufs")
+    good = snap("loudness_target_lufs", loudness) if _number(loudness) else LOUDNESS[payload.target_format]
+    assert low <= good <= high
+    preset = bed.get("room_preset")
+    return {
+        "layout": _kept("$.bed.layout", bed.get("layout"), payload.target_format, edits),
+        "loudness_target_lufs": _number_kept("$.bed.loudness_target_lufs", loudness, good, edits),
+        "room_preset": _kept("$.bed.room_preset", preset, preset if preset in ROOMS else room(payload), edits)
+        if isinstance(preset, str)
+        else _kept("$.bed.room_preset", preset, room(payload), edits),
+    }
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def _number_kept(path: str, said: Any, wanted: float, edits: list[Edit], why: str = "off the grid") -> float:
+    """`wanted`, noted where it differs from what was said by more than rounding."""
+    if not _number(said) or abs(said - wanted) > 1e-6:
+        edits.append(Edit(path, said, wanted, why if _number(said) else "no number"))
+    return wanted
+
+
+def _objects(
+    data: dict[str, Any], payload: Payload, default: dict[str, Any], edits: list[Edit]
+) -> list[dict[str, Any]]:
+    """Which objects there are: known, once each, none that belongs into the bed, all that are anchored, in budget."""
+    stems = {stem.id: stem for stem in payload.stems}
+    brief = resolve(payload)
+    anchored = [payload.stems[t.stem].id for t in brief.objects if t.anchored]
+    bed = {rule.track_class for rule in payload.rules if isinstance(rule, KeepInBed)}
+    excused = {name for c in brief.conflicts if c.aspect == "presence" for name in c.stems}
+    things: list[dict[str, Any]] = []
+    said = data.get("objects")
+    for n, thing in enumerate(said if isinstance(said, list) else []):
+        name = thing.get("id") if isinstance(thing, dict) else None
+        why = ""
+        if not isinstance(name, str) or name not in stems:
+            why = "no stem has this id"
+        elif any(other["id"] == name for other in things):
+            why = "the stem is an object already"
+        elif stems[name].track_class in bed and name not in anchored and name not in excused:
+            why = "it must stay in the bed"
+        if why:
+            edits.append(Edit(f"$.objects[{n}]", name, None, why))
+        else:
+            things.append(dict(thing))
+    originals = {thing["id"]: thing for thing in default["objects"]}
+    for name in anchored:
+        if all(thing["id"] != name for thing in things):
+            edits.append(Edit("$.objects", None, name, "it is anchored, so it must be an object"))
+            things.append(copy.deepcopy(originals[name]))
+    while len(things) > payload.max_objects:
+        spare = [n for n, thing in enumerate(things) if thing["id"] not in anchored]
+        last = min(spare, key=lambda n: (stems[things[n]["id"]].leadness, -n))
+        edits.append(Edit(f"$.objects[{last}]", things[last]["id"], None, "over max_objects"))
+        del things[last]
+    if not things:
+        edits.append(Edit("$.objects", None, default["objects"][0]["id"], "a scene needs an object"))
+        things = [copy.deepcopy(default["objects"][0])]
+    return things
+
+
+def _object(
+    thing: dict[str, Any], brief: Brief, n: int, originals: dict[str, dict[str, Any]], edits: list[Edit]
+) -> dict[str, Any]:
+    """Every field present, on the grid and within what the target allows."""
+    target, stem, path = brief.objects[n], brief.stem(n), f"$.objects[{n}]"
+    original = originals.get(stem.id) or next(iter(originals.values()))
+    good: dict[str, Any] = {"id": stem.id, "class": _kept(f"{path}.class", thing.get("class"), stem.track_class, edits)}
+    for name in (*POSE, *DIALS):
+        said = thing.get(name)
+        value = float(said) if _number(said) else float(original[name])
+        bounded = _bounded(name, value, target)
+        good[name] = _number_kept(
+            f"{path}.{name}", said, bounded, edits, "a rule" if on_grid(name, value) else "off the grid"
+        )
+    good["motion"] = _motion(thing.get("motion"), good, target, f"{path}.motion", edits)
+    for name in sorted(map(str, set(thing) - set(good))):
+        edits.append(Edit(f"{path}[{name[:40]!r}]", "…", None, "not part of an object"))
+    return good
+
+
+def _bounded(name: str, value: float, target: Target) -> float:
+    """The nearest value that grid and target allow."""
+    if name == "az_deg" and target.az is not None:
+        return next((az for az in target.az if turn(az, value) < 0.5), target.az[0])
+    if name == "az_deg" and value == -180:
+        return -180  # the same direction as 180, and on the grid
+    if name in BOUNDS:
+        low, high = getattr(target, BOUNDS[name])
+        found = inside(name, low, high, near=value)
+        assert found is not None  # a brief never narrows an interval to nothing
+        return found
+    return snap(name, value)
+
+
+def _motion(said: Any, thing: dict[str, Any], target: Target, path: str, edits: list[Edit]) -> list[dict[str, Any]]:
+    """Keyframes in order from t=0 at the static pose to t=1; none where the object must stand still."""
+    keys: dict[float, dict[str, Any]] = {}
+    for key in said[:MOST_KEYFRAMES] if isinstance(said, list) else []:
+        if isinstance(key, dict) and all(_number(key.get(name)) for name in ("t", *POSE)):
+            t = snap("t", float(key["t"]))
+            keys.setdefault(t, {"t": t, **{name: _bounded(name, float(key[name]), target) for name in POSE}})
+    pose = {name: thing[name] for name in POSE}
+    good = [keys[t] for t in sorted(keys)]
+    if len(good) > 1:
+        good[0] = {"t": 0.0, **pose}
+        good[-1] = {**good[-1], "t": 1.0}
+    moves = any(key[name] != pose[name] for key in good for name in POSE)
+    here = tuple(pose.values())
+    far = max((great_circle(here, (key["az_deg"], key["el_deg"])) for key in good), default=0.0)
+    why = "no valid motion"
+    if len(good) == 1 or (moves and (target.still or far > target.reach + 1e-6)):
+        why = "it must move less" if len(good) > 1 else why
+        good = []
+    if said != good:
+        edits.append(Edit(path, said, good, why))
+    return good
+
+
+def _pose(thing: dict[str, Any]) -> list[float]:
+    return [thing[name] for name in POSE]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def distance(edits: tuple[Edit, ...]) -> int:
+    """How far a scene was from a valid one: the number of edits."""
+    return len(edits)

@@ -1,0 +1,236 @@
+"""L4: how a scene model is judged: columns raw / schema / pinned / repaired, rows model and baselines, per axis.
+
+Raw is the model alone. Grammars and repair make scenes valid whatever the model says, so their columns stand beside a
+network with random weights: only what is above its row was learned.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from physworld.checks import whole
+from physworld.codecs.spatial_grammar import MODES
+from physworld.errors import UserError, suggest
+from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.metrics.spatial import ERRORS, RATES, Score, diversity, score_scene
+from physworld.models.decoding import generate
+from physworld.sources.spatial import SpatialSource
+from physworld.spatial.brief import Brief
+from physworld.spatial.documents import SpatialScene
+from physworld.spatial.draw import AXES
+from physworld.spatial.reading import Invalid, as_dict, scene_from
+from physworld.spatial.repair import distance, repair
+from physworld.spatial.rules import tag
+from physworld.types import Sample
+
+REPAIRED = "repaired"
+MODEL, ENGINEER, RANDOM, NEIGHBOUR = "model", "engineer", "random weights", "nearest neighbour"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What one decoding mode said, and what it cost."""
+
+    scenes: list[Any]  # parsed JSON, None where it could not be read
+    tokens: int
+    seconds: float
+    ids: list[np.ndarray]
+
+
+@dataclass
+class Cell:
+    """One row and column of the table on one axis."""
+
+    scores: list[Score]
+    scenes: list[Any]
+    speed: float | None = None  # tokens/s
+    extra: dict[str, float] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Every figure as {mean, low, high, n}; figures that apply to no payload are left out."""
+        found: dict[str, Any] = {}
+        for name in (*RATES, *ERRORS):
+            values = [score[name] for score in self.scores if score.get(name) is not None]
+            if values:
+                found[name] = _interval([float(v) for v in values if v is not None])
+        valid = [scene for scene in map(_valid, self.scenes) if scene is not None]
+        found["diversity"] = {"mean": diversity(valid), "n": len(valid)}
+        if self.speed is not None:
+            found["tokens_per_s"] = {"mean": round(self.speed, 1), "n": len(self.scores)}
+        return {**found, **{name: {"mean": value, "n": len(self.scores)} for name, value in self.extra.items()}}
+
+
+def _interval(values: list[float]) -> dict[str, float]:
+    interval = bootstrap_mean(values)
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.count}
+
+
+def _valid(data: Any) -> SpatialScene | None:
+    if isinstance(data, SpatialScene) or data is None:
+        return data
+    try:
+        return scene_from(data)
+    except Invalid:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialEvaluation:
+    samples: int  # payloads as training meets them
+    samples_per_axis: int  # payloads of each held-out axis
+    samples_while_training: int
+    modes: list[str]  # of decoding: raw, schema, pinned
+    axes: list[str]
+    batch_size: int
+    random_weights: bool  # judge an untrained network too
+    neighbours: int  # training scenes that the nearest-neighbour copy looks among; 0 = no such row
+    repeated: int  # payloads that are answered once more one by one, to see whether the batch changes an answer
+    pictures: int
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "samples_per_axis", "samples_while_training", "batch_size"):
+            whole(f"evaluation.{name}", getattr(self, name), 1)
+        for name in ("neighbours", "repeated", "pictures"):
+            whole(f"evaluation.{name}", getattr(self, name), 0)
+        for name, value, known in (("modes", self.modes, MODES), ("axes", self.axes, AXES)):
+            for item in value:
+                if item not in known:
+                    raise UserError(
+                        f"evaluation.{name} has {item}.{suggest(str(item), known)} Choose from {', '.join(known)}."
+                    )
+
+    def draw(self, axis: str, *, seed: int, split: str, count: int) -> list[Sample]:
+        """The same payloads for every model."""
+        source = SpatialSource(seed=seed, split=split, axis=axis)
+        return [source.sample(index) for index in range(count)]
+
+    def answer(
+        self, network: Any, codec: Any, briefs: Sequence[Brief], mode: str, *, batch_size: int | None = None
+    ) -> Answers:
+        """Greedy answers in one decoding mode."""
+        start = time.perf_counter()
+        guides = None if mode == "raw" else [codec.guide(brief, mode) for brief in briefs]
+        ids = generate(
+            network,
+            [codec.prompt(brief) for brief in briefs],
+            [codec.max_new_tokens(brief) for brief in briefs],
+            end=codec.end_id,
+            pad=codec.pad_id,
+            guides=guides,
+            batch_size=batch_size or self.batch_size,
+        )
+        seconds = time.perf_counter() - start
+        scenes = [codec.decode(output, brief) for output, brief in zip(ids, briefs, strict=True)]
+        return Answers(scenes=scenes, tokens=sum(map(len, ids)), seconds=seconds, ids=ids)
+
+    def judge_network(self, network: Any, codec: Any, samples: Sequence[Sample]) -> dict[str, Cell]:
+        """Column -> cell."""
+        briefs = [sample.given for sample in samples]
+        cells: dict[str, Cell] = {}
+        for mode in self.modes:
+            answers = self.answer(network, codec, briefs, mode)
+            cells[mode] = cell(answers.scenes, samples)
+            cells[mode].speed = answers.tokens / max(answers.seconds, 1e-9)
+            if mode == "raw" and self.repeated:
+                alone = self.answer(network, codec, briefs[: self.repeated], mode, batch_size=1)
+                same = [np.array_equal(a, b) for a, b in zip(alone.ids, answers.ids, strict=False)]
+                cells[mode].extra["deterministic"] = float(np.mean(same))
+        if "raw" in cells:
+            cells[REPAIRED] = repaired(cells["raw"].scenes, samples)
+        return cells
+
+    def judge(
+        self,
+        network: Any,
+        codec: Any,
+        *,
+        seed: int,
+        split: str,
+        untrained: Any = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, dict[str, dict[str, Cell]]]:
+        """Axis -> row -> column -> cell.
+
+        Args:
+            untrained: a network of the same shape with random weights, for its row.
+            progress: called with the axis that comes next.
+        """
+        table: dict[str, dict[str, dict[str, Cell]]] = {}
+        pool = self.draw("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
+        for axis in self.axes:
+            if progress is not None:
+                progress(axis)
+            count = self.samples if axis == "seen" else self.samples_per_axis
+            samples = self.draw(axis, seed=seed, split=split, count=count)
+            rows = {MODEL: self.judge_network(network, codec, samples)}
+            gold = [sample.target for sample in samples]
+            rows[ENGINEER] = {"raw": cell(gold, samples), REPAIRED: repaired(gold, samples)}
+            if untrained is not None and axis == "seen":
+                rows[RANDOM] = self.judge_network(untrained, codec, samples)
+            if pool:
+                copies = [nearest_copy(sample.given, pool) for sample in samples]
+                rows[NEIGHBOUR] = {"raw": cell(copies, samples), REPAIRED: repaired(copies, samples)}
+            table[axis] = rows
+        return table
+
+
+def cell(scenes: Sequence[Any], samples: Sequence[Sample]) -> Cell:
+    scores = [score_scene(scene, s.given, s.target) for scene, s in zip(scenes, samples, strict=True)]
+    return Cell(scores=scores, scenes=list(scenes))
+
+
+def repaired(scenes: Sequence[Any], samples: Sequence[Sample]) -> Cell:
+    """The same scenes after repair, with the number of edits it took."""
+    mended = [repair(copy.deepcopy(scene), s.given.payload) for scene, s in zip(scenes, samples, strict=True)]
+    found = cell([m.scene for m in mended], samples)
+    for score, m in zip(found.scores, mended, strict=True):
+        score["edits"] = float(distance(m.edits))
+    feasible = [score["all_rules"] for score, s in zip(found.scores, samples, strict=True) if _feasible(s)]
+    found.extra["all_rules_of_feasible"] = float(np.mean([v for v in feasible if v is not None])) if feasible else 1.0
+    return found
+
+
+def _feasible(sample: Sample) -> bool:
+    """A scene that obeys everything is known: the engineer's."""
+    return score_scene(sample.target, sample.given, sample.target)["all_rules"] == 1.0
+
+
+def nearest_copy(brief: Brief, pool: Sequence[Sample]) -> dict[str, Any]:
+    """The engineer's scene for the most similar training payload, its objects given to stems of the same class."""
+    best = min(pool, key=lambda sample: _unlikeness(brief, sample.given))
+    scene = as_dict(best.target)
+    spare = [copy.deepcopy(thing) for thing in scene["objects"]]
+    objects = []
+    for place in range(len(brief.objects)):
+        stem = brief.stem(place)
+        same = next((thing for thing in spare if thing["class"] == stem.track_class), spare[0] if spare else None)
+        if same is None:
+            break
+        spare.remove(same)
+        objects.append({**same, "id": stem.id, "class": stem.track_class})
+    kinds = {rule.type for rule in best.given.payload.rules if tag(rule) in scene["constraints_applied"]}
+    claims = dict.fromkeys(tag(rule) for rule in brief.payload.rules if rule.type in kinds)
+    return {**scene, "objects": objects, "constraints_applied": list(claims)}
+
+
+def _unlikeness(a: Brief, b: Brief) -> float:
+    """Differences in stems' classes, rule types, style, section and format."""
+    x, y = a.payload, b.payload
+    return (
+        _apart([s.track_class for s in x.stems], [s.track_class for s in y.stems])
+        + _apart([r.type for r in x.rules], [r.type for r in y.rules])
+        + 1.0 * (x.style != y.style)
+        + 1.0 * (x.section != y.section)
+        + 0.5 * (x.target_format != y.target_format)
+    )
+
+
+def _apart(a: list[str], b: list[str]) -> float:
+    names = {*a, *b}
+    return float(sum(abs(a.count(name) - b.count(name)) for name in names))
