@@ -12,6 +12,8 @@ import numpy as np
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, State, Trajectory
 
+KICK_RATE = 0.1  # kicks per body and frame of the placebo
+
 
 def copy_last(given: Trajectory, num_frames: int) -> Trajectory:
     """Everything stays as in the last given frame."""
@@ -39,6 +41,30 @@ def rounded_state(given: Trajectory, num_frames: int, round_state: Callable[[Sta
     """
     start = round_state(given.frame(len(given) - 1), given.scene)
     return simulate(given.scene, num_frames + 1, start=start).window(1, num_frames + 1)
+
+
+def random_impulses(given: Trajectory, num_frames: int, rng: np.random.Generator) -> Trajectory:
+    """The placebo: ballistic flight, and in one frame of ten a random kick of a contact's size to each body.
+
+    Kicks are normal with the RMS speed of the last given frame (at least 10 px/s), so they look like contacts and know
+    nothing of where they are. Whatever beats this only a little has learned little.
+    """
+    last, dt = given.frame(len(given) - 1), given.scene.dt
+    size = max(10.0, float(np.sqrt(np.square(last.velocity).sum(-1).mean())))
+    count = len(given.scene.bodies)
+    struck = rng.random((num_frames, count, 1)) < KICK_RATE
+    kicks_TN2 = struck * rng.normal(0.0, size / np.sqrt(2), (num_frames, count, 2))  # px/s, on reaching each frame
+    flight = ballistic(given, num_frames)
+    extra = np.cumsum(kicks_TN2, axis=0)
+    # A kick changes the velocity of its own frame and, through it, the place from the next frame on.
+    moved = dt * np.cumsum(np.concatenate([np.zeros((1, count, 2)), extra[:-1]]), axis=0)
+    return Trajectory(
+        scene=given.scene,
+        position=flight.position + moved,
+        velocity=flight.velocity + extra,
+        angle=flight.angle,
+        spin=flight.spin,
+    )
 
 
 def _coast(given: Trajectory, num_frames: int, gravity: tuple[float, float]) -> Trajectory:

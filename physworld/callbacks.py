@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
-from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Moments, judgement_frames
-from physworld.render import gif_bytes
+from physworld.evaluation import Evaluation, Moments, judgement_frames
+from physworld.pictures import add_gif
 
 
 class Interrupted(Exception):
@@ -185,14 +185,3 @@ class RolloutValidation(Callback):
         if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
             shown = trainer.global_step % len(judgement.predicted)
             add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, shown), trainer.global_step)
-
-
-def add_gif(logger: TensorBoardLogger, tag: str, frames: Any, step: int) -> None:
-    """An animated GIF as an image summary: `add_video` drops the video without a word where moviepy is missing."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    _, height, width, _ = frames.shape
-    picture = Summary.Image(
-        height=height, width=width, colorspace=3, encoded_image_string=gif_bytes(frames, FRAMES_PER_SECOND)
-    )
-    logger.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)

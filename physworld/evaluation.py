@@ -1,27 +1,36 @@
-"""L4: how a model is judged: free rollouts from drawn moments, against extrapolation and the text's own floor."""
+"""L4: how a model is judged: rollouts from drawn moments, against extrapolation and the text's own floor."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from physworld import scenarios
-from physworld.baselines import BASELINES, rounded_state
+from physworld.baselines import BASELINES, random_impulses, rounded_state
 from physworld.checks import whole
-from physworld.metrics.scores import FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
-from physworld.render import comparison, write_gif
-from physworld.rollout import rollout
+from physworld.errors import UserError
+from physworld.metrics.ensembles import score_ensemble
+from physworld.metrics.errors import per_horizon
+from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.summary import summarise
+from physworld.ood import shift
+from physworld.render import comparison, write_gif, write_mp4
+from physworld.rollout import Sampling, Store, rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.strips import under
 from physworld.types import Scene, Trajectory
 
 EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same
 FRAMES_PER_SECOND = 15  # of pictures: a quarter of the true speed, so that a half-second rollout can be seen
+WRITERS = {"gif": write_gif, "mp4": write_mp4}
+Shift = tuple[str, float]  # family, level
+IN_DISTRIBUTION: Shift = ("", 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,24 +49,38 @@ class Judgement:
     summary: dict[str, Any]
     moments: Moments
     predicted: list[Trajectory]
+    others: dict[str, list[Trajectory]] = field(default_factory=dict)  # what baselines, placebo and floor said
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    rollouts: int  # per scenario, in the final evaluation
-    rollouts_while_training: int  # per scenario, at each validation
+    rollouts: int  # scenes per scenario, in the final evaluation
+    rollouts_while_training: int  # scenes per scenario, at each validation
     frames: int  # length of a rollout
     horizons: list[int]  # frames ahead at which errors are read
     latest_start: int  # a rollout starts up to this many frames after the earliest start
     batch_size: int  # rollouts side by side
     guided: bool  # answers kept within the text's grammar, where it has one
     pictures: int  # GIFs
+    start: int | None = None  # last given frame of every rollout; null = drawn
+    starts: int = 1  # rollouts per scene, from different frames
+    samples: int = 0  # answers drawn besides the greedy one
+    temperature: float = 1.0  # of the drawn answers
+    video: str = "gif"  # or mp4: of the pictures
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "latest_start", "pictures"):
-            whole(f"evaluation.{name}", getattr(self, name), 0 if name in ("latest_start", "pictures") else 1)
+        may_be_zero = ("latest_start", "pictures", "samples")
+        for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "starts", *may_be_zero):
+            whole(f"evaluation.{name}", getattr(self, name), 0 if name in may_be_zero else 1)
+        whole("evaluation.start", self.start, 0, or_null=True)
         if not self.horizons or max(self.horizons) > self.frames:
             raise ValueError(f"evaluation.horizons={self.horizons} must lie within evaluation.frames={self.frames}")
+        if self.video not in WRITERS:
+            raise ValueError(f"evaluation.video={self.video} is unknown; choose gif or mp4")
+        if self.samples == 1 or (self.samples and self.temperature <= 0):
+            raise ValueError("evaluation.samples must be 0 or at least 2, drawn at a temperature above 0")
+        if self.starts > (self.latest_start + 1 if self.start is None else 1):
+            raise ValueError(f"evaluation.starts={self.starts} needs as many different frames: raise latest_start")
 
     def draw(
         self,
@@ -68,54 +91,160 @@ class Evaluation:
         split: str,
         seed: int,
         per_scenario: int,
-        trained_on: Sequence[str],
+        trained_on: Iterable[str],
+        first_index: int = 0,
+        shifts: Sequence[Shift] = (IN_DISTRIBUTION,),
     ) -> Moments:
         """The same moments for every model and codec: they depend on names, split and seed alone.
 
         A type is left out, and named, when the codec cannot write one of its scenes.
+
+        Args:
+            first_index: number of the first scene in each type's stream.
+            shifts: out-of-distribution families and levels; each scene is scored once under each.
         """
         moments = Moments(given=[], truth=[], meta=[], left_out={})
+        trained = set(trained_on)
         for name in names:
-            why = unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario)
+            why = unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario, first=first_index)
             moments.left_out.update(why)
             if name in moments.left_out:
                 continue
-            for k in range(per_scenario):
-                scene, rng = _scene(name, difficulties, split=split, seed=seed, place=k)
-                last = max(EARLIEST, codec.context_frames - 1) + int(rng.integers(self.latest_start + 1))
-                path = simulate(scene, last + 1 + self.frames)
-                first = last + 1 - codec.context_frames
-                moments.given.append(path.window(first, last + 1))
-                moments.truth.append(path.window(last + 1, len(path)))
-                moments.meta.append(RolloutMeta(index=k, start_frame=first, seed=seed, held_out=name not in trained_on))
+            for place in range(first_index, first_index + per_scenario):
+                for family, level in shifts:
+                    scene, rng = _scene(name, difficulties, split=split, seed=seed, place=place)
+                    about = RolloutMeta(
+                        index=place, start_frame=0, seed=seed, held_out=name not in trained, shift="", distance=0.0
+                    )
+                    if family:
+                        moved = _shifted(moments, codec, scene, (family, level), about, split)
+                        if moved is None:
+                            continue
+                        scene = moved
+                    self._add(moments, codec, scene, rng, about)
         return moments
 
+    def _add(self, moments: Moments, codec: Any, scene: Scene, rng: np.random.Generator, about: RolloutMeta) -> None:
+        """The rollouts of one scene."""
+        earliest = max(EARLIEST, codec.context_frames - 1)
+        if self.start is not None:
+            if self.start < codec.context_frames - 1:
+                raise UserError(
+                    f"evaluation.start={self.start} is too early: this text is given {codec.context_frames} frames, "
+                    f"so choose {codec.context_frames - 1} or later."
+                )
+            lasts = [self.start]
+        elif self.starts == 1:
+            lasts = [earliest + int(rng.integers(self.latest_start + 1))]
+        else:
+            lasts = sorted((earliest + rng.choice(self.latest_start + 1, self.starts, replace=False)).tolist())
+        path = simulate(scene, lasts[-1] + 1 + self.frames)
+        for last in lasts:
+            first = last + 1 - codec.context_frames
+            moments.given.append(path.window(first, last + 1))
+            moments.truth.append(path.window(last + 1, last + 1 + self.frames))
+            moments.meta.append({**about, "start_frame": first})
+
     def judge(
-        self, model: Any, codec: Any, moments: Moments, progress: Callable[[int], None] | None = None
+        self,
+        model: Any,
+        codec: Any,
+        moments: Moments,
+        progress: Callable[[int], None] | None = None,
+        *,
+        store: Callable[[int], Store] | None = None,
     ) -> Judgement:
-        """Roll the model out, and everything it is compared with."""
-        said = rollout(
-            model, codec, moments.given, self.frames, batch_size=self.batch_size, guided=self.guided, progress=progress
-        )
-        predictions = {
-            MODEL: said.predicted,
-            **{name: [guess(given, self.frames) for given in moments.given] for name, guess in BASELINES.items()},
-            FLOOR: [rounded_state(given, self.frames, codec.round_state) for given in moments.given],
-        }
+        """Roll the model out, and everything it is compared with.
+
+        Args:
+            store: where finished batches of sample k are kept; 0 is the greedy answer.
+        """
+        settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
+        said = rollout(model, codec, moments.given, self.frames, store=store and store(0), **settings)
+        others = compared(moments, self.frames, codec)
         parsed = [count >= self.frames for count in said.parsed]
-        rows = score_rollouts(moments.truth, predictions, parsed, self.horizons, moments.meta)
-        return Judgement(rows=rows, summary=summarise(rows), moments=moments, predicted=said.predicted)
+        rows = score_rollouts(
+            moments.truth,
+            {MODEL: said.predicted, **others},
+            parsed,
+            self.horizons,
+            moments.meta,
+            before=[given.frame(-1) for given in moments.given],
+            faults=list(zip(said.missing, said.drifted, strict=True)),
+        )
+        summary = summarise(rows)
+        summary["curves"] = curves(moments, {MODEL: said.predicted, **others})
+        if self.samples:
+            drawn = [
+                rollout(
+                    model,
+                    codec,
+                    moments.given,
+                    self.frames,
+                    sampling=Sampling(temperature=self.temperature, seed=k),
+                    store=store and store(k),
+                    **settings,
+                ).predicted
+                for k in range(1, self.samples + 1)
+            ]
+            summary["sampled"] = self._ensembles(moments, drawn)
+        return Judgement(rows=rows, summary=summary, moments=moments, predicted=said.predicted, others=others)
+
+    def _ensembles(self, moments: Moments, drawn: list[list[Trajectory]]) -> dict[str, Any]:
+        """Best, mean and spread of the drawn answers by horizon, means over scenario types."""
+        names = np.array([truth.scene.name for truth in moments.truth])
+        found: dict[str, Any] = {"samples": self.samples, "temperature": self.temperature, "horizons": {}}
+        for h in self.horizons:
+            scores = [
+                score_ensemble(truth, [sample[n] for sample in drawn], h) for n, truth in enumerate(moments.truth)
+            ]
+            means = {}
+            for part in ("best", "mean", "of_mean", "spread"):
+                values = np.array([getattr(score, part) for score in scores])
+                mean = float(np.mean([values[names == name].mean() for name in np.unique(names)]))
+                means[part] = mean if np.isfinite(mean) else None
+            spread, off = means["spread"], means["of_mean"]
+            found["horizons"][str(h)] = {**means, "calibration": spread / off if spread is not None and off else None}
+        return found
 
     def draw_pictures(self, judgement: Judgement, folder: Path) -> list[Path]:
-        """GIFs of the first rollout of as many scenario types as there is room for."""
+        """Animations of the first rollout of as many scenario types as there is room for."""
         first: dict[str, int] = {}
         for n, truth in enumerate(judgement.moments.truth):
             first.setdefault(truth.scene.name, n)
         trained_first = sorted(first, key=lambda name: judgement.moments.meta[first[name]]["held_out"])
         return [
-            write_gif(folder / f"{name}.gif", judgement_frames(judgement, first[name]), FRAMES_PER_SECOND)
+            WRITERS[self.video](
+                folder / f"{name}.{self.video}", judgement_frames(judgement, first[name]), FRAMES_PER_SECOND
+            )
             for name in trained_first[: self.pictures]
         ]
+
+
+def compared(moments: Moments, frames: int, codec: Any) -> dict[str, list[Trajectory]]:
+    """What baselines, placebo and floor say to the same moments."""
+    placebo = [
+        random_impulses(
+            given, frames, generator(about["seed"], "test", zlib.crc32(given.scene.name.encode()), about["index"])
+        )
+        for given, about in zip(moments.given, moments.meta, strict=True)
+    ]
+    return {
+        **{name: [guess(given, frames) for given in moments.given] for name, guess in BASELINES.items()},
+        PLACEBO: placebo,
+        FLOOR: [rounded_state(given, frames, codec.round_state) for given in moments.given],
+    }
+
+
+def curves(moments: Moments, predictions: dict[str, list[Trajectory]]) -> dict[str, list[float | None]]:
+    """Position RMSE at every frame, px: per method the mean over scenario types of means over rollouts."""
+    names = np.array([truth.scene.name for truth in moments.truth])
+    found = {}
+    for method, said in predictions.items():
+        errors = np.stack([per_horizon(truth, guess) for truth, guess in zip(moments.truth, said, strict=True)])
+        mean = np.mean([errors[names == name].mean(axis=0) for name in np.unique(names)], axis=0)
+        found[method] = [float(value) if np.isfinite(value) else None for value in mean]
+    return found
 
 
 def _scene(
@@ -126,17 +255,37 @@ def _scene(
     return scenarios.build(name, rng, difficulties[place % len(difficulties)]), rng
 
 
+def _shifted(moments: Moments, codec: Any, scene: Scene, how: Shift, about: RolloutMeta, split: str) -> Scene | None:
+    """The scene out of distribution, `about` filled in; None, and a note in `left_out`, where that cannot be."""
+    family, level = how
+    about["shift"] = f"{family}@{level:g}"
+    tag = f"{scene.name} {about['shift']}"
+    rng = generator(about["seed"], split, zlib.crc32(tag.encode()), about["index"])
+    try:
+        moved = shift(scene, family, rng, level=level)
+    except ValueError as error:  # no room for 51 bodies
+        moments.left_out[tag] = str(error)
+        return None
+    why = codec.unwritable(moved.scene)
+    if why:
+        moments.left_out[tag] = why
+        return None
+    about["distance"] = moved.distance
+    return moved.scene
+
+
 def unwritable(
-    codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int
+    codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
 ) -> dict[str, str]:
-    """{name: why} if the codec cannot write one of the first `scenes` scenes of a type, else {}."""
-    for place in range(scenes):
+    """{name: why} if the codec cannot write one of the scenes first .. first + scenes - 1 of a type, else {}."""
+    for place in range(first, first + scenes):
         why = codec.unwritable(_scene(name, difficulties, split=split, seed=seed, place=place)[0])
         if why:
             return {name: why}
     return {}
 
 
-def judgement_frames(judgement: Judgement, index: int) -> Any:
-    """uint8 (T, H, W, 3): truth, prediction and overlay of one rollout."""
-    return comparison(judgement.moments.truth[index], judgement.predicted[index])
+def judgement_frames(judgement: Judgement, index: int, size: tuple[int, int] = (400, 300)) -> np.ndarray:
+    """uint8 (T, H, W, 3): truth, prediction and overlay, each of `size`; energy and momentum below."""
+    truth, predicted = judgement.moments.truth[index], judgement.predicted[index]
+    return under(comparison(truth, predicted, size=size), truth, predicted)

@@ -13,41 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.files import replacing
-from physworld.metrics.scores import BASELINES, FLOOR, MODEL, RolloutMeta, score_rollouts, summarise
+from physworld.metrics.errors import EVENT_THRESHOLD
+from physworld.metrics.events import TOLERANCE
+from physworld.metrics.horizon import SMALLEST_SPREAD
+from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.summary import summarise
+from physworld.sections import (
+    LABELS,
+    both,
+    breakdown_tables,
+    figure,
+    physics_table,
+    sampled_table,
+    skill_text,
+    span,
+    table,
+)
 
 __all__ = ["RolloutMeta", "print_table", "score_rollouts", "summarise", "write_report"]
-
-LABELS = {
-    MODEL: "model",
-    "copy_last": "copy-last",
-    "linear": "linear",
-    "ballistic": "ballistic",
-    FLOOR: "floor",
-    "best_per_scenario": "best baseline per scenario",
-}
-
-
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "∞"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _span(interval: Mapping[str, Any] | None) -> str:
-    """`12.3 (11.0–13.5)`."""
-    if interval is None:
-        return "–"
-    return f"{_figure(interval['mean'])} ({_figure(interval['low'])}–{_figure(interval['high'])})"
-
-
-def _both(interval: Mapping[str, Any] | None) -> str:
-    """`12.3 / 4.5`: mean / median."""
-    return "–" if interval is None else f"{_figure(interval['mean'])} / {_figure(interval['median'])}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    align = [":--", *["--:"] * (len(head) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
 
 
 def _verdict(block: Mapping[str, Any], horizon: str) -> str:
@@ -65,11 +48,11 @@ def _verdict(block: Mapping[str, Any], horizon: str) -> str:
     else:
         word = "not told apart from it by these rollouts"
     sentence = (
-        f"At {horizon} frames the model's position error is **{_span(ratio)} ×** that of {best}, "
+        f"At {horizon} frames the model's position error is **{span(ratio)} ×** that of {best}, "
         f"the best single baseline: {word}."
     )
     if strict is not None:
-        sentence += f" Against the best baseline chosen anew for each scenario type it is {_span(strict)} ×."
+        sentence += f" Against the best baseline chosen anew for each scenario type it is {span(strict)} ×."
     if block["fewest"] < 2:
         sentence += " Some type has a single rollout, which cannot vary: the intervals are too narrow to trust."
     return sentence
@@ -78,13 +61,14 @@ def _verdict(block: Mapping[str, Any], horizon: str) -> str:
 def _horizon_table(block: Mapping[str, Any], methods: Sequence[str], quantity: str) -> list[str]:
     with_ratio = quantity == "rmse"
     head = ["frames ahead", *(LABELS[m] for m in methods)]
-    head += [f"model / {LABELS[m]}" for m in methods if m in BASELINES] if with_ratio else []
+    head += [*(f"model / {LABELS[m]}" for m in methods if m in BASELINES), "skill"] if with_ratio else []
     rows = []
     for h, part in block["horizons"].items():
-        row = [h, *(_span(part[quantity].get(m)) for m in methods)]
-        row += [_span(part["ratio"][m]) for m in methods if m in BASELINES] if with_ratio else []
+        row = [h, *(span(part[quantity].get(m)) for m in methods)]
+        if with_ratio:
+            row += [span(part["ratio"][m]) for m in methods if m in BASELINES] + [skill_text(part["ratio_best"])]
         rows.append(row)
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) -> list[str]:
@@ -96,10 +80,10 @@ def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) ->
             continue
         part = block["horizons"][horizon]
         ratio = part["ratio_best"]
-        skill = "–" if ratio is None else "−∞" if ratio["mean"] is None else f"{1 - ratio['mean']:.2f}"
-        cells = [_both(part["rmse"].get(m)) for m in methods]
-        rows.append([name, str(block["rollouts"]), f"{block['parse_rate']:.0%}", *cells, _span(ratio), skill])
-    return _table(head, rows)
+        cells = [both(part["rmse"].get(m)) for m in methods]
+        counts = [str(block["rollouts"]), f"{block['parse_rate']:.0%}"]
+        rows.append([name, *counts, *cells, span(ratio), skill_text(ratio)])
+    return table(head, rows)
 
 
 def _counts(block: Mapping[str, Any]) -> str:
@@ -119,14 +103,14 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
         "",
         f"Position RMSE after {last} frames, px:",
         "",
-        *_table(
+        *table(
             ["", "mean (95 % interval)", "median"],
             [
-                [LABELS[m], _span(part["rmse"].get(m)), _figure(part["rmse"][m]["median"])]
+                [LABELS[m], span(part["rmse"].get(m)), figure(part["rmse"][m]["median"])]
                 for m in (*methods, "best_per_scenario")
             ],
         ),
-        "Position RMSE by horizon, px, and the model's paired ratio to each baseline:",
+        "Position RMSE by horizon, px, and the model's paired ratio to each baseline (skill = 1 − ratio to the best):",
         "",
         *_horizon_table(block, methods, "rmse"),
         "Velocity RMSE by horizon, px/s:",
@@ -136,11 +120,12 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
         "",
         *_horizon_table(block, methods, "energy_error"),
     ]
-    events = block["event_velocity_rmse"]
-    if events:
-        cells = ", ".join(f"{LABELS[m]} {_span(events[m])}" for m in methods)
-        lines += [f"Velocity RMSE on frames where the truth has a contact event, px/s: {cells}.", ""]
-    else:
+    lines += [
+        f"Events, conservation and violations over {last} frames, mean / median:",
+        "",
+        *physics_table(block, methods, int(last)),
+    ]
+    if not block["event_velocity_rmse"]:
         lines += ["No contact event fell into these rollouts.", ""]
     return [
         *lines,
@@ -176,8 +161,49 @@ def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mappi
             "the unrounded state on can be below it for as long as nothing is hit.",
             "",
         ]
+    if PLACEBO in summary["methods"]:
+        lines += [
+            "*placebo* is ballistic flight with random kicks of a contact's size, one frame in ten: an answer of the "
+            "right kind that knows nothing.",
+            "",
+        ]
+    lines += [
+        "*Valid frames* are those before the error first exceeds half of the truth's own spread (Vlachas et al. 2020; "
+        f"at least {SMALLEST_SPREAD:g} px). An *event* is a velocity change beyond gravity and fields of more than "
+        f"{EVENT_THRESHOLD:g} px/s in a frame; onsets are matched body by body within {TOLERANCE} frames, so lying on "
+        "the floor is one event. Free flight is every body and frame without one. The truth's own loss of energy in "
+        "contacts is no error. Overlap and joint drift: compare with the floor, which is the simulator's own.",
+        "",
+    ]
     lines += [f"- {key}: {value}" for key, value in notes.items()]
     return [*lines, "", "```", command, "```", ""]
+
+
+def write_metrics(run_dir: Path, summary: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+    """metrics.json: the summary and how it was measured; its form is docs/metrics.schema.json."""
+    content = {**summary, "measured": dict(measured)}
+    with replacing(run_dir / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def report_lines(
+    summary: Mapping[str, Any],
+    *,
+    command: str,
+    split: str,
+    notes: Mapping[str, str],
+    extra: Sequence[str] = (),
+    title: str = "Rollout report",
+) -> list[str]:
+    """The whole report as Markdown, without its pictures."""
+    lines = [f"# {title}", "", *extra, *_section("Scenario types seen in training", summary, "seen")]
+    lines += _section("Held-out scenario types, never trained on", summary, "held_out")
+    if summary["seen"] and summary["held_out"]:
+        block, last = summary["all"], str(summary["horizons"][-1])
+        lines += ["## All types together", "", _verdict(block, last), ""]
+        lines += _horizon_table(block, summary["methods"], "rmse")
+    lines += [*sampled_table(summary), *breakdown_tables(summary)]
+    return lines + _measured(summary, command, split, notes)
 
 
 def write_report(
@@ -188,6 +214,7 @@ def write_report(
     command: str,
     split: str,
     notes: Mapping[str, str] | None = None,
+    extra: Sequence[str] = (),
 ) -> Path:
     """Write metrics.json (the summary) and report.md into `run_dir`; return the report's path.
 
@@ -197,22 +224,15 @@ def write_report(
         command: what to type to get this again.
         split: which stream the scenes are from.
         notes: further lines of "what was measured", for example commit and parameters.
+        extra: Markdown lines of a suite's own tables, put first.
     """
     run_dir = Path(run_dir)
     missing = [str(f) for f in figures if not Path(f).is_file()]
     if missing:
         raise ValueError(f"figure {missing[0]} does not exist, so the report cannot show it")
     notes = notes or {}
-    content = {**summary, "measured": {"command": command, "split": split, **notes}}
-    with replacing(run_dir / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    lines = ["# Rollout report", "", *_section("Scenario types seen in training", summary, "seen")]
-    lines += _section("Held-out scenario types, never trained on", summary, "held_out")
-    if summary["seen"] and summary["held_out"]:
-        block, last = summary["all"], str(summary["horizons"][-1])
-        lines += ["## All types together", "", _verdict(block, last), ""]
-        lines += _horizon_table(block, summary["methods"], "rmse")
-    lines += _measured(summary, command, split, notes)
+    write_metrics(run_dir, summary, {"command": command, "split": split, **notes})
+    lines = report_lines(summary, command=command, split=split, notes=notes, extra=extra)
     if figures:
         lines += [
             "## Pictures",
@@ -220,9 +240,9 @@ def write_report(
             "Truth, prediction, and both overlaid (grey truth, blue prediction, red error).",
             "",
         ]
-    for figure in figures:
-        relative = quote(Path(os.path.relpath(figure, run_dir)).as_posix())
-        lines += [f"![{Path(figure).stem.replace('_', ' ')}]({relative})", ""]
+    for file in figures:
+        relative = quote(Path(os.path.relpath(file, run_dir)).as_posix())
+        lines += [f"![{Path(file).stem.replace('_', ' ')}]({relative})", ""]
     with replacing(run_dir / "report.md") as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
     return run_dir / "report.md"
@@ -244,6 +264,6 @@ def print_table(summary: Mapping[str, Any], console: Console) -> None:
             table.add_column(LABELS[method], justify="right", style="bold" if method == MODEL else "")
         table.add_column("model / best", justify="right")
         for h, part in block["horizons"].items():
-            cells = [_figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
-            table.add_row(h, *cells, _span(part["ratio_best"]))
+            cells = [figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
+            table.add_row(h, *cells, span(part["ratio_best"]))
         console.print(table)

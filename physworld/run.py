@@ -101,10 +101,11 @@ def simulate(cfg: DictConfig) -> None:
     tasks.find(cfg.task).simulate(cfg)
 
 
-def _task_of(run: str | None) -> str:
-    """The system that a run belongs to; where there is no readable run, text's own verbs say what is wrong."""
+def _task_of(run: Any) -> str:
+    """The system that a run (of several, the first) belongs to; without a readable one, text's own verbs speak."""
+    first = run if run is None or isinstance(run, str) else next(iter(run), None)
     try:
-        data = runs.read_config(runs.find_run(run)).get("data")
+        data = runs.read_config(runs.find_run(first)).get("data")
     except UserError:
         return "text"
     return str(data.get("task", "text")) if isinstance(data, dict) else "text"

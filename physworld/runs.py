@@ -37,7 +37,7 @@ LIBRARIES = (
 )
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    r"physworld\.(codecs|data|evaluation|hardware|models|sources)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    r"physworld\.(codecs|data|evaluation|hardware|models|sources|suites)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 

@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "physworld"
 LAYERS = {
     0: ("types", "seeding", "files"),
-    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood"),
+    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "strips", "published"),
     2: ("sources", "codecs"),
     3: ("data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks",
+        "conf_store", "cli", "checks", "tasks", "candidates", "charts", "judging", "paper", "pictures", "ranking",
+        "recorded", "report_html", "sections", "store", "suites",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

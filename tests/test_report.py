@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from physworld.metrics.scores import DETAILS
 from physworld.report import print_table, score_rollouts, summarise, write_report
 from physworld.types import Body, Scene, Trajectory
 
@@ -48,8 +49,12 @@ def test_a_row_per_rollout_and_method():
     assert len(got) == 3 * 5
     who = {"scenario": "a", "difficulty": 2, "index": 0, "start_frame": 0, "seed": 7, "held_out": False}
     errors = {f"{name}@{h}": 0.0 for h in HORIZONS for name in ("velocity_rmse", "energy_error")}
-    errors |= {"rmse@1": 2.0, "rmse@5": 2.0, "event_velocity_rmse": None}
-    assert got[0] == {**who, "method": "model", "parsed": True, **errors}
+    errors |= {f"{name}@{h}": 0.0 for h in HORIZONS for name in DETAILS if name != "position_mae"}
+    errors |= {f"{name}@{h}": 2.0 for h in HORIZONS for name in ("rmse", "position_mae")}
+    errors |= {"event_velocity_rmse": None, "flight_momentum_error": 0.0, "flight_energy_error": 0.0}
+    errors |= {f"events_{name}": 0 for name in ("true", "said", "matched", "late")}
+    where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "missing": 0, "drifted": 0}
+    assert got[0] == {**who, **where, "method": "model", "parsed": True, "valid_frames": 5, **errors}
 
 
 def test_scenario_types_weigh_the_same_and_both_yardsticks_are_right():

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Piece
+from physworld.codecs._frame_guide import Guides, TokenGuide, WordGuide
 from physworld.codecs.vocabulary import Vocabulary
 from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
@@ -100,8 +102,15 @@ class TextCodec(ABC):
     """A format of plain text, through its own tokenizer or any fast Hugging Face tokenizer with an end token."""
 
     target_frames = 1
+    line: re.Pattern[str]  # of one body
 
-    def __init__(self, *, context_frames: int, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, *, context_frames: int, tokenizer: PreTrainedTokenizerBase, history_frames: int | None = None
+    ) -> None:
+        """history_frames: while rolling out, prompts grow up to so many frames; None = context_frames, a window that
+        slides. A prompt that grows is not read again from its start by models that keep what they have read."""
+        if history_frames is not None and history_frames < context_frames:
+            raise ValueError(f"history_frames is {history_frames}, it must be at least context_frames={context_frames}")
         if context_frames < 1:
             raise ValueError(f"context_frames is {context_frames}, it must be at least 1")
         if not tokenizer.is_fast:
@@ -109,6 +118,7 @@ class TextCodec(ABC):
         if tokenizer.eos_token_id is None:
             raise ValueError(f"tokenizer {type(tokenizer).__name__} has no end token; set its eos_token")
         self.context_frames = context_frames
+        self.history_frames = context_frames if history_frames is None else history_frames
         self.tokenizer = tokenizer
         self.end_id: int = tokenizer.eos_token_id
         begin = tokenizer.bos_token_id
@@ -122,11 +132,12 @@ class TextCodec(ABC):
             ordered_from=size,
             pad=self.end_id if pad is None else pad,
         )
+        self._guides = Guides(tokenizer, self.end_id)
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
     @abstractmethod
     def write_prompt(self, given: Trajectory) -> str:
-        """Header, the last `context_frames` given frames numbered from 1, and the cue for the next frame."""
+        """Header, the last `history_frames` given frames numbered from 1, and the cue for the next frame."""
 
     @abstractmethod
     def write_target(self, sample: Sample) -> str:
@@ -161,20 +172,41 @@ class TextCodec(ABC):
         return np.array([*self._begin, *ids], dtype=np.int64)
 
     def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
+        text = self.answer_text(output)
+        return None if text is None else self.parse(text, given)
+
+    def answer_text(self, output: np.ndarray) -> str | None:
+        """What the ids before the end token spell; None when there are none, or some are no tokens."""
         ids = np.asarray(output).astype(np.int64).ravel()
         ends = np.flatnonzero(ids == self.end_id)
         ids = ids[: ends[0]] if len(ends) else ids
         if len(ids) == 0 or ids.min() < 0 or ids.max() >= len(self.tokenizer):
             return None
         # Special tokens stay in the text: one in the middle of a frame is a failure and must be seen as one.
-        text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return self.parse(str(text), given)
+        return str(self.tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def inspect(self, output: np.ndarray, given: Trajectory, state: State | None) -> tuple[int, bool]:
+        """(bodies without a readable line, when `state` is None; readable but not written as this format has it)."""
+        return self.inspect_text(self.answer_text(output) or "", given, state)
+
+    def inspect_text(self, text: str, given: Trajectory, state: State | None) -> tuple[int, bool]:
+        """`inspect` for an answer that never was ids."""
+        if state is None:
+            count = len(given.scene.bodies)
+            found = (self.line.fullmatch(row.rstrip()) for row in text.split("\n"))
+            return count - len({int(match[1]) for match in found if match and int(match[1]) < count}), False
+        answer = Sample(seed=0, given=given, target=Trajectory.of(given.scene, [state]))
+        return 0, text != self.write_target(answer)
 
     def unwritable(self, scene: Scene) -> str:
         return ""  # what these formats lose, they lose silently, as published
 
-    def guide(self, given: Sequence[Trajectory]) -> None:
-        return None
+    @abstractmethod
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        """The answers to this prompt that the format allows: every body of the scene, in order."""
+
+    def guide(self, given: Sequence[Trajectory]) -> WordGuide | TokenGuide:
+        return self._guides.guide([self.grammar(one) for one in given])
 
     def max_new_tokens(self, scene: Scene) -> int:
         """Tokens of the longest frame that `parse` accepts, with its end token; depends on the body count only."""

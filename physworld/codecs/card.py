@@ -30,6 +30,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Count, Number, Piece
 from physworld.codecs._text import NUMBER, TextCodec, body_lines, motion, one_line, printed, read_bodies
 from physworld.codecs._tokenizer import word_tokenizer
 from physworld.types import PIXELS_PER_METRE, Body, Sample, Scene, Segment, State, Trajectory
@@ -48,11 +49,23 @@ WORDS = (
 class CardCodec(TextCodec):
     """Header, the last given frames and `Frame t+1:`; the answer is the rest of that frame."""
 
-    def __init__(self, *, context_frames: int = 3, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+    line = _LINE
+
+    def __init__(
+        self,
+        *,
+        context_frames: int = 3,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
+    ) -> None:
+        super().__init__(
+            context_frames=context_frames,
+            tokenizer=tokenizer or word_tokenizer(WORDS),
+            history_frames=history_frames,
+        )
 
     def write_prompt(self, given: Trajectory) -> str:
-        first = max(len(given) - self.context_frames, 0)
+        first = max(len(given) - self.history_frames, 0)
         parts = [write_header(given.scene)]
         for number, index in enumerate(range(first, len(given)), start=1):
             parts.append(f"Frame {number}:{_rest(given.position[index], given.velocity[index])}\n\n")
@@ -70,6 +83,13 @@ class CardCodec(TextCodec):
         spin = given.spin[-1].copy()
         angle = given.angle[-1] + spin * given.scene.dt
         return State(position=numbers[:, :2], velocity=numbers[:, 2:], angle=angle, spin=spin)
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(2)
+        pieces: list[Piece] = [" ", Count(len(str(count))), f" of {count} objects moving."]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Two decimals; angle and spin unchanged, as the reader carries its own along."""

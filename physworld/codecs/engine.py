@@ -31,6 +31,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.codecs._scene_dict import PYMUNK_NAMES
 from physworld.codecs._text import NUMBER, TextCodec, body_lines, describe, one_line, printed, read_bodies
 from physworld.codecs._tokenizer import word_tokenizer
@@ -55,19 +56,26 @@ WORDS = (
 class EngineCodec(TextCodec):
     """Header, the last given frames and `Predict next frame:`; the answer is the next frame."""
 
+    line = _LINE
+
     def __init__(
         self,
         *,
         context_frames: int = 4,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        history_frames: int | None = None,
         published_bytes: bool = False,
     ) -> None:
-        super().__init__(context_frames=context_frames, tokenizer=tokenizer or word_tokenizer(WORDS))
+        super().__init__(
+            context_frames=context_frames,
+            tokenizer=tokenizer or word_tokenizer(WORDS),
+            history_frames=history_frames,
+        )
         self.published_bytes = published_bytes
 
     def write_prompt(self, given: Trajectory) -> str:
         end = "\n" if self.published_bytes else "\n\n"
-        first = max(len(given) - self.context_frames, 0)
+        first = max(len(given) - self.history_frames, 0)
         frames = [
             self._title(number, given.velocity[index]) + _bodies(given.frame(index))
             for number, index in enumerate(range(first, len(given)), start=1)
@@ -75,7 +83,7 @@ class EngineCodec(TextCodec):
         return end.join([write_header(given.scene), *frames, "Predict next frame:"])
 
     def write_target(self, sample: Sample) -> str:
-        number = min(len(sample.given), self.context_frames) + 1
+        number = min(len(sample.given), self.history_frames) + 1
         bodies = _bodies(sample.target.frame(0))
         if self.published_bytes:
             return f"\n\nFrame {number}:{bodies}"
@@ -87,6 +95,17 @@ class EngineCodec(TextCodec):
         if numbers is None:
             return None
         return State(position=numbers[:, :2], velocity=numbers[:, 2:4], angle=numbers[:, 4], spin=numbers[:, 5])
+
+    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
+        count, value = len(given.scene.bodies), Number(4)
+        number = min(len(given), self.history_frames) + 1
+        moving: tuple[Piece, ...] = (Count(len(str(count))), f" of {count} objects are moving.")
+        title = Choice((("All objects are at rest.",), ("All objects are in motion.",), moving))
+        pieces: list[Piece] = [f"\n\nFrame {number}:"] if self.published_bytes else [f"\nFrame {number}: ", title]
+        for index in range(count):
+            pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
+            pieces.append(Choice(((), (", a=", value, ", av=", value))))
+        return tuple(pieces)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Four decimals; angle and spin 0 where the text leaves them out."""

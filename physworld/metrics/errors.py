@@ -43,6 +43,46 @@ def velocity_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> fl
     return float(_rms(predicted.velocity[horizon - 1] - target.velocity[horizon - 1]))
 
 
+def body_distances(target: Trajectory, predicted: Trajectory, horizon: int) -> np.ndarray:
+    """|x̂_i - x_i| of every body at exactly frame `horizon`: (N,) px."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(predicted.position[horizon - 1] - target.position[horizon - 1], axis=-1)
+
+
+def position_mse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |x̂_i - x_i|² at exactly frame `horizon`, px²: the square of `position_rmse`."""
+    return position_rmse(target, predicted, horizon) ** 2
+
+
+def position_mae(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |x̂_i - x_i| (Euclidean) at exactly frame `horizon`, px."""
+    return float(body_distances(target, predicted, horizon).mean())
+
+
+def velocity_mae(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """1/N · sum_i |v̂_i - v_i| (Euclidean) at exactly frame `horizon`, px/s."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        difference = predicted.velocity[horizon - 1] - target.velocity[horizon - 1]
+        return float(np.linalg.norm(difference, axis=-1).mean())
+
+
+def angle_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i d_i²) rad at exactly frame `horizon`, d the shorter way round: at most π."""
+    _check(target, predicted, horizon)
+    with np.errstate(invalid="ignore"):
+        turned = predicted.angle[horizon - 1] - target.angle[horizon - 1]
+        return float(np.sqrt(np.square(np.mod(turned + np.pi, 2 * np.pi) - np.pi).mean()))
+
+
+def spin_rmse(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
+    """sqrt(1/N · sum_i (ω̂_i - ω_i)²) at exactly frame `horizon`, rad/s."""
+    _check(target, predicted, horizon)
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(predicted.spin[horizon - 1] - target.spin[horizon - 1]).mean()))
+
+
 def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     """Position RMSE of every shared frame: (T,) px, row h - 1 equals `position_rmse(..., h)`."""
     frames = min(len(target), len(predicted))

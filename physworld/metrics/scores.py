@@ -1,36 +1,66 @@
-"""Rollouts -> rows -> summary. A row is one method on one rollout, flat, so that it can be written as CSV.
-
-Two yardsticks stand beside every model figure: the *best single baseline* (the one of copy_last, linear, ballistic
-with the lowest mean over scenario types) and the stricter *best baseline per scenario* (chosen again for each type).
-Both are chosen on the very rollouts that are scored, which favours the baselines, never the model.
-"""
+"""Rollouts -> rows. A row is one method on one rollout, flat, so that it can be written as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 
-from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.conservation import flight_errors, relative_energy_error, relative_momentum_error
 from physworld.metrics.energy import energy_error
-from physworld.metrics.errors import event_velocity_rmse, position_rmse, velocity_rmse
-from physworld.types import Interval, Trajectory
+from physworld.metrics.errors import (
+    angle_rmse,
+    event_velocity_rmse,
+    position_mae,
+    position_rmse,
+    spin_rmse,
+    velocity_mae,
+    velocity_rmse,
+)
+from physworld.metrics.events import score_events
+from physworld.metrics.horizon import valid_prediction_time
+from physworld.metrics.violations import escaped, joint_drift, penetration
+from physworld.types import State, Trajectory
 
 MODEL = "model"
 BASELINES = ("copy_last", "linear", "ballistic")
+PLACEBO = "placebo"  # random impulses: what an error of the right kind costs when it knows nothing
 FLOOR = "floor"  # the simulator restarted from the state as the text rounds it: what no reader of the text can beat
-METHODS = (MODEL, *BASELINES, FLOOR)
+METHODS = (MODEL, *BASELINES, PLACEBO, FLOOR)
+
+# (target, predicted, horizon) -> float, read at each horizon
+QUANTITIES: dict[str, Callable[[Trajectory, Trajectory, int], float]] = {
+    "rmse": position_rmse,  # px
+    "velocity_rmse": velocity_rmse,  # px/s
+    "energy_error": energy_error,  # J
+}
+DETAILS: dict[str, Callable[[Trajectory, Trajectory, int], float]] = {
+    "position_mae": position_mae,  # px
+    "velocity_mae": velocity_mae,  # px/s
+    "angle_rmse": angle_rmse,  # rad
+    "spin_rmse": spin_rmse,  # rad/s
+    "relative_energy_error": lambda t, p, h: float(relative_energy_error(t.window(0, h), p.window(0, h))[-1]),
+    "relative_momentum_error": lambda t, p, h: float(relative_momentum_error(t.window(0, h), p.window(0, h))[-1]),
+    "joint_drift": lambda t, p, h: float(joint_drift(p.window(h - 1, h))[0]),  # px
+    "penetration": lambda t, p, h: penetration(p.scene, p.frame(h - 1)),  # px
+    "escaped": lambda t, p, h: float(escaped(t, p, h)),  # bodies
+}
+WHOLE = ("valid_frames", "event_velocity_rmse", "flight_momentum_error", "flight_energy_error", "missing", "drifted")
 
 
-class RolloutMeta(TypedDict):
-    """Where a rollout came from; scenario and difficulty are read from its scene."""
-
+class _Origin(TypedDict):
     index: int  # scene number in its split's stream
     start_frame: int  # first given frame
     seed: int  # root seed of the stream
     held_out: bool  # the scenario type was never trained on
+
+
+class RolloutMeta(_Origin, total=False):
+    """Where a rollout came from; scenario, category, difficulty and body count are read from its scene."""
+
+    shift: str  # family@level of an out-of-distribution scene
+    distance: float  # of that scene from the training range
 
 
 def score_rollouts(
@@ -39,9 +69,14 @@ def score_rollouts(
     parse_ok: Sequence[bool],
     horizons: Sequence[int],
     meta: Sequence[RolloutMeta],
+    *,
+    before: Sequence[State | None] | None = None,
+    faults: Sequence[tuple[int, int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per rollout and method: who, where, parsed, and per horizon h `rmse@h` px, `velocity_rmse@h` px/s,
-    `energy_error@h` J; `event_velocity_rmse` px/s over the target's event frames (None without events).
+    """One row per rollout and method: who, where, parsed, per horizon h each of QUANTITIES and DETAILS as `name@h`,
+    and over the whole rollout: `valid_frames`; `events_*`; `event_velocity_rmse` px/s over the target's event frames
+    and `flight_momentum_error` px/s, `flight_energy_error` J off them (None without such frames); `missing` bodies and
+    `drifted` frames of the model's text.
 
     Args:
         targets: the true frames after the given ones, at least max(horizons) each.
@@ -49,30 +84,49 @@ def score_rollouts(
         parse_ok: whether the model's output parsed through the whole rollout; baselines always do.
         horizons: frames ahead, counted from 1.
         meta: one per target.
+        before: the last given frame of each; without it the first frame can hold no event.
+        faults: (missing bodies, drifted frames) of each of the model's rollouts.
     """
     _check(targets, predictions, parse_ok, horizons, meta)
     rows = []
     for n, (target, about) in enumerate(zip(targets, meta, strict=True)):
+        start = None if before is None else before[n]
         for method, trajectories in predictions.items():
-            said = trajectories[n]
+            mine = method == MODEL
+            missing, drifted = faults[n] if mine and faults is not None else (0, 0)
             row: dict[str, Any] = {
                 "scenario": target.scene.name,
+                "category": target.scene.category,
                 "difficulty": target.scene.difficulty,
+                "objects": len(target.scene.bodies),
                 "index": about["index"],
                 "start_frame": about["start_frame"],
                 "seed": about["seed"],
                 "held_out": about["held_out"],
+                "shift": about.get("shift", ""),
+                "distance": about.get("distance", 0.0),
                 "method": method,
-                "parsed": bool(parse_ok[n]) if method == MODEL else True,
+                "parsed": bool(parse_ok[n]) if mine else True,
+                "missing": missing,
+                "drifted": drifted,
             }
-            for h in horizons:
-                row[f"rmse@{h}"] = _worst(position_rmse(target, said, h))
-                row[f"velocity_rmse@{h}"] = _worst(velocity_rmse(target, said, h))
-                row[f"energy_error@{h}"] = _worst(energy_error(target, said, h))
-            last = max(horizons)
-            row["event_velocity_rmse"] = _worst(event_velocity_rmse(target.window(0, last), said.window(0, last)))
-            rows.append(row)
+            rows.append(row | _errors(target, trajectories[n], horizons, start))
     return rows
+
+
+def _errors(target: Trajectory, said: Trajectory, horizons: Sequence[int], start: State | None) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for h in horizons:
+        for name, measure in (QUANTITIES | DETAILS).items():
+            row[f"{name}@{h}"] = _worst(measure(target, said, h))
+    last = max(horizons)
+    true, guess = target.window(0, last), said.window(0, last)
+    row["valid_frames"] = valid_prediction_time(true, guess)
+    row["event_velocity_rmse"] = _worst(event_velocity_rmse(true, guess, start))
+    momentum, energy = flight_errors(true, guess, start)
+    row["flight_momentum_error"], row["flight_energy_error"] = _worst(momentum), _worst(energy)
+    events = score_events(true, guess, start)
+    return row | {f"events_{name}": count for name, count in vars(events).items()}
 
 
 def _worst(error: float | None) -> Any:
@@ -86,8 +140,8 @@ def _check(targets: Any, predictions: Any, parse_ok: Any, horizons: Any, meta: A
     unknown = sorted(set(predictions) - set(METHODS))
     if unknown or MODEL not in predictions or not set(BASELINES) & set(predictions):
         raise ValueError(
-            f"predictions must hold 'model' and at least one of {', '.join(BASELINES)} (and may hold 'floor'), "
-            f"got {', '.join(predictions) or 'nothing'}"
+            f"predictions must hold 'model' and at least one of {', '.join(BASELINES)} (and may hold 'placebo' and "
+            f"'floor'), got {', '.join(predictions) or 'nothing'}"
         )
     lengths = {"parse_ok": len(parse_ok), "meta": len(meta), **{m: len(p) for m, p in predictions.items()}}
     for name, length in lengths.items():
@@ -97,138 +151,6 @@ def _check(targets: Any, predictions: Any, parse_ok: Any, horizons: Any, meta: A
         if not isinstance(ok, bool | np.bool_):
             raise ValueError(f"parse_ok takes True or False per rollout, got {ok!r}; compare the count with the frames")
     for about in meta:
-        missing = sorted(RolloutMeta.__required_keys__ - set(about))
+        missing = sorted(set(_Origin.__annotations__) - set(about))
         if missing:
             raise ValueError(f"rollout meta lacks {', '.join(missing)}")
-
-
-class _Table:
-    """Rows turned round: for each method and column one array (n,) over the same n rollouts."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        keys = ("scenario", "index", "start_frame", "seed")
-        by_method: dict[str, dict[tuple[Any, ...], Mapping[str, Any]]] = {}
-        for row in rows:
-            known = by_method.setdefault(row["method"], {})
-            key = tuple(row[k] for k in keys)
-            if key in known:
-                raise ValueError(f"rollout {dict(zip(keys, key, strict=True))} is scored twice for {row['method']}")
-            known[key] = row
-        self.methods = tuple(m for m in METHODS if m in by_method)
-        self.baselines = tuple(m for m in BASELINES if m in by_method)
-        if MODEL not in by_method or not self.baselines:
-            wanted, got = ", ".join(BASELINES), ", ".join(by_method)
-            raise ValueError(f"rows must hold 'model' and at least one of {wanted}, got {got}")
-        self.rollouts = sorted(by_method[MODEL])
-        for method in self.methods:
-            if set(by_method[method]) != set(self.rollouts):
-                raise ValueError(f"method {method} is scored on other rollouts than the model: pairs are needed")
-        self.ordered = {m: [by_method[m][key] for key in self.rollouts] for m in self.methods}
-        first = self.ordered[MODEL]
-        self.scenario = np.array([row["scenario"] for row in first])
-        self.held_out = np.array([row["held_out"] for row in first])
-        self.parsed = np.array([row["parsed"] for row in first])
-        self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
-
-    def column(self, method: str, name: str) -> np.ndarray:
-        """(n,) float64; None becomes NaN."""
-        return np.array([row[name] for row in self.ordered[method]], dtype=np.float64)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None  # JSON has no infinity
-
-
-def _plain(interval: Interval) -> dict[str, Any]:
-    return {k: v if k == "count" else _number(v) for k, v in asdict(interval).items()}
-
-
-def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:
-    """Per method: mean over scenario types of per-type means with interval, and the median over rollouts."""
-    means = {}
-    for method, column in values.items():
-        kept = ~np.isnan(column)
-        if kept.any():
-            interval = bootstrap_mean(column[kept], groups=groups[kept])
-            means[method] = {**_plain(interval), "median": _number(float(np.median(column[kept])))}
-    return means
-
-
-def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] | None:
-    return _plain(paired_ratio(a, b, groups=groups)) if b.any() else None
-
-
-def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
-    """Everything about the rollouts in `mask` (n,); group means are taken over the scenario types among them."""
-    groups = table.scenario[mask]
-    types = np.unique(groups)
-    horizons: dict[str, Any] = {}
-    for h in table.horizons:
-        rmse = {m: table.column(m, f"rmse@{h}")[mask] for m in table.methods}
-        by_type = {m: np.array([rmse[m][groups == t].mean() for t in types]) for m in table.baselines}
-        best = min(table.baselines, key=lambda m: by_type[m].mean())
-        chosen = {t: min(table.baselines, key=lambda m: by_type[m][k]) for k, t in enumerate(types)}
-        strict = np.array([rmse[chosen[t]][n] for n, t in enumerate(groups)])
-        horizons[str(h)] = {
-            "rmse": _means({**rmse, "best_per_scenario": strict}, groups),
-            "velocity_rmse": _means({m: table.column(m, f"velocity_rmse@{h}")[mask] for m in table.methods}, groups),
-            "energy_error": _means({m: table.column(m, f"energy_error@{h}")[mask] for m in table.methods}, groups),
-            "best_baseline": best,
-            "ratio": {m: _ratio(rmse[MODEL], rmse[m], groups) for m in table.baselines},
-            "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
-            "ratio_best_per_scenario": _ratio(rmse[MODEL], strict, groups),
-        }
-    return {
-        "rollouts": int(mask.sum()),
-        "scenarios": [str(t) for t in types],
-        "fewest": int(min((groups == t).sum() for t in types)),  # rollouts of the rarest type
-        "parse_rate": float(table.parsed[mask].mean()),
-        "horizons": horizons,
-        "event_velocity_rmse": _means({m: table.column(m, "event_velocity_rmse")[mask] for m in table.methods}, groups),
-    }
-
-
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Rows of `score_rollouts` -> plain JSON data, the content of metrics.json (an infinite figure is None).
-
-    Keys: counts and `parse_rate`; `all`, `seen`, `held_out`: one block each (None if empty); `scenarios`: a block per
-    type. A block holds per horizon, as text, the intervals of `rmse` (with `median`), `velocity_rmse`, `energy_error`,
-    the `best_baseline` and the ratios model / baseline, all paired. `headline`: a flat dict of the main numbers.
-    """
-    if not rows:
-        raise ValueError("there are no rollouts to summarise; evaluate at least one scene")
-    table = _Table(rows)
-    everything = np.ones(len(table.rollouts), dtype=bool)
-    blocks = {"all": everything, "seen": ~table.held_out, "held_out": table.held_out}
-    summary: dict[str, Any] = {
-        "methods": list(table.methods),
-        "horizons": table.horizons,
-        "rollouts": len(table.rollouts),
-        "scenes": len({(scenario, index, seed) for scenario, index, _, seed in table.rollouts}),
-        "seeds": sorted({int(seed) for *_, seed in table.rollouts}),
-        "start_frames": sorted({int(start) for _, _, start, _ in table.rollouts}),
-        "parse_rate": float(table.parsed.mean()),
-        **{name: _block(table, mask) if mask.any() else None for name, mask in blocks.items()},
-        "scenarios": {
-            str(t): {"held_out": bool(table.held_out[table.scenario == t][0]), **_block(table, table.scenario == t)}
-            for t in np.unique(table.scenario)
-        },
-    }
-    summary["headline"] = _headline(summary)
-    return summary
-
-
-def main_block(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The block that the headline speaks of: the seen types, or the held-out ones when nothing else was scored."""
-    block: dict[str, Any] = summary["seen"] or summary["held_out"]
-    return block
-
-
-def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Flat numbers for TensorBoard and `compare`; what is infinite is left out."""
-    flat: dict[str, float | None] = {"parse_rate": summary["parse_rate"]}
-    for h, part in main_block(summary)["horizons"].items():
-        flat.update({f"rmse@{h}/{m}": part["rmse"][m]["mean"] for m in summary["methods"]})
-        for name in ("ratio_best", "ratio_best_per_scenario"):
-            flat[f"{name}@{h}"] = part[name]["mean"] if part[name] else None
-    return {key: value for key, value in flat.items() if value is not None}

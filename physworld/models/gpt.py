@@ -16,6 +16,7 @@ K output tokens, F number features.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -342,11 +343,20 @@ class GPT(
 
     @torch.no_grad()
     def generate(
-        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: GuideLike | None = None
+        self,
+        prompts: list[np.ndarray],
+        max_new_tokens: list[int],
+        end_id: int,
+        guide: GuideLike | None = None,
+        *,
+        noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length.
 
-        With a guide, the best token among those that keep the answer readable is said.
+        With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
+        of each step, which makes answers draws (see `physworld.rollout.Sampling`); `rows` is for models that keep what
+        they have read, which this one, whose prompts are rewritten for each frame, does not.
         """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
@@ -368,6 +378,8 @@ class GPT(
         said: list[Tensor] = []
         for step in range(steps):
             logits_BK = h_BD @ table_KD.T
+            if noise is not None:
+                logits_BK = logits_BK + torch.as_tensor(noise((len(prompts), len(table_KD))), device=device)
             if guide is None or allowed_CK is None:
                 token = self.outputs[logits_BK.argmax(dim=-1)]
             else:

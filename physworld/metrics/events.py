@@ -1,0 +1,93 @@
+"""When contacts happen: precision, recall and timing of predicted events. T frames, N bodies.
+
+An event frame of a body is one at which its velocity jumps (`errors.event_mask`). Lying on a floor is such a jump in
+every frame, so what is matched here are *onsets*: event frames whose frame before was none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from physworld.metrics.errors import event_mask
+from physworld.types import State, Trajectory
+
+TOLERANCE = 2  # frames by which a predicted onset may miss the true one and still be the same event
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventScore:
+    """Counts of one rollout, so that those of many can be added."""
+
+    true: int  # onsets in the truth
+    said: int  # onsets in the prediction
+    matched: int  # pairs of them on the same body, at most TOLERANCE frames apart
+    late: int  # sum over pairs of |predicted - true| frames
+
+    @property
+    def precision(self) -> float | None:
+        """Share of predicted onsets that happened; None without any."""
+        return self.matched / self.said if self.said else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of true onsets that were predicted; None without any."""
+        return self.matched / self.true if self.true else None
+
+    @property
+    def timing(self) -> float | None:
+        """Mean |predicted - true| over pairs, frames; None without any."""
+        return self.late / self.matched if self.matched else None
+
+
+def onsets(trajectory: Trajectory, before: State | None = None) -> np.ndarray:
+    """(T, N) bool: the body's velocity jumps on reaching this frame and did not on reaching the one before.
+
+    What came before frame 0 is not known: a jump there that goes on in frame 1 is taken for one from before.
+    """
+    mask = event_mask(trajectory, before)
+    found = mask & ~np.concatenate([np.zeros((1, mask.shape[1]), dtype=bool), mask[:-1]])
+    if len(mask) > 1:
+        found[0] &= ~mask[1]
+    return found
+
+
+def score_events(
+    target: Trajectory, predicted: Trajectory, before: State | None = None, tolerance: int = TOLERANCE
+) -> EventScore:
+    """Match onsets body by body, each at most once, nearest pairs first (ties: the earlier truth, then prediction).
+
+    Args:
+        before: the frame before both, the last given one; without it frame 0 can hold no onset.
+    """
+    frames = min(len(target), len(predicted))
+    true, said = onsets(target.window(0, frames), before), onsets(predicted.window(0, frames), before)
+    matched = late = 0
+    for body in range(true.shape[1]):
+        at_true, at_said = np.flatnonzero(true[:, body]), np.flatnonzero(said[:, body])
+        apart = np.abs(at_true[:, None] - at_said[None, :])
+        pairs = sorted((int(apart[i, j]), i, j) for i, j in np.argwhere(apart <= tolerance).tolist())
+        used_true: set[int] = set()
+        used_said: set[int] = set()
+        for distance, i, j in pairs:
+            if i in used_true or j in used_said:
+                continue
+            used_true.add(i)
+            used_said.add(j)
+            matched, late = matched + 1, late + distance
+    return EventScore(true=int(true.sum()), said=int(said.sum()), matched=matched, late=late)
+
+
+def event_jumps(target: Trajectory, predicted: Trajectory, before: State | None = None) -> np.ndarray:
+    """(E, 2) px/s: |Δv| of truth and of prediction on every true event frame, for a scatter plot."""
+    frames = min(len(target), len(predicted))
+    mask = event_mask(target.window(0, frames), before)
+    jumps = []
+    for trajectory in (target, predicted):
+        velocity = trajectory.velocity[:frames]
+        first = velocity[:1] if before is None else before.velocity[None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            change = np.diff(np.concatenate([first, velocity]), axis=0)
+            jumps.append(np.linalg.norm(change, axis=-1)[mask])
+    return np.stack(jumps, axis=-1)

@@ -1,0 +1,234 @@
+"""Rows of `scores.score_rollouts` -> summary: means, intervals, ratios, breakdowns. Plain JSON data.
+
+Two yardsticks stand beside every model figure: the *best single baseline* (the one of copy_last, linear, ballistic
+with the lowest mean over scenario types) and the stricter *best baseline per scenario* (chosen again for each type).
+Both are chosen on the very rollouts that are scored, which favours the baselines, never the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.events import EventScore
+from physworld.metrics.scores import BASELINES, DETAILS, METHODS, MODEL, WHOLE
+from physworld.types import Interval
+
+# Bins of body counts, by their first and last number; the curriculum's stages have 2-5, 5-15, 10-30, 20-40, 30-50+.
+OBJECTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 10_000))
+
+
+class _Table:
+    """Rows turned round: for each method and column one array (n,) over the same n rollouts."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        keys = ("scenario", "index", "start_frame", "seed", "shift")
+        by_method: dict[str, dict[tuple[Any, ...], Mapping[str, Any]]] = {}
+        for row in rows:
+            known = by_method.setdefault(row["method"], {})
+            key = tuple(row[k] for k in keys)
+            if key in known:
+                raise ValueError(f"rollout {dict(zip(keys, key, strict=True))} is scored twice for {row['method']}")
+            known[key] = row
+        self.methods = tuple(m for m in METHODS if m in by_method)
+        self.baselines = tuple(m for m in BASELINES if m in by_method)
+        if MODEL not in by_method or not self.baselines:
+            wanted, got = ", ".join(BASELINES), ", ".join(by_method)
+            raise ValueError(f"rows must hold 'model' and at least one of {wanted}, got {got}")
+        self.rollouts = sorted(by_method[MODEL])
+        for method in self.methods:
+            if set(by_method[method]) != set(self.rollouts):
+                raise ValueError(f"method {method} is scored on other rollouts than the model: pairs are needed")
+        self.ordered = {m: [by_method[m][key] for key in self.rollouts] for m in self.methods}
+        first = self.ordered[MODEL]
+        self.scenario = np.array([row["scenario"] for row in first])
+        self.held_out = np.array([row["held_out"] for row in first])
+        self.parsed = np.array([row["parsed"] for row in first])
+        scenes: dict[tuple[Any, ...], int] = {}  # several rollouts of one scene are not independent: they share a unit
+        self.unit = np.array([scenes.setdefault((*key[:2], *key[3:]), len(scenes)) for key in self.rollouts])
+        self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
+
+    def column(self, method: str, name: str) -> np.ndarray:
+        """(n,) float64; None becomes NaN."""
+        return np.array([row[name] for row in self.ordered[method]], dtype=np.float64)
+
+    def per_scene(self, mask: np.ndarray, method: str, name: str) -> np.ndarray:
+        """(S,) float64: the column's mean over the rollouts of each scene in `mask` (n,), NaN left out."""
+        values, (_, place) = self.column(method, name)[mask], np.unique(self.unit[mask], return_inverse=True)
+        known = ~np.isnan(values)
+        counts = np.bincount(place[known], minlength=place.max() + 1)
+        with np.errstate(invalid="ignore"):
+            return np.bincount(place[known], values[known], minlength=len(counts)) / counts
+
+    def scene_types(self, mask: np.ndarray) -> np.ndarray:
+        """(S,) scenario type of each scene in `mask` (n,), in the order of `per_scene`."""
+        types: np.ndarray = self.scenario[mask][np.unique(self.unit[mask], return_index=True)[1]]
+        return types
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None  # JSON has no infinity
+
+
+def _plain(interval: Interval) -> dict[str, Any]:
+    return {k: v if k == "count" else _number(v) for k, v in asdict(interval).items()}
+
+
+def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:
+    """Per method: mean over scenario types of per-type means with interval, and the median over rollouts."""
+    means = {}
+    for method, column in values.items():
+        kept = ~np.isnan(column)
+        if kept.any():
+            interval = bootstrap_mean(column[kept], groups=groups[kept])
+            means[method] = {**_plain(interval), "median": _number(float(np.median(column[kept])))}
+    return means
+
+
+def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] | None:
+    return _plain(paired_ratio(a, b, groups=groups)) if b.any() else None
+
+
+def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+    """Everything about the rollouts in `mask` (n,); group means are taken over the scenario types among them."""
+    groups = table.scene_types(mask)
+    types = np.unique(groups)
+    horizons: dict[str, Any] = {}
+    for h in table.horizons:
+        rmse = {m: table.per_scene(mask, m, f"rmse@{h}") for m in table.methods}
+        by_type = {m: np.array([rmse[m][groups == t].mean() for t in types]) for m in table.baselines}
+        best = min(table.baselines, key=lambda m: by_type[m].mean())
+        chosen = {t: min(table.baselines, key=lambda m: by_type[m][k]) for k, t in enumerate(types)}
+        strict = np.array([rmse[chosen[t]][n] for n, t in enumerate(groups)])
+        horizons[str(h)] = {
+            "rmse": _means({**rmse, "best_per_scenario": strict}, groups),
+            "velocity_rmse": _means({m: table.per_scene(mask, m, f"velocity_rmse@{h}") for m in table.methods}, groups),
+            "energy_error": _means({m: table.per_scene(mask, m, f"energy_error@{h}") for m in table.methods}, groups),
+            "best_baseline": best,
+            "ratio": {m: _ratio(rmse[MODEL], rmse[m], groups) for m in table.baselines},
+            "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
+            "ratio_best_per_scenario": _ratio(rmse[MODEL], strict, groups),
+        }
+    jumps = {m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}
+    return {
+        "rollouts": int(mask.sum()),
+        "events": _events(table, mask),
+        "details": _details(table, mask),
+        "scenarios": [str(t) for t in types],
+        "fewest": int(min((groups == t).sum() for t in types)),  # scenes of the rarest type
+        "parse_rate": float(table.parsed[mask].mean()),
+        "horizons": horizons,
+        "event_velocity_rmse": _means(jumps, groups),
+    }
+
+
+def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+    """Quantities that need no interval, by horizon where they have one: {name: {method: {mean, median}}}."""
+    groups = table.scenario[mask]
+    names = [*(f"{name}@{h}" for name in DETAILS for h in table.horizons), *WHOLE]
+    found: dict[str, Any] = {}
+    for name in names:
+        for method in table.methods:
+            column = table.column(method, name)[mask]
+            kept = ~np.isnan(column)
+            if kept.any():
+                values, labels = column[kept], groups[kept]
+                mean = float(np.mean([values[labels == t].mean() for t in np.unique(labels)]))
+                figures = {"mean": _number(mean), "median": _number(float(np.median(values)))}
+                found.setdefault(name, {})[method] = figures
+    return found
+
+
+def _events(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+    """Onsets of contacts over all rollouts of each method, added up before they are divided."""
+    found = {}
+    for method in table.methods:
+        counts = {name: int(table.column(method, f"events_{name}")[mask].sum()) for name in EventScore.__annotations__}
+        score = EventScore(**counts)
+        found[method] = {**counts, "precision": score.precision, "recall": score.recall, "timing": score.timing}
+    return found
+
+
+def _breakdown(table: _Table, labels: np.ndarray) -> dict[str, Any]:
+    """For each label: RMSE at the last horizon of every method, and the model's ratio to the best baseline."""
+    found = {}
+    last = table.horizons[-1]
+    for label in sorted(set(labels.tolist()), key=lambda text: (len(text.split("-")[0]), text)):
+        mask = labels == label
+        groups = table.scene_types(mask)
+        rmse = {m: table.per_scene(mask, m, f"rmse@{last}") for m in table.methods}
+        by_type = {m: np.mean([rmse[m][groups == t].mean() for t in np.unique(groups)]) for m in table.baselines}
+        best = min(table.baselines, key=lambda m: by_type[m])
+        found[str(label)] = {
+            "rollouts": int(mask.sum()),
+            "parse_rate": float(table.parsed[mask].mean()),
+            "rmse": _means(rmse, groups),
+            "best_baseline": best,
+            "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
+        }
+    return found
+
+
+def _object_bin(count: int) -> str:
+    low, high = next((low, high) for low, high in OBJECTS if low <= count <= high)
+    return f"{low}-{high}" if high < OBJECTS[-1][1] else f"{low}+"
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows of `score_rollouts` -> plain JSON data, the content of metrics.json (an infinite figure is None).
+
+    Keys: counts and `parse_rate`; `all`, `seen`, `held_out`: one block each (None if empty); `scenarios`: a block per
+    type. A block holds per horizon, as text, the intervals of `rmse` (with `median`), `velocity_rmse`, `energy_error`,
+    the `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
+    other quantities, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
+    shifted out of distribution, shift. `headline`: a flat dict of the main numbers.
+    """
+    if not rows:
+        raise ValueError("there are no rollouts to summarise; evaluate at least one scene")
+    table = _Table(rows)
+    everything = np.ones(len(table.rollouts), dtype=bool)
+    blocks = {"all": everything, "seen": ~table.held_out, "held_out": table.held_out}
+    summary: dict[str, Any] = {
+        "methods": list(table.methods),
+        "horizons": table.horizons,
+        "rollouts": len(table.rollouts),
+        "scenes": len({(scenario, index, seed, shift) for scenario, index, _, seed, shift in table.rollouts}),
+        "seeds": sorted({int(seed) for *_, seed, _ in table.rollouts}),
+        "start_frames": sorted({int(start) for _, _, start, _, _ in table.rollouts}),
+        "parse_rate": float(table.parsed.mean()),
+        **{name: _block(table, mask) if mask.any() else None for name, mask in blocks.items()},
+        "scenarios": {
+            str(t): {"held_out": bool(table.held_out[table.scenario == t][0]), **_block(table, table.scenario == t)}
+            for t in np.unique(table.scenario)
+        },
+    }
+    first = table.ordered[MODEL]
+    labels = {
+        "category": [row["category"] for row in first],
+        "difficulty": [str(row["difficulty"]) for row in first],
+        "objects": [_object_bin(row["objects"]) for row in first],
+        "shift": [row["shift"] for row in first],
+    }
+    summary["breakdown"] = {k: _breakdown(table, np.array(v)) for k, v in labels.items() if k != "shift" or any(v)}
+    summary["headline"] = _headline(summary)
+    return summary
+
+
+def main_block(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The block that the headline speaks of: the seen types, or the held-out ones when nothing else was scored."""
+    block: dict[str, Any] = summary["seen"] or summary["held_out"]
+    return block
+
+
+def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Flat numbers for TensorBoard and `compare`; what is infinite is left out."""
+    flat: dict[str, float | None] = {"parse_rate": summary["parse_rate"]}
+    for h, part in main_block(summary)["horizons"].items():
+        flat.update({f"rmse@{h}/{m}": part["rmse"][m]["mean"] for m in summary["methods"]})
+        for name in ("ratio_best", "ratio_best_per_scenario"):
+            flat[f"{name}@{h}"] = part[name]["mean"] if part[name] else None
+    return {key: value for key, value in flat.items() if value is not None}

@@ -1,0 +1,61 @@
+"""What no rigid world allows: stretched rods, bodies inside each other, bodies outside the room. T frames, N bodies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physworld.geometry import contacts, solids
+from physworld.types import FIXED, PinJoint, PivotJoint, Rope, Scene, State, Trajectory
+
+ESCAPE = 200.0  # px beyond the canvas; scenes let bodies roll off a picture's edge, but not so far in a rollout
+
+
+def joint_drift(trajectory: Trajectory) -> np.ndarray:
+    """Mean over rods, hinges and ropes of how wrong their length is: (T,) px; zeros without such joints.
+
+    PinJoint |d - length|, PivotJoint d, Rope max(0, d - length), d the distance of the anchors.
+    """
+    joints = [j for j in trajectory.scene.joints if isinstance(j, PinJoint | PivotJoint | Rope)]
+    if not joints:
+        return np.zeros(len(trajectory))
+    drift = np.zeros((len(joints), len(trajectory)))
+    for row, joint in enumerate(joints):
+        ends = _anchor(trajectory, joint.body_b, joint.anchor_b) - _anchor(trajectory, joint.body_a, joint.anchor_a)
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = np.linalg.norm(ends, axis=-1)
+        if isinstance(joint, PinJoint):
+            drift[row] = np.abs(distance - joint.length)
+        else:
+            drift[row] = np.maximum(distance - (joint.length if isinstance(joint, Rope) else 0.0), 0.0)
+    return drift.mean(axis=0)
+
+
+def _anchor(trajectory: Trajectory, body: int, anchor: tuple[float, float]) -> np.ndarray:
+    """(T, 2) px in the world."""
+    if body == FIXED:
+        return np.broadcast_to(np.asarray(anchor, dtype=np.float64), (len(trajectory), 2))
+    cos, sin = np.cos(trajectory.angle[:, body]), np.sin(trajectory.angle[:, body])
+    turned = np.stack([cos * anchor[0] - sin * anchor[1], sin * anchor[0] + cos * anchor[1]], axis=-1)
+    return trajectory.position[:, body] + turned
+
+
+def penetration(scene: Scene, state: State) -> float:
+    """Deepest overlap of any two shapes at one instant, px; 0 when nothing overlaps, infinite for lost numbers.
+
+    Chipmunk itself leaves about 0.1 px (its slop) and more while fast bodies collide: compare with the truth's.
+    """
+    if not (np.isfinite(state.position).all() and np.isfinite(state.angle).all()):
+        return np.inf
+    found = contacts(solids(scene), np.ascontiguousarray(state.position), np.ascontiguousarray(state.angle), margin=0.0)
+    depths = [-gap[:points].min() for gap, points in zip(found.gap, found.points, strict=True)]
+    return float(max(depths, default=0.0))
+
+
+def escaped(target: Trajectory, predicted: Trajectory, horizon: int) -> int:
+    """Bodies that the prediction has more than ESCAPE px outside the canvas at frame `horizon`, but the truth not."""
+    low, high = np.array([-ESCAPE, -ESCAPE]), np.array(target.scene.canvas) + ESCAPE
+
+    def out(place: np.ndarray) -> np.ndarray:
+        return np.logical_not(np.logical_and(place >= low, place <= high).all(axis=-1))
+
+    return int((out(predicted.position[horizon - 1]) & ~out(target.position[horizon - 1])).sum())

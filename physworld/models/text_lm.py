@@ -1,0 +1,227 @@
+"""L3: any causal language model of transformers as a generator of answers, many prompts at once.
+
+What has been read is kept: when a row's next prompt begins as its last one did (a header, the frames so far), only what
+is new goes through the network. Rows differ in length, so every call appends a left-padded block to one cache, and what
+no longer belongs to a row is masked, not cut; when too much is masked, the cache is packed. Rotary keys carry their own
+place, so packing moves them without change. Models that keep a running state (short convolutions, as in LFM2, or
+recurrences) cannot skip masked places: they read each prompt anew, left-padded.
+
+Shapes: B rows, T places in the cache, S places of a new block, V tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+Noise = Callable[[tuple[int, int]], np.ndarray]
+PACK = 1.5  # the cache is packed when it is so many times longer than its longest row
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values in a buffer with room to grow: `DynamicLayer` copies everything for every token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers: list[Tensor] = []
+        self.length = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[-2]
+        if not self.buffers or end > self.buffers[0].shape[-2]:
+            room = max(256, 2 * end)
+            grown = [new.new_empty(*new.shape[:2], room, new.shape[-1]) for new in (key_states, value_states)]
+            for old, new in zip(self.buffers, grown, strict=False):
+                new[..., : self.length, :] = old[..., : self.length, :]
+            self.buffers = grown
+        for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[..., self.length : end, :] = new
+        self.length = end
+        self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
+        return self.keys, self.values
+
+    def pick(self, rows_B: Tensor, places_BT: Tensor) -> None:
+        """Keep these rows and, of each, these places, in this order."""
+        index = places_BT[:, None, :, None]
+        self.buffers = [
+            torch.take_along_dim(buffer[rows_B], index.expand(-1, buffer.shape[1], -1, buffer.shape[3]), dim=2)
+            for buffer in self.buffers
+        ]
+        self.length = places_BT.shape[1]
+        self.keys, self.values = self.buffers
+
+
+class TextLM:
+    """Generates with a `transformers` causal language model."""
+
+    def __init__(
+        self, network: Any, *, pad_id: int, max_length: int = 8192, repetition_penalty: float = 1.0, keep: bool = True
+    ) -> None:
+        """
+        Args:
+            max_length: tokens of prompt and answer together; whoever asks shortens the prompt.
+            repetition_penalty: scores of tokens already there are divided (or, below 0, multiplied) by it, as Keskar et
+                al. 2019 (arXiv 1909.05858) do and the published physics weights were run.
+            keep: keep what has been read from call to call, where the network allows it.
+        """
+        self.network = network.eval()
+        self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
+        own = getattr(network.config, "max_position_embeddings", None)
+        self.max_length = max_length if own is None else min(max_length, own)
+        self.keep = keep and _attends_to_all(network)
+        self._rows: list[int] = []
+        self._read: list[np.ndarray] = []  # each row's tokens in the cache
+        self._valid = torch.zeros(0, 0, dtype=torch.bool)  # (B, T) which places belong to the row
+        self._cache: DynamicCache | None = None
+
+    def parameters(self) -> Any:
+        return self.network.parameters()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: list[np.ndarray],
+        max_new_tokens: list[int],
+        end_id: int,
+        guide: Any = None,
+        *,
+        noise: Noise | None = None,
+        rows: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
+        """Answers without the prompt, up to and including `end_id` (see `physworld.rollout.Generator`)."""
+        fresh = self._prepare(prompts, list(range(len(prompts))) if rows is None else list(rows))
+        logits = self._feed([prompt[done:] for prompt, done in zip(prompts, fresh, strict=True)])
+        batch = len(prompts)
+        seen = self._seen(prompts, logits.shape[1]).to(logits.device) if self.repetition_penalty != 1 else None
+        limit = np.array(max_new_tokens)
+        said: list[list[int]] = [[] for _ in range(batch)]
+        going = np.ones(batch, dtype=bool)
+        for step in range(int(limit.max())):
+            token = self._choose(logits, guide, noise, seen)
+            if guide is not None:
+                guide.advance(token)
+            for row in np.flatnonzero(going):
+                said[row].append(int(token[row]))
+            going &= (token != end_id) & (step + 1 < limit)
+            if not going.any():
+                break
+            if seen is not None:
+                seen[torch.arange(batch), torch.as_tensor(token, device=seen.device)] = True
+            logits = self._feed([token[row : row + 1] if going[row] else token[:0] for row in range(batch)])
+        return [np.array(answer, dtype=np.int64) for answer in said]
+
+    # --- reading
+
+    def _prepare(self, prompts: list[np.ndarray], rows: list[int]) -> list[int]:
+        """Make the cache fit these rows; returns how many tokens of each prompt are in it already."""
+        order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
+        if not self.keep or self._cache is None or -1 in order:
+            device = next(self.network.parameters()).device
+            self._rows, self._read = rows, [np.zeros(0, dtype=np.int64) for _ in rows]
+            self._valid = torch.zeros(len(rows), 0, dtype=torch.bool, device=device)
+            self._cache = None
+            return [0] * len(rows)
+        # The last token is read again in any case: its scores are what is wanted.
+        shared = [min(_common(self._read[k], p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]
+        self._read = [self._read[k][:count] for k, count in zip(order, shared, strict=True)]
+        picked = torch.as_tensor(order, device=self._valid.device)
+        valid = self._valid[picked]
+        counts = torch.as_tensor(shared, device=valid.device)
+        valid &= valid.cumsum(dim=1) <= counts[:, None]
+        longest = max(shared)
+        if order != list(range(len(self._rows))) or valid.shape[1] > PACK * longest + 64:
+            # Stable sort: masked places first, a row's own after them, in their order.
+            places = valid.to(torch.int8).argsort(dim=1, stable=True)[:, valid.shape[1] - longest :]
+            layers: Any = self._cache.layers
+            for layer in layers:
+                layer.pick(picked, places)
+            valid = valid.gather(1, places)
+        self._valid, self._rows = valid, rows
+        return shared
+
+    def _feed(self, new: list[np.ndarray]) -> Tensor:
+        """Read more tokens of each row, none where a row is done; (B, V) scores after each row's last one."""
+        device, batch = self._valid.device, len(new)
+        block = max(map(len, new))
+        ids = np.full((batch, block), self.pad_id, dtype=np.int64)
+        real = np.zeros((batch, block), dtype=bool)
+        for row, tokens in enumerate(new):
+            if len(tokens):
+                ids[row, -len(tokens) :], real[row, -len(tokens) :] = tokens, True
+        before = self._valid.sum(dim=1, keepdim=True)
+        real_BS = torch.as_tensor(real, device=device)
+        position = (before + real_BS.cumsum(dim=1) - 1).clamp(min=0)
+        self._valid = torch.cat([self._valid, real_BS], dim=1)
+        if self._cache is None and self.keep:
+            self._cache = DynamicCache()
+            depth = self.network.config.get_text_config().num_hidden_layers
+            self._cache.layers = [GrowingLayer() for _ in range(depth)]
+        out = self.network(
+            input_ids=torch.as_tensor(ids, device=device),
+            attention_mask=self._valid.long(),
+            position_ids=position,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache = out.past_key_values
+        self._read = [np.concatenate([old, tokens]) for old, tokens in zip(self._read, new, strict=True)]
+        return out.logits[:, -1].float()
+
+    # --- choosing
+
+    def _choose(self, logits: Tensor, guide: Any, noise: Noise | None, seen: Tensor | None) -> np.ndarray:
+        if seen is not None:
+            penalised = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
+            logits = torch.where(seen, penalised, logits)
+        if noise is not None:
+            logits = logits + torch.as_tensor(noise((len(logits), logits.shape[1])), device=logits.device)
+        if guide is not None:
+            allowed = torch.as_tensor(guide_mask(guide), device=logits.device)
+            logits = logits[:, : allowed.shape[1]].masked_fill(~allowed[:, : logits.shape[1]], -torch.inf)
+        best: np.ndarray = logits.argmax(dim=-1).cpu().numpy()
+        return best
+
+    @staticmethod
+    def _seen(prompts: list[np.ndarray], size: int) -> Tensor:
+        """(B, V) bool: tokens of the prompt."""
+        seen = torch.zeros(len(prompts), size, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            seen[row, torch.as_tensor(prompt)] = True
+        return seen
+
+
+def guide_mask(guide: Any) -> np.ndarray:
+    """(B, V) bool: the tokens that may come next, from either kind of guide (see `physworld.types`)."""
+    if hasattr(guide, "mask"):
+        mask: np.ndarray = guide.mask()
+        return mask
+    kind = guide.kind()
+    allowed: np.ndarray = guide.kinds[np.maximum(kind, 0)]
+    forced = np.flatnonzero(kind < 0)
+    allowed[forced] = False
+    allowed[forced, guide.only()[forced]] = True
+    return allowed
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> int:
+    """Length of the longest common prefix."""
+    length = min(len(a), len(b))
+    differ = a[:length] != b[:length]
+    return int(np.argmax(differ)) if differ.any() else length
+
+
+def _attends_to_all(network: Any) -> bool:
+    """Every layer is full attention over a cache of keys and values, with rotary places."""
+    config = network.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or []
+    rotary = hasattr(config, "rope_theta") or hasattr(config, "rope_parameters") or hasattr(config, "rope_scaling")
+    return rotary and all(kind == "full_attention" for kind in kinds) and not getattr(config, "sliding_window", None)

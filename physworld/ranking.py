@@ -1,0 +1,89 @@
+"""L4: several models on the same moments: who is best, and whether the difference is more than luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.scores import BASELINES, MODEL
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
+    """Models by mean position RMSE at `horizon`, the baselines of the first among them as entries of their own.
+
+    Each entry: `name`, `rmse` (interval), `to_first` (paired ratio to the best entry's RMSE, with interval; below 1
+    never happens, and an interval that holds 1 says that the two are not told apart), `parse_rate`, `valid_frames`,
+    `event_velocity_rmse` and `told_apart`. Rollouts are paired by moment and drawn together; scenario types weigh the
+    same.
+
+    Raises:
+        ValueError: the models were judged on different moments.
+    """
+    errors, groups, about = _columns(judged, horizon)
+    means = {name: _mean(values, groups) for name, values in errors.items()}
+    order = sorted(errors, key=lambda name: means[name])
+    first = errors[order[0]]
+    entries = []
+    for name in order:
+        ratio = None if not first.any() else asdict(paired_ratio(errors[name], first, groups=groups))
+        low = None if ratio is None else ratio["low"]
+        entries.append(
+            {
+                "name": name,
+                "rmse": _finite(asdict(bootstrap_mean(errors[name], groups=groups))),
+                "to_first": None if ratio is None else _finite(ratio),
+                "told_apart": name != order[0] and low is not None and low > 1,
+                **about[name],
+            }
+        )
+    return {"horizon": horizon, "rollouts": len(first), "entries": entries}
+
+
+def _columns(
+    judged: Mapping[str, Rows], horizon: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
+    """Errors (n,) by entry over the same moments, their scenario types (n,), and what else is told of each entry."""
+    errors: dict[str, np.ndarray] = {}
+    about: dict[str, dict[str, Any]] = {}
+    keys: list[tuple[Any, ...]] | None = None
+    for name, rows in judged.items():
+        for method in (MODEL, *BASELINES):
+            if method != MODEL and method in errors:
+                continue
+            mine = {_key(row): row for row in rows if row["method"] == method}
+            keys = keys or sorted(mine)
+            if set(mine) != set(keys):
+                raise ValueError(f"{name} was judged on other moments than the rest: models are compared on the same")
+            entry = name if method == MODEL else method
+            ordered = [mine[key] for key in keys]
+            errors[entry] = np.array([row[f"rmse@{horizon}"] for row in ordered], dtype=np.float64)
+            about[entry] = _about(ordered)
+    return errors, np.array([key[0] for key in keys or []]), about
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("scenario", "index", "start_frame", "seed", "shift"))
+
+
+def _about(rows: Rows) -> dict[str, Any]:
+    jumps = [row["event_velocity_rmse"] for row in rows if row["event_velocity_rmse"] is not None]
+    mean = float(np.mean(jumps)) if jumps else None
+    return {
+        "parse_rate": float(np.mean([row["parsed"] for row in rows])),
+        "valid_frames": float(np.mean([row["valid_frames"] for row in rows])),
+        "event_velocity_rmse": mean if mean is not None and np.isfinite(mean) else None,
+    }
+
+
+def _mean(values: np.ndarray, groups: np.ndarray) -> float:
+    return float(np.mean([values[groups == group].mean() for group in np.unique(groups)]))
+
+
+def _finite(interval: dict[str, Any]) -> dict[str, Any]:
+    return {key: value if np.isfinite(value) else None for key, value in interval.items()}

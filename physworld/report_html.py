@@ -1,0 +1,83 @@
+"""L4: a report as one HTML file that needs nothing else: tables from the Markdown, charts as SVG, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from physworld.files import replacing
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #2d343c; background: #fafaf7; margin: 2rem auto; max-width: 76rem;
+  padding: 0 1.5rem; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-top: 1px solid #d0d4de; padding-top: 1rem; }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0 1.2rem; display: block; overflow-x: auto; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #e3e6ec; white-space: nowrap; text-align: right; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
+th { background: #eef0f4; position: sticky; top: 0; } tr:hover td { background: #f2f5fa; }
+pre { background: #eef0f4; padding: .8rem; overflow-x: auto; } figure { margin: 1rem 0; display: inline-block; }
+figure svg, figure img, figure video { max-width: 100%; height: auto; } figcaption { font-size: 13px; color: #5b6570; }
+.charts { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
+"""
+KINDS = {".gif": "image/gif", ".png": "image/png", ".mp4": "video/mp4"}
+
+
+def write_html(
+    path: Path,
+    markdown: str,
+    charts: Mapping[str, str],
+    pictures: Sequence[tuple[str, Path]] = (),
+    worst: Sequence[tuple[str, Path]] = (),
+) -> Path:
+    """Write the page; the file is whole or absent.
+
+    Args:
+        markdown: the report without its pictures.
+        charts: caption -> <svg> text.
+        pictures: caption and file of GIF, PNG or MP4, put into the page as they are.
+        worst: the same, for the gallery of the worst rollouts.
+    """
+    from markdown import markdown as to_html
+
+    # Names in the text (of runs, of files) may hold anything: nothing of it is markup.
+    body = to_html(html.escape(markdown, quote=False), extensions=["tables", "fenced_code", "sane_lists"])
+    title, _, rest = body.partition("</h1>")
+    parts = [title + "</h1>"]
+    drawn = [_figure(svg, caption) for caption, svg in charts.items()]
+    parts += ['<div class="charts">', *drawn, "</div>"] if drawn else []
+    parts.append(rest)
+    if pictures:
+        parts += ["<h2>Pictures</h2>", "<p>Truth, prediction, both overlaid (grey truth, blue prediction, red error); "]
+        parts += ["energy and momentum below (grey truth, blue prediction).</p>"]
+        parts += [_figure(_embedded(file), caption) for caption, file in pictures]
+    if worst:
+        parts += ["<h2>Worst rollouts</h2>", "<p>Largest position RMSE at the last horizon, worst first.</p>"]
+        parts += [_figure(_embedded(file), caption) for caption, file in worst]
+    page = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{html.escape(_first_line(markdown))}</title><style>{STYLE}</style></head><body>",
+        *parts,
+        "</body></html>",
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(page), encoding="utf-8")
+    return path
+
+
+def _figure(inside: str, caption: str) -> str:
+    return f"<figure>{inside}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _embedded(file: Path) -> str:
+    kind = KINDS[file.suffix]
+    source = f'src="data:{kind};base64,{base64.b64encode(file.read_bytes()).decode("ascii")}"'
+    return f"<video {source} controls loop muted></video>" if kind.startswith("video") else f'<img {source} alt="">'
+
+
+def _first_line(markdown: str) -> str:
+    return markdown.partition("\n")[0].lstrip("# ").strip()

@@ -1,0 +1,198 @@
+"""L4: parts of a report as Markdown lines, from a summary's plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO
+
+LABELS = {
+    MODEL: "model",
+    "copy_last": "copy-last",
+    "linear": "linear",
+    "ballistic": "ballistic",
+    PLACEBO: "placebo",
+    FLOOR: "floor",
+    "best_per_scenario": "best baseline per scenario",
+}
+
+
+def figure(value: float | None) -> str:
+    if value is None:
+        return "∞"
+    size = abs(value)
+    if size and size < 0.01:
+        return f"{value:.4f}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def span(interval: Mapping[str, Any] | None) -> str:
+    """`12.3 (11.0–13.5)`."""
+    if interval is None:
+        return "–"
+    return f"{figure(interval['mean'])} ({figure(interval['low'])}–{figure(interval['high'])})"
+
+
+def both(interval: Mapping[str, Any] | None) -> str:
+    """`12.3 / 4.5`: mean / median."""
+    return "–" if interval is None else f"{figure(interval['mean'])} / {figure(interval['median'])}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    align = [":--", *["--:"] * (len(head) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
+
+
+def skill_text(ratio: Mapping[str, Any] | None) -> str:
+    """1 - ratio to the best baseline."""
+    return "–" if ratio is None else "−∞" if ratio["mean"] is None else f"{1 - ratio['mean']:.2f}"
+
+
+def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -> list[str]:
+    """Events, conservation and violations, one row a quantity."""
+    details, events = block["details"], block["events"]
+
+    def row(label: str, name: str) -> list[str]:
+        found = details.get(name, {})
+        return [label, *(both(found[m]) if m in found else "–" for m in methods)]
+
+    def event_row(label: str, part: str, percent: bool) -> list[str]:
+        values = [events[m][part] for m in methods]
+        return [label, *("–" if v is None else f"{v:.0%}" if percent else f"{v:.2f}" for v in values)]
+
+    rows = [
+        row(f"valid frames of {last}", "valid_frames"),
+        event_row("contact onsets found (recall)", "recall", True),
+        event_row("of those said, right (precision)", "precision", True),
+        event_row("timing of those found, frames off", "timing", False),
+        row("velocity RMSE on event frames, px/s", "event_velocity_rmse"),
+        row("velocity gained or lost in free flight, px/s a frame", "flight_momentum_error"),
+        row("energy gained or lost in free flight, J a frame", "flight_energy_error"),
+        row("energy error / largest kinetic energy", f"relative_energy_error@{last}"),
+        row("momentum error / largest carried momentum", f"relative_momentum_error@{last}"),
+        row("mean distance (MAE), px", f"position_mae@{last}"),
+        row("velocity MAE, px/s", f"velocity_mae@{last}"),
+        row("angle RMSE, rad", f"angle_rmse@{last}"),
+        row("spin RMSE, rad/s", f"spin_rmse@{last}"),
+        row("joint length drift, px", f"joint_drift@{last}"),
+        row("deepest overlap, px", f"penetration@{last}"),
+        row("escaped bodies", f"escaped@{last}"),
+        row("bodies missing from an unreadable frame", "missing"),
+        row("readable frames in another format", "drifted"),
+    ]
+    return table(["mean / median over rollouts", *(LABELS[m] for m in methods)], rows)
+
+
+def breakdown_tables(summary: Mapping[str, Any]) -> list[str]:
+    """By category, difficulty (the curriculum's stage), number of bodies."""
+    last, methods = summary["horizons"][-1], summary["methods"]
+    lines = ["## Broken down", "", f"Position RMSE after {last} frames, px, mean / median:", ""]
+    for name, parts in summary["breakdown"].items():
+        if name == "shift":
+            continue
+        head = [name, "rollouts", "parsed", *(LABELS[m] for m in methods), "model / best baseline", "skill"]
+        rows = [
+            [
+                label,
+                str(part["rollouts"]),
+                f"{part['parse_rate']:.0%}",
+                *(both(part["rmse"].get(m)) for m in methods),
+                span(part["ratio_best"]),
+                skill_text(part["ratio_best"]),
+            ]
+            for label, part in parts.items()
+        ]
+        lines += table(head, rows)
+    return lines
+
+
+def sampled_table(summary: Mapping[str, Any]) -> list[str]:
+    """Drawn answers, where some were drawn."""
+    sampled = summary.get("sampled")
+    if not sampled:
+        return []
+    rows = []
+    for h, part in sampled["horizons"].items():
+        calibration = part["calibration"]
+        parts = [figure(part[name]) for name in ("mean", "best", "of_mean", "spread")]
+        rows.append([h, *parts, "–" if calibration is None else f"{calibration:.2f}"])
+    return [
+        "## Drawn answers",
+        "",
+        f"{sampled['samples']} samples a moment at temperature {sampled['temperature']:g}; position, px. The best of "
+        "several is luck as well as skill. Spread / error of the mean is 1 for a model that knows how unsure it is, "
+        "below 1 for one that is too sure.",
+        "",
+        *table(
+            ["frames ahead", "mean RMSE", "best RMSE", "RMSE of the mean", "spread", "spread / error of the mean"], rows
+        ),
+    ]
+
+
+def shift_table(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Error against distance from the training range, where scenes were shifted."""
+    parts = summary["breakdown"].get("shift")
+    if not parts:
+        return []
+    last, methods = summary["horizons"][-1], summary["methods"]
+    far: dict[str, list[float]] = {}
+    for row in rows:
+        if row["method"] == MODEL:
+            far.setdefault(row["shift"], []).append(row["distance"])
+    cells = []
+    for label in sorted(parts, key=lambda tag: (tag.partition("@")[0], float(tag.partition("@")[2] or 0))):
+        part = parts[label]
+        cells.append(
+            [
+                label.replace("@", " at level ") or "as they are",
+                figure(sum(far[label]) / len(far[label])),
+                str(part["rollouts"]),
+                f"{part['parse_rate']:.0%}",
+                *(both(part["rmse"].get(m)) for m in methods),
+                span(part["ratio_best"]),
+            ]
+        )
+    return [
+        "## Out of distribution",
+        "",
+        f"Position RMSE after {last} frames, px, mean / median, on the same scenes moved out of the training range; "
+        "distance 0 is its edge (units: physworld/ood.py).",
+        "",
+        *table(
+            ["scenes", "distance", "rollouts", "parsed", *(LABELS[m] for m in methods), "model / best baseline"], cells
+        ),
+    ]
+
+
+def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
+    """Models and baselines in order."""
+    entries = ranking["entries"]
+    rows = []
+    for place, entry in enumerate(entries, start=1):
+        name = LABELS[entry["name"]] if entry["name"] in BASELINES else f"**{entry['name']}**"
+        events = entry["event_velocity_rmse"]
+        rows.append(
+            [
+                f"{place}. {name}",
+                span(entry["rmse"]),
+                "–" if place == 1 else span(entry["to_first"]),
+                "–" if place == 1 else "yes" if entry["told_apart"] else "no",
+                f"{entry['parse_rate']:.1%}",
+                f"{entry['valid_frames']:.1f}",
+                "–" if events is None else figure(events),
+            ]
+        )
+    h = ranking["horizon"]
+    return [
+        "## Ranking",
+        "",
+        f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
+        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the whole "
+        "interval of the ratio lies above 1.",
+        "",
+        *table(
+            ["", f"RMSE@{h}", "× the first", "told apart", "parsed", "valid frames", "velocity RMSE on events, px/s"],
+            rows,
+        ),
+    ]

@@ -1,0 +1,146 @@
+"""L4: named sets of moments: which scenes, how shifted, how far. `conf/suite/NAME.yaml` is the list of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from physworld import checks
+from physworld.codecs.scene_json import FormatError, read_jsonl
+from physworld.errors import UserError, suggest
+from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments, Shift
+from physworld.metrics.scores import RolloutMeta
+from physworld.ood import FAMILIES
+from physworld.seeding import generator
+
+SCENE_FILE = re.compile(r"\.jsonl(\.gz|\.zst)?$")
+
+
+class Together:
+    """Several codecs as one, for drawing moments that all of them can use."""
+
+    def __init__(self, codecs: Sequence[Any]) -> None:
+        self.codecs = codecs
+        self.context_frames = max(codec.context_frames for codec in codecs)
+
+    def unwritable(self, scene: Any) -> str:
+        return next((why for why in (codec.unwritable(scene) for codec in self.codecs) if why), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What is judged beyond what `scenario`, `difficulties` and `evaluation` say."""
+
+    name: str
+    first_index: int = 0  # number of the first scene in each type's stream
+    families: list[str] = field(default_factory=list)  # out-of-distribution families; empty = scenes as they are
+    levels: list[float] = field(default_factory=list)  # how far out, above 0 and at most 1
+    curves: list[str] = field(default_factory=list)  # paper: types that are rolled out besides the single steps
+    curve_frames: int = 30  # paper: of those rollouts
+
+    def __post_init__(self) -> None:
+        checks.whole("suite.first_index", self.first_index, 0)
+        checks.whole("suite.curve_frames", self.curve_frames, 1)
+        for family in self.families:
+            if family not in FAMILIES:
+                raise UserError(
+                    f"suite.families has {family}.{suggest(family, FAMILIES)} Choose from {', '.join(FAMILIES)}."
+                )
+        if any(not 0 < level <= 1 for level in self.levels) or bool(self.families) != bool(self.levels):
+            raise UserError(
+                f"suite.levels={self.levels} must lie above 0 and at most at 1, and goes with suite.families."
+            )
+        if self.curves:
+            checks.scenario_names(self.curves)
+
+    @property
+    def shifts(self) -> list[Shift]:
+        """Every family at every level, after the scenes as they are."""
+        return [IN_DISTRIBUTION, *((family, float(level)) for family in self.families for level in self.levels)]
+
+    def draw(
+        self,
+        evaluation: Evaluation,
+        codecs: Sequence[Any],
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        *,
+        split: str,
+        seed: int,
+        trained_on: Sequence[str],
+        limit: int | None,
+    ) -> Moments:
+        """The suite's moments, the same for every model.
+
+        Raises:
+            UserError: nothing is left that these codecs can write.
+        """
+        moments = evaluation.draw(
+            Together(codecs),
+            names,
+            difficulties,
+            split=split,
+            seed=seed,
+            per_scenario=evaluation.rollouts if limit is None else min(limit, evaluation.rollouts),
+            trained_on=trained_on,
+            first_index=self.first_index,
+            shifts=self.shifts,
+        )
+        if not moments.given:
+            why = sorted(set(moments.left_out.values()))
+            raise UserError(f"None of these scenario types can be written: {'; '.join(why)}.")
+        return moments
+
+    def read(
+        self, folder: Path, evaluation: Evaluation, codecs: Sequence[Any], *, seed: int, limit: int | None
+    ) -> Moments:
+        """Moments from Scene JSONL files below `folder` (or one file), `limit` files a type at most, in path order.
+
+        The truth is what the files hold; starts are drawn as for simulated scenes.
+
+        Raises:
+            UserError: a file cannot be read, or none is long enough.
+        """
+        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if SCENE_FILE.search(p.name))
+        together, counts = Together(codecs), Counter[str]()
+        moments = Moments(given=[], truth=[], meta=[], left_out={})
+        earliest = max(EARLIEST, together.context_frames - 1)
+        for index, file in enumerate(files):
+            try:
+                path = read_jsonl(file)
+            except FormatError as error:
+                raise UserError(str(error)) from None
+            name = path.scene.name
+            counts[name] += 1
+            why = together.unwritable(path.scene)
+            latest = min(earliest + evaluation.latest_start, len(path) - 1 - evaluation.frames)
+            if limit is not None and counts[name] > limit:
+                continue
+            if why or latest < earliest:
+                moments.left_out[str(file)] = why or f"shorter than {earliest + 1 + evaluation.frames} frames"
+                continue
+            rng = generator(seed, "test", index)
+            lasts = rng.choice(
+                range(earliest, latest + 1), min(evaluation.starts, latest + 1 - earliest), replace=False
+            )
+            for last in sorted(lasts.tolist()) if evaluation.start is None else [evaluation.start]:
+                first = last + 1 - together.context_frames
+                moments.given.append(path.window(first, last + 1))
+                moments.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
+                moments.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
+        if not moments.given:
+            why = (
+                "; ".join(sorted(set(moments.left_out.values())))
+                or "there are no .jsonl, .jsonl.gz or .jsonl.zst files"
+            )
+            raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
+        return moments
+
+    def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """How the types of `curves` are rolled out."""
+        horizons = sorted({1, 5, 10, 20, self.curve_frames} & set(range(1, self.curve_frames + 1)))
+        return replace(evaluation, frames=self.curve_frames, horizons=horizons, starts=1, samples=0)

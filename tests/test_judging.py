@@ -1,0 +1,266 @@
+"""`evaluate.py` from end to end: runs, any model, predictions of others, ranking, resuming; tiny untrained networks."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import physworld.conf_store  # noqa: F401  registers the scenario group
+from physworld.baselines import linear
+from physworld.candidates import load_hf
+from physworld.checkpoints import save_model
+from physworld.codecs.engine import EngineCodec
+from physworld.codecs.impulse import ImpulseCodec
+from physworld.codecs.scene_json import scene_from_dict
+from physworld.errors import UserError
+from physworld.models.gpt import GPT
+from physworld.ranking import rank
+from physworld.types import Trajectory
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+SMALL = (
+    "hardware=cpu",
+    "scenario.names=[billiards,pendulum]",
+    "difficulties=[1]",
+    "evaluation.frames=3",
+    "evaluation.horizons=[1,3]",
+    "evaluation.pictures=1",
+    "limit=2",
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "evaluate.py"), *SMALL, *arguments]
+
+
+def evaluate(where: Path, *arguments: str, fails: bool = False) -> str:
+    done = subprocess.run(
+        command(*arguments), cwd=where, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode != 0) is fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout
+
+
+def rows(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "rows.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("judging")
+
+
+@functools.cache
+def untrained_run(work: Path, seed: int) -> Path:
+    """What a finished run leaves behind, as far as evaluation reads it."""
+    torch.manual_seed(seed)
+    codec, directory = ImpulseCodec(), work / f"run{seed}"
+    network = GPT.for_vocabulary(codec.vocabulary, width=16, depth=1, heads=2)
+    save_model(network, codec, directory / "model")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", ["model.network.width=16", "model.network.depth=1", "model.network.heads=2"])
+    OmegaConf.save(cfg, directory / "config.yaml")
+    return directory
+
+
+@functools.cache
+def language_model(work: Path) -> Path:
+    """A tiny Llama with a tokenizer, as a folder; and an adapter for it beside."""
+    torch.manual_seed(0)
+    tokenizer = EngineCodec().tokenizer
+    sizes: Any = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    network = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=4096, **sizes))
+    folder = work / "llama"
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    adapted: Any = get_peft_model(
+        network, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    )
+    adapted.save_pretrained(work / "adapter")
+    return folder
+
+
+def test_models_of_all_kinds_side_by_side(work: Path) -> None:
+    directory = work / "three"
+    said = evaluate(
+        work,
+        f"run=[{untrained_run(work, 0)},{untrained_run(work, 1)}]",
+        "model=hf",
+        f"weights={work / 'adapter'}",
+        f"base={language_model(work)}",
+        f"hydra.run.dir={directory}",
+    )
+    assert "1. " in said
+    ranking = json.loads((directory / "ranking.json").read_text())
+    entries = ranking["rankings"][-1]["entries"]
+    assert len(entries) == 3 + 3 and entries[0]["to_first"]["mean"] == 1
+    means = [entry["rmse"]["mean"] for entry in entries if entry["rmse"]["mean"] is not None]
+    assert means == sorted(means)
+    report = (directory / "report.html").read_text()
+    assert "<svg" in report and "told apart" in report
+    for name in (str(untrained_run(work, 0)), str(work / "adapter")):
+        home = directory / name.replace("/", "_").strip("_.")
+        assert (home / "report.md").is_file() and "data:image/gif;base64" in (home / "report.html").read_text()
+        assert len({row["method"] for row in rows(home)}) == 6
+    assert len(list((directory / "tensorboard").iterdir())) == 3
+
+
+def test_metrics_follow_their_schema(work: Path) -> None:
+    schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    directory = work / "schema"
+    options = ("suite=ood", "suite.families=[zero_gravity]", "suite.levels=[1.0]", "evaluation.samples=2")
+    evaluate(work, f"run={untrained_run(work, 0)}", *options, f"hydra.run.dir={directory}")
+    metrics = json.loads((directory / "metrics.json").read_text())
+    jsonschema.validate(metrics, schema)
+    assert set(metrics["breakdown"]["shift"]) == {"", "zero_gravity@1"}
+    assert metrics["sampled"]["samples"] == 2
+    assert "## Out of distribution" in (directory / "report.md").read_text()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**metrics, "horizons": "many"}, schema)
+
+
+def test_predictions_made_elsewhere(work: Path) -> None:
+    """The truth scores nothing wrong, straight lines score as the baseline does, and what is missing is counted."""
+    moments = work / "moments.jsonl"
+    evaluate(work, f"export={moments}")
+    lines = [json.loads(line) for line in moments.read_text().splitlines()]
+    assert len(lines) == 4 and lines[0]["prompt"].startswith("Scene: ")
+    answers = []
+    for line in lines:
+        given = Trajectory(
+            scene=scene_from_dict(line["scene"]), **{name: np.array(value) for name, value in line["given"].items()}
+        )
+        said = linear(given, line["frames"])
+        answers.append({"id": line["id"], "position": said.position.tolist(), "velocity": said.velocity.tolist()})
+    straight, broken = work / "straight.jsonl", work / "broken.jsonl"
+    straight.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    texts = [{"id": lines[0]["id"], "text": ["nonsense"]}, {"id": lines[1]["id"], "position": []}]
+    broken.write_text("".join(json.dumps(answer) + "\n" for answer in texts))
+    evaluate(work, f"predictions={straight}", f"hydra.run.dir={work / 'straight'}")
+    got = rows(work / "straight")
+    mine = [row for row in got if row["method"] == "model"]
+    theirs = [row for row in got if row["method"] == "linear"]
+    assert len(mine) == 4 and all(row["parsed"] for row in mine)
+    for a, b in zip(mine, theirs, strict=True):
+        assert a["rmse@3"] == b["rmse@3"] and a["velocity_rmse@3"] == b["velocity_rmse@3"]
+    evaluate(work, f"predictions={broken}", f"hydra.run.dir={work / 'broken'}")
+    mine = [row for row in rows(work / "broken") if row["method"] == "model"]
+    assert not any(row["parsed"] for row in mine) and all(row["missing"] > 0 for row in mine if row["index"] == 0)
+    broken.write_text('{"id": "x", "position": [[[1, 2]]]}\n{"id": "x", "position": []}\n')
+    assert "predicts x again" in evaluate(work, f"predictions={broken}", fails=True)
+
+
+def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
+    run, cache = untrained_run(work, 0), work / "cache"
+    options = (f"run={run}", "evaluation.batch_size=1", "evaluation.frames=20", "limit=6", "evaluation.pictures=0")
+    evaluate(work, *options, "cache=null", f"hydra.run.dir={work / 'straight_on'}")
+    process = subprocess.Popen(
+        command(*options, f"cache={cache}", f"hydra.run.dir={work / 'stopped'}"),
+        cwd=work, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not list(cache.rglob("*.npz")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    first = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npz")}
+    assert 0 < len(first) < 12 and not (work / "stopped" / "metrics.json").exists()
+    evaluate(work, *options, f"cache={cache}", f"hydra.run.dir={work / 'resumed'}")
+    assert len(list(cache.rglob("*.npz"))) == 12
+    assert all(path.stat().st_mtime_ns == when for path, when in first.items())  # they were read, not made again
+    assert rows(work / "resumed") == rows(work / "straight_on")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "Nothing to judge"),
+        (("weights=x",), "needs model=hf"),
+        (("model=hf",), "needs weights"),
+        (("model=hf", "weights=./nowhere"), "is no folder"),
+        (("predictions=nowhere.jsonl",), "cannot be read"),
+        (("suite=ood", "suite.families=[zero_gravit]"), "Did you mean zero_gravity?"),
+        (("suite=ood", "suite.levels=[2]"), "at most at 1"),
+        (("suite=papr",), "Did you mean paper?"),
+        (("limit=0",), "limit=0 must be a whole number from 1"),
+        (("run=nowhere",), "no run directory"),
+        (("predictions=x.jsonl", "scenes=nowhere"), "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_sentence(work: Path, options: tuple[str, ...], words: str) -> None:
+    """Through the same functions as the command, in this process: a start of Python each would take a minute."""
+    from physworld import errors, judging
+
+    known = {"suite=papr"}
+    if known & set(options):
+        assert words in evaluate(work, *options, fails=True)
+        return
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("evaluate", ["hardware=cpu", *options])
+    with pytest.raises(Exception) as caught:
+        judging.evaluate(cfg)
+    said = str(caught.value) if isinstance(caught.value, UserError) else errors._plain(caught.value)
+    assert words in said and "\n" not in said.strip()
+
+
+def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:
+    language_model(work)
+    folder = tmp_path / "unsafe"
+    folder.mkdir()
+    (folder / "config.json").write_text((work / "llama" / "config.json").read_text())
+    torch.save({"model.embed_tokens.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_hf(str(folder), None, torch.device("cpu"))
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text((work / "adapter" / "adapter_config.json").read_text())
+    torch.save({}, adapter / "adapter_model.bin")
+    with pytest.raises(UserError, match=r"no adapter_model\.safetensors"):
+        load_hf(str(adapter), str(work / "llama"), torch.device("cpu"))
+
+
+def test_an_adapter_changes_what_its_base_says(work: Path) -> None:
+    folder = language_model(work)
+    device, ids = torch.device("cpu"), torch.arange(5, 15)[None]
+    base, _ = load_hf(str(folder), None, device)
+    merged, _ = load_hf(str(work / "adapter"), str(folder), device)
+    assert not torch.allclose(base(ids).logits, merged(ids).logits)
+
+
+def test_ranking_pairs_the_same_moments() -> None:
+    def judged(*errors: float) -> list[dict[str, Any]]:
+        about = {"scenario": "a", "start_frame": 3, "seed": 0, "shift": "", "parsed": True, "valid_frames": 3}
+        return [
+            {**about, "index": k, "method": method, "rmse@3": error, "event_velocity_rmse": None}
+            for k, e in enumerate(errors)
+            for method, error in (("model", e), ("copy_last", 9.0), ("linear", 5.0), ("ballistic", 7.0))
+        ]
+
+    a, b = judged(1.0, 2.0, 3.0, 4.0), judged(2.0, 4.0, 6.0, 8.0)
+    entries = {entry["name"]: entry for entry in rank({"b": b, "a": a}, 3)["entries"]}
+    assert list(entries) == ["a", "b", "linear", "ballistic", "copy_last"]  # 2.5, 5, 5, 7, 9: b is named before linear
+    assert entries["b"]["to_first"]["low"] == entries["b"]["to_first"]["high"] == 2  # paired: exactly twice, always
+    assert entries["b"]["told_apart"] and not entries["a"]["told_apart"]
+    with pytest.raises(ValueError, match="other moments"):
+        rank({"a": a, "b": b[:-4]}, 3)
