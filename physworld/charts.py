@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physworld.metrics.conservation import relative_energy_error, relative_momentum_error
-from physworld.metrics.errors import event_mask
+from physworld.metrics.errors import EVENT_THRESHOLD, event_mask
 from physworld.metrics.events import event_jumps
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO
 from physworld.sections import LABELS
@@ -28,6 +28,7 @@ COLOURS = {
     FLOOR: "#2D343C",
 }
 MORE = ("#0072B2", "#D55E00", "#56B4E9", "#B2A01E", "#7A5195", "#003F5C")
+PAGE = "#FAFAF7"  # the report's ground
 MOST_POINTS = 2000  # of a scatter: more are thinned evenly
 SMALLEST = 1e-3  # px, where logarithmic axes begin
 
@@ -35,8 +36,9 @@ SMALLEST = 1e-3  # px, where logarithmic axes begin
 def _new(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAGE)
     axes = figure.subplots()
+    axes.set_facecolor(PAGE)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -84,17 +86,18 @@ def horizon_chart(curves: Mapping[str, Sequence[float | None]], models: Sequence
 
 
 def event_scatter(truth: Sequence[Trajectory], said: Sequence[Trajectory], before: Sequence[State]) -> Figure:
-    """|Δv| of every true event frame against what the model says there; the diagonal is right."""
+    """The velocity jump of every true event frame against what the model says there; the diagonal is right."""
     jumps = [event_jumps(t, p, b) for t, p, b in zip(truth, said, before, strict=True)]
     points = np.concatenate([*jumps, np.zeros((0, 2))])
     total = len(points)
     points = points[np.linspace(0, total - 1, min(total, MOST_POINTS)).astype(int)] if total else points
     points = np.clip(np.nan_to_num(points, nan=1e4, posinf=1e4), 1.0, 1e4)
     figure, axes = _new(4.6, 4.2)
+    axes.axhspan(EVENT_THRESHOLD, 1.0, color="#999999", alpha=0.12, linewidth=0)  # missed
     axes.plot([1, 1e4], [1, 1e4], color="#999999", linewidth=1)
     axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.35, color=COLOURS[MODEL], linewidths=0)
     axes.set(xscale="log", yscale="log", xlim=(1, 1e4), ylim=(1, 1e4))
-    axes.set(xlabel="true |Δv| on event frames, px/s", ylabel="predicted |Δv|, px/s", title=f"{total} event frames")
+    axes.set(xlabel="true jump of velocity, px/s", ylabel="predicted jump, px/s", title=f"{total} event frames")
     axes.title.set_fontsize(9)
     return figure
 
@@ -103,12 +106,13 @@ def conservation_chart(truth: Sequence[Trajectory], predictions: Mapping[str, Se
     """Median energy and momentum error over time, shares of the largest kinetic energy and carried momentum."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 3.3), layout="constrained")
+    figure = Figure(figsize=(9.0, 3.3), layout="constrained", facecolor=PAGE)
     measures = (
         ("energy error / largest kinetic energy", relative_energy_error),
         ("momentum error / largest carried", relative_momentum_error),
     )
     for axes, (title, measure) in zip(figure.subplots(1, 2), measures, strict=True):
+        axes.set_facecolor(PAGE)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         for method, said in predictions.items():

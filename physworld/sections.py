@@ -188,8 +188,8 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
         "## Ranking",
         "",
         f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
-        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the whole "
-        "interval of the ratio lies above 1.",
+        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the "
+        "whole interval of the ratio lies above 1.",
         "",
         *table(
             ["", f"RMSE@{h}", "× the first", "told apart", "parsed", "valid frames", "velocity RMSE on events, px/s"],

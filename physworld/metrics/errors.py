@@ -90,22 +90,30 @@ def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     return _rms(predicted.position[:frames] - target.position[:frames])
 
 
-def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
-    """(T, N) bool: the body's velocity jumped on reaching this frame, |v_t - v_(t-1) - a·dt| > threshold px/s.
+def velocity_jumps(trajectory: Trajectory, before: State | None = None) -> np.ndarray:
+    """(T, N, 2) px/s: v_t - v_(t-1) - a·dt, what contacts and joints did to each body on reaching each frame.
 
-    a is what the scene announces (gravity and fields, felt as the simulator does), so what remains is contact and joint
-    impulse. Row 0 needs the frame `before` it and is False without.
+    a is what the scene announces (gravity and fields, felt as the simulator does). Row 0 needs the frame `before` it and
+    is 0 without.
     """
     velocity, position = trajectory.velocity, trajectory.position
     if before is not None:
         velocity = np.concatenate([before.velocity[None], velocity])
         position = np.concatenate([before.position[None], position])
     scene = trajectory.scene
-    free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
-    jumped = np.linalg.norm(np.diff(velocity, axis=0) - free, axis=-1) > threshold
+    with np.errstate(over="ignore", invalid="ignore"):
+        free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
+        jumps = np.diff(velocity, axis=0) - free
     if before is None:
-        jumped = np.concatenate([np.zeros((1, velocity.shape[1]), dtype=bool), jumped])
-    return jumped
+        jumps = np.concatenate([np.zeros((1, *velocity.shape[1:])), jumps])
+    return jumps
+
+
+def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
+    """(T, N) bool: the body's velocity jumped by more than threshold px/s on reaching this frame (`velocity_jumps`)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mask: np.ndarray = np.linalg.norm(velocity_jumps(trajectory, before), axis=-1) > threshold
+    return mask
 
 
 def event_velocity_rmse(target: Trajectory, predicted: Trajectory, before: State | None = None) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physworld.metrics.errors import event_mask
+from physworld.metrics.errors import event_mask, velocity_jumps
 from physworld.types import State, Trajectory
 
 TOLERANCE = 2  # frames by which a predicted onset may miss the true one and still be the same event
@@ -80,14 +80,12 @@ def score_events(
 
 
 def event_jumps(target: Trajectory, predicted: Trajectory, before: State | None = None) -> np.ndarray:
-    """(E, 2) px/s: |Δv| of truth and of prediction on every true event frame, for a scatter plot."""
+    """(E, 2) px/s: size of the velocity jump, beyond gravity and fields, in truth and prediction on every true event
+    frame; for a scatter plot."""
     frames = min(len(target), len(predicted))
     mask = event_mask(target.window(0, frames), before)
-    jumps = []
-    for trajectory in (target, predicted):
-        velocity = trajectory.velocity[:frames]
-        first = velocity[:1] if before is None else before.velocity[None]
-        with np.errstate(over="ignore", invalid="ignore"):
-            change = np.diff(np.concatenate([first, velocity]), axis=0)
-            jumps.append(np.linalg.norm(change, axis=-1)[mask])
-    return np.stack(jumps, axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = [
+            np.linalg.norm(velocity_jumps(t.window(0, frames), before), axis=-1)[mask] for t in (target, predicted)
+        ]
+    return np.stack(sizes, axis=-1)
