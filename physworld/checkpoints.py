@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.files import replacing
+from physworld.models.weights import load_tokenizer
+from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
 
 
@@ -79,7 +81,10 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
             if not str(get_object(target).__module__).startswith("physworld."):  # a name that only passes through ours
                 raise UserError(f"{run / 'config.yaml'} names {target}; only classes of physworld are used.")
-        codec = instantiate(config["codec"])
+        if uses_weights_tokenizer(config):
+            codec = codec_for(config["codec"], load_tokenizer(str(run / "model")))
+        else:
+            codec = instantiate(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(run / "model")
     except (AttributeError, ImportError, HydraException) as error:
@@ -103,6 +108,12 @@ def start_from(network: torch.nn.Module, run: Path) -> None:
     Raises:
         UserError: the shapes differ.
     """
+    if hasattr(network, "start_from"):  # it knows what of it is trained
+        try:
+            network.start_from(run)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(f"{str(error).splitlines()[0]}; give the same model= and codec=.") from None
+        return
     other, _, _ = load_model(run, torch.device("cpu"))
     try:
         network.load_state_dict(other.state_dict())

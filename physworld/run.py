@@ -17,6 +17,7 @@ from physworld.callbacks import Interrupted
 from physworld.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.codecs.scene_json import FormatError
 from physworld.errors import UserError
+from physworld.pairing import epoch_steps
 from physworld.tasks import Parts
 from physworld.training import fit, resume_command
 
@@ -29,6 +30,9 @@ def build(cfg: DictConfig) -> Parts:
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
+    checks.whole("global_batch", cfg.global_batch, 1)
+    if cfg.steps is None:
+        cfg.steps = epoch_steps(cfg)
     for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
         checks.whole(name, cfg[name], 0 if name == "seed" else 1)
     pl.seed_everything(cfg.seed, verbose=False)

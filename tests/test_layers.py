@@ -18,7 +18,8 @@ LAYERS = {
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
         "conf_store", "cli", "checks", "tasks", "candidates", "charts", "judging", "paper", "pictures", "ranking",
-        "recorded", "report_html", "sections", "store", "suites",
+        "recorded", "report_html", "sections", "store", "suites", "pairing", "artefacts", "speed", "stages",
+        "publishing",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

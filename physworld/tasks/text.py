@@ -18,6 +18,7 @@ from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.judging import evaluate, judge_and_report
+from physworld.pairing import codec_and_module, longest, stage_samples
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.rollout import rollout
 from physworld.seeding import generator
@@ -48,7 +49,9 @@ def build(cfg: DictConfig) -> TextParts:
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
-    codec = instantiate(cfg.codec)
+    if "network" not in instantiate(cfg.model).keywords:
+        raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
+    codec, make_module = codec_and_module(cfg)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
         if why:
@@ -60,9 +63,6 @@ def build(cfg: DictConfig) -> TextParts:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
     if not (encoded.labels != -100).any():
         raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
-    make_module = instantiate(cfg.model)
-    if "network" not in make_module.keywords:
-        raise UserError("model=hf is judged by evaluate.py, not trained; choose another model.")
     try:
         network = call(make_module.keywords["network"], codec.vocabulary)
         module = call(make_module, network=network, total_steps=cfg.steps)
@@ -75,6 +75,7 @@ def build(cfg: DictConfig) -> TextParts:
         codec=codec,
         micro_batch=micro_batch,
         num_workers=hardware.workers(),
+        max_length=longest(make_module.keywords["network"]),
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
@@ -111,7 +112,7 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
     """The training and the validation stream; only the first knows of stages and repetition."""
     make = instantiate(cfg.data.source)
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
-    samples_per_stage: int | None = cfg.curriculum.samples_per_stage
+    samples_per_stage = stage_samples(cfg)
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
 
     def source(split: str, some: list[int]) -> Any:
@@ -122,7 +123,8 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
 
     train = source("train", difficulties)
     if samples_per_stage is not None:
-        stages = [source("train", difficulties[: k + 1]) for k in range(len(difficulties))]
+        keep = cfg.curriculum.keep_easier
+        stages = [source("train", difficulties[0 if keep else k : k + 1]) for k in range(len(difficulties))]
         train = Staged(stages, samples_per_stage=samples_per_stage)
     if cfg.data.repeat is not None:
         train = Repeated(train, count=cfg.data.repeat)
