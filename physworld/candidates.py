@@ -106,7 +106,9 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         UserError: a part is missing, not safe to load, or does not fit.
     """
     if "weights" not in cfg.model.network:
-        raise UserError("Only pretrained models, such as model=hf, go with weights=; a run of ours is judged with run=DIR.")
+        raise UserError(
+            "Only pretrained models, such as model=hf, go with weights=; a run of ours is judged with run=DIR."
+        )
     weights = cfg.weights or cfg.model.network.weights
     if weights is None:
         raise UserError(
@@ -134,7 +136,9 @@ def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, 
     """(network in evaluation mode, tokenizer)."""
     try:
         tokenizer = load_tokenizer(weights, base)
-        return load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(device), tokenizer
+        return load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(
+            device
+        ), tokenizer
     except WeightsError as error:
         raise UserError(str(error)) from None
 

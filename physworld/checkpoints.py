@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.files import replacing
+from physworld.models.pretrained import Pretrained
 from physworld.models.weights import load_tokenizer
 from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
@@ -65,6 +66,9 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
 def save_model(network: Any, codec: Any, folder: Path) -> None:
     """Weights, network configuration and tokenizer, so that others load them in one line each."""
     folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(network, "save_run"):  # adapters lie beside the whole weights
+        network.save_run(folder.parent, codec.tokenizer, codec.end_id)
+        return
     network.save_pretrained(folder)
     # The network's config.json must survive: tokenizers write only tokenizer*.json beside it.
     codec.tokenizer.save_pretrained(folder)
@@ -108,7 +112,7 @@ def start_from(network: torch.nn.Module, run: Path) -> None:
     Raises:
         UserError: the shapes differ.
     """
-    if hasattr(network, "start_from"):  # it knows what of it is trained
+    if isinstance(network, Pretrained):  # it knows what of it is trained
         try:
             network.start_from(run)
         except (ValueError, RuntimeError, OSError) as error:

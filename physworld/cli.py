@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from physworld import artefacts
 from physworld.errors import UserError
 from physworld.files import replacing
 from physworld.runs import differences, flatten, read_config, read_metrics, runs_under
@@ -76,10 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "directory", nargs="+", help="run directories, or folders that hold them (outputs/multirun/...)"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    artefacts.add_verbs(verbs)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 240)
     try:
+        if hasattr(options, "act"):
+            options.act(options, console)
+            return 0
         missing = [path for path in options.directory if not Path(path).is_dir()]
         if missing:
             raise UserError(f"{missing[0]} is no directory.")

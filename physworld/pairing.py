@@ -1,4 +1,4 @@
-"""L4: text codec and network of a configuration: pretrained weights bring the tokenizer that the codec then writes with."""
+"""L4: codec and network of a configuration: pretrained weights bring the tokenizer that the codec writes with."""
 
 from __future__ import annotations
 
@@ -78,5 +78,3 @@ def longest(network: functools.partial[Any]) -> int | None:
     """Tokens of an example at most, where the network has a limit."""
     limit: int | None = network.keywords.get("max_length")
     return limit
-
-

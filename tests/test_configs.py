@@ -110,7 +110,8 @@ def test_binding_check_sees_a_wrong_key() -> None:
     [
         f"{group}={option}"
         for group, option in OPTIONS
-        if group in ("data", "codec", "model", "curriculum", "debug") and not (group == "model" and option in (*NEEDS_WEIGHTS, *LARGE))
+        if group in ("data", "codec", "model", "curriculum", "debug")
+        and not (group == "model" and option in (*NEEDS_WEIGHTS, *LARGE))
     ],
 )
 def test_option_builds(override: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ LAYERS = {
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
         "conf_store", "cli", "checks", "tasks", "candidates", "charts", "judging", "paper", "pictures", "ranking",
         "recorded", "report_html", "sections", "store", "suites", "pairing", "artefacts", "speed", "stages",
-        "publishing",
+        "gguf_file",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -60,7 +60,9 @@ class FineTuning(CausalLM):
 
     def configure_model(self) -> None:
         if self._shards() and (self.network.tuning == "qlora" or "8bit" in self.optimizer_name):
-            raise ValueError("4-bit weights and 8-bit optimisers cannot be sharded; use tuning=lora and optimizer=adamw")
+            raise ValueError(
+                "4-bit weights and 8-bit optimisers cannot be sharded; use tuning=lora and optimizer=adamw"
+            )
         super().configure_model()
 
     def _shards(self) -> bool:
@@ -121,7 +123,7 @@ class FineTuning(CausalLM):
             return warm * (1 - done)
         return warm * (0.5 + 0.5 * math.cos(math.pi * done) if self.schedule == "cosine" else 1.0)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         whole: dict[str, Any] = super().state_dict(*args, **kwargs)
         if self._sharded():
             return whole

@@ -25,7 +25,8 @@ def attach_lora(network: Any, *, rank: int, alpha: float, dropout: float, target
     if absent or not targets:
         raise ValueError(f"the network has no layer named {absent[0] if absent else '(none given)'}")
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none",
+        r=rank, lora_alpha=alpha,  # type: ignore[arg-type]
+        lora_dropout=dropout, target_modules=list(targets), bias="none",
         task_type="CAUSAL_LM",
     )  # fmt: skip
     return get_peft_model(network, config)

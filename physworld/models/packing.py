@@ -92,7 +92,7 @@ class PackedShortConv(Lfm2ShortConv):
         y_ND = convolve(gate_ND * x_ND, self.conv.weight[:, 0], documents.place_N)
         if self.conv.bias is not None:
             y_ND = y_ND + self.conv.bias
-        return self.out_proj(out_gate_ND * y_ND)[None]  # type: ignore[no-any-return]
+        return self.out_proj(out_gate_ND * y_ND)[None]
 
 
 def convolve(x_ND: Tensor, weight_DK: Tensor, place_N: Tensor) -> Tensor:
@@ -111,7 +111,9 @@ def can_pack(network: Any) -> bool:
     config = network.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     window = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    known = set(kinds) <= {"full_attention"} or (config.model_type == "lfm2" and set(kinds) <= {"full_attention", "conv"})
+    known = set(kinds) <= {"full_attention"} or (
+        config.model_type == "lfm2" and set(kinds) <= {"full_attention", "conv"}
+    )
     rotary = getattr(config, "rope_parameters", None) is not None
     return bool(known and rotary and not window and getattr(network, "_supports_attention_backend", False))
 

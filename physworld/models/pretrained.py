@@ -218,7 +218,9 @@ class Pretrained(nn.Module):
                 trained, frozen = (trained + size, frozen) if parameter.requires_grad else (trained, frozen + size)
         config = self.inner.config.get_text_config()
         kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-        width = config.num_attention_heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        width = config.num_attention_heads * (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
         attention = kinds.count("full_attention") * 3 * 2 * attended * width  # causal: half of 4 products' worth
         return tokens * (4 * frozen + 6 * trained) + attention
 
@@ -259,6 +261,36 @@ class Pretrained(nn.Module):
         penalty = getattr(lm.generation_config, "repetition_penalty", None) or 1.0
         return cls(lm, pad_id=0 if pad is None else pad, weights=str(folder), repetition_penalty=penalty)
 
+    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
+        """model/ with whole weights; where adapters were trained, adapter/ as PEFT has it, and base/ if it is ours.
+
+        Each folder is loaded by transformers or PEFT alone, and holds the tokenizer.
+        """
+        self._mark(self.inner, end_id)
+        folders = [run / "model"]
+        if self.tuning == "full":
+            self.inner.save_pretrained(run / "model")
+        else:
+            base = str(run / "base") if self.base_is_saved else str(self.weights)
+            if self.base_is_saved:
+                folders.append(run / "base")
+                self.inner.save_pretrained(run / "base", state_dict=plain_state(self.inner))
+            folders.append(run / "adapter")
+            self.lm.peft_config["default"].base_model_name_or_path = base
+            self.lm.save_pretrained(run / "adapter", save_embedding_layers=False)
+            dtype = torch.float32 if self.tuning == "qlora" else next(self.parameters()).dtype
+            merged = load_network(str(run / "adapter"), base, dtype=dtype)
+            self._mark(merged, end_id)
+            merged.save_pretrained(run / "model")
+        for folder in folders:
+            tokenizer.save_pretrained(folder)
+
+    def _mark(self, lm: Any, end_id: int) -> None:
+        """Where answers end, and how they are said, for whoever loads the weights."""
+        for settings in (lm.config, lm.generation_config):
+            settings.eos_token_id, settings.pad_token_id = end_id, self.pad
+        lm.generation_config.repetition_penalty = self.repetition_penalty
+
     def start_from(self, run: Path) -> None:
         """Take over what a finished run has learned: its adapter, or all its weights.
 
@@ -276,7 +308,9 @@ class Pretrained(nn.Module):
         if theirs is None or (theirs.r, theirs.lora_alpha) != (ours.r, ours.lora_alpha):
             raise ValueError(f"init_from={run} has no adapter of rank {ours.r} and alpha {ours.lora_alpha}")
         if (run / "base").is_dir() and self.base_is_saved:
-            self.inner.load_state_dict(_beside_adapter(load_network(str(run / "base")).state_dict(), self.inner))
+            names = plain_names(self.inner)
+            theirs_state = load_network(str(run / "base")).state_dict()
+            self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
         elif self.weights != theirs.base_model_name_or_path:
             raise ValueError(f"init_from={run} was trained on {theirs.base_model_name_or_path}, not on {self.weights}")
         set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
@@ -307,12 +341,20 @@ def linear_names(lm: Any) -> list[str]:
     """Ends of the names of all linear layers but the output layer: what LoRA is put on."""
     head = lm.get_output_embeddings()
     return sorted(
-        {name.rpartition(".")[2] for name, part in lm.named_modules() if isinstance(part, nn.Linear) and part is not head}
+        {
+            name.rpartition(".")[2]
+            for name, part in lm.named_modules()
+            if isinstance(part, nn.Linear) and part is not head
+        }
     )
 
 
-def _beside_adapter(state: dict[str, Tensor], inner: nn.Module) -> dict[str, Tensor]:
-    """A plain state under the names it has once adapters stand beside its layers; the adapters keep their values."""
-    own = inner.state_dict()
-    plain = {name.replace(".base_layer.", "."): name for name in own if ".lora_" not in name}
-    return {**own, **{plain[name]: value for name, value in state.items()}}
+def plain_names(inner: nn.Module) -> dict[str, str]:
+    """Name that a weight has without adapters -> the name it has with them beside its layer."""
+    return {name.replace(".base_layer.", "."): name for name in inner.state_dict() if ".lora_" not in name}
+
+
+def plain_state(inner: nn.Module) -> dict[str, Tensor]:
+    """The weights without the adapters beside them."""
+    state = inner.state_dict()
+    return {plain: state[name] for plain, name in plain_names(inner).items()}

@@ -70,5 +70,5 @@ def scored_loss(
     if torch.is_autocast_enabled(hidden_MD.device.type):
         hidden_MD = hidden_MD.to(torch.get_autocast_dtype(hidden_MD.device.type))
     # The custom function computes its own gradient, so its one backward pass uses up what it holds.
-    out: tuple[Tensor, Tensor, Tensor] = _ScoredLoss.apply(hidden_MD, weight_VD, target_M, share_M, size)  # type: ignore[no-untyped-call]
+    out: tuple[Tensor, Tensor, Tensor] = _ScoredLoss.apply(hidden_MD, weight_VD, target_M, share_M, size)
     return out

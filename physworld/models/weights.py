@@ -1,4 +1,4 @@
-"""L3: weights of causal language models from a folder or the hub: safetensors only, and no code that comes with them."""
+"""L3: weights of causal language models, from a folder or the hub: safetensors only, and none of their own code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def load_network(
         network: Any = AutoModelForCausalLM.from_pretrained(whole, **options)
         if adapter is not None:
             if four_bit:
-                raise WeightsError(f"weights={weights} is an adapter, which 4-bit weights cannot take in; merge it first.")
+                raise WeightsError(
+                    f"weights={weights} is an adapter, which 4-bit weights cannot take in; merge it first."
+                )
             from peft import PeftModel
 
             network = PeftModel.from_pretrained(network, weights, use_safetensors=True).merge_and_unload()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from physworld import checks, runs, scenarios
+from physworld.artefacts import write_cards
 from physworld.callbacks import RolloutValidation
 from physworld.checkpoints import load_model, save_model
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
@@ -24,6 +25,8 @@ from physworld.rollout import rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate as simulate_scene
 from physworld.sources.streams import Repeated, Staged
+from physworld.speed import Utilisation
+from physworld.stages import StageTable
 from physworld.tasks import Parts, placed
 from physworld.types import Trajectory
 
@@ -36,6 +39,7 @@ console = Console()
 class TextParts(Parts):
     codec: Any
     evaluation: Evaluation
+    stages: StageTable | None = None  # of a curriculum that has several
 
 
 def build(cfg: DictConfig) -> TextParts:
@@ -81,6 +85,9 @@ def build(cfg: DictConfig) -> TextParts:
     if kept:
         console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
     evaluation: Evaluation = instantiate(cfg.evaluation)
+    stages = _stage_table(cfg, evaluation, codec)
+    rollouts = RolloutValidation(evaluation, lambda: _moments(cfg, evaluation, codec, while_training=True), codec)
+    uses = [Utilisation(cfg.trainer.log_every_n_steps)] if hasattr(network, "flops") else []
     return TextParts(
         hardware=hardware,
         codec=codec,
@@ -89,9 +96,28 @@ def build(cfg: DictConfig) -> TextParts:
         evaluation=evaluation,
         accumulate=accumulate,
         monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
-        callbacks=[RolloutValidation(evaluation, lambda: _moments(cfg, evaluation, codec, while_training=True), codec)],
+        callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],
+        stages=stages,
         pad_id=int(codec.tokenizer.pad_token_id),
     )
+
+
+def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: Any) -> StageTable | None:
+    samples = stage_samples(cfg)
+    if samples is None:
+        return None
+    names = list(cfg.scenario.names)
+
+    def draw(difficulty: int) -> Moments:
+        count = evaluation.rollouts_while_training
+        return evaluation.draw(
+            codec, names, [difficulty], split="val", seed=cfg.seed, per_scenario=count, trained_on=names
+        )
+
+    return StageTable(
+        difficulties=list(cfg.curriculum.difficulties), steps_per_stage=samples // cfg.global_batch,
+        global_batch=cfg.global_batch, evaluation=evaluation, codec=codec, draw=draw,
+    )  # fmt: skip
 
 
 def _moments(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, while_training: bool) -> Moments:
@@ -138,8 +164,13 @@ def conclude(
     save_model(network, parts.codec, directory / "model")
     moments = _moments(cfg, parts.evaluation, parts.codec, while_training=False)
     judgement = judge_and_report(
-        network, parts.codec, parts.evaluation, moments, directory, command=command, split="val", cost=cost
-    )
+        network, parts.codec, parts.evaluation, moments, directory, command=command, split="val", cost=cost,
+        extra=lambda judgement: [] if parts.stages is None else parts.stages.markdown(),
+    )  # fmt: skip
+    if parts.stages is not None:
+        parts.stages.write(directory, console)
+    if hasattr(network, "save_run"):
+        write_cards(directory, command)
     headline: dict[str, float] = judgement.summary["headline"]
     return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
 
