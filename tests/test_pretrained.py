@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_lms import FAMILIES, bpe_tokenizer, examples, save_base, samples, tiny
+from tiny_lms import FAMILIES, bpe_tokenizer, examples, samples, save_base, tiny
 from torch import Tensor
 
 from physworld.codecs.engine import EngineCodec

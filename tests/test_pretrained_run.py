@@ -15,14 +15,19 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_configs import composed
 from test_run import ENVIRONMENT, command, run, same
-from tiny_lms import save_base
+from tiny_lms import samples, save_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from physworld import artefacts
+from physworld.checkpoints import load_model
+from physworld.codecs.engine import EngineCodec
 from physworld.errors import UserError
 from physworld.gguf_file import GgufError, write_gguf
+from physworld.models.pretrained import Pretrained
 from physworld.models.weights import load_network, load_tokenizer
+from physworld.run import build
 from physworld.speed import peak
 
 FEW = (
@@ -40,7 +45,11 @@ FEW = (
     "checkpoint_every=1",
     "trainer.log_every_n_steps=1",
 )
-TINY = ("model=tiny_lfm2", "model.network.architecture.hidden_size=32", "model.network.architecture.intermediate_size=64")
+TINY = (
+    "model=tiny_lfm2",
+    "model.network.architecture.hidden_size=32",
+    "model.network.architecture.intermediate_size=64",
+)
 STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
 
 
@@ -96,9 +105,7 @@ def test_killed_in_a_stage_it_resumes_to_the_bit(work: Path, staged: tuple[Path,
     step = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 1 <= step < 10
     run(work, "train.py", *options, f"hydra.run.dir={directory}", "ckpt=last")
-    ours, theirs = (
-        torch.load(d / "checkpoints" / "last.ckpt", weights_only=True) for d in (directory, staged[0])
-    )
+    ours, theirs = (torch.load(d / "checkpoints" / "last.ckpt", weights_only=True) for d in (directory, staged[0]))
     assert same(ours["state_dict"], theirs["state_dict"])
     assert json.loads((directory / "stages.json").read_text()) == json.loads((staged[0] / "stages.json").read_text())
 
@@ -108,15 +115,6 @@ def test_a_later_stage_continues_a_run(work: Path, staged: tuple[Path, str]) -> 
     run(work, "train.py", *options, f"init_from={staged[0]}", f"hydra.run.dir={work / 'later'}")
     first, last = (load_network(str(d / "base")).state_dict() for d in (staged[0], work / "later"))
     assert all(torch.equal(first[name], last[name]) for name in first)  # not the random weights of seed 5
-
-
-def test_the_run_is_judged_like_any_other(work: Path, staged: tuple[Path, str]) -> None:
-    few = ["evaluation=quick", "evaluation.rollouts=1", "evaluation.frames=2", "evaluation.horizons=[1,2]"]
-    run(
-        work, "evaluate.py", f"run={staged[0]}", "scenario.names=[billiards]", "hardware=cpu", *few,
-        "evaluation.pictures=0", "difficulties=[1]", f"hydra.run.dir={work / 'judged'}",
-    )  # fmt: skip
-    assert json.loads((work / "judged" / "metrics.json").read_text())
 
 
 # --- weights from a folder
@@ -149,13 +147,39 @@ def test_the_adapter_loads_with_the_lines_of_its_card(tuned: Path, base: Path) -
     assert "base_model_name_or_path" in (tuned / "adapter" / "adapter_config.json").read_text()
 
 
-def test_published_fine_tunes_are_weights_too(work: Path, tuned: Path, base: Path) -> None:
-    """Base + adapter, as a start of training: what is learned next lies on the merged weights."""
-    options = ["model=hf", f"weights={tuned / 'adapter'}", f"base={base}", "codec=engine", *FEW, "steps=1"]
-    run(work, "train.py", *options, "curriculum=stage0", f"hydra.run.dir={work / 'again'}")
-    ours, theirs = load_network(str(work / "again" / "base")), load_network(str(tuned / "model"))
+def test_a_run_is_loaded_like_any_other(staged: tuple[Path, str], tuned: Path, base: Path) -> None:
+    for directory, size in ((staged[0], None), (tuned, len(load_tokenizer(str(base))))):
+        network, codec, _ = load_model(directory, torch.device("cpu"))
+        assert size in (None, len(codec.tokenizer))  # engine text in the tokenizer of the weights
+        sample = samples(1)[0]
+        given = sample.given.window(4 - codec.context_frames, 4)
+        limit = codec.max_new_tokens(given.scene)
+        answer = network.generate([codec.prompt(given)], [limit], codec.end_id, codec.guide([given]))[0]
+        assert codec.decode(answer, given) is not None
+
+
+def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path: Path) -> None:
+    """Base + adapter as a start of training: what is learned next lies on the merged weights, which go with it."""
+    codec = EngineCodec(tokenizer=load_tokenizer(str(tuned / "adapter"), str(base)))
+    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(tuned / "adapter"), base=str(base))
+    network.save_run(tmp_path, codec.tokenizer, codec.end_id)
+    ours, theirs = load_network(str(tmp_path / "base")), load_network(str(tuned / "model"))
     for name, value in theirs.state_dict().items():
         assert torch.allclose(ours.state_dict()[name], value, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["model=lfm2"], "weights=LiquidAI/LFM2-350M are not on this machine.*hf download LiquidAI/LFM2-350M"),
+        (["model=hf"], "model=hf needs weights="),
+        (["model=gpt", "weights=somewhere"], "goes with pretrained models"),
+        (["model=lfm2", "weights={base}", "codec=impulse"], "choose codec=engine or codec=card"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(base: Path, options: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        build(composed("train", "hardware=cpu", *(option.format(base=base) for option in options)))
 
 
 def test_publish_says_what_it_would_send(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +225,9 @@ def test_onnx_says_what_torch_says(tuned: Path) -> None:
     ids = np.array([tokenizer("Scene: A ball and a box.\nGravity: (0.0, -981.0)\n").input_ids])
     prefill, decode = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("prefill", "decode"))
     names = [out.name for out in prefill.get_outputs()]
-    out = dict(zip(names, prefill.run(None, {"input_ids": ids, "position_ids": np.arange(ids.size)[None]}), strict=True))
+    out = dict(
+        zip(names, prefill.run(None, {"input_ids": ids, "position_ids": np.arange(ids.size)[None]}), strict=True)
+    )
     said = [int(out["logits"][0, -1].argmax())]
     for step in range(9):
         cache = {f"input.{name.removeprefix('output.')}": value for name, value in out.items() if name != "logits"}
@@ -213,56 +239,37 @@ def test_onnx_says_what_torch_says(tuned: Path) -> None:
     assert said == greedy[0, ids.size :].tolist()
 
 
-def test_missing_weights_are_one_sentence(work: Path) -> None:
-    done = subprocess.run(
-        command("train.py", "model=lfm2", "hardware=cpu"), cwd=work, env=ENVIRONMENT, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("weights=LiquidAI/LFM2-350M are not on this machine")
-    assert "hf download LiquidAI/LFM2-350M" in done.stderr and "Traceback" not in done.stderr
-
-
 # --- several ranks
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_ranks_have_the_losses_of_one(work: Path, base: Path, strategy: str) -> None:
-    options = [*FEW, "model=lfm2", f"weights={base}", "model.optimizer=adamw", "model.network.dropout=0.0"]
-    options += ["curriculum=stage0", "steps=3", "model.learning_rate=0.02", "model.warmup_steps=0"]
-    one, two = work / "one", work / strategy
-    if not one.exists():
-        run(work, "train.py", *options, "hardware.micro_batch=2", f"hydra.run.dir={one}")
-    script = Path(__file__).resolve().parent / "two_ranks.py"
-    pieces = ["hardware.devices=2", f"hardware.strategy={strategy}", f"hydra.run.dir={two}"]
+def passes(work: Path, name: str, launch: list[str], *options: str) -> None:
+    """A run that writes down the loss of every pass."""
+    few = [*FEW, "model=lfm2", "model.optimizer=adamw", "model.network.dropout=0.0", "curriculum=stage0", "steps=3"]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port", str(20000 + os.getpid() % 20000),
-         str(script), *options, *pieces],
-        cwd=work, env={**ENVIRONMENT, "LOSSES": str(work / f"{strategy}_losses")}, capture_output=True, text=True,
+        [sys.executable, *launch, str(Path(__file__).resolve().parent / "two_ranks.py"), *few,
+         "model.learning_rate=0.02", "model.warmup_steps=0", *options, f"hydra.run.dir={work / name}"],
+        cwd=work, env={**ENVIRONMENT, "LOSSES": str(work / f"{name}_losses")}, capture_output=True, text=True,
         timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+
+
+@pytest.fixture(scope="module")
+def one_rank(work: Path, base: Path) -> np.ndarray:
+    """(3, 2) losses of three steps of two passes each, in one process."""
+    passes(work, "one", [], f"weights={base}", "hardware.micro_batch=2")
+    return np.reshape(json.loads((work / "one_losses0").read_text()), (3, 2))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_have_the_losses_of_one(work: Path, base: Path, one_rank: np.ndarray, strategy: str) -> None:
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={20000 + os.getpid() % 20000}"]
+    passes(work, strategy, launch, f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}")
     ranks = [json.loads((work / f"{strategy}_losses{rank}").read_text()) for rank in range(2)]
-    passes = losses_of_passes(work, options)
-    assert np.allclose(np.mean(ranks, axis=0), np.mean(np.reshape(passes, (-1, 2)), axis=1), atol=1e-5)
-    ours, theirs = (load_network(str(d / "model")).state_dict() for d in (one, two))
+    assert np.allclose(np.transpose(ranks), one_rank, atol=1e-5)  # rank r takes what pass r takes in one process
+    ours, theirs = (load_network(str(work / name / "model")).state_dict() for name in (strategy, "one"))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
-    assert (two / "adapter" / "adapter_model.safetensors").is_file()
-
-
-def losses_of_passes(work: Path, options: list[str]) -> list[float]:
-    """Loss of every pass of one process with two passes per step."""
-    path = work / "one_losses0"
-    if not path.exists():
-        script = Path(__file__).resolve().parent / "two_ranks.py"
-        done = subprocess.run(
-            [sys.executable, str(script), *options, "hardware.micro_batch=2", f"hydra.run.dir={work / 'passes'}"],
-            cwd=work, env={**ENVIRONMENT, "LOSSES": str(work / "one_losses")}, capture_output=True, text=True,
-            timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    found: list[float] = json.loads(path.read_text())
-    return found
+    assert (work / strategy / "adapter" / "adapter_model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
