@@ -121,8 +121,8 @@ class Hardware:
             from lightning.pytorch.strategies import ModelParallelStrategy  # FSDP2; the older `fsdp` refuses CPUs
 
             # One ordinary file instead of a folder of shards, so that every checkpoint reads the same.
-            # All ranks share one model's data: left to itself, Lightning would take a node's ranks for tensor parallelism,
-            # and with no layer split that way each rank would train a model of its own.
+            # Left to itself, Lightning would take a machine's ranks for tensor parallelism, and with no layer split
+            # that way each rank would train a model of its own.
             strategy = ModelParallelStrategy(
                 data_parallel_size=self.ranks, tensor_parallel_size=1, save_distributed_checkpoint=False
             )

@@ -1,4 +1,4 @@
-"""Pretrained networks: packed examples cannot see each other, losses are those of plain transformers, LoRA is PEFT's."""
+"""Pretrained networks: packed examples cannot see each other, losses are those of transformers, LoRA is PEFT's."""
 
 from __future__ import annotations
 

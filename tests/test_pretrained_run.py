@@ -1,4 +1,4 @@
-"""Whole runs of pretrained-type models: five stages in one command, killed and resumed, on two ranks, in other formats."""
+"""Whole runs of pretrained models: five stages in one command, killed and resumed, on two ranks, in other formats."""
 
 from __future__ import annotations
 
@@ -45,11 +45,8 @@ FEW = (
     "checkpoint_every=1",
     "trainer.log_every_n_steps=1",
 )
-TINY = (
-    "model=tiny_lfm2",
-    "model.network.architecture.hidden_size=32",
-    "model.network.architecture.intermediate_size=64",
-)
+SIZE = "model.network.architecture"
+TINY = ("model=tiny_lfm2", f"{SIZE}.hidden_size=32", f"{SIZE}.intermediate_size=64")
 STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
 
 
