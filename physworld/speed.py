@@ -45,10 +45,11 @@ class Utilisation(Callback):
         self.every = every_n_steps
         self.tokens: Any = 0
         self.attended: Any = 0
+        self.scored: Any = 0
         self.since = 0.0
 
     def _restart(self) -> None:
-        self.tokens, self.attended, self.since = 0, 0, time.perf_counter()
+        self.tokens, self.attended, self.scored, self.since = 0, 0, 0, time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._restart()
@@ -61,10 +62,12 @@ class Utilisation(Callback):
     ) -> None:
         length = lengths(batch.labels)  # added up on the device: reading them off would wait for it
         self.tokens, self.attended = self.tokens + length.sum(), self.attended + (length * length).sum()
+        self.scored = self.scored + (batch.labels != -100).sum()
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches):
             return
         network: Any = module.network
-        rate = network.flops(int(self.tokens), int(self.attended)) / (time.perf_counter() - self.since)
+        work = network.flops(int(self.tokens), int(self.attended), int(self.scored))
+        rate = work / (time.perf_counter() - self.since)
         module.log("speed/tflops", rate / 1e12, rank_zero_only=True)
         device = module.device
         best = peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None

@@ -349,6 +349,23 @@ def test_long_examples_lose_their_oldest_frames_and_keep_header_and_answer() -> 
         EncodedStream(_Fixed([sample]), codec, max_length=10)[0]
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_operations_are_those_torch_counts(base: Path, tuning: str) -> None:
+    """Against torch's own counter; it takes causal attention for full attention, and counts no convolution taps."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    codec = codec_of(base)
+    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings()).train()
+    ids, labels = examples([40, 60], vocab_size=300)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        network.scored(ids, labels).loss.backward()
+    attended, scored = 40**2 + 60**2, int((labels != -100).sum())
+    ours = network.flops(100, attended, scored) + 6 * attended * 64  # the other half of the pairs
+    # Adapters of the first layer pass nothing further back; everything else agrees.
+    assert ours == pytest.approx(counter.get_total_flops(), rel=0.03 if tuning == "full" else 0.08)
+
+
 def test_rates_follow_their_schedules(base: Path) -> None:
     network = Pretrained.for_vocabulary(codec_of(base).vocabulary, weights=str(base), **settings())
     rates = {

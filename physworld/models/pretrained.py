@@ -206,23 +206,23 @@ class Pretrained(nn.Module):
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
-    def flops(self, tokens: int, attended: int) -> float:
-        """Floating-point operations of a training pass over `tokens`, of which each pair in `attended` (the sum of
-        squared lengths) meets in attention. Counted as usual: two for each weight that a token meets, forward, and
-        backward twice as much; frozen weights take part once backward, and computing again does not count.
+    def flops(self, tokens: int, attended: int, scored: int) -> float:
+        """Floating-point operations of training on `tokens`, of which `scored` meet the output layer and the pairs in
+        `attended` (the sum of squared lengths) each other. Counted as usual: two for each weight that a token meets,
+        twice as much backward; frozen weights need one product backward, not two; computing again does not count.
         """
-        frozen = trained = 0
+        head = self.inner.get_output_embeddings().weight
+        total = float(scored * (6 if head.requires_grad else 4) * head.numel())
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2 and "embed_tokens" not in name:
-                size = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape).numel()
-                trained, frozen = (trained + size, frozen) if parameter.requires_grad else (trained, frozen + size)
+            if parameter.ndim == 2 and parameter is not head and "embed_tokens" not in name:
+                shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
+                total += tokens * (6 if parameter.requires_grad else 4) * shape.numel()
         config = self.inner.config.get_text_config()
         kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-        width = config.num_attention_heads * (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
-        attention = kinds.count("full_attention") * 3 * 2 * attended * width  # causal: half of 4 products' worth
-        return tokens * (4 * frozen + 6 * trained) + attention
+        heads = config.num_attention_heads
+        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+        # Two products of 2 · width per pair forward, four backward, half of the pairs because it is causal.
+        return total + kinds.count("full_attention") * 6 * attended * width
 
     # --- answering
 

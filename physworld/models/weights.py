@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def load_network(
         WeightsError
     """
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # of reading and writing files; downloads keep theirs
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it announces kernels it does without
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **SAFE}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
