@@ -193,7 +193,7 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from physworld.models.pretrained import linear_names
+    from physworld.models.lm_parts import linear_names
 
     class Tick(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:

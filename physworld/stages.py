@@ -94,14 +94,10 @@ class StageTable(Callback):
         if not self.rows:
             return []
         names = ["stage", "difficulty", "objects", "examples", "loss", "end_loss", "rollouts", *self._skill()]
-        lines = [
-            "",
-            "## Stages",
-            "",
-            "Losses are of training (mean of the stage, and of its last tenth); the rest are",
-            "",
-        ]
-        lines[-2] += " rollouts of validation scenes of that difficulty at the stage's end."
+        told = (
+            "Losses are of training: the mean of the stage, and of its last tenth. The rest are rollouts of validation"
+        )
+        lines = ["", "## Stages", "", f"{told} scenes of that difficulty at the stage's end.", ""]
         lines += [f"| {' | '.join(names)} |", f"|{' --: |' * len(names)}"]
         return [*lines, *(f"| {' | '.join(_show(row.get(name)) for name in names)} |" for row in self.rows), ""]
 

@@ -17,8 +17,9 @@ from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import EncodedStream, collate
 from physworld.models.finetuning import FineTuning
+from physworld.models.lm_parts import linear_names
 from physworld.models.packing import Documents, can_pack, convolve, packed
-from physworld.models.pretrained import Pretrained, linear_names
+from physworld.models.pretrained import Pretrained
 from physworld.models.scored_loss import scored_loss
 from physworld.models.weights import WeightsError, load_network, load_tokenizer
 
@@ -208,6 +209,26 @@ def test_every_tuning_learns_with_every_optimiser(base: Path, tuning: str, optim
     assert losses[-1] < losses[0] - 0.05, losses
     for name, value in frozen.items():
         assert torch.equal(value, dict(network.named_parameters())[name]), name
+
+
+def test_a_frozen_base_in_half_precision_keeps_its_adapters_whole(base: Path) -> None:
+    """What a GPU does with bf16: the base in bfloat16, adapters and their steps in float32."""
+    codec = codec_of(base)
+    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
+    network.lower_base(torch.bfloat16)
+    kinds = {parameter.dtype for parameter in network.parameters() if parameter.requires_grad}
+    assert kinds == {torch.float32}
+    batch = batch_of(codec)
+    with torch.autocast("cpu", torch.bfloat16):
+        scored = network.scored(batch.input_ids, batch.labels)
+    scored.loss.backward()
+    whole = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
+    expected = float(whole.scored(batch.input_ids, batch.labels).loss.detach())
+    assert float(scored.loss.detach()) == pytest.approx(expected, rel=0.02)
+    grads = [p.grad for n, p in network.named_parameters() if "lora_B" in n]
+    assert all(grad is not None and grad.dtype == torch.float32 and grad.abs().sum() > 0 for grad in grads)
+    given = samples(1)[0].given
+    assert len(network.eval().generate([codec.prompt(given)], [5], codec.end_id)[0])
 
 
 def test_checkpoints_hold_what_is_trained_and_no_more(base: Path) -> None:

@@ -45,6 +45,7 @@ FEW = (
     "checkpoint_every=1",
     "trainer.log_every_n_steps=1",
 )
+SPLIT = ("hardware.devices=2", "hardware.strategy=fsdp")
 SIZE = "model.network.architecture"
 TINY = ("model=tiny_lfm2", f"{SIZE}.hidden_size=32", f"{SIZE}.intermediate_size=64")
 STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
@@ -171,6 +172,10 @@ def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path:
         (["model=lfm2"], "weights=LiquidAI/LFM2-350M are not on this machine.*hf download LiquidAI/LFM2-350M"),
         (["model=hf"], "model=hf needs weights="),
         (["model=gpt", "weights=somewhere"], "goes with pretrained models"),
+        (
+            ["model=lfm2", "weights={base}", "hardware.devices=2", "hardware.strategy=fsdp"],
+            "cannot be split over devices",
+        ),
         (["model=lfm2", "weights={base}", "codec=impulse"], "choose codec=engine or codec=card"),
     ],
 )

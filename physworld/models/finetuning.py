@@ -58,12 +58,13 @@ class FineTuning(CausalLM):
         if precision.startswith("bf16") and self.network.tuning == "lora" and not self._shards():
             self.network.lower_base(torch.bfloat16)
 
-    def configure_model(self) -> None:
-        if self._shards() and (self.network.tuning == "qlora" or "8bit" in self.optimizer_name):
-            raise ValueError(
-                "4-bit weights and 8-bit optimisers cannot be sharded; use tuning=lora and optimizer=adamw"
-            )
-        super().configure_model()
+    def unshardable(self) -> str:
+        """Why the model cannot be split over devices, else ''."""
+        if self.network.tuning == "qlora":
+            return "4-bit weights (model.network.tuning=qlora) cannot be split over devices"
+        if "8bit" in self.optimizer_name:
+            return f"8-bit state (model.optimizer={self.optimizer_name}) cannot be split over devices; adamw can"
+        return ""
 
     def _shards(self) -> bool:
         return getattr(self, "_device_mesh", None) is not None

@@ -66,9 +66,12 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
 
     try:
         home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole_weights(weights, base)
-        return AutoTokenizer.from_pretrained(home, **SAFE)
+        tokenizer = AutoTokenizer.from_pretrained(home, **SAFE)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
+    if tokenizer.pad_token_id is None:  # padding is never scored, nor read by what is
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def whole_weights(weights: str, base: str | None) -> str:

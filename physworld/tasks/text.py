@@ -72,6 +72,9 @@ def build(cfg: DictConfig) -> TextParts:
         module = call(make_module, network=network, total_steps=cfg.steps)
     except (ValueError, TypeError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
+    whole = module.unshardable() if hardware.strategy == "fsdp" and hasattr(module, "unshardable") else ""
+    if whole:
+        raise UserError(f"{whole}; use hardware=ddp, or other options.")
     data = call(
         instantiate(cfg.data.stream),
         train=train,
