@@ -16,7 +16,6 @@ from physworld.scenarios._parts import CARD_COUNTS
 from physworld.seeding import generator
 
 TARGET = Path(scenarios.__path__[0]) / "README.md"
-ORDER = ("collision", "stacking", "ramp", "constraint", "minigame", "complex")
 HEAD = """# Scenarios
 
 {count} types in six categories. Each is one file here that holds `CATEGORY` and `build(rng, difficulty) -> Scene`; the
@@ -25,8 +24,9 @@ them. Where something does work on the bodies, `ENERGY_SOURCES` names it.
 
 ## Bodies per scene
 
-Smallest / median / largest over {seeds} seeds (`python benchmarks/object_counts.py`). The model card's ranges are
-{card}; a type that stays below them, or starts above them, says why in its file.
+Smallest / median / largest over {seeds} seeds (`python benchmarks/object_counts.py`), by difficulty;
+`curriculum=stage0` to `stage4` select difficulty 1 to 5. The model card's ranges are {card}; a type that stays below
+them, or starts above them, says why in its file.
 
 | type | works on bodies | 1 | 2 | 3 | 4 | 5 |
 |---|---|---|---|---|---|---|
@@ -42,7 +42,7 @@ def counts(name: str, difficulty: int, seeds: int) -> tuple[int, int, int]:
 def page(seeds: int) -> str:
     card = ", ".join(f"{low}-{high}" for low, high in CARD_COUNTS.values()) + "+"
     lines = [HEAD.format(count=len(scenarios.names()), seeds=seeds, card=card)]
-    for category in ORDER:
+    for category in scenarios.CATEGORIES:
         lines.append(f"| **{category}** | | | | | | |\n")
         for name in scenarios.names():
             if scenarios.category(name) != category:

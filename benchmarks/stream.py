@@ -35,8 +35,9 @@ BARE, BUILD, SIMULATE = "bare space.step", "Scene build", "Scene → Trajectory"
 TOKENS = {  # label -> stage
     "impulse": "tokens, impulse",
     "impulse, frame by frame": "tokens, impulse frame by frame",
-    "engine": "tokens, engine",
-    "card": "tokens, card",
+    "engine": "text, engine",
+    "engine, frame by frame": "text, engine frame by frame",
+    "card": "text, card",
 }
 
 
@@ -62,41 +63,41 @@ def every_frame(codec: Codec, run: Trajectory) -> list[Encoded]:
 
 
 def stages(name: str, difficulty: int, number: int, frames: int, codecs: dict[str, Any]) -> dict[str, float]:
-    """Seconds of every stage for one scene."""
+    """Seconds of every stage for one scene, and of whole paths in one go."""
     made: list[Any] = []
 
-    def build() -> None:
-        made.append(scenarios.build(name, generator(0, "test", number), difficulty))
+    def draw() -> Scene:
+        return scenarios.build(name, generator(0, "test", number), difficulty)
 
-    took = {BUILD: seconds(build)}
+    def path(codec: Any) -> None:
+        codec.encode_frames(simulate(draw(), frames))
+
+    took = {f"whole path, {label}": seconds(path, codec) for label, codec in codecs.items()}
+    took[BUILD] = seconds(lambda: made.append(draw()))
     scene: Scene = made[0]
     space = build_space(scene)
     took[BARE] = seconds(step_all, space, scene.dt, frames)
     took[SIMULATE] = seconds(lambda: made.append(simulate(scene, frames)))
     run: Trajectory = made[1]
-    took[TOKENS["impulse"]] = seconds(lambda: codecs["impulse"].encode_frames(run))
-    took[TOKENS["impulse, frame by frame"]] = seconds(every_frame, codecs["impulse"], run)
-    for label in ("engine", "card"):
-        if label in codecs:
-            took[TOKENS[label]] = seconds(every_frame, codecs[label], run)
+    for label, codec in codecs.items():
+        took[TOKENS[label]] = seconds(codec.encode_frames, run)
+        if f"{label}, frame by frame" in TOKENS:
+            took[TOKENS[f"{label}, frame by frame"]] = seconds(every_frame, codec, run)
     return took
 
 
-def measure(frames: int, repeats: int, slow: bool) -> dict[str, Any]:
+def measure(frames: int, repeats: int) -> dict[str, Any]:
     """Milliseconds per scene and ratios to bare stepping: means over types, and type by type."""
-    codecs: dict[str, Any] = {"impulse": ImpulseCodec()}
-    text = {"engine": EngineCodec(), "card": CardCodec()} if slow else {}
+    codecs = {"impulse": ImpulseCodec(), "engine": EngineCodec(), "card": CardCodec()}
     cells = [(name, difficulty) for name in scenarios.names() for difficulty in scenarios.DIFFICULTIES]
     for name in scenarios.names():  # compile, fill caches
-        stages(name, 1, 0, 4, codecs | text)
+        stages(name, 1, 0, 8, codecs)
     took: dict[tuple[str, int], list[dict[str, float]]] = {cell: [] for cell in cells}
     gc.disable()
     try:
         for repeat in range(repeats):
             for number, (name, difficulty) in enumerate(track(cells, f"repeat {repeat + 1} of {repeats}")):
-                # The text formats cost a hundred times the rest; once is enough to see that.
-                some = codecs | text if repeat == 0 else codecs
-                took[name, difficulty].append(stages(name, difficulty, number, frames, some))
+                took[name, difficulty].append(stages(name, difficulty, number, frames, codecs))
             gc.collect()
     finally:
         gc.enable()
@@ -109,30 +110,24 @@ def measure(frames: int, repeats: int, slow: bool) -> dict[str, Any]:
 
 
 def _medians(repeats: list[dict[str, float]]) -> dict[str, float]:
-    return {stage: statistics.median(row[stage] for row in repeats if stage in row) for stage in repeats[0]}
+    return {stage: statistics.median(row[stage] for row in repeats) for stage in repeats[0]}
 
 
 def _figures(row: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Stage -> milliseconds and ratio to bare stepping; then the same for whole paths."""
-    whole = {
-        f"whole path, {label}": row[BUILD] + row[SIMULATE] + row[stage]
-        for label, stage in TOKENS.items()
-        if stage in row
-    }
-    return {
-        stage: {"ms": round(1000 * took, 3), "ratio": round(took / row[BARE], 3)}
-        for stage, took in (row | whole).items()
-    }
+    """Stage -> milliseconds and ratio to bare stepping."""
+    return {stage: {"ms": round(1000 * took, 3), "ratio": round(took / row[BARE], 3)} for stage, took in row.items()}
 
 
 def tables(result: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     """(title, rows with the head first)."""
     first = [BARE, BUILD, SIMULATE]
-    order = [*first, *(stage for stage in result["mean"] if stage not in first)]
+    rest = [stage for stage in result["mean"] if stage not in first]
+    order = [*first, *sorted(rest, key=lambda stage: stage.startswith("whole path"))]
     mean = [[stage, f"{result['mean'][stage]['ms']:.2f}", f"{result['mean'][stage]['ratio']:.2f}"] for stage in order]
     types = []
     for name, row in result["types"].items():
-        parts = [f"{row[stage]['ratio']:.2f}" for stage in (BUILD, SIMULATE, TOKENS["impulse"], "whole path, impulse")]
+        paths = (BUILD, SIMULATE, TOKENS["impulse"], "whole path, impulse", TOKENS["engine"], "whole path, engine")
+        parts = [f"{row[stage]['ratio']:.2f}" for stage in paths]
         types.append([name, f"{row[BARE]['ms']:.2f}", *parts])
     return [
         (
@@ -140,8 +135,8 @@ def tables(result: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
             [["stage", "ms per scene", "× bare stepping"], *mean],
         ),
         (
-            "By type: ms of bare stepping; the stages of the impulse path and their sum, × bare stepping",
-            [["type", "bare", "build", "simulate", "tokens", "whole path"], *types],
+            "By type: ms of bare stepping; the stages of the impulse and engine paths and their sums, × bare stepping",
+            [["type", "bare", "build", "simulate", "impulse", "whole path", "engine", "whole path"], *types],
         ),
     ]
 
@@ -184,16 +179,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=200, help="frames per scene (default 200)")
     parser.add_argument("--repeats", type=int, default=7, help="times every scene is measured (default 7)")
-    parser.add_argument("--fast", action="store_true", help="impulse only, and write no file")
+    parser.add_argument("--fast", action="store_true", help="one round over all scenes, and write no file")
     options = parser.parse_args()
-    result = {
-        "frames": options.frames,
-        "repeats": options.repeats,
-        "machine": machine(),
-        **measure(options.frames, options.repeats, not options.fast),
-    }
+    repeats = 1 if options.fast else options.repeats
+    result = {"frames": options.frames, "repeats": repeats, "machine": machine(), **measure(options.frames, repeats)}
     show(result, Console())
-    if not options.fast:  # a result without every row would take the place of one with them
+    if not options.fast:  # a rough result would take the place of a careful one
         write(result)
 
 

@@ -148,4 +148,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _fingerprint(parameter: torch.Tensor) -> str:
-    return digest(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

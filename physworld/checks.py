@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
+from physworld.ood import FAMILIES
 from physworld.seeding import SPLITS
 
 
@@ -31,6 +33,15 @@ def split(value: Any) -> str:
     return str(value)
 
 
+def ood(family: Any, level: Any) -> None:
+    """One of the out-of-distribution families (or null), and a level above 0 and at most 1."""
+    if family is not None and family not in FAMILIES:
+        hint = suggest(str(family), FAMILIES)
+        raise UserError(f"ood.family={family} is unknown.{hint} Choose one of {', '.join(FAMILIES)}, or null.")
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+        raise UserError(f"ood.level={level} must be a number above 0 and at most 1.")
+
+
 def scenario_names(value: Any) -> list[str]:
     """A list of scenario types that exist."""
     known = scenarios.names()
@@ -42,3 +53,26 @@ def scenario_names(value: Any) -> list[str]:
     if not value:
         raise UserError(f"scenario.names is empty; choose from {', '.join(known)}.")
     return list(value)
+
+
+def shards(cfg: Any) -> int | None:
+    """How many shards simulate's settings ask for; None = single files, which only pictures and plain JSONL are."""
+    whole("shards", cfg.shards, 1, or_null=True)
+    whole("shard", cfg.shard, 0, or_null=True)
+    if cfg.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError("format=parquet needs pyarrow, which is in the extra physworld[parquet].")
+    if cfg.shards is None:
+        if cfg.shard is not None:
+            raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")
+        return 1 if cfg.format == "parquet" else None
+    if cfg.format not in ("jsonl", "parquet"):
+        raise UserError(f"format={cfg.format} has no shards; choose jsonl or parquet, or leave shards out.")
+    if cfg.out is None:
+        raise UserError(
+            "shards need out=DIR, one folder for all of them, which stays the same when the command runs again."
+        )
+    if cfg.shards > cfg.count:
+        raise UserError(f"shards={cfg.shards} is more than count={cfg.count}, so some would be empty.")
+    if cfg.shard is not None and cfg.shard >= cfg.shards:
+        raise UserError(f"shard={cfg.shard} is not there: shards={cfg.shards} are numbered 0 to {cfg.shards - 1}.")
+    return int(cfg.shards)

@@ -1,4 +1,4 @@
-"""L4: the `scenario` group of the Hydra configuration, made from the scenario files so that no YAML repeats them.
+"""L4: the `scenario` and `ood` groups of the Hydra configuration, made from the code so that no YAML repeats it.
 
 Importing this module is enough; the mains do so before Hydra composes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hydra.core.config_store import ConfigStore
 
-from physworld import scenarios
+from physworld import ood, scenarios
 
 # What a plain `python train.py` trains on: types on which it was shown to beat extrapolation (experiments/001_default).
 DEFAULT = ("billiards", "dominos", "head_on", "orbit", "pendulum", "projectile", "tower")
@@ -31,6 +31,8 @@ def register() -> None:
     store = ConfigStore.instance()
     for option, names in scenario_sets().items():
         store.store(group="scenario", name=option, node={"names": list(names)}, provider="physworld.scenarios")
+    for family in (None, *ood.FAMILIES):
+        store.store(group="ood", name=family or "none", node={"family": family, "level": 1.0}, provider="physworld.ood")
 
 
 register()

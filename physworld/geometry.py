@@ -48,44 +48,33 @@ class Contacts(NamedTuple):
 
 def solids(scene: Scene) -> Solids:
     """Pack a scene for compiled code."""
-    kind, extent, rounding, poses, friction, restitution = [], [], [], [], [], []
+    shapes, poses = [], []  # kind, extent x, extent y, rounding, friction, restitution; x, y, angle
     for body in scene.bodies:
-        if body.shape == "circle":
-            kind.append(CIRCLE)
-            extent.append((body.size[0], 0.0))
+        wide, high = (body.size[0], 0.0) if body.shape == "circle" else (body.size[0] / 2, body.size[1] / 2)
+        shapes.append((CIRCLE if body.shape == "circle" else RECT, wide, high, 0.0, body.friction, body.restitution))
+    for part in scene.static:
+        if isinstance(part, Peg):
+            shapes.append((CIRCLE, part.radius, 0.0, 0.0, part.friction, part.restitution))
+            poses.append((*part.center, 0.0))
         else:
-            kind.append(RECT)
-            extent.append((body.size[0] / 2, body.size[1] / 2))
-        rounding.append(0.0)
-        friction.append(body.friction)
-        restitution.append(body.restitution)
-    for shape in scene.static:
-        if isinstance(shape, Peg):
-            kind.append(CIRCLE)
-            extent.append((shape.radius, 0.0))
-            rounding.append(0.0)
-            poses.append((*shape.center, 0.0))
-        else:
-            (ax, ay), (bx, by) = shape.start, shape.end
-            kind.append(SEGMENT)
-            extent.append((math.hypot(bx - ax, by - ay) / 2, 0.0))
-            rounding.append(shape.radius)
+            (ax, ay), (bx, by) = part.start, part.end
+            half = math.hypot(bx - ax, by - ay) / 2
+            shapes.append((SEGMENT, half, 0.0, part.radius, part.friction, part.restitution))
             poses.append(((ax + bx) / 2, (ay + by) / 2, math.atan2(by - ay, bx - ax)))
-        friction.append(shape.friction)
-        restitution.append(shape.restitution)
-    count, size = len(scene.bodies), np.array(extent, np.float64).reshape(-1, 2)
-    pose, kinds = np.array(poses, np.float64).reshape(-1, 3), np.array(kind, np.int64)
+    kind, *sizes = np.array(shapes, np.float64).reshape(-1, 6).T.copy()
+    extent, rounding, friction, restitution = np.stack(sizes[:2], axis=1), *sizes[2:]
+    pose, kinds, count = np.array(poses, np.float64).reshape(-1, 3), kind.astype(np.int64), len(scene.bodies)
     corners, box = np.zeros((len(poses), 4, 2)), np.zeros((4, len(poses)))
-    _place(kinds[count:], size[count:], np.array(rounding[count:], np.float64), pose[:, :2], pose[:, 2], corners, box)
+    _place(kinds[count:], extent[count:], rounding[count:], pose[:, :2], pose[:, 2], corners, box)
     return Solids(
         kind=kinds,
-        extent=size,
-        rounding=np.array(rounding, np.float64),
+        extent=extent,
+        rounding=rounding,
         static_pose=pose,
         static_corners=corners,
         static_box=box,
-        friction=np.array(friction, np.float64),
-        restitution=np.array(restitution, np.float64),
+        friction=friction,
+        restitution=restitution,
         mass=np.array([b.mass for b in scene.bodies], np.float64),
         gyration=np.array([b.gyration for b in scene.bodies], np.float64),
     )

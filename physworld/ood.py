@@ -13,7 +13,8 @@ the way from the training range's edge (0, excluded) to the family's extreme (1)
     low_gravity          (0, -163), the Moon's                        the same
     high_gravity         (0, -2450), Jupiter's                        the same
 
-A family that a scene already belongs to (billiards without gravity) leaves it alone at distance 0.
+A family that a scene already belongs to (billiards without gravity) leaves it alone at distance 0. From one seed, a
+higher level never comes out nearer.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ def shift(scene: Scene, family: str, rng: np.random.Generator, *, level: float =
         raise ValueError(f"level must be above 0 and at most 1, got {level}")
     match family:
         case "unseen_count_low":
-            moved = _with_fewer(scene, rng, int(rng.integers(math.ceil(9 - 8 * level), 10)))
+            # One draw, scaled by the level, so that the same seed goes further at a higher level.
+            moved = _with_fewer(scene, rng, FEWEST - 1 - int(rng.random() * (1 + 8 * level)))
         case "unseen_count_high":
-            moved = _with_more(scene, rng, int(rng.integers(51, max(51, int(50 + 50 * level)) + 1)))
+            moved = _with_more(scene, rng, MOST + 1 + int(rng.random() * max(1.0, 50 * level)))
         case "extreme_mass":
             moved = _with_masses(scene, rng, level)
         case "extreme_friction":
@@ -81,7 +83,15 @@ def shift(scene: Scene, family: str, rng: np.random.Generator, *, level: float =
             moved = replace(scene, gravity=(x * (1 - level), y + level * (down - y)))
             if family == "high_gravity":
                 moved = thickened(moved)
+    if moved != scene:
+        counted = f", {len(moved.bodies)} bodies" if len(moved.bodies) != len(scene.bodies) else ""
+        moved = replace(moved, text=f"{scene.text} Out of distribution: {family.replace('_', ' ')}{counted}.")
     return Shifted(scene=moved, family=family, level=level, distance=distance(scene, moved, family))
+
+
+def maybe_shifted(scene: Scene, rng: np.random.Generator, *, family: str | None, level: float) -> Scene:
+    """What the options of the `ood` group make of a scene; no family leaves it as it is. Raises as `shift` does."""
+    return scene if family is None else shift(scene, family, rng, level=level).scene
 
 
 def distance(scene: Scene, moved: Scene, family: str) -> float:
@@ -215,7 +225,9 @@ def _with_masses(scene: Scene, rng: np.random.Generator, level: float) -> Scene:
                 least[end] += joint.stiffness * scene.dt**2
     share = rng.uniform(0.3, 1.0, len(least))
     lighter, heavier = LIGHTEST * 50 ** (-level * share), HEAVIEST * 10 ** (level * share)
-    masses = np.where((rng.random(len(least)) < 0.5) & (lighter > least), lighter, heavier)
+    # Whoever must stay heavy at level 1 does so at every level, so that the level never changes sides.
+    safe = LIGHTEST * 50**-share > least
+    masses = np.where((rng.random(len(least)) < 0.5) & safe, lighter, heavier)
     return replace(scene, bodies=tuple(replace(b, mass=m) for b, m in zip(scene.bodies, masses.tolist(), strict=True)))
 
 

@@ -69,12 +69,14 @@ def _hanging(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
 
 
 def _coil(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(K, 2) px: a zigzag with straight ends."""
+    """(K, 2) px: a zigzag with straight ends; a short one has fewer and lower teeth, else it is a black bar."""
     along = b - a
-    across = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
-    share = np.array([0.0, 0.1, *np.linspace(0.15, 0.85, 12), 0.9, 1.0])[:, None]
-    side = np.array([0.0, 0.0, *([1.0, -1.0] * 6), 0.0, 0.0])[:, None]
-    return a + share * along + 5.0 * side * across
+    length = float(np.linalg.norm(along))
+    across = np.array([-along[1], along[0]]) / max(length, 1e-9)
+    teeth = int(np.clip(length / 8, 2, 6))
+    share = np.array([0.0, 0.1, *np.linspace(0.15, 0.85, 2 * teeth), 0.9, 1.0])[:, None]
+    side = np.array([0.0, 0.0, *([1.0, -1.0] * teeth), 0.0, 0.0])[:, None]
+    return a + share * along + min(5.0, length / 8) * side * across
 
 
 class Pen:
@@ -189,10 +191,11 @@ class Pen:
         if not np.isfinite(centre).all():
             return
         turn = np.sign(spin) * np.linspace(0.0, 1.5 * np.pi, 13)
-        circle = centre + 11.0 * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+        radius = max(11.0, 6 * SUPERSAMPLE / self.scale)  # no blot on small pictures
+        circle = centre + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
         self._path(circle, colour)
         last = circle[-1] - circle[-2]
-        self.arrow(circle[-1] + last / 2, last / np.linalg.norm(last), 6.0, colour, self.thin)
+        self.arrow(circle[-1] + last / 2, last / np.linalg.norm(last), 0.55 * radius, colour, self.thin)
 
     def body(self, scene: Scene, state: State, index: int, fill: Colour | None, line: Colour, width: float) -> None:
         body, centre, angle = scene.bodies[index], state.position[index], state.angle[index]

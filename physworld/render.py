@@ -20,7 +20,8 @@ GAP = 4  # px between panels
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own face, so that no machine's fonts change a picture."""
     return ImageFont.load_default(size)
 
 
@@ -34,28 +35,35 @@ def _bodies(pen: Pen, trajectory: Trajectory, t: int, trails: int) -> None:
     pen.joints(scene, state)
 
 
-def _frames(trajectory: Trajectory, size: tuple[int, int], paint: Callable[[Pen, int], None]) -> np.ndarray:
-    """(T, H, W, 3): the scene's background, then whatever `paint` adds for each frame."""
+def _frames(
+    trajectory: Trajectory, size: tuple[int, int], paint: Callable[[Pen, int], None], every: int = 1
+) -> np.ndarray:
+    """(T / every, H, W, 3): the scene's background, then whatever `paint` adds for each frame."""
     if len(trajectory) == 0:
         raise ValueError(f"trajectory of scene {trajectory.scene.name!r} has no frames to draw")
     if min(size) < 16:
         raise ValueError(f"picture size must be at least 16 x 16 px, got {size[0]} x {size[1]}")
     empty = Image.new("RGB", (SUPERSAMPLE * size[0], SUPERSAMPLE * size[1]), GROUND)
     Pen(empty, trajectory.scene, size).background(trajectory.scene)
-    frames = np.empty((len(trajectory), size[1], size[0], 3), dtype=np.uint8)
-    for t in range(len(trajectory)):
+    times = range(0, len(trajectory), every)
+    frames = np.empty((len(times), size[1], size[0], 3), dtype=np.uint8)
+    for k, t in enumerate(times):
         image = empty.copy()
         paint(Pen(image, trajectory.scene, size), t)
-        frames[t] = np.asarray(image.reduce(SUPERSAMPLE))
+        frames[k] = np.asarray(image.reduce(SUPERSAMPLE))
     return frames
 
 
-def render(trajectory: Trajectory, *, size: tuple[int, int] = (400, 300), trails: int = 12) -> np.ndarray:
-    """Draw every frame: uint8 (T, H, W, 3) for size (W, H) px. `trails` is how many past frames a trail shows.
+def render(
+    trajectory: Trajectory, *, size: tuple[int, int] = (400, 300), trails: int = 12, every: int = 1
+) -> np.ndarray:
+    """Draw every frame, or each `every`-th from the first on: uint8 (T, H, W, 3) for size (W, H) px.
+
+    `trails` is how many past frames a trail shows.
 
     The picture shows the scene's canvas, kept in proportion; bodies outside it are not seen.
     """
-    return _frames(trajectory, size, lambda pen, t: _bodies(pen, trajectory, t, trails))
+    return _frames(trajectory, size, lambda pen, t: _bodies(pen, trajectory, t, trails), every)
 
 
 def comparison(
@@ -99,8 +107,8 @@ def _header(total: int, panel: int, frame: int, error: float) -> np.ndarray:
     labels = (("truth", f"frame {frame}"), ("prediction", ""), ("overlay", f"RMSE {error:.1f} px"))
     for k, (left, right) in enumerate(labels):
         x = k * (panel + GAP)
-        draw.text((x + 6, HEADER // 2), left, fill=INK, font=_font(12), anchor="lm")
-        draw.text((x + panel - 6, HEADER // 2), right, fill=ERROR if k == 2 else INK, font=_font(12), anchor="rm")
+        draw.text((x + 6, HEADER // 2), left, fill=INK, font=font(12), anchor="lm")
+        draw.text((x + panel - 6, HEADER // 2), right, fill=ERROR if k == 2 else INK, font=font(12), anchor="rm")
     return np.asarray(strip)
 
 

@@ -15,21 +15,13 @@ Noise = Callable[[tuple[int, int]], np.ndarray]
 
 
 class Generator(Protocol):
-    def generate(
-        self,
-        prompts: list[np.ndarray],
-        max_new_tokens: list[int],
-        end_id: int,
-        guide: Guide | None,
-        *,
-        noise: Noise | None = None,
-        rows: Sequence[int] | None = None,
-    ) -> list[np.ndarray]:
-        """Answers, most likely token first; `noise` is added to the scores of each step (rows, tokens).
+    """Says the most likely answers. Two keywords are given only where they mean something: `noise`, when answers are
+    drawn, is added to the scores of each step (rows, tokens); `rows`, to a model whose attribute `keep` is true, says
+    whose prompt each is, so that it can keep what it has read for the same row in the call before."""
 
-        `rows` says whose prompt each is, so that what was read for the same row in the call before can be kept.
-        """
-        ...
+    def generate(
+        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Guide | None
+    ) -> list[np.ndarray]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +139,15 @@ class _Batch:
         if not self.alive:
             return {}
         now = [self.context[row] for row in self.alive]
+        more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
+        if getattr(self.model, "keep", False):
+            more["rows"] = list(self.alive)
         answers = self.model.generate(
             [prompt for prompt in prompts if prompt is not None],
             [self.codec.max_new_tokens(context.scene) for context in now],
             self.codec.end_id,
             self.codec.guide(now) if self.guided else None,
-            noise=self.noise,
-            rows=list(self.alive),
+            **more,
         )
         return dict(zip(self.alive, answers, strict=True))
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from physworld import checks
 from physworld.codecs.scene_json import FormatError, read_jsonl
 from physworld.errors import UserError, suggest
@@ -16,6 +18,7 @@ from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments,
 from physworld.metrics.scores import RolloutMeta
 from physworld.ood import FAMILIES
 from physworld.seeding import generator
+from physworld.types import Trajectory
 
 SCENE_FILE = re.compile(r"\.jsonl(\.gz|\.zst)?$")
 
@@ -29,6 +32,25 @@ class Together:
 
     def unwritable(self, scene: Any) -> str:
         return next((why for why in (codec.unwritable(scene) for codec in self.codecs) if why), "")
+
+    def refuses(self, given: Trajectory) -> str:
+        """Why one of the codecs cannot write these frames (more bodies than it has names for, say), or ''."""
+        for codec in self.codecs:
+            try:
+                codec.prompt(given)
+            except ValueError as error:
+                return str(error)
+        return ""
+
+
+def _starts(path: Trajectory, evaluation: Evaluation, context_frames: int, rng: np.random.Generator) -> list[int]:
+    """Last given frames of a recorded scene's rollouts; empty when it is too short for one."""
+    latest = len(path) - 1 - evaluation.frames
+    if evaluation.start is not None:
+        return [evaluation.start] if context_frames - 1 <= evaluation.start <= latest else []
+    earliest = max(EARLIEST, context_frames - 1)
+    choice = range(earliest, min(earliest + evaluation.latest_start, latest) + 1)
+    return sorted(rng.choice(choice, min(evaluation.starts, len(choice)), replace=False).tolist()) if choice else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,35 +130,28 @@ class Suite:
         files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if SCENE_FILE.search(p.name))
         together, counts = Together(codecs), Counter[str]()
         moments = Moments(given=[], truth=[], meta=[], left_out={})
-        earliest = max(EARLIEST, together.context_frames - 1)
         for index, file in enumerate(files):
             try:
                 path = read_jsonl(file)
             except FormatError as error:
                 raise UserError(str(error)) from None
-            name = path.scene.name
-            counts[name] += 1
-            why = together.unwritable(path.scene)
-            latest = min(earliest + evaluation.latest_start, len(path) - 1 - evaluation.frames)
-            if limit is not None and counts[name] > limit:
+            if limit is not None and counts[path.scene.name] >= limit:
                 continue
-            if why or latest < earliest:
-                moments.left_out[str(file)] = why or f"shorter than {earliest + 1 + evaluation.frames} frames"
+            lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
+            windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
+            why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
+            if why:
+                moments.left_out[str(file)] = why
                 continue
-            rng = generator(seed, "test", index)
-            lasts = rng.choice(
-                range(earliest, latest + 1), min(evaluation.starts, latest + 1 - earliest), replace=False
-            )
-            for last in sorted(lasts.tolist()) if evaluation.start is None else [evaluation.start]:
+            counts[path.scene.name] += 1
+            for last, window in zip(lasts, windows, strict=True):
                 first = last + 1 - together.context_frames
-                moments.given.append(path.window(first, last + 1))
+                moments.given.append(window)
                 moments.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
                 moments.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
         if not moments.given:
-            why = (
-                "; ".join(sorted(set(moments.left_out.values())))
-                or "there are no .jsonl, .jsonl.gz or .jsonl.zst files"
-            )
+            nothing = "there are no .jsonl, .jsonl.gz or .jsonl.zst files"
+            why = "; ".join(sorted(set(moments.left_out.values()))) or nothing
             raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
         return moments
 

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ import torch
 from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import IndexBatches, StreamData, collate
+from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.sources import windows
 from physworld.sources.physics import PhysicsSource
 from physworld.sources.streams import Repeated, Staged
-from physworld.sources.windows import EVENT_SPEED
+from physworld.sources.windows import EVENT_SPEED, impulses
 from physworld.types import Batch, Encoded, Sample, Trajectory
 
 CODEC = ImpulseCodec()
@@ -148,6 +151,22 @@ def test_event_fraction() -> None:
     assert share[0.0] == 0
     assert 0.4 < share[0.5] < 0.6
     assert share[1.0] > 0.95
+
+
+@pytest.mark.parametrize("name", ["solar_system", "planetary_rotation", "gravity_well", "particle_explosion"])
+def test_fields_are_no_event(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gravity and fields explain every change of velocity of bodies too small to meet; of the true ones, not all."""
+    scene = scenarios.build(name, generator(0, "train", 1), 3)
+    grains = tuple(replace(body, shape="circle", size=(1e-3,)) for body in scene.bodies)
+    run = simulate(replace(scene, bodies=grains, static=(), joints=()), 100)
+    assert np.abs(impulses(run)).max() < 1e-6
+    plain = run.velocity[1:] - run.velocity[:-1] - np.array(scene.gravity) * scene.dt
+    assert np.abs(plain).max() > 1e-3  # so the fields were at work
+    met = np.abs(impulses(simulate(scene, 100))).max()
+    assert (met > EVENT_SPEED) == (name in ("gravity_well", "particle_explosion"))  # in the others nothing meets
+    whole = impulses(run)
+    monkeypatch.setattr(windows, "PAIRS_AT_ONCE", 1)
+    np.testing.assert_array_equal(impulses(run), whole)
 
 
 @pytest.mark.parametrize(

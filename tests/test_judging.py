@@ -27,15 +27,19 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import physworld.conf_store  # noqa: F401  registers the scenario group
+from physworld import scenarios
 from physworld.baselines import linear
 from physworld.candidates import load_hf
 from physworld.checkpoints import save_model
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import scene_from_dict
+from physworld.codecs.scene_json import scene_from_dict, write_jsonl
 from physworld.errors import UserError
 from physworld.models.gpt import GPT
+from physworld.paper import collision_decomposition
 from physworld.ranking import rank
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,6 +188,82 @@ def test_predictions_made_elsewhere(work: Path) -> None:
     assert not any(row["parsed"] for row in mine) and all(row["missing"] > 0 for row in mine if row["index"] == 0)
     broken.write_text('{"id": "x", "position": [[[1, 2]]]}\n{"id": "x", "position": []}\n')
     assert "predicts x again" in evaluate(work, f"predictions={broken}", fails=True)
+
+
+def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
+    """Baselines on Scene JSONL, worked out again from the raw files by a reader that shares no code with ours."""
+    folder = work / "scenes"
+    for k in range(3):
+        write_jsonl(folder / f"scene_{k}.jsonl", simulate(scenarios.build("billiards", generator(0, "val", k), 2), 12))
+    options = ("evaluation.start=4", "evaluation.frames=5", "evaluation.horizons=[1,5]", "evaluation.pictures=0")
+    directory = work / "files"
+    evaluate(
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, f"hydra.run.dir={directory}"
+    )
+    got = {(row["method"], row["index"]): row for row in rows(directory)}
+    assert len(got) == 3 * 6
+    for k in range(3):
+        head, *frames = map(json.loads, (folder / f"scene_{k}.jsonl").read_text().splitlines())
+        dt, g = head["timestep"], np.array([head["gravity"]["x"], head["gravity"]["y"]])
+        x, v = (
+            np.array([[[o[n]["x"], o[n]["y"]] for o in f["objects"]] for f in frames]) for n in ("position", "velocity")
+        )
+        for h in (1, 5):
+            truth, start, speed = x[4 + h - 1], x[4 - 1], v[4 - 1]  # line 1 is the header and frame 0
+            said = {"copy_last": start, "linear": start + h * dt * speed}
+            said["ballistic"] = said["linear"] + h * (h - 1) / 2 * dt * dt * g
+            for name, guess in said.items():
+                rmse = np.sqrt(((guess - truth) ** 2).sum(-1).mean())
+                assert got[name, k][f"rmse@{h}"] == pytest.approx(rmse, abs=1e-9)
+    assert "gives nothing to judge" in evaluate(
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
+    )
+
+
+def test_the_published_tables_stand_beside_ours(work: Path) -> None:
+    directory = work / "paper"
+    evaluate(
+        work, f"run={untrained_run(work, 0)}", "suite=paper", "evaluation.frames=1", "evaluation.horizons=[1]",
+        "limit=1", "scenario.names=[billiards,pong]", "suite.curves=[pong]", "suite.curve_frames=3",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
+    report = (directory / "report.md").read_text()
+    for piece in (
+        "18.85 (copy-last 5.22, linear 0.10)",
+        "· 75.6",
+        "· 114",
+        "| minigame |",
+        "| 42.52 |",
+        "pong, 3 frames",
+    ):
+        assert piece in report, piece
+    metrics = json.loads((directory / "metrics.json").read_text())
+    jsonschema.validate(metrics, json.loads((ROOT / "docs" / "metrics.schema.json").read_text()))
+    steps = metrics["collision_decomposition"]["model"]
+    assert steps["steps_contact"] + steps["steps_flight"] == metrics["rollouts"] == 2 * 5
+    assert (
+        metrics["scenes"] == 2 and metrics["all"]["horizons"]["1"]["rmse"]["model"]["count"] == 2
+    )  # scenes, not steps
+    assert set(metrics["baselines_by_horizon"]) == {"1", "5", "10", "30", "60", "100"}
+    first = {row["index"] for row in rows(directory)}
+    assert first == {5_000_000}
+
+
+def test_contact_and_flight_apart_by_hand() -> None:
+    about = {"method": "model"}
+    steps = [
+        {**about, "rmse@1": 1.0, "event_velocity_rmse": 10.0, "flight_momentum_error": None},
+        {**about, "rmse@1": 3.0, "event_velocity_rmse": 30.0, "flight_momentum_error": 2.0},
+        {**about, "rmse@1": 0.5, "event_velocity_rmse": None, "flight_momentum_error": 4.0},
+    ]
+    assert collision_decomposition(steps)["model"] == {
+        "steps_contact": 2,
+        "steps_flight": 1,
+        "position_contact": 2.0,
+        "position_flight": 0.5,
+        "velocity_contact": 20.0,
+        "velocity_flight": 3.0,
+    }
 
 
 def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:

@@ -12,14 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "physworld"
 LAYERS = {
     0: ("types", "seeding", "files"),
-    1: ("geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "strips", "published"),
+    1: (
+        "geometry", "scenarios", "sim", "pen", "render", "metrics", "baselines", "ood", "gallery", "strips",
+        "published",
+    ),
     2: ("sources", "codecs"),
     3: ("data", "models"),
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
-        "conf_store", "cli", "checks", "tasks", "candidates", "charts", "judging", "paper", "pictures", "ranking",
-        "recorded", "report_html", "sections", "store", "suites", "pairing", "artefacts", "speed", "stages",
-        "gguf_file",
+        "conf_store", "cli", "checks", "tasks", "generation", "candidates", "charts",
+        "exhibits", "judging", "paper", "pictures", "ranking",
+        "recorded", "report_html", "sections", "store", "suites", "pairing", "artefacts",
+        "speed", "stages", "gguf_file",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

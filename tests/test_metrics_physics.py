@@ -107,6 +107,17 @@ def test_lying_on_the_floor_is_one_event_not_one_a_frame() -> None:
     assert score_events(run.window(1, 60), run.window(1, 60), run.frame(0)).true == 1
 
 
+def test_a_contact_that_lasts_since_before_the_rollout_is_no_onset() -> None:
+    """Else copy-last, which hangs in the air, would be right about every body that lies on the floor."""
+    floor = Segment(start=(0.0, 288.0), end=(800.0, 288.0), radius=2.0, restitution=0.0)
+    run = simulate(world(ball(400, 300, restitution=0.0), static=(floor,), gravity=(0.0, -981.0)), 60)
+    given, truth = run.window(0, 40), run.window(40, 60)
+    got = score_events(truth, copy_last(given, 20), given.frame(-1))
+    assert (got.true, got.said) == (0, 0)
+    bounced = score_events(bounce()[1].window(4, 9), bounce()[1].window(4, 9), bounce()[1].frame(3))
+    assert (bounced.true, bounced.matched) == (1, 1)  # a bounce on the first frame is over on the second
+
+
 def test_two_discs_exchange_their_velocities_and_the_placebos_do_not() -> None:
     a, b = ball(100, vx=240.0, restitution=1.0, friction=0.0), ball(143.95, restitution=1.0, friction=0.0)
     run = simulate(world(a, b), 16)

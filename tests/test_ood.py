@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from test_scenarios import deepest_overlap
 
-from physworld import scenarios
-from physworld.ood import FAMILIES, THICK, shift, thickened
+from physworld import checks, scenarios
+from physworld.codecs.scene_json import read_jsonl
+from physworld.conf_store import register
+from physworld.errors import UserError
+from physworld.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Segment
 
+ROOT = Path(__file__).resolve().parent.parent
 NAMES = scenarios.names()
+register()  # the option group `ood`
 
 
 def scene(name: str, difficulty: int = 2) -> Scene:
@@ -74,6 +84,67 @@ def test_distance_grows_with_level(family: str) -> None:
         for level in (0.1, 0.4, 0.7, 1.0)
     ]
     assert 0 <= mean[0] < mean[1] < mean[2] < mean[3]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_higher_level_never_comes_out_nearer(family: str) -> None:
+    """Seed by seed and for every type; strictly further for those that the family can move at all."""
+    stuck = set()
+    drawn = {name: scene(name, 1 + place % 5) for place, name in enumerate(NAMES)}
+    for name, before in drawn.items():
+        far = [shift(before, family, generator(0, "test", 3), level=level).distance for level in (0.05, 0.35, 0.7, 1.0)]
+        assert all(0 <= near <= more for near, more in pairwise(far)), (name, far)
+        if far[0] == far[-1]:
+            stuck.add(name)
+    match family:
+        case "zero_gravity":
+            assert stuck == {name for name in NAMES if drawn[name].gravity == (0.0, 0.0)}
+        case "unseen_count_low":  # those that start with less than ten bodies may be there already
+            assert all(len(drawn[name].bodies) < 10 for name in stuck)
+        case _:
+            assert not stuck
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_applies_at_every_difficulty(family: str) -> None:
+    for name in NAMES:
+        for difficulty in scenarios.DIFFICULTIES:
+            before = scenarios.build(name, generator(0, "test", difficulty), difficulty)
+            after = shift(before, family, generator(0, "test", 4))
+            assert after.distance == distance(before, after.scene, family)
+            assert after.scene == before or "Out of distribution: " + family.replace("_", " ") in after.scene.text
+
+
+def test_options_are_the_families_and_bind() -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for family in FAMILIES:
+            options = compose("simulate", [f"ood={family}", "ood.level=0.5"]).ood
+            before = scene("tower")
+            rng, again = generator(0, "test", 0), generator(0, "test", 0)
+            assert maybe_shifted(before, rng, **options) == shift(before, family, again, level=0.5).scene
+        assert maybe_shifted(before, rng, **compose("simulate").ood) is before
+
+
+def test_a_wrong_option_is_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "simulate.py", f"hydra.run.dir={tmp_path}", "ood=zero_gravty"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("ood=zero_gravty is unknown. Did you mean zero_gravity? Choose one of extreme_elas")
+    for level in (0, -1, 2, float("nan"), "high", True, None):
+        with pytest.raises(UserError, match=f"ood.level={level} must be a number above 0 and at most 1"):
+            checks.ood("low_gravity", level)
+    with pytest.raises(UserError, match=r"ood\.family=zero is unknown\. Choose one of unseen_count_low, .*, or null"):
+        checks.ood("zero", 1.0)
+
+
+def test_the_command_writes_the_shifted_scene_and_leaves_the_others(tmp_path: Path) -> None:
+    command = [sys.executable, "simulate.py", "scenario.names=[tower,pong]", "count=2", "frames=3"]
+    for place, more in (("plain", []), ("moved", ["ood=zero_gravity"])):
+        done = subprocess.run([*command, f"hydra.run.dir={tmp_path / place}", *more], cwd=ROOT, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    plain, moved = (read_jsonl(tmp_path / place / "tower/scene_0.jsonl").scene for place in ("plain", "moved"))
+    assert plain.gravity == (0.0, -981.0) and moved.gravity == (0.0, 0.0) and plain.bodies == moved.bodies
+    assert (tmp_path / "plain/pong/scene_1.jsonl").read_bytes() == (tmp_path / "moved/pong/scene_1.jsonl").read_bytes()
 
 
 def test_distances_are_those_of_the_table() -> None:

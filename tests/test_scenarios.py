@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -107,6 +108,12 @@ def test_same_seed_same_scene_and_other_seed_another(name: str) -> None:
     assert first != other
     assert (first.name, first.category, first.difficulty) == (name, scenarios.category(name), 3)
     assert first.text.endswith(".")
+
+
+@each
+def test_text_counts_in_english(name: str) -> None:
+    for trajectory in trajectories(name):
+        assert not re.search(r"(?<![.\d])1 \w+s\b", trajectory.scene.text), trajectory.scene.text
 
 
 @each

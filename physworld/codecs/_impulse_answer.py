@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
-from physworld.codecs._impulse_kernel import DT, GRAVITY, GYRATION, JOINTS, compiled, room, scratch_for, write_one
+from physworld.codecs._impulse_kernel import (
+    DT,
+    GRAVITY,
+    GYRATION,
+    JOINTS,
+    compiled,
+    room,
+    scratch_for,
+    world_of,
+    write_one,
+)
 from physworld.codecs.numbers import number_index
-from physworld.geometry import Solids
-from physworld.types import Encoded, State, Trajectory
+from physworld.geometry import Solids, solids
+from physworld.types import Body, Encoded, Scene, State, Trajectory
 
 
 @compiled
@@ -128,6 +140,38 @@ def write_answer(listed, change, push, after, grid):
     return ids[:used], event[:used]
 
 
+@cache
+def _load_writer() -> None:
+    """Have `write_one` compiled, or loaded, before its caller.
+
+    Of a function that several compiled modules hold, the first to be loaded is used by all; the copy inside
+    `_write_run`, optimised once more than is good for it, takes a fifth longer.
+    """
+    disc = Body(shape="circle", size=(1.0,), position=(0.0, 0.0))
+    scene = Scene(name="", category="", difficulty=1, text="", bodies=(disc,))
+    words = np.zeros(0, np.int64)
+    world, state = world_of(scene, words, np.zeros(1, np.int64), solids(scene), 1.0), scene.state
+    write_one(
+        world, scratch_for(1, 0, 99), state.position, state.velocity, state.angle, state.spin, 0,
+        np.empty(99, np.int32), np.empty(1, np.int64), np.empty((1, 3)),
+    )  # fmt: skip
+
+
+class _Paper(threading.local):
+    """Room to write on, kept: the system takes as long to hand out fresh memory as the writing takes."""
+
+    def __init__(self) -> None:
+        self.ids, self.event = np.empty(0, np.int32), np.empty(0, np.bool_)
+
+    def of(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+        if len(self.ids) < length:
+            self.ids, self.event = np.empty(length, np.int32), np.empty(length, np.bool_)
+        return self.ids, self.event
+
+
+_PAPER = _Paper()
+
+
 class Frames(Sequence[Encoded]):
     """A trajectory as tokens; item t is frame t's prompt with the answer that frame t + 1 gives to it."""
 
@@ -141,14 +185,16 @@ class Frames(Sequence[Encoded]):
             seed: of item 0; each further one has one more.
         """
         count, prompt = run.angle.shape[1], room(world, run.angle.shape[1])
-        longest = len(shifts) * (prompt + 5 * count + 1)  # memory that is never written is never taken
+        ids, event = _PAPER.of(len(shifts) * (prompt + 5 * count + 1))
         self.seed = seed
-        self.ids = np.empty(longest, np.int32)  # (L,)
-        self.event = np.empty(longest, np.bool_)  # (L,) set for answers only
         self.starts = np.zeros(len(shifts) + 1, np.int64)  # (T,) where each frame's prompt begins
         self.answers = np.zeros(len(shifts), np.int64)  # (T - 1,) where each frame's answer begins
+        _load_writer()
         parts = (np.ascontiguousarray(part) for part in (run.position, run.velocity, run.angle, run.spin))
-        _write_run(world, prompt, *parts, grid, shifts, self.ids, self.event, self.starts, self.answers)
+        _write_run(world, prompt, *parts, grid, shifts, ids, event, self.starts, self.answers)
+        used = self.starts[-1]
+        self.ids = ids[:used].copy()  # (L,)
+        self.event = event[:used].copy()  # (L,) set for answers only
 
     def __len__(self) -> int:
         return len(self.answers)

@@ -1,5 +1,6 @@
 """L2: what the `card` and `engine` formats share: prompt and target as tokens, body lines, counting of failures.
 
+With the format's own tokenizer, ids are written as they are; with any other one, text is written and tokenized.
 Prompt and target are tokenized separately and then joined, so the boundary between them is a token boundary with
 any tokenizer: generation continues from exactly the ids that training saw. `labels` are -100 on the prompt; the
 target's tokens and the end token are scored.
@@ -9,8 +10,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from physworld.codecs._frame_grammar import Piece
 from physworld.codecs._frame_guide import Guides, TokenGuide, WordGuide
+from physworld.codecs._text_writer import Layout, Page, TextWriter, utf8
+from physworld.codecs._tokenizer import WordCutter, word_tokenizer
 from physworld.codecs.vocabulary import Vocabulary
 from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
@@ -25,24 +27,20 @@ UNSCORED = -100
 MOVING = 1.0  # px/s: a body moves when a velocity component is above this (the published engine's threshold)
 EVENT = 10.0  # px/s: a velocity change beyond gravity above this in one frame is an event
 LARGEST = 1e6  # px and px/s (and rad, rad/s): larger numbers in a predicted frame are out of range
+AT_REST, IN_MOTION, SOME_MOVE = "All objects are at rest.", "All objects are in motion.", " objects are moving."
 
 NUMBER = r"(-?[0-9]{1,7}(?:\.[0-9]{1,12})?)"  # never inf or nan
 _BODY_START = re.compile(r"\s*obj_")
 
 
-def motion(velocity: np.ndarray) -> int:
-    """Number of moving bodies; velocity (N, 2) px/s."""
-    return int((np.abs(velocity) > MOVING).any(axis=1).sum())
-
-
 def describe(velocity: np.ndarray) -> str:
     """The engine's sentence about one frame; velocity (N, 2) px/s."""
-    moving, count = motion(velocity), len(velocity)
+    moving, count = int((np.abs(velocity) > MOVING).any(axis=1).sum()), len(velocity)
     if moving == 0:
-        return "All objects are at rest."
+        return AT_REST
     if moving == count:
-        return "All objects are in motion."
-    return f"{moving} of {count} objects are moving."
+        return IN_MOTION
+    return f"{moving} of {count}{SOME_MOVE}"
 
 
 def printed(values: np.ndarray, decimals: int) -> np.ndarray:
@@ -85,17 +83,11 @@ def read_bodies(text: str, line: re.Pattern[str], count: int) -> np.ndarray | No
     return numbers
 
 
-def event_bodies(given: Trajectory, target: Trajectory) -> np.ndarray:
-    """(N,) bool: the body's velocity changes by more than EVENT beyond gravity between given and target."""
-    scene = given.scene
-    change = target.velocity[0] - given.velocity[-1] - np.asarray(scene.gravity) * scene.dt
-    return (np.abs(change) > EVENT).any(axis=1)
-
-
-@lru_cache(maxsize=256)
-def body_lines(count: int, line: str) -> str:
-    """`count` copies of a body line's printf format, numbered; `line` has one {} for the index."""
-    return "".join(line.format(index) for index in range(count))
+def event_bodies(run: Trajectory) -> np.ndarray:
+    """(T - 1, N) bool: the body's velocity changes by more than EVENT beyond gravity from frame t to t + 1."""
+    gravity = np.asarray(run.scene.gravity) * run.scene.dt
+    large = np.abs(run.velocity[1:] - run.velocity[:-1] - gravity) > EVENT
+    return large[..., 0] | large[..., 1]
 
 
 class TextCodec(ABC):
@@ -105,12 +97,26 @@ class TextCodec(ABC):
     line: re.Pattern[str]  # of one body
 
     def __init__(
-        self, *, context_frames: int, tokenizer: PreTrainedTokenizerBase, history_frames: int | None = None
+        self,
+        layout: Layout,
+        words: Iterable[str],
+        *,
+        context_frames: int,
+        tokenizer: PreTrainedTokenizerBase | None,
+        history_frames: int | None = None,
     ) -> None:
-        """history_frames: while rolling out, prompts grow up to so many frames; None = context_frames, a window that
-        slides. A prompt that grows is not read again from its start by models that keep what they have read."""
+        """
+        Args:
+            words: of the format's own tokenizer, which is taken when `tokenizer` is None.
+            history_frames: while rolling out, prompts grow up to so many frames; None = context_frames, a window that
+                slides. A prompt that grows is not read again from its start by models that keep what they have read.
+        """
         if history_frames is not None and history_frames < context_frames:
             raise ValueError(f"history_frames is {history_frames}, it must be at least context_frames={context_frames}")
+        self._text = self._writer = TextWriter(layout, utf8, MOVING)
+        self._direct = tokenizer is None  # ids are written as they are
+        if tokenizer is None:
+            tokenizer, self._writer = word_tokenizer(words), TextWriter(layout, WordCutter(words), MOVING)
         if context_frames < 1:
             raise ValueError(f"context_frames is {context_frames}, it must be at least 1")
         if not tokenizer.is_fast:
@@ -122,7 +128,7 @@ class TextCodec(ABC):
         self.tokenizer = tokenizer
         self.end_id: int = tokenizer.eos_token_id
         begin = tokenizer.bos_token_id
-        self._begin: list[int] = [] if begin is None else [begin]
+        self._begin = np.array([] if begin is None else [begin], dtype=np.int64)
         size, pad = len(tokenizer), tokenizer.pad_token_id
         self.vocabulary = Vocabulary(
             num_words=size,
@@ -136,14 +142,6 @@ class TextCodec(ABC):
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
     @abstractmethod
-    def write_prompt(self, given: Trajectory) -> str:
-        """Header, the last `history_frames` given frames numbered from 1, and the cue for the next frame."""
-
-    @abstractmethod
-    def write_target(self, sample: Sample) -> str:
-        """What follows the cue: the rest of the next frame."""
-
-    @abstractmethod
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from the text after the cue; None = unparsable, never an exception."""
 
@@ -151,25 +149,61 @@ class TextCodec(ABC):
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as a reader of this format's text has it."""
 
+    def write_prompt(self, given: Trajectory) -> str:
+        """Header, the last `history_frames` given frames numbered from 1, and the cue for the next frame."""
+        given = self._last(given)
+        return _string(self._text.prompt(self._text.write(given), 0, len(given)))
+
+    def write_target(self, sample: Sample) -> str:
+        """What follows the cue: the rest of the next frame."""
+        page = self._text.write(sample.target.window(0, 1))
+        return _string(self._text.answer(page, 0, len(self._last(sample.given)) + 1)[0])
+
+    def prompt(self, given: Trajectory) -> np.ndarray:
+        given = self._last(given)
+        return self._prompt(self._writer.write(given), 0, len(given))
+
     def encode(self, sample: Sample) -> Encoded:
         if len(sample.target) < 1:
             raise ValueError("sample.target has no frame; the codec needs one")
-        prompt = self.prompt(sample.given)
-        text = self.write_target(sample)
-        tokens = self._tokens(text, return_offsets_mapping=True)
-        ids = np.concatenate([prompt, np.array([*tokens["input_ids"], self.end_id], dtype=np.int64)])
-        labels = ids.copy()
-        labels[: len(prompt)] = UNSCORED
-        event = np.zeros(len(ids), dtype=bool)
-        begins = np.array(tokens["offset_mapping"], dtype=np.int64).reshape(-1, 2)[:, 0]
-        event[len(prompt) : -1] = self._event_tokens(sample, text, begins)
-        return Encoded(seed=sample.seed, input_ids=ids, labels=labels, event=event)
+        given = self._last(sample.given)
+        run = given.then(sample.target.window(0, 1))
+        return self.item(self._writer.write(run), len(given), len(given), event_bodies(run)[-1], seed=sample.seed)
 
-    def prompt(self, given: Trajectory) -> np.ndarray:
+    def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
+        """Every frame that has `context_frames` frames before it, as the answer to these.
+
+        Item t equals `encode` of (frames t .. t + context_frames - 1 -> frame t + context_frames), seed + t. The
+        frames are written here, once and in one compiled call; items are put together when they are asked for.
+        """
+        return TextFrames(self, self._writer.write(run), event_bodies(run), seed)
+
+    def item(self, page: Page, t: int, given: int, events: np.ndarray, *, seed: int) -> Encoded:
+        """Frame t of a page as the answer to the `given` frames before it; events (N,) as event_bodies says."""
+        prompt = self._prompt(page, t - given, t)
+        answer, bounds = self._writer.answer(page, t, given + 1)
+        begins = np.arange(len(answer))  # of the answer's tokens
+        if not self._direct:
+            tokens = self._tokens(_string(answer), return_offsets_mapping=True)
+            answer = np.array(tokens["input_ids"], dtype=np.int64)
+            begins = np.array(tokens["offset_mapping"], dtype=np.int64).reshape(-1, 2)[:, 0]
+        ids = np.concatenate([prompt, answer, [self.end_id]])
+        labels, event = np.full(len(ids), UNSCORED), np.zeros(len(ids), dtype=bool)
+        labels[len(prompt) :] = ids[len(prompt) :]
+        # A token across two lines counts for the first; -1, the title's, finds the False at the end.
+        body = np.searchsorted(bounds[:-1], begins, side="right") - 1
+        event[len(prompt) : -1] = np.append(events, False)[body]
+        return Encoded(seed=seed, input_ids=ids, labels=labels, event=event)
+
+    def _prompt(self, page: Page, first: int, stop: int) -> np.ndarray:
+        codes = self._writer.prompt(page, first, stop)
+        ids = codes if self._direct else np.array(self._tokens(_string(codes))["input_ids"], dtype=np.int64)
+        return np.concatenate([self._begin, ids])
+
+    def _last(self, given: Trajectory) -> Trajectory:
         if len(given) < 1:
             raise ValueError("given has no frame; the codec needs at least one")
-        ids = self._tokens(self.write_prompt(given))["input_ids"]
-        return np.array([*self._begin, *ids], dtype=np.int64)
+        return given.window(max(len(given) - self.history_frames, 0), len(given))
 
     def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
         text = self.answer_text(output)
@@ -230,12 +264,20 @@ class TextCodec(ABC):
             verbose=False,
         )
 
-    def _event_tokens(self, sample: Sample, text: str, begins: np.ndarray) -> np.ndarray:
-        """(L,) bool from the tokens' first characters; a token across two lines counts for the first."""
-        bodies = event_bodies(sample.given, sample.target)
-        first = text.find("\n  obj_")
-        if first < 0:  # a scene without bodies
-            return np.zeros(len(begins), dtype=bool)
-        breaks = np.flatnonzero(np.frombuffer(text[first:].encode("ascii", "replace"), dtype=np.uint8) == 10)
-        body = np.searchsorted(breaks + first, begins, side="right") - 1  # -1: still in the title
-        return np.concatenate([bodies, [False]])[body]
+
+class TextFrames(Sequence[Encoded]):
+    """A trajectory as tokens; see TextCodec.encode_frames."""
+
+    def __init__(self, codec: TextCodec, page: Page, events: np.ndarray, seed: int) -> None:
+        self.codec, self.page, self.events, self.seed = codec, page, events, seed
+
+    def __len__(self) -> int:
+        return max(len(self.page.lines) - self.codec.context_frames, 0)
+
+    def __getitem__(self, t: int) -> Encoded:  # type: ignore[override]
+        t, given = range(len(self))[t], self.codec.context_frames
+        return self.codec.item(self.page, t + given, given, self.events[t + given - 1], seed=self.seed + t)
+
+
+def _string(codes: np.ndarray) -> str:
+    return codes.tobytes().decode()

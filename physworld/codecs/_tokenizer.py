@@ -1,4 +1,4 @@
-"""L2: word tokenizers as real `PreTrainedTokenizerFast` objects.
+"""L2: word tokenizers as real `PreTrainedTokenizerFast` objects, and their compiled twin.
 
 A text is cut into the given fixed words (longest first) and, everywhere else, into single characters, so numbers
 are spelled digit by digit. Every printable ASCII character and the newline is in the vocabulary: ASCII text never
@@ -11,11 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from physworld.codecs._text_kernel import cut_words
+
 PAD, UNKNOWN, BEGIN, END = "⟨pad⟩", "⟨unknown⟩", "⟨begin⟩", "⟨end⟩"
 CHARACTERS = ("\n", *(chr(code) for code in range(0x20, 0x7F)))
+
+
+def _vocabulary(words: Iterable[str]) -> tuple[dict[str, int], list[str]]:
+    """Token -> id: the special tokens, the ASCII characters, the words; and the words, longest first."""
+    longest_first = sorted(set(words) - set(CHARACTERS), key=lambda word: (-len(word), word))
+    tokens = (PAD, UNKNOWN, BEGIN, END, *CHARACTERS, *longest_first)
+    return {token: index for index, token in enumerate(tokens)}, longest_first
 
 
 def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -23,9 +33,8 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
     It adds no special token by itself; codecs place begin and end.
     """
-    longest_first = sorted(set(words) - set(CHARACTERS), key=lambda word: (-len(word), word))
-    vocabulary = (PAD, UNKNOWN, BEGIN, END, *CHARACTERS, *longest_first)
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
+    vocabulary, longest_first = _vocabulary(words)
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     # The alternatives are tried in order, so a longer word wins; the last one takes any single character.
     pattern = "|".join([*map(re.escape, longest_first), r"[\s\S]"])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
@@ -38,3 +47,30 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
         eos_token=END,
         clean_up_tokenization_spaces=False,
     )
+
+
+class WordCutter:
+    """`word_tokenizer(words)` for text of which no part is a special token, a hundred times faster."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """words: ASCII; with the characters and the special tokens at most 256."""
+        vocabulary, longest_first = _vocabulary(words)
+        spelled = [word.encode("ascii") for word in sorted(longest_first, key=lambda word: ord(word[0]))]
+        initials = [word[0] for word in spelled]
+        single = np.full(256, vocabulary[UNKNOWN], np.uint8)
+        for character in CHARACTERS:
+            single[ord(character)] = vocabulary[character]
+        self._tables = (
+            np.frombuffer(b"".join(spelled), np.uint8),
+            np.cumsum([0, *map(len, spelled)]),
+            np.searchsorted(initials, np.arange(257)),
+            np.array([vocabulary[word.decode()] for word in spelled], np.uint8),
+            single,
+            single[0],
+        )
+
+    def __call__(self, text: str) -> np.ndarray:
+        """(L,) uint8 ids."""
+        codes = np.frombuffer(text.encode(), np.uint8)
+        ids = np.empty(len(codes), np.uint8)
+        return ids[: cut_words(codes, *self._tables, ids)]

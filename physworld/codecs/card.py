@@ -27,15 +27,13 @@ from __future__ import annotations
 import math
 import re
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from physworld.codecs._frame_grammar import Count, Number, Piece
-from physworld.codecs._text import NUMBER, TextCodec, body_lines, motion, one_line, printed, read_bodies
-from physworld.codecs._tokenizer import word_tokenizer
-from physworld.types import PIXELS_PER_METRE, Body, Sample, Scene, Segment, State, Trajectory
+from physworld.codecs._text import NUMBER, TextCodec, one_line, printed, read_bodies
+from physworld.codecs._text_writer import Layout
+from physworld.types import PIXELS_PER_METRE, Body, Scene, Segment, State, Trajectory
 
-_BODY = "\n  obj_{}: pos=(%.2f, %.2f), vel=(%.2f, %.2f)"
 _LINE = re.compile(rf"\s*obj_([0-9]{{1,6}}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)")
 
 WORDS = (
@@ -58,22 +56,24 @@ class CardCodec(TextCodec):
         tokenizer: PreTrainedTokenizerBase | None = None,
         history_frames: int | None = None,
     ) -> None:
-        super().__init__(
-            context_frames=context_frames,
-            tokenizer=tokenizer or word_tokenizer(WORDS),
-            history_frames=history_frames,
+        layout = Layout(
+            name="card",
+            header=write_header,
+            begin="",
+            decimals=2,
+            turned=math.inf,
+            at_rest="",
+            in_motion="",
+            moving=" objects moving.",
+            title="Frame {}: ",
+            after="\n\n",
+            cue="Frame {}:",
+            answer=" ",
+            described=True,
         )
-
-    def write_prompt(self, given: Trajectory) -> str:
-        first = max(len(given) - self.history_frames, 0)
-        parts = [write_header(given.scene)]
-        for number, index in enumerate(range(first, len(given)), start=1):
-            parts.append(f"Frame {number}:{_rest(given.position[index], given.velocity[index])}\n\n")
-        parts.append(f"Frame {len(given) - first + 1}:")
-        return "".join(parts)
-
-    def write_target(self, sample: Sample) -> str:
-        return _rest(sample.target.position[0], sample.target.velocity[0])
+        super().__init__(
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
+        )
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Position and velocity from the text; angle and spin, which it lacks, are carried on from `given`."""
@@ -111,13 +111,6 @@ def write_header(scene: Scene) -> str:
         f"Static geometry: {walls} segments (walls)\n"
         f"Constraints: {f'{len(scene.joints)} joints' if scene.joints else 'none'}\n\n"
     )
-
-
-def _rest(position: np.ndarray, velocity: np.ndarray) -> str:
-    """One frame after its `Frame t:`; position (N, 2) px, velocity (N, 2) px/s."""
-    count = len(position)
-    values = np.concatenate([position, velocity], axis=1).ravel().tolist()
-    return f" {motion(velocity)} of {count} objects moving." + body_lines(count, _BODY) % tuple(values)
 
 
 def _object(index: int, body: Body) -> str:

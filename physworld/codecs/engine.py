@@ -33,14 +33,12 @@ from transformers import PreTrainedTokenizerBase
 
 from physworld.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.codecs._scene_dict import PYMUNK_NAMES
-from physworld.codecs._text import NUMBER, TextCodec, body_lines, describe, one_line, printed, read_bodies
-from physworld.codecs._tokenizer import word_tokenizer
-from physworld.types import FIXED, Joint, Peg, Sample, Scene, Segment, State, Trajectory
+from physworld.codecs._text import AT_REST, IN_MOTION, NUMBER, SOME_MOVE, TextCodec, one_line, printed, read_bodies
+from physworld.codecs._text_writer import Layout
+from physworld.types import FIXED, Joint, Peg, Scene, Segment, State, Trajectory
 
 TURNED = 0.001  # rad and rad/s: angle and spin are printed when one of them is larger
 
-_BODY = "\n  obj_{}: pos=(%.4f, %.4f), vel=(%.4f, %.4f)"
-_TURN = ", a=%.4f, av=%.4f"
 _LINE = re.compile(
     rf"\s*obj_([0-9]{{1,6}}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)(?:, a={NUMBER}, av={NUMBER})?"
 )
@@ -66,28 +64,26 @@ class EngineCodec(TextCodec):
         history_frames: int | None = None,
         published_bytes: bool = False,
     ) -> None:
+        gap, title = ("\n", "Frame {0}: Frame {0}: ") if published_bytes else ("\n\n", "Frame {}: ")
+        layout = Layout(
+            name="engine",
+            header=write_header,
+            begin=gap,
+            decimals=4,
+            turned=TURNED,
+            at_rest=AT_REST,
+            in_motion=IN_MOTION,
+            moving=SOME_MOVE,
+            title=title,
+            after=gap,
+            cue="Predict next frame:",
+            answer="\n\nFrame {}:" if published_bytes else "\nFrame {}: ",
+            described=not published_bytes,
+        )
         super().__init__(
-            context_frames=context_frames,
-            tokenizer=tokenizer or word_tokenizer(WORDS),
-            history_frames=history_frames,
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
         )
         self.published_bytes = published_bytes
-
-    def write_prompt(self, given: Trajectory) -> str:
-        end = "\n" if self.published_bytes else "\n\n"
-        first = max(len(given) - self.history_frames, 0)
-        frames = [
-            self._title(number, given.velocity[index]) + _bodies(given.frame(index))
-            for number, index in enumerate(range(first, len(given)), start=1)
-        ]
-        return end.join([write_header(given.scene), *frames, "Predict next frame:"])
-
-    def write_target(self, sample: Sample) -> str:
-        number = min(len(sample.given), self.history_frames) + 1
-        bodies = _bodies(sample.target.frame(0))
-        if self.published_bytes:
-            return f"\n\nFrame {number}:{bodies}"
-        return f"\n{self._title(number, sample.target.velocity[0])}{bodies}"
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """The first frame in the text; angle and spin are 0 where it leaves them out."""
@@ -109,17 +105,13 @@ class EngineCodec(TextCodec):
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Four decimals; angle and spin 0 where the text leaves them out."""
-        turned = _turned(state)
+        turned = (np.abs(state.angle) > TURNED) | (np.abs(state.spin) > TURNED)
         return State(
             position=printed(state.position, 4),
             velocity=printed(state.velocity, 4),
             angle=np.where(turned, printed(state.angle, 4), 0.0),
             spin=np.where(turned, printed(state.spin, 4), 0.0),
         )
-
-    def _title(self, number: int, velocity: np.ndarray) -> str:
-        title = f"Frame {number}: "
-        return title * (1 + self.published_bytes) + describe(velocity)
 
 
 def write_header(scene: Scene) -> str:
@@ -149,22 +141,3 @@ def _static(part: Segment | Peg) -> str:
         return f"seg ({x:.0f},{y:.0f})-({to_x:.0f},{to_y:.0f})"
     x, y = part.center
     return f"peg ({x:.0f},{y:.0f}) r={part.radius:.0f}"
-
-
-def _turned(state: State) -> np.ndarray:
-    """(N,) bool: bodies whose angle and spin are printed."""
-    return (np.abs(state.angle) > TURNED) | (np.abs(state.spin) > TURNED)
-
-
-def _bodies(state: State) -> str:
-    """The body lines of one frame, each begun with a line break."""
-    count = len(state.angle)
-    turned = _turned(state)
-    if not turned.any():
-        values = np.concatenate([state.position, state.velocity], axis=1)
-        return body_lines(count, _BODY) % tuple(values.ravel().tolist())
-    values = np.concatenate([state.position, state.velocity, state.angle[:, None], state.spin[:, None]], axis=1)
-    shown = np.ones(values.shape, dtype=bool)
-    shown[:, 4:] = turned[:, None]
-    form = "".join(_BODY.format(index) + (_TURN if turns else "") for index, turns in enumerate(turned.tolist()))
-    return form % tuple(values[shown].tolist())

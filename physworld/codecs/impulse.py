@@ -123,7 +123,7 @@ class ImpulseCodec:
             pad=PAD,
         )
         values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
-        hints = np.searchsorted(values, number_values())
+        hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
         self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
         self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
 
@@ -135,7 +135,7 @@ class ImpulseCodec:
         if known is None:
             missing = self.unwritable(scene)
             if missing:
-                raise ValueError(missing)
+                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}")
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
@@ -145,10 +145,7 @@ class ImpulseCodec:
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
-        count = len(scene.bodies)
-        if count <= MAX_BODIES:
-            return ""
-        return f"impulse text names at most {MAX_BODIES} bodies, scene {scene.name!r} has {count}"
+        return "" if len(scene.bodies) <= MAX_BODIES else f"impulse text names at most {MAX_BODIES} bodies"
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""
@@ -309,19 +306,20 @@ class ImpulseGuide:
         self._said[over] = -1
 
 
+_NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once
+_STATE = (0.0,) * 6
+
+
 def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
     ids: list[int] = []
     values: list[float] = []
 
-    def line(word: str, *items: float | str) -> None:
+    def line(word: str, *numbers: float, ends: tuple[str, ...] = ()) -> None:
         ids.append(WORD[word])
-        for item in items:
-            if isinstance(item, str):
-                ids.append(WORD[item])
-            else:
-                ids.append(-1)
-                values.append(item)
+        ids.extend([WORD[end] for end in ends])
+        ids.extend(_NUMBERS[: len(numbers)])
+        values.extend(numbers)
 
     line("world", *scene.gravity, scene.dt * 1000)
     for shape in scene.static:
@@ -342,29 +340,23 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         ends = ("fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a], BODY_WORDS[joint.body_b])
         match joint:
             case PinJoint():
-                line("pin", *ends, *joint.anchor_a, *joint.anchor_b, joint.length)
+                line("pin", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
             case PivotJoint():
-                line("hinge", *ends, *joint.anchor_a, *joint.anchor_b)
+                line("hinge", *joint.anchor_a, *joint.anchor_b, ends=ends)
             case Rope():
-                line("rope", *ends, *joint.anchor_a, *joint.anchor_b, joint.length)
+                line("rope", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
             case Spring():
-                anchors = (*joint.anchor_a, *joint.anchor_b)
-                line("spring", *ends, *anchors, joint.length, joint.stiffness, joint.damping)
+                own = (joint.length, joint.stiffness, joint.damping)
+                line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
             case Motor():
-                line("motor", *ends, joint.spin, joint.torque / PIXELS_PER_METRE**2)
+                line("motor", joint.spin, joint.torque / PIXELS_PER_METRE**2, ends=ends)
     slots = []
-    for name, body in zip(BODY_WORDS, scene.bodies, strict=False):
+    for index, body in enumerate(scene.bodies):
         slots.append(len(ids) + 2)
-        state = (0.0,) * 6
-        line(
-            "ball" if body.shape == "circle" else "box",
-            name,
-            *state,
-            *body.size,
-            body.mass,
-            body.friction,
-            body.restitution,
-        )
+        ids += (WORD["ball" if body.shape == "circle" else "box"], FIRST_BODY + index)
+        numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
+        ids += _NUMBERS[: len(numbers)]
+        values += numbers
     header = np.array(ids, np.int64)
     header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
     return header, np.array(slots, np.int64)

@@ -4,10 +4,11 @@ Frame k is the state after k steps and the header is the initial state, so a tra
 header and its frame k into the line numbered k. Numbers are printed with 4 decimals (angles and spins 6).
 
 The published format loses initial velocities, wall radii, joint lengths and force fields. Our header therefore
-carries one key more, "physworld": the exact scene, and the exact frame 0 where it is not the scene's initial state.
-Other readers skip it; `read_jsonl` believes it over the public keys and returns frames 0, 1, 2 ... Without it the
-trajectory and its scene start at the file's first frame, and a joint's length is the distance of its anchors there;
-a published joint to `static` says anchor (0, 0) wherever its true anchor was, and that is kept.
+carries "physworld": the exact scene, and the exact frame 0 where it is not the scene's initial state; and, for people,
+the "physworld_version" that wrote it. Other readers skip both; `read_jsonl` believes the first over the public keys
+and returns frames 0, 1, 2 ... Without it the trajectory and its scene start at the file's first frame, and a joint's
+length is the distance of its anchors there; a published joint to `static` says anchor (0, 0) wherever its true anchor
+was, and that is kept.
 
 Files are read as JSON only, line by line, with limits on every size. `.gz` and `.zst` are (de)compressed by suffix.
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+import physworld
 from physworld.codecs._packed import BROKEN, opened, written
 from physworld.codecs._scene_dict import (
     MAX_BODIES,
@@ -137,6 +139,7 @@ def _header(trajectory: Trajectory, seed: int) -> dict[str, Any]:
         "difficulty": scene.difficulty,
         "static_geometry": [_static(part) for part in scene.static],
         "constraints": [_constraint(joint) for joint in scene.joints],
+        "physworld_version": physworld.__version__,
         "physworld": exact,
     }
 
@@ -273,11 +276,12 @@ def _json(text: bytes) -> Any:
     if len(text) > MAX_LINE:
         raise FormatError(f"the line is longer than {MAX_LINE} bytes")
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text.rstrip(), parse_constant=_refuse)  # else a cut line is said to hold a line break
     except UnicodeDecodeError:
         raise FormatError("this is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise FormatError(f"this is not valid JSON ({error.msg} at column {error.colno})") from None
+        what = error.msg.removesuffix(" at")  # some of Python's messages end so
+        raise FormatError(f"this is not valid JSON ({what} at column {error.colno})") from None
     except RecursionError:
         raise FormatError("this JSON is nested too deeply") from None
     except FormatError:

@@ -93,8 +93,8 @@ def per_horizon(target: Trajectory, predicted: Trajectory) -> np.ndarray:
 def velocity_jumps(trajectory: Trajectory, before: State | None = None) -> np.ndarray:
     """(T, N, 2) px/s: v_t - v_(t-1) - a·dt, what contacts and joints did to each body on reaching each frame.
 
-    a is what the scene announces (gravity and fields, felt as the simulator does). Row 0 needs the frame `before` it and
-    is 0 without.
+    a is what the scene announces (gravity and fields, felt as the simulator does). Row 0 needs the frame `before` it,
+    and is 0 without.
     """
     velocity, position = trajectory.velocity, trajectory.position
     if before is not None:

@@ -16,7 +16,7 @@ K output tokens, F number features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -350,13 +350,11 @@ class GPT(
         guide: GuideLike | None = None,
         *,
         noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
-        rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length.
 
         With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
-        of each step, which makes answers draws (see `physworld.rollout.Sampling`); `rows` is for models that keep what
-        they have read, which this one, whose prompts are rewritten for each frame, does not.
+        of each step, which makes answers draws (see `physworld.rollout.Sampling`).
         """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def attach_lora(network: Any, *, rank: int, alpha: float, dropout: float, targets: Sequence[str]) -> Any:
+def attach_lora(network: Any, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> Any:
     """Freeze `network` and give its target layers trainable low-rank updates.
 
     Args:
@@ -25,8 +25,7 @@ def attach_lora(network: Any, *, rank: int, alpha: float, dropout: float, target
     if absent or not targets:
         raise ValueError(f"the network has no layer named {absent[0] if absent else '(none given)'}")
     config = LoraConfig(
-        r=rank, lora_alpha=alpha,  # type: ignore[arg-type]
-        lora_dropout=dropout, target_modules=list(targets), bias="none",
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none",
         task_type="CAUSAL_LM",
     )  # fmt: skip
     return get_peft_model(network, config)

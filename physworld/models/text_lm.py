@@ -6,7 +6,7 @@ no longer belongs to a row is masked, not cut; when too much is masked, the cach
 place, so packing moves them without change. Models that keep a running state (short convolutions, as in LFM2, or
 recurrences) cannot skip masked places: they read each prompt anew, left-padded.
 
-Shapes: B rows, T places in the cache, S places of a new block, V tokens.
+Shapes: B rows, T places in the cache, S places of a new block, V tokens, H query heads, K key heads, E head width.
 """
 
 from __future__ import annotations
@@ -16,12 +16,40 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.masking_utils import eager_mask
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
-PACK = 1.5  # the cache is packed when it is so many times longer than its longest row
+GROUPED = "physworld_grouped"
+PACK = 1.1  # the cache is packed when it is so many times longer than its longest row
+
+
+def grouped_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+) -> tuple[Tensor, None]:
+    """Attention in which several query heads share a key head without copies of it: transformers' own makes copies
+    wherever there is a mask, which on a CPU costs ten times the attention itself."""
+    B, H, S, E = query.shape
+    if S == 1:  # one token a row: the heads that share a key head are the rows of one small product
+        K = key.shape[1]
+        scale = more.get("scaling") or E**-0.5
+        scores = torch.matmul(query.view(B, K, H // K, E) * scale, key.transpose(-1, -2))
+        if attention_mask is not None:
+            scores += attention_mask  # 0 or the smallest number, the same for all layers
+        out = torch.matmul(scores.softmax(dim=-1), value).view(B, H, 1, E)
+        return out.transpose(1, 2).contiguous(), None
+    causal = attention_mask is None
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, is_causal=causal, scale=more.get("scaling"), enable_gqa=True
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, eager_mask)
 
 
 class GrowingLayer(DynamicLayer):
@@ -77,6 +105,9 @@ class TextLM:
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length = max_length if own is None else min(max_length, own)
         self.keep = keep and _attends_to_all(network)
+        on_cpu = next(network.parameters()).device.type == "cpu"
+        if self.keep and on_cpu and network.config._attn_implementation == "sdpa":
+            network.set_attn_implementation(GROUPED)
         self._rows: list[int] = []
         self._read: list[np.ndarray] = []  # each row's tokens in the cache
         self._valid = torch.zeros(0, 0, dtype=torch.bool)  # (B, T) which places belong to the row

@@ -18,6 +18,7 @@ from physworld.types import Scene
 # Types that no training run may draw from, so that generalisation can be measured.
 HELD_OUT = ("pong", "bowling", "ramp_roll", "angry_birds", "hourglass", "newtons_cradle")
 DIFFICULTIES = (1, 2, 3, 4, 5)
+CATEGORIES = ("collision", "stacking", "ramp", "constraint", "minigame", "complex")  # the model card's order
 
 
 @functools.cache  # reading the folder takes 40 µs, a fifth of drawing a small scene

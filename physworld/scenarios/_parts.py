@@ -33,6 +33,11 @@ def draw_count(rng: np.random.Generator, difficulty: int, ranges: dict[int, tupl
     return int(rng.integers(low, high + 1))
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """'1 ball', '2 balls': for a scene's sentence."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def chance(rng: np.random.Generator, probability: float) -> bool:
     return bool(rng.random() < probability)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import aimed, block, disc, fastest_on_the_way, uniform
 from physworld.types import Body, Scene
 
@@ -66,7 +66,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="angry_birds",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Angry birds: {birds} bird{'s' * (birds > 1)} thrown at a frame of {built} parts.",
+        text=f"Angry birds: {counted(birds, 'bird')} thrown at a frame of {counted(built, 'part')}.",
         bodies=tuple(bodies),
         static=room.walls,
     )

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import block, disc, uniform
 from physworld.types import Body, Scene, Segment
 
@@ -43,7 +43,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="bowling",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Bowling: a heavy ball against {count - lanes} pins"
+        text=f"Bowling: a heavy ball against {counted(count - lanes, 'pin')}"
         + (f", on {lanes} lanes." if lanes > 1 else ", on one lane."),
         bodies=tuple(bodies),
         static=tuple(walls),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import block, disc, uniform
 from physworld.types import Body, Scene
 
@@ -76,7 +76,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="breakout",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Breakout: {balls} ball{'s' * (balls > 1)} shot at {blocks} loose block{'s' * (blocks > 1)}, no gravity.",
+        text=f"Breakout: {counted(balls, 'ball')} shot at {counted(blocks, 'loose block')}, no gravity.",
         bodies=tuple(bodies),
         static=room.walls,
         gravity=(0.0, 0.0),

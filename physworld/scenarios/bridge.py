@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored, turned
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored, turned
 from physworld.scenarios._place import Matter, block, disc, fitting, path, sagging, spots, uniform
 from physworld.types import FIXED, Body, PinJoint, Point, Scene
 
@@ -51,7 +51,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="bridge",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Bridge: {kind}, and {weights} weight{'s' * (weights > 1)} that fall{'s' * (weights == 1)} on it.",
+        text=f"Bridge: {kind}, and {counted(weights, 'weight')} that fall{'s' * (weights == 1)} on it.",
         bodies=tuple(bodies),
         static=tuple(walls),
         joints=tuple(joints),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored, turned
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored, turned
 from physworld.scenarios._place import Matter, block, disc, fitting, sagging, spots, uniform
 from physworld.types import FIXED, Body, Joint, PinJoint, Point, Rope, Scene
 
@@ -54,12 +54,12 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         for place in spots(rng, box, loads, size):
             share, density, friction, restitution = uniform(rng, (0.7, 1), (0.5, 3), (0.3, 0.8), (0.1, 0.5))
             bodies.append(disc(share * size, place, density=density, friction=friction, restitution=restitution))
-        how = f"hung between two nails, {loads} balls fall on it"
+        how = f"hung between two nails, {counted(loads, 'ball')} to fall on it"
     scene = Scene(
         name="chain",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Chain: {count - loads} links, {how}.",
+        text=f"Chain: {counted(count - loads, 'link')}, {how}.",
         bodies=tuple(bodies),
         static=room.walls,
         joints=tuple(joints),

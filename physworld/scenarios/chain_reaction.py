@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Matter, block, crate_piles, disc, toppled, uniform
 from physworld.types import Body, Scene, Segment
 
@@ -76,7 +76,8 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="chain_reaction",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Chain reaction: {count - crates - 1} dominos, {steps} step{'s' * (steps > 1)}, a ball, {crates} crates.",
+        text=f"Chain reaction: {counted(count - crates - 1, 'domino')}, {counted(steps, 'step')}, a ball, "
+        f"{counted(crates, 'crate')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Matter, block, disc, uniform
 from physworld.types import Body, Scene, Segment
 
@@ -55,7 +55,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="conveyor",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Conveyor: {count} boxes and balls on {belts} running belt{'s' * (belts > 1)}.",
+        text=f"Conveyor: {count} boxes and balls on {counted(belts, 'running belt')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import uniform
 from physworld.types import Body, Scene
 
@@ -56,7 +56,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="elastic_collision",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Elastic collision: {count} bodies of different mass in {lanes} lane{'s' * (lanes > 1)}, all lossless.",
+        text=f"Elastic collision: {count} bodies of different mass in {counted(lanes, 'lane')}, all lossless.",
         bodies=tuple(bodies),
         static=room.walls,
         gravity=(0.0, 0.0),

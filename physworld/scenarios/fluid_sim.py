@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import disc, spots, uniform
 from physworld.types import Peg, Scene, Segment
 
@@ -52,7 +52,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="fluid_sim",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Fluid: a column of {count} smooth balls collapses and flows past {len(walls) - 4} obstacles.",
+        text=f"Fluid: a column of {count} smooth balls collapses and flows past {counted(len(walls) - 4, 'obstacle')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
         gravity=(0.0, -981.0),

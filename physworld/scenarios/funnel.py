@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import disc, fitting, path, spots, uniform
 from physworld.types import Scene
 
@@ -41,7 +41,8 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="funnel",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Funnel: {count} balls, {stages} funnel{'s' * (stages > 1)} with a neck of {neck / reach / 2:.1f} balls.",
+        text=f"Funnel: {counted(count, 'ball')}, {counted(stages, 'funnel')} "
+        f"with a neck {neck / reach / 2:.1f} balls wide.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import Attractor, Body, Scene
 
@@ -39,7 +39,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="gravity_well",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Gravity well: {count} bodies and {wells} point{'s' * (wells > 1)} that pull{'s' * (wells == 1)}.",
+        text=f"Gravity well: {count} bodies and {counted(wells, 'point')} that pull{'s' * (wells == 1)}.",
         bodies=tuple(bodies),
         static=room.walls,
         fields=tuple(poles),

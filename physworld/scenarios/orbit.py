@@ -1,6 +1,7 @@
 """Satellites around a fixed star that pulls: a force that depends on place; in crowds they also collide.
 
-Below the card's object counts, because more satellites would only collide."""
+One and two satellites, alone, show the orbit itself, so difficulties 1 and 2 start below the card's object counts.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +9,20 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, disc_mass, draw_count, draw_room, is_clear, maybe_mirrored
+from physworld.scenarios._parts import (
+    CARD_COUNTS,
+    chance,
+    counted,
+    disc_mass,
+    draw_count,
+    draw_room,
+    is_clear,
+    maybe_mirrored,
+)
 from physworld.types import Attractor, Body, Peg, Scene
 
 CATEGORY = "complex"
-COUNTS = {1: (1, 3), 2: (3, 8), 3: (8, 15), 4: (14, 24), 5: (22, 36)}
+COUNTS = CARD_COUNTS | {1: (1, 3), 2: (3, 8)}
 
 
 def build(rng: np.random.Generator, difficulty: int) -> Scene:
@@ -27,19 +37,19 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
     )
     wanted = draw_count(rng, difficulty, COUNTS)
     against = {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.1, 5: 0.25}[difficulty]  # share that runs against the others
-    largest = 12.0 if wanted <= 8 else 8.0
+    smallest, largest = (5.0, 12.0) if wanted <= 8 else (5.0, 8.0) if wanted <= 20 else (4.0, 6.0)  # px
     bodies: list[Body] = []
     for _ in range(4000):
         if len(bodies) == wanted:
             break
-        satellite = _satellite(rng, pole, float(rng.uniform(5, largest)), star.radius, outermost, against)
+        satellite = _satellite(rng, pole, float(rng.uniform(smallest, largest)), star.radius, outermost, against)
         if is_clear(satellite, bodies, 4.0):
             bodies.append(satellite)
     scene = Scene(
         name="orbit",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Orbit: {len(bodies)} satellite{'s' * (len(bodies) > 1)} around a star that pulls, in a box.",
+        text=f"Orbit: {counted(len(bodies), 'satellite')} around a star that pulls, in a box.",
         bodies=tuple(bodies),
         static=(*room.walls, star),
         fields=(pole,),

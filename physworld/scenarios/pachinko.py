@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import block, disc, fitting, path, spots, uniform
 from physworld.types import FIXED, Body, Joint, Motor, Peg, PivotJoint, Point, Scene, Segment
 
@@ -69,8 +69,8 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="pachinko",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Pachinko: {balls} ball{'s' * (balls > 1)}, {sum(isinstance(w, Peg) for w in walls)} pegs, "
-        f"{cups} cup{'s' * (cups > 1)}, {wheels} turning wheel{'s' * (wheels != 1)}.",
+        text=f"Pachinko: {counted(balls, 'ball')}, {sum(isinstance(w, Peg) for w in walls)} pegs, "
+        f"{counted(cups, 'cup')}, {counted(wheels, 'turning wheel')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
         joints=tuple(joints),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import disc, spots, uniform
 from physworld.types import Body, Scene, Wind
 
@@ -56,7 +56,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="particle_explosion",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Particle explosion: {count} particles burst from {bursts} point{'s' * (bursts > 1)} into still air.",
+        text=f"Particle explosion: {count} particles burst from {counted(bursts, 'point')} into still air.",
         bodies=tuple(bodies),
         static=room.walls,
         fields=(Wind(velocity=(0.0, 0.0), drag=drag),),

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import disc, uniform
 from physworld.types import FIXED, Body, PinJoint, Scene
 
@@ -53,7 +53,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="pendulum_wave",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Pendulum wave: {count} pendulums of graded length on {fans} nail{'s' * (fans > 1)}, let go together.",
+        text=f"Pendulum wave: {count} pendulums of graded length on {counted(fans, 'nail')}, let go together.",
         bodies=tuple(bodies),
         static=room.walls,
         joints=tuple(joints),

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored, turned
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored, turned
 from physworld.scenarios._place import block, disc, fitting, path, spots, uniform
 from physworld.types import FIXED, Body, Joint, Motor, Peg, PivotJoint, Rope, Scene, Segment, Spring
 
@@ -64,7 +64,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="pinball",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Pinball: {balls} ball{'s' * (balls > 1)} among bumpers, {spinners} spinner{'s' * (spinners > 1)}"
+        text=f"Pinball: {counted(balls, 'ball')} among bumpers, {counted(spinners, 'spinner')}"
         " and two flippers on a sloping table.",
         bodies=tuple(bodies),
         static=tuple(walls),

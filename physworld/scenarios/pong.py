@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, disc_mass, draw_count, draw_room, is_clear, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, disc_mass, draw_count, draw_room, is_clear, maybe_mirrored
 from physworld.types import Body, Peg, Scene, Segment
 
 CATEGORY = "minigame"
@@ -77,7 +77,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="pong",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Pong: {balls} ball{'s' * (balls > 1)} between two paddles, {len(pegs)} pegs.",
+        text=f"Pong: {counted(balls, 'ball')} between two paddles, {counted(len(pegs), 'peg')}.",
         bodies=tuple(bodies),
         static=(*walls, *pegs),
         gravity=(0.0, 0.0),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import aimed, block, disc, fastest_on_the_way, uniform
 from physworld.types import Body, Scene
 
@@ -50,7 +50,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="pyramid",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Pyramid: {blocks} blocks in rows on a base of {base}, and a ball that hits them.",
+        text=f"Pyramid: {counted(blocks, 'block')} in rows on a base of {base}, and a ball that hits them.",
         bodies=tuple(bodies),
         static=room.walls,
     )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, disc_mass, draw_count, draw_room, maybe_mirrored, rect_mass
+from physworld.scenarios._parts import chance, counted, disc_mass, draw_count, draw_room, maybe_mirrored, rect_mass
 from physworld.types import Body, Scene, Segment
 
 CATEGORY = "ramp"
@@ -44,7 +44,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="ramp_roll",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Ramp: {count} balls and boxes let go on {ramps} slope{'s' * (ramps > 1)}.",
+        text=f"Ramp: {count} balls and boxes let go on {counted(ramps, 'slope')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
     )

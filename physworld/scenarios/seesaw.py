@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import FIXED, Body, PivotJoint, Scene, Segment
 
@@ -52,7 +52,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="seesaw",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Seesaw: {count - planks} bodies fall on {planks} hinged plank{'s' * (planks > 1)}.",
+        text=f"Seesaw: {counted(count - planks, 'body', 'bodies')} dropped on {counted(planks, 'hinged plank')}.",
         bodies=tuple(bodies),
         static=tuple(walls),
         joints=tuple(joints),

@@ -1,6 +1,6 @@
 """Planets on nearly circular orbits of their own, and a belt of asteroids on a shared one: Kepler's third law.
 
-Nothing meets, so there are no walls. A picture holds few orbits: counts stay low until the belt fills up.
+Nothing meets, so there are no walls. A picture holds few orbits: what is more goes into the belt.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, maybe_mirrored
 from physworld.scenarios._place import disc, uniform
 from physworld.types import Attractor, Body, Peg, Scene
 
 CATEGORY = "complex"
-PLANETS = {1: (2, 4), 2: (4, 7), 3: (5, 8), 4: (5, 9), 5: (5, 9)}
-BELT = {1: (0, 0), 2: (0, 4), 3: (5, 14), 4: (14, 24), 5: (24, 40)}
+# Together the card's counts: 2-5, 5-15, 10-30, 20-40, 30-50.
+PLANETS = {1: (2, 5), 2: (5, 8), 3: (5, 8), 4: (5, 9), 5: (5, 9)}
+BELT = {1: (0, 0), 2: (0, 7), 3: (5, 22), 4: (15, 31), 5: (25, 41)}
 OUTERMOST = 285.0  # px
 
 
@@ -53,7 +54,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="solar_system",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Solar system: {planets} planets and {asteroids} asteroids round a sun that pulls.",
+        text=f"Solar system: {counted(planets, 'planet')} and {counted(asteroids, 'asteroid')} round a sun that pulls.",
         bodies=tuple(bodies),
         static=(Peg(center=center, radius=sun, friction=0.3, restitution=0.5),),
         fields=(Attractor(center=center, strength=strength),),

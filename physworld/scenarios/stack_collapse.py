@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import block, uniform
 from physworld.types import Body, Scene
 
@@ -26,7 +26,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="stack_collapse",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Stack collapse: {count} blocks in {stacks} leaning stack{'s' * (stacks > 1)}.",
+        text=f"Stack collapse: {count} blocks in {counted(stacks, 'leaning stack')}.",
         bodies=tuple(bodies),
         static=room.walls,
     )

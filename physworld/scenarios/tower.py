@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import Room, disc_mass, draw_count, draw_room, maybe_mirrored, rect_mass
+from physworld.scenarios._parts import Room, counted, disc_mass, draw_count, draw_room, maybe_mirrored, rect_mass
 from physworld.types import Body, Scene
 
 CATEGORY = "stacking"
@@ -50,7 +50,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="tower",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Tower: {blocks} blocks in {towers} pile{'s' * (towers > 1)}, with a ball on its way to topple them.",
+        text=f"Tower: {counted(blocks, 'block')} in {counted(towers, 'pile')}, with a ball on its way to topple them.",
         bodies=tuple(bodies),
         static=room.walls,
     )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Matter, block, disc, fitting, spots, uniform
 from physworld.types import FIXED, Body, Scene, Segment, Spring
 
@@ -23,7 +23,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         plates = min(int(rng.integers(1, 3)), count // 2)
         bodies, springs = _plates(rng, plates, left, right, bottom)
         spread = (left + 60, right - 60)
-        kind = f"{plates} plate{'s' * (plates > 1)} on springs"
+        kind = f"{counted(plates, 'plate')} on springs"
     else:
         beads = int(np.clip(round(count * float(rng.uniform(0.45, 0.65))), 4, LONGEST_NET))
         bodies, springs, posts = _net(rng, beads, bottom)
@@ -46,7 +46,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="trampoline",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Trampoline: {jumpers} bodies fall on {kind}.",
+        text=f"Trampoline: {counted(jumpers, 'body', 'bodies')} dropped on {kind}.",
         bodies=tuple(bodies),
         static=tuple(walls),
         joints=tuple(springs),

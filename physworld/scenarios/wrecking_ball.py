@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import chance, draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import chance, counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import block, disc, uniform
 from physworld.types import FIXED, Body, PinJoint, Rope, Scene
 
@@ -70,7 +70,8 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="wrecking_ball",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Wrecking ball: {ball.mass:.0f} kg on a {'rope' if roped else 'rod'}, {blocks} blocks in {piles} piles.",
+        text=f"Wrecking ball: {ball.mass:.0f} kg on a {'rope' if roped else 'rod'}, "
+        f"{counted(blocks, 'block')} in {counted(piles, 'pile')}.",
         bodies=tuple(bodies),
         static=room.walls,
         joints=(rope,),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from physworld.scenarios._parts import draw_count, draw_room, maybe_mirrored
+from physworld.scenarios._parts import counted, draw_count, draw_room, maybe_mirrored
 from physworld.scenarios._place import Box, disc, fitting, spots, uniform
 from physworld.types import Peg, Scene
 
@@ -44,7 +44,7 @@ def build(rng: np.random.Generator, difficulty: int) -> Scene:
         name="zero_g_pool",
         category=CATEGORY,
         difficulty=difficulty,
-        text=f"Zero-gravity pool: {count} equal balls fly about a box with {posts} posts.",
+        text=f"Zero-gravity pool: {count} equal balls fly about a box with {counted(posts, 'post')}.",
         bodies=tuple(bodies),
         static=(*room.walls, *pegs),
         gravity=(0.0, 0.0),

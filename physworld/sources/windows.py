@@ -7,9 +7,11 @@ from collections import OrderedDict
 
 import numpy as np
 
+from physworld.sim.fields import Fields
 from physworld.types import Sample, Trajectory
 
-EVENT_SPEED = 10.0  # px/s of velocity change beyond gravity that makes a frame an event
+EVENT_SPEED = 10.0  # px/s of velocity change by contacts and joints that makes a frame an event
+PAIRS_AT_ONCE = 200_000  # bodies² x frames whose mutual gravity is worked out together: about 10 MB
 
 
 class Windows(ABC):
@@ -60,9 +62,8 @@ def cut_windows(
         for ahead in range(target_frames):
             clean &= ~kicked[ahead : ahead + last + 1]
     clean[:first] = False
-    jump = run.velocity[1:] - run.velocity[:-1] - np.array(run.scene.gravity) * run.scene.dt
     event = np.zeros(len(run), bool)
-    event[1:] = np.abs(jump).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
+    event[1:] = np.abs(impulses(run)).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
     calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
     wanted = rng.random(count) < event_fraction
     windows = []
@@ -71,3 +72,19 @@ def cut_windows(
         at = int(pool[rng.integers(len(pool))]) if len(pool) else first
         windows.append((run.window(at - context_frames, at), run.window(at, at + target_frames)))
     return windows
+
+
+def impulses(run: Trajectory) -> np.ndarray:
+    """(T - 1, N, 2) px/s: the velocity that contacts and joints gave each body in frames 1, 2 ...
+
+    It is what gravity and the scene's fields do not explain; these act as in the simulator's step (sim/fields.py).
+    """
+    scene, before = run.scene, run.velocity[:-1]
+    rest = run.velocity[1:] - before - np.array(scene.gravity) * scene.dt
+    if scene.fields:
+        fields, ahead = Fields(scene), run.position[:-1] + before * scene.dt
+        step = max(1, PAIRS_AT_ONCE // max(1, len(scene.bodies)) ** 2)
+        for at in range(0, len(rest), step):
+            part = slice(at, at + step)
+            rest[part] -= fields.acceleration(ahead[part], before[part]) * scene.dt
+    return rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.progress import track
 
 from physworld import checks, runs, scenarios
 from physworld.artefacts import write_cards
@@ -18,12 +20,12 @@ from physworld.checkpoints import load_model, save_model
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
+from physworld.gallery import card, write_gallery
+from physworld.generation import Dataset, Recipe
 from physworld.judging import evaluate, judge_and_report
 from physworld.pairing import codec_and_module, longest, stage_samples
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.rollout import rollout
-from physworld.seeding import generator
-from physworld.sim.pymunk_sim import simulate as simulate_scene
 from physworld.sources.streams import Repeated, Staged
 from physworld.speed import Utilisation
 from physworld.stages import StageTable
@@ -143,6 +145,8 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
     samples_per_stage = stage_samples(cfg)
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
+    if "unwritable" in inspect.signature(make.func).parameters:  # scenes from outside, which nobody has looked at
+        shape["unwritable"] = codec.unwritable
 
     def source(split: str, some: list[int]) -> Any:
         try:
@@ -241,26 +245,52 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
 def simulate(cfg: DictConfig) -> None:
     """Write scenes as files, taking the scenarios in turn."""
     writers = {"gif": write_gif, "mp4": write_mp4}
-    if cfg.format not in ("jsonl", "png", *writers):
-        raise UserError(f"format={cfg.format} is unknown.{suggest(cfg.format, writers)} Choose jsonl, gif, mp4 or png.")
+    formats = ("jsonl", "parquet", "gif", "mp4", "png", "gallery")
+    if cfg.format not in formats:
+        hint = suggest(str(cfg.format), formats)
+        raise UserError(f"format={cfg.format} is unknown.{hint} Choose one of {', '.join(formats)}.")
     if cfg.compress not in (None, "gz", "zst") or (cfg.compress and cfg.format != "jsonl"):
         raise UserError(f"compress={cfg.compress} does not go with format={cfg.format}; jsonl takes gz or zst.")
     for name, least in (("count", 1), ("frames", 2 if cfg.format == "jsonl" else 1), ("seed", 0)):
         checks.whole(name, cfg[name], least)
     checks.split(cfg.split)
-    difficulties = checks.difficulties(cfg.curriculum.difficulties)
-    names, directory = checks.scenario_names(cfg.scenario.names), runs.relative(HydraConfig.get().runtime.output_dir)
+    checks.ood(**cfg.ood)
+    recipe = Recipe(
+        names=tuple(checks.scenario_names(cfg.scenario.names)),
+        difficulties=tuple(checks.difficulties(cfg.curriculum.difficulties)),
+        frames=cfg.frames,
+        split=cfg.split,
+        seed=cfg.seed,
+        **cfg.ood,
+    )
+    suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
+    directory = Path(cfg.out) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
+    shards = checks.shards(cfg)
+    if shards is not None:
+        dataset = Dataset(recipe=recipe, directory=directory, count=cfg.count, shards=shards, suffix=suffix)
+        dataset.write(cfg.shard, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+        return
+    if cfg.format == "gallery":
+        _gallery(recipe, directory)
+        return
     for k in range(cfg.count):
-        name, difficulty = names[k % len(names)], difficulties[k // len(names) % len(difficulties)]
-        scene = scenarios.build(name, generator(cfg.seed, cfg.split, k), difficulty)
-        trajectory = simulate_scene(scene, cfg.frames)
-        suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
-        path = directory / name / f"scene_{k}.{suffix}"
+        trajectory = recipe.draw(k)
+        path = directory / trajectory.scene.name / f"scene_{k}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if cfg.format == "jsonl":
             write_jsonl(path, trajectory, seed=k)
         elif cfg.format == "png":
             write_png(path, render(trajectory.window(0, 1))[0])
         else:
-            writers[cfg.format](path, render(trajectory), 1 / scene.dt)
+            writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
+        console.print(str(path), highlight=False)
+
+
+def _gallery(recipe: Recipe, directory: Path) -> None:
+    """Every type at every difficulty once."""
+    places = range(len(recipe.names) * len(recipe.difficulties))
+    every = {f"seed {recipe.seed}, {recipe.split}, scene {k}": recipe.scene(k) for k in places}
+    drawing = track(every.items(), "Drawing", console=console, transient=True)
+    cards = [card(scene, origin, frames=recipe.frames) for origin, scene in drawing]
+    for path in write_gallery(directory, cards):
         console.print(str(path), highlight=False)

@@ -1,0 +1,82 @@
+"""L4: what a judgement looks like: charts, the worst rollouts, and its place in TensorBoard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from physworld import charts
+from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Judgement, judgement_frames
+from physworld.metrics.scores import MODEL
+from physworld.pictures import add_gif, write_animation
+from physworld.types import State
+
+WORST = 10  # rollouts in the gallery
+
+
+def slug(name: str) -> str:
+    """A file name for any name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.") or "model"
+
+
+def _before(judgement: Judgement) -> list[State]:
+    return [given.frame(-1) for given in judgement.moments.given]
+
+
+def figures(judgement: Judgement) -> dict[str, Any]:
+    """Caption -> figure."""
+    truth, summary = judgement.moments.truth, judgement.summary
+    everything = {MODEL: judgement.predicted, **judgement.others}
+    found = {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
+    if charts.has_events(truth, _before(judgement)):
+        found["Velocity jumps: every body and frame at which the truth has an event"] = charts.event_scatter(
+            truth, judgement.predicted, _before(judgement)
+        )
+    if len(truth[0]) > 1:
+        found["Energy and momentum against the truth's own, median over rollouts"] = charts.conservation_chart(
+            truth, everything
+        )
+    found["Each scenario type beside its best baseline (orange: held out)"] = charts.skill_chart(summary)
+    if "shift" in summary["breakdown"]:
+        found["Out of distribution: error against distance"] = charts.shift_chart(summary, judgement.rows)
+    return found
+
+
+def worst(judgement: Judgement, evaluation: Evaluation, folder: Path) -> list[tuple[str, Path]]:
+    """The worst rollouts as animations with what they are."""
+    last = f"rmse@{evaluation.horizons[-1]}"
+    mine = [row for row in judgement.rows if row["method"] == MODEL]
+    order = sorted(range(len(mine)), key=lambda n: (-mine[n][last], n))[:WORST]
+    found = []
+    for place, n in enumerate(order, start=1):
+        row = mine[n]
+        frames = judgement_frames(judgement, n, size=(280, 210))
+        every = max(1, len(frames) // 30)
+        path = folder / f"{place:02d}_{row['scenario']}.gif"
+        write_animation(path, frames[::every], FRAMES_PER_SECOND / every)
+        shifted = f", {row['shift']}" if row["shift"] else ""
+        unread = "" if row["parsed"] else ", text not readable to the end"
+        caption = f"{place}. {row['scenario']}, difficulty {row['difficulty']}, scene {row['index']}{shifted}: "
+        found.append((f"{caption}{row[last]:.1f} px{unread}", path))
+    return found
+
+
+def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, Any], judgement: Judgement) -> None:
+    """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
+    logger = TensorBoardLogger(directory, name="tensorboard", version=slug(name), default_hp_metric=False)
+    for method, values in judgement.summary["curves"].items():
+        for frame, value in enumerate(values, start=1):
+            if value is not None:
+                logger.experiment.add_scalar(f"rmse_by_frame/{method}", value, frame)
+    for caption, figure in figures(judgement).items():
+        logger.experiment.add_image(f"charts/{slug(caption)[:40]}", charts.pixels(figure), 0, dataformats="HWC")
+    if len(judgement.moments.truth[0]) > 1:
+        add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, 0), 0)
+    headline = {f"final/{key}": value for key, value in judgement.summary["headline"].items()}
+    logger.log_hyperparams({"model": name, "suite": suite, **cost}, headline)
+    logger.save()
+    logger.experiment.close()
