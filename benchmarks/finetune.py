@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,9 +72,10 @@ class Clock:
     """Seconds of every optimiser step."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.seconds, self.last = device, [], 0.0
+        self.device, self.seconds, self.last, self.bytes_before = device, [], 0.0, 0.0
 
     def start(self) -> None:
+        self.bytes_before = memory(self.device)  # everything is loaded, nothing is trained
         self.last = self._now()
 
     def tick(self) -> None:
@@ -108,13 +108,13 @@ def worker(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     items = examples(options)
     clock = Clock(options.device)
-    run: Callable[..., float] = {"ours": ours, "bare": bare, "trl": trl}[options.worker]
-    before = run(options, items, clock)
+    run: Callable[..., None] = {"ours": ours, "bare": bare, "trl": trl}[options.worker]
+    run(options, items, clock)
     # A step's tokens are its own; the first steps warm caches and allocators.
     tokens = [sum(len(i.input_ids) for i in items[k : k + options.batch]) for k in range(0, len(items), options.batch)]
     print(json.dumps({
         "kind": options.worker, "seconds": clock.seconds[WARM:], "tokens": tokens[WARM : len(clock.seconds)],
-        "peak_bytes": memory(options.device), "bytes_before_training": before,
+        "peak_bytes": memory(options.device), "bytes_before_training": clock.bytes_before,
     }))  # fmt: skip
 
 
@@ -136,12 +136,11 @@ def parts(options: argparse.Namespace, items: list[Any]) -> tuple[Any, list[Any]
     return module, [collate(items[k : k + micro], pad=0) for k in range(0, len(items), micro)]
 
 
-def ours(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
+def ours(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
     import lightning.pytorch as pl
     from torch.utils.data import DataLoader
 
     module, batches = parts(options, items)
-    before = memory(options.device)
 
     class Tick(pl.Callback):
         step = 0
@@ -161,17 +160,15 @@ def ours(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
             accelerator=options.device, devices=1, default_root_dir=folder,
             precision="bf16-mixed" if options.device == "cuda" else "32-true",
         ).fit(module, DataLoader(batches, batch_size=None))  # fmt: skip
-    return before
 
 
-def bare(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
+def bare(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
     import torch
 
     module, batches = parts(options, items)
     network = module.network.to(options.device).train()
     optimizer = module._optimizer()
     trained = [p for p in network.parameters() if p.requires_grad]
-    before = memory(options.device)
     clock.start()
     for index, batch in enumerate(batches):
         batch = batch.to(options.device)
@@ -183,10 +180,9 @@ def bare(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
             optimizer.step()
             optimizer.zero_grad()
             clock.tick()
-    return before
 
 
-def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
+def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -224,9 +220,7 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> float:
                 logging_strategy="no", train_sampling_strategy="sequential",
             ),
         )  # fmt: skip
-        before = memory(options.device)
         trainer.train()
-    return before
 
 
 # --- all of them
@@ -283,8 +277,8 @@ def measured(options: argparse.Namespace, kind: str, *, tidy: bool = False) -> A
 
 
 def summary(rounds: list[Any], peak: Any) -> dict[str, float]:
-    """Each step's median over rounds, then all steps together."""
-    seconds = [statistics.median(step) for step in zip(*(r["seconds"] for r in rounds), strict=True)]
+    """Each step's least time of all rounds, since other programs only ever add; then all steps together."""
+    seconds = [min(step) for step in zip(*(r["seconds"] for r in rounds), strict=True)]
     return {
         "seconds": sum(seconds),
         "seconds_per_step": sum(seconds) / len(seconds),

@@ -231,6 +231,21 @@ def test_a_frozen_base_in_half_precision_keeps_its_adapters_whole(base: Path) ->
     assert len(network.eval().generate([codec.prompt(given)], [5], codec.end_id)[0])
 
 
+def test_loaded_weights_are_trained_with_dropout_and_checkpointing(base: Path) -> None:
+    codec = codec_of(base)
+    more = settings(dropout=0.5, gradient_checkpointing=True)
+    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **more)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    assert all(part.training for part in network.modules())
+    assert all(block.gradient_checkpointing for block in network.blocks)
+    batch = batch_of(codec)
+    losses = [float(network.scored(batch.input_ids, batch.labels).loss.detach()) for _ in range(2)]
+    assert losses[0] != losses[1]  # dropout draws anew
+
+
 def test_checkpoints_hold_what_is_trained_and_no_more(base: Path) -> None:
     codec = codec_of(base)
     network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())

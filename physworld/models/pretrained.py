@@ -72,7 +72,7 @@ class Pretrained(nn.Module):
         base: str | None = None,
         tuning: str = "lora",
         rank: int = 32,
-        alpha: float = 64,
+        alpha: int = 64,
         dropout: float = 0.05,
         gradient_checkpointing: bool = True,
         compile_layers: bool = False,
@@ -127,7 +127,7 @@ class Pretrained(nn.Module):
         if compile_layers:
             for layer in network.blocks:
                 layer.compile(dynamic=True)
-        return network
+        return network.train()  # loaded weights come in evaluation mode: no dropout, no checkpointing
 
     # --- parts
 
