@@ -14,8 +14,10 @@ from omegaconf import DictConfig
 
 from physworld import runs, scenarios
 from physworld.checkpoints import load_model
-from physworld.errors import UserError, call
+from physworld.errors import UserError
 from physworld.models.text_lm import TextLM
+from physworld.models.weights import WeightsError, load_network, load_tokenizer
+from physworld.pairing import codec_for
 from physworld.recorded import Predictions
 from physworld.rollout import Generator, Store
 from physworld.store import DiskStore, code_digest, digest, file_digest
@@ -103,26 +105,24 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     Raises:
         UserError: a part is missing, not safe to load, or does not fit.
     """
-    if cfg.weights is None:
+    if "weights" not in cfg.model.network:
+        raise UserError(
+            "Only pretrained models, such as model=hf, go with weights=; a run of ours is judged with run=DIR."
+        )
+    weights = cfg.weights or cfg.model.network.weights
+    if weights is None:
         raise UserError(
             "model=hf needs weights=FOLDER_OR_REPO: merged weights, or a PEFT adapter (its base from base=)."
         )
-    weights = str(cfg.weights)
-    network, tokenizer = load_hf(weights, None if cfg.base is None else str(cfg.base), device)
-    try:
-        codec = instantiate(cfg.codec, tokenizer=tokenizer)
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise UserError(f"{cfg.codec._target_.rpartition('.')[2]} cannot use this tokenizer: {cause}.") from None
-    make = instantiate(cfg.model)
-    if make.func is not TextLM:
-        raise UserError("Only model=hf goes with weights=; a run of ours is judged with run=DIR.")
+    network, tokenizer = load_hf(str(weights), None if cfg.base is None else str(cfg.base), device)
+    codec = codec_for(cfg.codec, tokenizer)
+    answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep")}
     pad = tokenizer.pad_token_id
-    model = call(make, network=network, pad_id=codec.end_id if pad is None else pad)
+    model = TextLM(network, pad_id=codec.end_id if pad is None else pad, **answering)
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
     settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
     return Candidate(
-        name=weights,
+        name=str(weights),
         codec=codec,
         model=model,
         trained_on=scenarios.seen(),
@@ -133,50 +133,14 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
 
 
 def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, Any]:
-    """(network in evaluation mode, tokenizer). Safetensors only, and no code that comes with the weights.
-
-    A folder with `adapter_config.json` is a PEFT adapter: it is put on `base`, else on the base it names, and merged.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    dtype = "auto" if device.type == "cuda" else torch.float32
-    safe: dict[str, Any] = {"trust_remote_code": False}
-    network: Any
+    """(network in evaluation mode, tokenizer)."""
     try:
-        adapter = _adapter(weights)
-        whole = weights if adapter is None else base or adapter.base_model_name_or_path
-        if not whole:
-            raise UserError(f"weights={weights} is an adapter that names no base model; give base=FOLDER_OR_REPO.")
-        network = AutoModelForCausalLM.from_pretrained(whole, dtype=dtype, use_safetensors=True, **safe)
-        if adapter is not None:
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, weights, use_safetensors=True).merge_and_unload()
-        home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole
-        tokenizer = AutoTokenizer.from_pretrained(home, **safe)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        raise UserError(f"weights={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).") from None
-    network.to(device)
-    return network.eval(), tokenizer
-
-
-def _adapter(weights: str) -> Any:
-    """The PEFT configuration of a folder or repository that is an adapter, else None."""
-    from peft import PeftConfig
-
-    folder = Path(weights)
-    if folder.is_dir():
-        if not (folder / "adapter_config.json").is_file():
-            return None
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise UserError(f"weights={weights} holds no adapter_model.safetensors; other formats may run code.")
-        return PeftConfig.from_pretrained(weights)
-    if folder.is_absolute() or weights.startswith("."):
-        raise UserError(f"weights={weights} is no folder; give a folder, or a repository as OWNER/NAME.")
-    try:
-        return PeftConfig.from_pretrained(weights)
-    except (OSError, ValueError):
-        return None  # no adapter there: whether there is a model, transformers will say
+        tokenizer = load_tokenizer(weights, base)
+        return load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(
+            device
+        ), tokenizer
+    except WeightsError as error:
+        raise UserError(str(error)) from None
 
 
 def _files(folder: Path) -> list[Path]:

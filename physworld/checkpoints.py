@@ -16,6 +16,9 @@ from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.files import replacing
+from physworld.models.pretrained import Pretrained
+from physworld.models.weights import load_tokenizer
+from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
 
 
@@ -63,6 +66,9 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
 def save_model(network: Any, codec: Any, folder: Path) -> None:
     """Weights, network configuration and tokenizer, so that others load them in one line each."""
     folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(network, "save_run"):  # adapters lie beside the whole weights
+        network.save_run(folder.parent, codec.tokenizer, codec.end_id)
+        return
     network.save_pretrained(folder)
     # The network's config.json must survive: tokenizers write only tokenizer*.json beside it.
     codec.tokenizer.save_pretrained(folder)
@@ -79,7 +85,10 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
             if not str(get_object(target).__module__).startswith("physworld."):  # a name that only passes through ours
                 raise UserError(f"{run / 'config.yaml'} names {target}; only classes of physworld are used.")
-        codec = instantiate(config["codec"])
+        if uses_weights_tokenizer(config):
+            codec = codec_for(config["codec"], load_tokenizer(str(run / "model")))
+        else:
+            codec = instantiate(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(run / "model")
     except (AttributeError, ImportError, HydraException) as error:
@@ -103,6 +112,12 @@ def start_from(network: torch.nn.Module, run: Path) -> None:
     Raises:
         UserError: the shapes differ.
     """
+    if isinstance(network, Pretrained):  # it knows what of it is trained
+        try:
+            network.start_from(run)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(f"{str(error).splitlines()[0]}; give the same model= and codec=.") from None
+        return
     other, _, _ = load_model(run, torch.device("cpu"))
     try:
         network.load_state_dict(other.state_dict())

@@ -13,10 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from physworld import artefacts
 from physworld.errors import UserError
 from physworld.files import replacing
 from physworld.outlets import EXPORTS, export, validate
-from physworld.runs import differences, flatten, read_config, read_metrics, runs_under
+from physworld.runs import differences, find_run, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
 INCIDENTAL = ("ckpt",)
@@ -82,15 +83,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     validating.add_argument(
         "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
     )
-    exporting = verbs.add_parser("export", help="a spatial scene as ADM, binaural WAV, metadata or picture")
-    exporting.add_argument(
-        "scene", type=Path, help="a scene as JSON, or an ADM file (then --format json reads it back)"
+    exporting = verbs.add_parser(
+        "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
-    exporting.add_argument("--format", required=True, metavar="FORMAT", help=", ".join(EXPORTS))
+    exporting.add_argument(
+        "what", help="run directory; or a scene as JSON, or an ADM file (then --format json reads it back)"
+    )
+    exporting.add_argument(
+        "--format",
+        required=True,
+        metavar="FORMAT",
+        help=f"run: {', '.join(artefacts.FORMATS)}; scene: {', '.join(EXPORTS)}",
+    )
     exporting.add_argument("--stems", type=Path, metavar="DIR", help="folder with ID.wav of every object")
     exporting.add_argument("--out", type=Path, metavar="FILE", help="where to write; by default beside the scene")
     exporting.add_argument("--layout", default="0+2+0", help="loudspeakers of --format ebu (ITU-R BS.2051)")
     exporting.add_argument("--seconds", type=float, default=8.0, help="length of the section, where no stem tells it")
+    artefacts.add_verbs(verbs)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 240)
@@ -98,7 +107,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
         if options.verb == "export":
-            console.print(str(export(options)), highlight=False, soft_wrap=True)
+            written = (
+                artefacts.export(find_run(options.what), options.format)
+                if options.what == "last" or Path(options.what).is_dir()
+                else export(options)
+            )
+            console.print(str(written), highlight=False, soft_wrap=True)
+            return 0
+        if options.verb == "publish":
+            artefacts.publish(find_run(options.run), options.repo, send=options.send, console=console)
             return 0
         missing = [path for path in options.directory if not Path(path).is_dir()]
         if missing:

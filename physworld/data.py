@@ -7,6 +7,7 @@ k·B .. k·B + B - 1 of the source (rank r of R takes batches r, r + R, ...). Re
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from physworld.types import Batch, Codec, Encoded, Sample
 
+TRIES = 1000  # samples that may be too long in a row
+
 
 class Source(Protocol):
     def sample(self, index: int) -> Sample: ...
@@ -25,11 +28,26 @@ class Source(Protocol):
 class EncodedStream(Dataset[Encoded]):
     """Source and codec behind integer indices."""
 
-    def __init__(self, source: Source, codec: Codec) -> None:
-        self.source, self.codec = source, codec
+    def __init__(self, source: Source, codec: Codec, max_length: int | None = None) -> None:
+        self.source, self.codec, self.max_length = source, codec, max_length
 
     def __getitem__(self, index: int) -> Encoded:
-        return self.codec.encode(self.source.sample(index))
+        for later in range(TRIES):
+            item = fitted(self.codec, self.source.sample(index + later), self.max_length)
+            if item is not None:
+                return item
+        raise ValueError(f"{TRIES} samples from {index} on are all longer than {self.max_length} tokens")
+
+
+def fitted(codec: Codec, sample: Sample, max_length: int | None) -> Encoded | None:
+    """A sample as tokens, its oldest given frames left out while it is too long; None when one frame is too long."""
+    item = codec.encode(sample)
+    while max_length is not None and len(item.input_ids) > max_length:
+        if len(sample.given) == 1:
+            return None
+        sample = replace(sample, given=sample.given.window(1, len(sample.given)))
+        item = codec.encode(sample)
+    return item
 
 
 class IndexBatches(Sampler[list[int]]):
@@ -79,15 +97,21 @@ class StreamData(lightning.LightningDataModule):
         micro_batch: int,
         val_samples: int = 512,
         num_workers: int = 1,
+        max_length: int | None = None,
     ) -> None:
+        """
+        Args:
+            max_length: tokens of an example at most (see `fitted`); one that cannot be cut down gives way to the next.
+        """
         super().__init__()
         self.train, self.val, self.codec = train, val, codec
         self.micro_batch, self.val_samples, self.num_workers = micro_batch, val_samples, num_workers
+        self.max_length = max_length
         self.start = 0  # batches already consumed, per rank
 
     def _loader(self, source: Source, batches: IndexBatches, workers: int) -> DataLoader[Any]:
         return DataLoader(
-            EncodedStream(source, self.codec),
+            EncodedStream(source, self.codec, self.max_length),
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=partial(collate, pad=int(self.codec.tokenizer.pad_token_id)),

@@ -22,6 +22,7 @@ class Hardware:
     micro_batch: int | None  # samples per device and pass; None = as many as the global batch allows
     num_workers: int | None  # processes that simulate, per device; None = as the machine allows
     strategy: str  # auto, ddp or fsdp
+    nodes: int = 1  # machines; more than one are started by torchrun or SLURM
 
     def __post_init__(self) -> None:
         for name, value, valid in (
@@ -32,6 +33,7 @@ class Hardware:
                 raise UserError(f"hardware.{name}={value} is unknown; choose one of {', '.join(valid)}.")
 
         whole("hardware.num_workers", self.num_workers, 0, or_null=True)
+        whole("hardware.nodes", self.nodes, 1)
         whole("hardware.micro_batch", self.micro_batch, 1, or_null=True)
         if self.devices != "auto":
             whole("hardware.devices", self.devices, 1)
@@ -47,6 +49,10 @@ class Hardware:
         if self.devices == "auto":
             return torch.cuda.device_count() if self.gpu else 1
         return int(self.devices)
+
+    @property
+    def ranks(self) -> int:
+        return self.device_count * self.nodes
 
     def check(self, choice: str) -> None:
         """Refuse hardware that is not there.
@@ -98,7 +104,7 @@ class Hardware:
         Raises:
             UserError: when the global batch does not come out even.
         """
-        count = self.device_count
+        count = self.ranks
         micro = self.micro_batch if self.micro_batch is not None else max(1, global_batch // count)
         if micro < 1 or global_batch % (micro * count):
             raise UserError(
@@ -115,13 +121,18 @@ class Hardware:
             from lightning.pytorch.strategies import ModelParallelStrategy  # FSDP2; the older `fsdp` refuses CPUs
 
             # One ordinary file instead of a folder of shards, so that every checkpoint reads the same.
-            strategy = ModelParallelStrategy(save_distributed_checkpoint=False)
+            # Left to itself, Lightning would take a machine's ranks for tensor parallelism, and with no layer split
+            # that way each rank would train a model of its own.
+            strategy = ModelParallelStrategy(
+                data_parallel_size=self.ranks, tensor_parallel_size=1, save_distributed_checkpoint=False
+            )
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.gpu and torch.cuda.is_bf16_supported() else "32-true"
         return {
             "accelerator": "cuda" if self.gpu else "cpu",
             "devices": self.device_count,
+            "num_nodes": self.nodes,
             "precision": precision,
             "strategy": strategy,
         }

@@ -68,8 +68,9 @@ def export(options: argparse.Namespace) -> Path:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
     if not 0 < options.seconds <= 3600:
         raise UserError(f"--seconds {options.seconds:g} must lie between 0 and 3600.")
-    scene = _scene(options.scene)
-    out = options.out or options.scene.with_name(options.scene.name.partition(".")[0] + EXPORTS[kind])
+    path = Path(options.what)
+    scene = _scene(path)
+    out = options.out or path.with_name(path.name.partition(".")[0] + EXPORTS[kind])
     stems: dict[str, np.ndarray] = {}
     rest: dict[str, np.ndarray] = {}
     rate, seconds = 48000, options.seconds

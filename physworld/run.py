@@ -18,6 +18,7 @@ from physworld.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.codecs.scene_json import FormatError
 from physworld.errors import UserError
 from physworld.models.preference import Collapsed
+from physworld.pairing import epoch_steps
 from physworld.tasks import Parts
 from physworld.training import fit, resume_command
 
@@ -30,6 +31,9 @@ def build(cfg: DictConfig) -> Parts:
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
+    checks.whole("global_batch", cfg.global_batch, 1)
+    if cfg.steps is None:
+        cfg.steps = epoch_steps(cfg)
     for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
         checks.whole(name, cfg[name], 0 if name == "seed" else 1)
     if ("codec" in cfg.model) != (cfg.data.task == "video"):  # a video model brings its own codec

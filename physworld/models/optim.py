@@ -25,10 +25,9 @@ class MuonAdamW(Optimizer):
         adam_lr: float,
         weight_decay: float,
     ) -> None:
-        self.parts: list[Optimizer] = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95),
-            torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=weight_decay),
-        ]
+        self.parts: list[Optimizer] = [torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95)]
+        if rest:  # adapters are matrices only
+            self.parts.append(torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=weight_decay))
         super().__init__([group for part in self.parts for group in part.param_groups], {})
         self._share()
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from physworld import checks, runs, scenarios
+from physworld.artefacts import write_cards
 from physworld.callbacks import RolloutValidation
 from physworld.checkpoints import load_model, save_model
 from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
@@ -22,9 +23,12 @@ from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.gallery import card, write_gallery
 from physworld.generation import Dataset, Recipe
 from physworld.judging import evaluate, judge_and_report
+from physworld.pairing import codec_and_module, longest, stage_samples
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.rollout import rollout
 from physworld.sources.streams import Repeated, Staged
+from physworld.speed import Utilisation
+from physworld.stages import StageTable
 from physworld.tasks import Parts, placed
 from physworld.types import Trajectory
 
@@ -37,6 +41,7 @@ console = Console()
 class TextParts(Parts):
     codec: Any
     evaluation: Evaluation
+    stages: StageTable | None = None  # of a curriculum that has several
 
 
 def build(cfg: DictConfig) -> TextParts:
@@ -50,7 +55,9 @@ def build(cfg: DictConfig) -> TextParts:
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
-    codec = instantiate(cfg.codec)
+    if "network" not in instantiate(cfg.model).keywords:
+        raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
+    codec, make_module = codec_and_module(cfg)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
         if why:
@@ -62,14 +69,14 @@ def build(cfg: DictConfig) -> TextParts:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
     if not (encoded.labels != -100).any():
         raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
-    make_module = instantiate(cfg.model)
-    if "network" not in make_module.keywords:
-        raise UserError("model=hf is judged by evaluate.py, not trained; choose another model.")
     try:
         network = call(make_module.keywords["network"], codec.vocabulary)
         module = call(make_module, network=network, total_steps=cfg.steps)
     except (ValueError, TypeError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
+    whole = module.unshardable() if hardware.strategy == "fsdp" and hasattr(module, "unshardable") else ""
+    if whole:
+        raise UserError(f"{whole}; use hardware=ddp, or other options.")
     data = call(
         instantiate(cfg.data.stream),
         train=train,
@@ -77,11 +84,15 @@ def build(cfg: DictConfig) -> TextParts:
         codec=codec,
         micro_batch=micro_batch,
         num_workers=hardware.workers(),
+        max_length=longest(make_module.keywords["network"]),
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
         console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
     evaluation: Evaluation = instantiate(cfg.evaluation)
+    stages = _stage_table(cfg, evaluation, codec)
+    rollouts = RolloutValidation(evaluation, lambda: _moments(cfg, evaluation, codec, while_training=True), codec)
+    uses = [Utilisation(cfg.trainer.log_every_n_steps)] if hasattr(network, "flops") else []
     return TextParts(
         hardware=hardware,
         codec=codec,
@@ -90,9 +101,28 @@ def build(cfg: DictConfig) -> TextParts:
         evaluation=evaluation,
         accumulate=accumulate,
         monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
-        callbacks=[RolloutValidation(evaluation, lambda: _moments(cfg, evaluation, codec, while_training=True), codec)],
+        callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],
+        stages=stages,
         pad_id=int(codec.tokenizer.pad_token_id),
     )
+
+
+def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: Any) -> StageTable | None:
+    samples = stage_samples(cfg)
+    if samples is None:
+        return None
+    names = list(cfg.scenario.names)
+
+    def draw(difficulty: int) -> Moments:
+        count = evaluation.rollouts_while_training
+        return evaluation.draw(
+            codec, names, [difficulty], split="val", seed=cfg.seed, per_scenario=count, trained_on=names
+        )
+
+    return StageTable(
+        difficulties=list(cfg.curriculum.difficulties), steps_per_stage=samples // cfg.global_batch,
+        global_batch=cfg.global_batch, evaluation=evaluation, codec=codec, draw=draw,
+    )  # fmt: skip
 
 
 def _moments(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, while_training: bool) -> Moments:
@@ -113,7 +143,7 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
     """The training and the validation stream; only the first knows of stages and repetition."""
     make = instantiate(cfg.data.source)
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
-    samples_per_stage: int | None = cfg.curriculum.samples_per_stage
+    samples_per_stage = stage_samples(cfg)
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
     if "unwritable" in inspect.signature(make.func).parameters:  # scenes from outside, which nobody has looked at
         shape["unwritable"] = codec.unwritable
@@ -126,7 +156,8 @@ def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
 
     train = source("train", difficulties)
     if samples_per_stage is not None:
-        stages = [source("train", difficulties[: k + 1]) for k in range(len(difficulties))]
+        keep = cfg.curriculum.keep_easier
+        stages = [source("train", difficulties[0 if keep else k : k + 1]) for k in range(len(difficulties))]
         train = Staged(stages, samples_per_stage=samples_per_stage)
     if cfg.data.repeat is not None:
         train = Repeated(train, count=cfg.data.repeat)
@@ -140,8 +171,13 @@ def conclude(
     save_model(network, parts.codec, directory / "model")
     moments = _moments(cfg, parts.evaluation, parts.codec, while_training=False)
     judgement = judge_and_report(
-        network, parts.codec, parts.evaluation, moments, directory, command=command, split="val", cost=cost
-    )
+        network, parts.codec, parts.evaluation, moments, directory, command=command, split="val", cost=cost,
+        extra=lambda judgement: [] if parts.stages is None else parts.stages.markdown(),
+    )  # fmt: skip
+    if parts.stages is not None:
+        parts.stages.write(directory, console)
+    if hasattr(network, "save_run"):
+        write_cards(directory, command)
     headline: dict[str, float] = judgement.summary["headline"]
     return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
 

@@ -1,0 +1,207 @@
+"""L4: what others get of a run of a pretrained model: its card, ONNX graphs, GGUF, and a repository on the hub.
+
+model/    whole weights, safetensors         adapter/  PEFT adapter, where one was trained
+onnx/     prefill and decode graphs          gguf/     for llama.cpp
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from physworld.errors import UserError
+from physworld.files import replacing
+from physworld.gguf_file import GgufError, write_gguf
+from physworld.models.weights import WeightsError, load_network, load_tokenizer
+from physworld.runs import read_config, read_metrics
+
+FORMATS = ("onnx", "gguf")
+LICENSE = "apache-2.0"  # of what is trained here; a base keeps its own
+
+
+def write_cards(run: Path, command: str) -> None:
+    """README.md beside the weights, in the words of the hub."""
+    for folder in ("model", "adapter"):
+        if (run / folder).is_dir():
+            with replacing(run / folder / "README.md") as temporary:
+                temporary.write_text(card(run, command, adapter=folder == "adapter"), encoding="utf-8")
+
+
+def card(run: Path, command: str, *, adapter: bool) -> str:
+    """A model card of what this run did and measured."""
+    from huggingface_hub import ModelCardData
+
+    config, metrics = read_config(run), read_metrics(run)
+    base = config.get("weights") or config["model"]["network"]["weights"]
+    known = base if base and not Path(base).is_dir() else None  # a folder of this machine tells others nothing
+    data = ModelCardData(
+        license=LICENSE, base_model=known, library_name="peft" if adapter else "transformers",
+        pipeline_tag="text-generation", tags=["physics", "simulation", "physworld", *(["lora"] if adapter else [])],
+    )  # fmt: skip
+    network, module = config["model"]["network"], config["model"]
+    recipe = {
+        "base": base or f"random weights, {network.get('architecture', {}).get('model_type')}",
+        "tuning": network["tuning"],
+        **({key: network[key] for key in ("rank", "alpha", "dropout")} if network["tuning"] != "full" else {}),
+        **{key: module[key] for key in ("optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay")},
+        "examples per step": config["global_batch"],
+        "steps": config["steps"],
+        "longest example": f"{network['max_length']} tokens",
+        "seed": config["seed"],
+        **metrics.get("cost", {}),
+    }
+    text = config["codec"]["_target_"].rpartition(".")[2].removesuffix("Codec").lower()
+    lines = [
+        f"---\n{data.to_yaml()}\n---", "", f"# {run.resolve().name}", "",
+        f"Continues scenes of 2-D rigid bodies, written as `{text}` text, frame by frame. Trained with physworld on "
+        f"scenes that were simulated (Pymunk) while training went on: types {', '.join(config['scenario']['names'])}; "
+        f"difficulties {', '.join(map(str, config['curriculum']['difficulties']))}.", "",
+        "## Recipe", "", "| | |", "| :-- | :-- |", *(f"| {key} | {value} |" for key, value in recipe.items()), "",
+        "```", command, "```", "", "## Usage", "", *_usage(base, adapter), "", *_results(metrics), *_stages(run),
+    ]  # fmt: skip
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _usage(base: str | None, adapter: bool) -> list[str]:
+    name = base or "BASE"  # random weights: the folder base/ of the run
+    if not adapter:
+        return ["```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
+                'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER_OR_REPO")',
+                'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER_OR_REPO")', "```"]  # fmt: skip
+    return ["```python", "from peft import PeftModel", "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "", f'base_model = AutoModelForCausalLM.from_pretrained("{name}")',
+            'model = PeftModel.from_pretrained(base_model, "THIS_FOLDER_OR_REPO")',
+            f'tokenizer = AutoTokenizer.from_pretrained("{name}")', "```"]  # fmt: skip
+
+
+def _results(metrics: dict[str, Any]) -> list[str]:
+    """Whatever the run measured of itself, beside the baselines; every figure is in metrics.json."""
+    headline = metrics.get("headline", {})
+    if not headline:
+        return []
+    rows = [f"| {key} | {value:.4g} |" for key, value in headline.items() if isinstance(value, int | float)]
+    return ["## Results", "", "Free rollouts on validation scenes, model and baselines on the same ones.", "",
+            "| | |", "| :-- | --: |", *rows, ""]  # fmt: skip
+
+
+def _stages(run: Path) -> list[str]:
+    path = run / "stages.json"
+    if not path.is_file():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    lines = [
+        f"| {r['stage']} | {r['difficulty']} | {r['objects']} | {r['examples']:,} | {r['loss']:.4g} |" for r in rows
+    ]
+    return [
+        "## Stages",
+        "",
+        "| stage | difficulty | objects | examples | loss |",
+        "| --: | --: | --: | --: | --: |",
+        *lines,
+    ]
+
+
+# --- other formats
+
+
+def export(run: Path, kind: str) -> Path:
+    """Write the whole weights of a run in another format; returns the folder.
+
+    Raises:
+        UserError: the format does not take this model, or a library is missing.
+    """
+    if kind not in FORMATS:
+        raise UserError(f"format {kind} is unknown; choose one of {', '.join(FORMATS)}.")
+    folder = run / kind
+    try:
+        network, tokenizer = load_network(str(run / "model")), load_tokenizer(str(run / "model"))
+        folder.mkdir(exist_ok=True)
+        if kind == "onnx":
+            export_onnx(network, folder)
+            tokenizer.save_pretrained(folder)
+        else:
+            write_gguf(network, tokenizer, folder / "model.gguf")
+    except (WeightsError, GgufError) as error:
+        raise UserError(str(error)) from None
+    except ImportError as error:
+        raise UserError(f"{kind} needs the library {error.name}; install it with: pip install -e '.[export]'") from None
+    return folder
+
+
+def export_onnx(network: Any, folder: Path) -> None:
+    """Two graphs, for rows without padding: prefill.onnx (prompt -> scores and cache), decode.onnx (one token more)."""
+    from transformers.exporters import OnnxConfig, OnnxExporter
+
+    example = torch.ones(2, 9, dtype=torch.long)  # sizes are free in the graph
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        exported = OnnxExporter().export_for_generation(
+            network, {"input_ids": example, "attention_mask": torch.ones_like(example)}, OnnxConfig(dynamic=True)
+        )
+        exported.save_pretrained(folder)
+
+
+# --- the hub
+
+
+def publish(run: Path, repo: str, *, send: bool, console: Console) -> None:
+    """Say what would be sent to a repository on the hub; send it only when asked to.
+
+    Raises:
+        UserError: no such name, nothing to send, or no token.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise UserError(f"{repo} is no repository name; give OWNER/NAME.")
+    files = published_files(run)
+    for there, here in files.items():
+        console.print(f"{here.stat().st_size:>14,}  {there}", highlight=False)
+    total = sum(path.stat().st_size for path in files.values())
+    console.print(f"{total:>14,}  bytes in {len(files)} files for {repo}", highlight=False)
+    if not send:
+        console.print("Nothing was sent; add --send to do so.", highlight=False)
+        return
+    token = os.environ.get("HF_TOKEN")
+    if not token:
+        raise UserError("Sending needs a token with write access in the environment variable HF_TOKEN.")
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    api = HfApi(token=token)
+    api.create_repo(repo, exist_ok=True)
+    operations = [CommitOperationAdd(path_in_repo=there, path_or_fileobj=str(here)) for there, here in files.items()]
+    api.create_commit(repo, operations=operations, commit_message="physworld run")
+    console.print(f"Sent to {repo}.", highlight=False)
+
+
+def published_files(run: Path) -> dict[str, Path]:
+    """Path in the repository -> file. An adapter is its root, as PEFT wants it, with the whole weights in merged/."""
+    adapter = (run / "adapter").is_dir()
+    folders = {"": run / ("adapter" if adapter else "model"), "onnx/": run / "onnx", "gguf/": run / "gguf"}
+    if adapter:
+        folders |= {"merged/": run / "model", "base/": run / "base"}
+    files = {
+        f"{prefix}{path.name}": path
+        for prefix, folder in folders.items()
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+    if not any(name.endswith(".safetensors") for name in files):
+        raise UserError(f"{run} holds no weights in safetensors; train first.")
+    return files | {name: run / name for name in ("metrics.json", "stages.json", "report.md") if (run / name).is_file()}
+
+
+def add_verbs(verbs: Any) -> None:
+    """`physworld publish`."""
+    publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
+    publishing.add_argument("run", help="run directory")
+    publishing.add_argument("repo", help="OWNER/NAME")
+    publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")

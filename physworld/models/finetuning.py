@@ -1,0 +1,142 @@
+"""L3: next-token training of pretrained networks, for Lightning: the loop of `CausalLM` with the usual optimisers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from physworld.models.causal_lm import CausalLM
+from physworld.models.optim import MuonAdamW
+from physworld.models.pretrained import Pretrained
+from physworld.types import Batch
+
+OPTIMIZERS = ("adamw", "adamw8bit", "paged_adamw8bit", "muon")
+SCHEDULES = ("linear", "cosine", "constant")
+
+
+class FineTuning(CausalLM):
+    """Trains what of `network` is trainable; checkpoints hold that and nothing else."""
+
+    def __init__(
+        self,
+        *,
+        network: Pretrained,
+        total_steps: int,
+        optimizer: str = "adamw",
+        learning_rate: float = 2e-4,
+        adam_learning_rate: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.01,
+        warmup_steps: int = 10,
+        schedule: str = "linear",
+    ) -> None:
+        """
+        Args:
+            optimizer: adamw; adamw8bit and paged_adamw8bit (bitsandbytes: state in 8 bits, and paged to the host);
+                muon (for the layers' matrices, AdamW for the rest).
+            adam_learning_rate: of the AdamW beside Muon.
+            schedule: after the warm-up: linear or cosine to zero at the last step, or constant.
+        """
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer {optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule {schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
+        super().__init__(
+            network=network, total_steps=total_steps, learning_rate=learning_rate,
+            adam_learning_rate=adam_learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps,
+        )  # fmt: skip
+        self.optimizer_name, self.schedule = optimizer, schedule
+        self.betas = (float(betas[0]), float(betas[1]))
+        self.strict_loading = False  # frozen weights are not in checkpoints; `check_fits` has compared the rest
+
+    def setup(self, stage: str) -> None:
+        precision = str(self.trainer.precision)
+        if precision.startswith("bf16") and self.network.tuning == "lora" and not self._shards():
+            self.network.lower_base(torch.bfloat16)
+
+    def unshardable(self) -> str:
+        """Why the model cannot be split over devices, else ''."""
+        if self.network.tuning == "qlora":
+            return "4-bit weights (model.network.tuning=qlora) cannot be split over devices"
+        if "8bit" in self.optimizer_name:
+            return f"8-bit state (model.optimizer={self.optimizer_name}) cannot be split over devices; adamw can"
+        return ""
+
+    def _shards(self) -> bool:
+        return getattr(self, "_device_mesh", None) is not None
+
+    def eval_network(self) -> Any:
+        network = super().eval_network()
+        network.train(False)
+        return network
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        scored = self.network.scored(batch.input_ids, batch.labels)
+        self._report("train", scored, batch)
+        rows = len(batch.seed)
+        self.log("data/token_efficiency", scored.real / scored.computed, batch_size=rows)
+        self.log("data/scored_share", len(scored.losses) / scored.real, batch_size=rows)
+        self.log("data/mean_length", scored.real / rows, batch_size=rows)
+        loss: Tensor = scored.loss
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        self._report("val", self.network.scored(batch.input_ids, batch.labels), batch)
+
+    def _report(self, stage: str, scored: Any, batch: Batch) -> None:
+        rows, event = len(batch.seed), batch.event.flatten()[scored.place]
+        self.log(f"{stage}/loss", scored.loss.detach(), prog_bar=stage == "train", batch_size=rows)
+        self.log(f"{stage}/token_loss", scored.losses.mean(), batch_size=rows)
+        self.log(f"{stage}/accuracy", scored.right.float().mean(), batch_size=rows)
+        if event.any():
+            self.log(f"{stage}/event_loss", scored.losses[event].mean(), batch_size=rows)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer()
+        schedule = LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _optimizer(self) -> Any:
+        matrices, rest = split_layers(self.network)
+        if self.optimizer_name == "muon":
+            return MuonAdamW(
+                matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
+            )
+        settings: dict[str, Any] = {
+            "lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay
+        }  # fmt: skip
+        if self.optimizer_name == "adamw":
+            return torch.optim.AdamW([*matrices, *rest], **settings)
+        from bitsandbytes import optim
+
+        make = optim.AdamW8bit if self.optimizer_name == "adamw8bit" else optim.PagedAdamW8bit
+        return make([*matrices, *rest], **settings)
+
+    def _rate(self, step: int) -> float:
+        """Share of the learning rate at a step."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        done = min(1.0, max(0.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)))
+        if self.schedule == "linear":
+            return warm * (1 - done)
+        return warm * (0.5 + 0.5 * math.cos(math.pi * done) if self.schedule == "cosine" else 1.0)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        whole: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if self._sharded():
+            return whole
+        trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
+        return {name: value for name, value in whole.items() if name in trained}
+
+
+def split_layers(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(trainable matrices inside the layers, all other trainable parameters)."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (matrices if ".layers." in name and parameter.ndim == 2 else rest).append(parameter)
+    return matrices, rest

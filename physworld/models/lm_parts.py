@@ -1,0 +1,76 @@
+"""L3: what `Pretrained` needs to know of models of transformers: new ones, their linear layers, names, operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from physworld.models.gpt import number_features
+
+
+def random_lm(vocabulary: Any, architecture: Mapping[str, Any] | None) -> Any:
+    """A model of transformers with random weights, sized for a codec's tokens; numbers start near their neighbours."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = dict(architecture or {})
+    kind = settings.pop("model_type", None)
+    if kind is None:
+        raise ValueError("weights=null wants model.network.architecture with a model_type, for example lfm2")
+    config = AutoConfig.for_model(
+        kind, **{"vocab_size": vocabulary.size, "pad_token_id": vocabulary.pad, "bos_token_id": None, **settings}
+    )
+    lm: Any = AutoModelForCausalLM.from_config(config)
+    if len(vocabulary.values):
+        with torch.no_grad():
+            table = lm.get_input_embeddings().weight
+            features = number_features(torch.as_tensor(vocabulary.values))
+            project = torch.randn(features.shape[1], table.shape[1]) * (config.initializer_range / features.std())
+            table[vocabulary.num_words : vocabulary.size] += features @ project / features.shape[1] ** 0.5
+    return lm
+
+
+def linear_names(lm: Any) -> list[str]:
+    """Ends of the names of all linear layers but the output layer: what LoRA is put on."""
+    head = lm.get_output_embeddings()
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, part in lm.named_modules()
+            if isinstance(part, nn.Linear) and part is not head
+        }
+    )
+
+
+def plain_names(inner: nn.Module) -> dict[str, str]:
+    """Name that a weight has without adapters -> the name it has with them beside its layer."""
+    return {name.replace(".base_layer.", "."): name for name in inner.state_dict() if ".lora_" not in name}
+
+
+def plain_state(inner: nn.Module) -> dict[str, Tensor]:
+    """The weights without the adapters beside them."""
+    state = inner.state_dict()
+    return {plain: state[name] for plain, name in plain_names(inner).items()}
+
+
+def flops(lm: Any, tokens: int, attended: int, scored: int) -> float:
+    """Floating-point operations of training on `tokens`, of which `scored` meet the output layer and the pairs in
+    `attended` (the sum of squared lengths) each other.
+
+    Counted as usual: two for each weight that a token meets, twice as much backward; frozen weights need one product
+    backward, not two; computing again for checkpointing does not count.
+    """
+    head = lm.get_output_embeddings().weight
+    total = float(scored * (6 if head.requires_grad else 4) * head.numel())
+    for name, parameter in lm.named_parameters():
+        if parameter.ndim == 2 and parameter is not head and "embed_tokens" not in name:
+            shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
+            total += tokens * (6 if parameter.requires_grad else 4) * shape.numel()
+    config = lm.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    heads = config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    # Two products of 2 · width per pair forward, four backward, half of the pairs because it is causal.
+    return total + kinds.count("full_attention") * 6 * attended * width

@@ -1,0 +1,302 @@
+"""L3: any causal language model of transformers as a network to train: whole, with LoRA, or with LoRA on 4-bit weights.
+
+What is trained on is packed without padding (see `packing`), and scores are computed only where labels are (see
+`scored_loss`). Loss: every example counts the same, whatever its length, so a batch that is split over passes and
+devices in whatever way has the same loss and the same gradient.
+
+Shapes: B examples, L places, N real tokens, M scored tokens, D width.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from physworld.models.lm_parts import flops, linear_names, plain_names, plain_state, random_lm
+from physworld.models.lora import attach_lora
+from physworld.models.packing import Documents, can_pack, packed, prepare
+from physworld.models.scored_loss import scored_loss
+from physworld.models.text_lm import TextLM
+from physworld.models.weights import find_adapter, load_network
+
+IGNORE = -100
+TUNINGS = ("lora", "qlora", "full")
+
+
+class Scored(NamedTuple):
+    loss: Tensor  # () nats, mean over examples of the mean over their scored tokens
+    losses: Tensor  # (M,) nats
+    right: Tensor  # (M,) bool
+    place: Tensor  # (M,) of each label in the flat (B, L)
+    computed: int  # tokens that went through the network
+    real: int  # of them, those of examples
+
+
+class Pretrained(nn.Module):
+    """`lm` is the model of transformers, or PEFT's around it; both are saved and loaded as these libraries do."""
+
+    def __init__(
+        self,
+        lm: Any,
+        *,
+        pad_id: int,
+        weights: str | None = None,
+        tuning: str = "full",
+        max_length: int = 8192,
+        repetition_penalty: float = 1.0,
+        keep: bool = True,
+    ) -> None:
+        super().__init__()
+        self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
+        self.max_length = min(max_length, getattr(lm.config, "max_position_embeddings", max_length))
+        self.repetition_penalty, self.keep = repetition_penalty, keep
+        self.base_is_saved = weights is None  # beside the adapter, since nobody else has it
+        self.packs = can_pack(self.inner)
+        if self.packs:
+            prepare(self.inner)
+        self._reader: TextLM | None = None
+
+    @classmethod
+    def for_vocabulary(
+        cls,
+        vocabulary: Any,
+        *,
+        weights: str | None,
+        architecture: Mapping[str, Any] | None = None,
+        base: str | None = None,
+        tuning: str = "lora",
+        rank: int = 32,
+        alpha: int = 64,
+        dropout: float = 0.05,
+        gradient_checkpointing: bool = True,
+        compile_layers: bool = False,
+        max_length: int = 8192,
+        repetition_penalty: float = 1.0,
+        keep: bool = True,
+    ) -> Pretrained:
+        """A network for a codec's tokens.
+
+        Args:
+            weights: folder or repository, whole weights or an adapter; None = random weights of `architecture`.
+            architecture: `model_type` and settings of its configuration, for random weights.
+            base: of an adapter; None = the one it names.
+            tuning: lora = low-rank updates of every linear layer but the last; qlora = the same on 4-bit weights;
+                full = all weights.
+            rank, alpha, dropout: of LoRA.
+            gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
+            compile_layers: torch.compile each layer; pays on a GPU.
+            max_length, repetition_penalty, keep: of answers (see TextLM).
+
+        Raises:
+            ValueError: unknown settings, or weights that do not fit.
+        """
+        if tuning not in TUNINGS:
+            raise ValueError(f"tuning {tuning!r} is unknown; choose one of {', '.join(TUNINGS)}")
+        if weights is None:
+            if tuning == "qlora":
+                raise ValueError("qlora quantises given weights; give weights=FOLDER_OR_REPO, or choose lora or full")
+            lm = random_lm(vocabulary, architecture)
+        else:
+            lm = load_network(weights, base, four_bit=tuning == "qlora")
+        if lm.get_input_embeddings().num_embeddings < vocabulary.size:
+            raise ValueError(f"{weights} has fewer embeddings than the codec has tokens ({vocabulary.size})")
+        if any(getattr(lm.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
+            raise ValueError(f"{lm.config.model_type} models bend their scores, which training here does not do")
+        if tuning == "qlora":
+            from peft import prepare_model_for_kbit_training
+
+            lm = prepare_model_for_kbit_training(lm, use_gradient_checkpointing=False)
+        if gradient_checkpointing:
+            lm.activation_checkpointing_enable({"use_reentrant": False})
+        if tuning != "full":
+            lm = attach_lora(lm, rank=rank, alpha=alpha, dropout=dropout, targets=linear_names(lm))
+            for parameter in lm.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()  # small updates vanish in half precision
+        network = cls(
+            lm, pad_id=vocabulary.pad, weights=weights, tuning=tuning, max_length=max_length,
+            repetition_penalty=repetition_penalty, keep=keep,
+        )  # fmt: skip
+        network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
+        if compile_layers:
+            for layer in network.blocks:
+                layer.compile(dynamic=True)
+        return network.train()  # loaded weights come in evaluation mode: no dropout, no checkpointing
+
+    # --- parts
+
+    @property
+    def inner(self) -> Any:
+        """The model of transformers."""
+        return self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+
+    @property
+    def body(self) -> Any:
+        """Everything below the output layer."""
+        return getattr(self.inner, self.inner.base_model_prefix)
+
+    @property
+    def blocks(self) -> Any:
+        return self.body.layers
+
+    def lower_base(self, dtype: torch.dtype) -> None:
+        """Frozen weights in `dtype`; adapters stay as they are."""
+        for parameter in self.parameters():
+            if not parameter.requires_grad and parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+
+    def unsharded(self) -> Pretrained:
+        """A network of the same shape, whole on one device; its weights are to be loaded."""
+        from transformers import AutoModelForCausalLM
+
+        lm: Any = AutoModelForCausalLM.from_config(copy.deepcopy(self.inner.config))
+        if self.tuning != "full":
+            from peft import get_peft_model
+
+            lm = get_peft_model(lm, copy.deepcopy(self.lm.peft_config["default"]))
+        other = Pretrained(
+            lm, pad_id=self.pad, weights=self.weights, tuning=self.tuning, max_length=self.max_length,
+            repetition_penalty=self.repetition_penalty, keep=self.keep,
+        )  # fmt: skip
+        other.base_is_saved = self.base_is_saved
+        return other
+
+    # --- training
+
+    def forward(self, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
+        return self.scored(ids_BL, labels_BL).loss
+
+    def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> Scored:
+        """Losses of every scored label of right-padded examples, each of which ends with a scored one."""
+        B, L = ids_BL.shape
+        index_L = torch.arange(L, device=ids_BL.device)
+        asked_BL = labels_BL != IGNORE
+        length_B = torch.where(asked_BL, index_L + 1, 0).amax(dim=1)
+        lengths = length_B.tolist()
+        if min(lengths) == 0:
+            raise ValueError("an example of a batch has no scored token: its answer was cut off, or is missing")
+        b, i = asked_BL.nonzero(as_tuple=True)
+        if self.packs:
+            real_BL = index_L < length_B[:, None]
+            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device))
+            first_B = length_B.cumsum(0) - length_B
+            hidden_MD = hidden_ND[first_B[b] + i - 1]
+            computed = sum(lengths)
+        else:  # right padding: no real token sees what stands behind it
+            longest = max(lengths)
+            hidden_MD = self.body(input_ids=ids_BL[:, :longest], use_cache=False).last_hidden_state[b, i - 1]
+            computed = B * longest
+        share_M = 1.0 / (B * asked_BL.sum(dim=1).float())[b]
+        head = self.inner.get_output_embeddings()
+        loss, losses, right = scored_loss(hidden_MD, head.weight, labels_BL[b, i], share_M)
+        return Scored(loss, losses, right, b * L + i, computed, sum(lengths))
+
+    def _read_packed(self, ids_N: Tensor, documents: Documents) -> Tensor:
+        """(N, D) hidden states of documents that stand one after another."""
+        with packed():
+            out = self.body(
+                input_ids=ids_N[None], position_ids=documents.place_N[None], use_cache=False, documents=documents
+            )
+        hidden: Tensor = out.last_hidden_state[0]
+        return hidden
+
+    def flops(self, tokens: int, attended: int, scored: int) -> float:
+        """Operations of training (see `lm_parts.flops`)."""
+        return flops(self.inner, tokens, attended, scored)
+
+    # --- answering
+
+    def train(self, mode: bool = True) -> Pretrained:
+        self._reader = None  # what it keeps was read by weights that may change
+        super().train(mode)
+        return self
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: list[np.ndarray],
+        max_new_tokens: list[int],
+        end_id: int,
+        guide: Any = None,
+        *,
+        noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
+        rows: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
+        """Answers without the prompt, up to and including `end_id`."""
+        if self._reader is None:
+            self.lm.eval()
+            self._reader = TextLM(
+                self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
+                keep=self.keep,
+            )  # fmt: skip
+        return self._reader.generate(prompts, max_new_tokens, end_id, guide, noise=noise, rows=rows)
+
+    # --- on disk
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Pretrained:
+        """Whole weights, as a run leaves them in model/."""
+        lm = load_network(str(folder), dtype="auto" if torch.cuda.is_available() else torch.float32)
+        pad = lm.config.pad_token_id
+        penalty = getattr(lm.generation_config, "repetition_penalty", None) or 1.0
+        return cls(lm, pad_id=0 if pad is None else pad, weights=str(folder), repetition_penalty=penalty)
+
+    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
+        """model/ with whole weights; where adapters were trained, adapter/ as PEFT has it, and base/ if it is ours.
+
+        Each folder is loaded by transformers or PEFT alone, and holds the tokenizer.
+        """
+        self._mark(self.inner, end_id)
+        folders = [run / "model"]
+        if self.tuning == "full":
+            self.inner.save_pretrained(run / "model")
+        else:
+            base = str(run / "base") if self.base_is_saved else str(self.weights)
+            if self.base_is_saved:
+                folders.append(run / "base")
+                self.inner.save_pretrained(run / "base", state_dict=plain_state(self.inner))
+            folders.append(run / "adapter")
+            self.lm.peft_config["default"].base_model_name_or_path = base
+            self.lm.save_pretrained(run / "adapter", save_embedding_layers=False)
+            dtype = torch.float32 if self.tuning == "qlora" else next(self.parameters()).dtype
+            merged = load_network(str(run / "adapter"), base, dtype=dtype)
+            self._mark(merged, end_id)
+            merged.save_pretrained(run / "model")
+        for folder in folders:
+            tokenizer.save_pretrained(folder)
+
+    def _mark(self, lm: Any, end_id: int) -> None:
+        """Where answers end, and how they are said, for whoever loads the weights."""
+        for settings in (lm.config, lm.generation_config):
+            settings.eos_token_id, settings.pad_token_id = end_id, self.pad
+        lm.generation_config.repetition_penalty = self.repetition_penalty
+
+    def start_from(self, run: Path) -> None:
+        """Take over what a finished run has learned: its adapter, or all its weights.
+
+        Raises:
+            ValueError: it was trained in another way, or on other weights.
+        """
+        if self.tuning == "full":
+            self.lm.load_state_dict(load_network(str(run / "model")).state_dict())
+            return
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        theirs = find_adapter(str(run / "adapter")) if (run / "adapter").is_dir() else None
+        ours = self.lm.peft_config["default"]
+        if theirs is None or (theirs.r, theirs.lora_alpha) != (ours.r, ours.lora_alpha):
+            raise ValueError(f"init_from={run} has no adapter of rank {ours.r} and alpha {ours.lora_alpha}")
+        if (run / "base").is_dir() and self.base_is_saved:
+            names = plain_names(self.inner)
+            theirs_state = load_network(str(run / "base")).state_dict()
+            self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
+        elif self.weights != theirs.base_model_name_or_path:
+            raise ValueError(f"init_from={run} was trained on {theirs.base_model_name_or_path}, not on {self.weights}")
+        set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
