@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from safetensors import SafetensorError
 
 from physworld import runs, scenarios
 from physworld.checkpoints import load_model
@@ -136,11 +137,15 @@ def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, 
     """(network in evaluation mode, tokenizer)."""
     try:
         tokenizer = load_tokenizer(weights, base)
-        return load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(
-            device
-        ), tokenizer
+        network = load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(device)
     except WeightsError as error:
         raise UserError(str(error)) from None
+    except SafetensorError as error:
+        raise UserError(f"The weights in {weights} cannot be read ({error}).") from None
+    rows = network.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise UserError(f"The tokenizer of {weights} has {len(tokenizer)} tokens, and its network only {rows}.")
+    return network, tokenizer
 
 
 def _files(folder: Path) -> list[Path]:

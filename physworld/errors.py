@@ -57,6 +57,7 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         from hydra.types import RunMode
 
         try:
+            _refuse_lists(HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices)
             return task(cfg)
         except UserError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
@@ -68,6 +69,19 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
             _leave(_unwritable(error))
 
     return wrapped
+
+
+def _refuse_lists(overrides: Iterable[str], groups: Iterable[str]) -> None:
+    """Hydra takes a list of a group's options, puts them over one another and so keeps the last, without a word.
+
+    Raises:
+        UserError: names the option.
+    """
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if group in groups and value.startswith("["):
+            several = f"; for several types write scenario.names={value}" if group == "scenario" else ""
+            raise UserError(f"{override} is a list, and {group} takes one option{several}.")
 
 
 def run_main(main: Callable[[], Any], config_name: str) -> None:
@@ -101,7 +115,7 @@ def _unwritable(error: Exception) -> str:
     """A disk that is full, read-only or not there."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} cannot be read or written ({error.strerror})."
-    return f"A file cannot be written ({_first_line(error)})."
+    return f"A file cannot be read or written ({_first_line(error)})."
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:

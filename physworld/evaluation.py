@@ -260,13 +260,14 @@ def _shifted(moments: Moments, codec: Any, scene: Scene, how: Shift, about: Roll
     family, level = how
     about["shift"] = f"{family}@{level:g}"
     tag = f"{scene.name} {about['shift']}"
-    rng = generator(about["seed"], split, zlib.crc32(tag.encode()), about["index"])
+    # The same draw at every level: then a higher one never comes out nearer.
+    rng = generator(about["seed"], split, zlib.crc32(f"{scene.name} {family}".encode()), about["index"])
     try:
         moved = shift(scene, family, rng, level=level)
     except ValueError as error:  # no room for 51 bodies
         moments.left_out[tag] = str(error)
         return None
-    why = codec.unwritable(moved.scene)
+    why = "a scene is so already" if moved.scene == scene else codec.unwritable(moved.scene)
     if why:
         moments.left_out[tag] = why
         return None

@@ -141,6 +141,10 @@ class Dataset:
             for left in records.glob(f"{name}.*/"):  # what killed processes left
                 shutil.rmtree(left)
             there = self._is_whole(name)
+            if not there and self._target(name).exists() and not (records / f"{name}.json").exists():
+                raise UserError(
+                    f"{self._target(name)} lies there without its record in {records}; move it, or choose another out."
+                )
             work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=records))
             try:
                 if not there:

@@ -94,7 +94,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.export is not None:
         codec = instantiate(cfg.codec)
         moments = _draw(cfg, evaluation, suite, [codec], names, _difficulties(cfg, []))
-        write_moments(Path(cfg.export), moments, evaluation.frames, codec)
+        write_moments(Path(str(cfg.export)), moments, evaluation.frames, codec)
         console.print(f"{cfg.export}: {len(moments.given)} moments of {evaluation.frames} frames", highlight=False)
         return
     judged = candidates(cfg, placed(cfg).device())
@@ -145,7 +145,7 @@ def _draw(
 ) -> Moments:
     """The suite's moments, from files where some are named."""
     if cfg.scenes is not None:
-        return suite.read(Path(cfg.scenes), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
+        return suite.read(Path(str(cfg.scenes)), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
     return suite.draw(
         evaluation, codecs, names, difficulties, split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit
     )

@@ -155,6 +155,8 @@ class Predictions:
             array = np.empty(0)
         if array.shape[1:] != shape:
             raise UserError(f'{self.path} line {row}: "{name}" must be numbers of shape [frames]{list(shape)}.')
+        if not np.isfinite(array).all():
+            raise UserError(f'{self.path} line {row}: "{name}" holds a number that is not finite.')
         return array
 
 

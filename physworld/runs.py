@@ -99,7 +99,7 @@ def find_run(run: str | None, option: str = "run") -> Path:
         if path is None:
             raise UserError(f"{option}=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
         return path
-    path = Path(run)
+    path = Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
         raise UserError(f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
     return path

@@ -21,6 +21,8 @@ from physworld.types import Interval
 # Bins of body counts, by their first and last number; the curriculum's stages have 2-5, 5-15, 10-30, 20-40, 30-50+.
 OBJECTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 10_000))
 
+ROUNDING = 1e-6  # px (and other units): a smaller mean error is that of floating point
+
 
 class _Table:
     """Rows turned round: for each method and column one array (n,) over the same n rollouts."""
@@ -90,7 +92,8 @@ def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:
 
 
 def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] | None:
-    return _plain(paired_ratio(a, b, groups=groups)) if b.any() else None
+    """None beside what makes no error: a ratio to rounding says nothing."""
+    return _plain(paired_ratio(a, b, groups=groups)) if np.abs(b).mean() > ROUNDING else None
 
 
 def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:

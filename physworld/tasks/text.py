@@ -188,7 +188,7 @@ def predict(cfg: DictConfig) -> None:
         raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst).")
     checks.whole("frames", cfg.frames, 1)
     checks.whole("start", cfg.start, 0, or_null=True)
-    hardware, path = placed(cfg), Path(cfg.input)
+    hardware, path = placed(cfg), Path(str(cfg.input))
     known = None if path.suffix == ".txt" else _read_scene(path)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
     if known is None:
@@ -264,7 +264,7 @@ def simulate(cfg: DictConfig) -> None:
         **cfg.ood,
     )
     suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
-    directory = Path(cfg.out) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
+    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
     shards = checks.shards(cfg)
     if shards is not None:
         dataset = Dataset(recipe=recipe, directory=directory, count=cfg.count, shards=shards, suffix=suffix)
