@@ -41,6 +41,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("model.learning_rat=1", ["model.learning_rat is unknown", "Did you mean model.learning_rate?"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
         ("steps=1,2", ["steps=1,2"]),
+        ("scenario=[pong,tower]", ["takes one option", "scenario.names=[pong,tower]"]),
     ],
 )
 def test_composition(tmp_path: Path, argument: str, words: list[str]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,17 @@ def test_other_settings_do_not_mix(changes: dict[str, Any], says: str, tmp_path:
     with pytest.raises(UserError, match=says):
         dataset(tmp_path, **changes).write(say=quiet)
     assert tree(tmp_path) == before
+
+
+def test_shards_without_their_records_are_left_alone(tmp_path: Path) -> None:
+    """A copy without hidden folders: nobody knows what made these."""
+    dataset(tmp_path / "data", "jsonl").write(say=quiet)
+    shutil.rmtree(tmp_path / "data" / ".shards")
+    before = tree(tmp_path / "data")
+    with pytest.raises(UserError, match="without its record"):
+        dataset(tmp_path / "data", "jsonl").write(2, say=quiet)
+    after = tree(tmp_path / "data")
+    assert {name: digest for name, digest in after.items() if not name.startswith(".shards")} == before
 
 
 def test_other_code_does_not_mix(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from hydra import compose, initialize_config_dir
 from test_scenarios import deepest_overlap
 
 from physworld import checks, scenarios
+from physworld.codecs.impulse import ImpulseCodec
 from physworld.codecs.scene_json import read_jsonl
 from physworld.conf_store import register
 from physworld.errors import UserError
+from physworld.evaluation import Moments, _shifted
+from physworld.metrics.scores import RolloutMeta
 from physworld.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
@@ -190,3 +193,16 @@ def test_thick_walls_keep_their_inner_faces() -> None:
     assert sum(part.radius == THICK for part in neck) == 4, "only the room's own walls may grow"
     falling = shift(scene("wind", 3), "high_gravity", generator(0, "test", 0)).scene
     assert (simulate(falling, 200).position[..., 1] > 0).all(), "something fell through the floor"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_levels_of_an_evaluation_are_in_order(family: str) -> None:
+    """All levels of a family shift one scene by one draw, so the error can be read against the distance."""
+    codec, moments = ImpulseCodec(), Moments(given=[], truth=[], meta=[], left_out={})
+    scene = scenarios.build("projectile", generator(0, "test", 5), 4)
+    distances = []
+    for level in (0.25, 0.5, 1.0):
+        about = RolloutMeta(index=5, start_frame=3, seed=0, held_out=False, shift="", distance=0.0)
+        if _shifted(moments, codec, scene, (family, level), about, "test") is not None:
+            distances.append(about["distance"])
+    assert distances and distances == sorted(distances)
