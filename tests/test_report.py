@@ -77,6 +77,17 @@ def test_seen_and_held_out_are_apart():
     assert summarise(rows({"b": 2}, held_out=("b",)))["seen"] is None
 
 
+def test_scenes_moved_out_of_distribution_count_only_as_such() -> None:
+    """They are copies of scenes that count already: taken together they would make one scene look like many."""
+    plain = rows({"a": 3, "b": 2}, held_out=("b",))
+    moved = [{**row, "shift": "zero_gravity@1", "distance": 1.0, "rmse@5": 9 * row["rmse@5"]} for row in plain]
+    alone, both = summarise(plain), summarise([*plain, *moved])
+    for part in ("all", "seen", "held_out", "scenarios"):
+        assert both[part] == alone[part]
+    assert both["breakdown"]["difficulty"] == alone["breakdown"]["difficulty"]
+    assert both["breakdown"]["shift"]["zero_gravity@1"]["rollouts"] == 5
+
+
 def test_parse_rate_counts_the_model_only():
     scored = rows({"a": 3, "b": 1}, parse_ok=[True, False, True, True])
     assert [(row["method"], row["index"]) for row in scored if not row["parsed"]] == [("model", 1)]

@@ -156,12 +156,12 @@ def _events(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _breakdown(table: _Table, labels: np.ndarray) -> dict[str, Any]:
-    """For each label: RMSE at the last horizon of every method, and the model's ratio to the best baseline."""
+def _breakdown(table: _Table, labels: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
+    """For each label, over the rollouts in `counted` (n,): RMSE at the last horizon, the model's ratio to the best."""
     found = {}
     last = table.horizons[-1]
-    for label in sorted(set(labels.tolist()), key=lambda text: (len(text.split("-")[0]), text)):
-        mask = labels == label
+    for label in sorted(set(labels[counted].tolist()), key=lambda text: (len(text.split("-")[0]), text)):
+        mask = counted & (labels == label)
         groups = table.scene_types(mask)
         rmse = {m: table.per_scene(mask, m, f"rmse@{last}") for m in table.methods}
         by_type = {m: np.mean([rmse[m][groups == t].mean() for t in np.unique(groups)]) for m in table.baselines}
@@ -188,13 +188,15 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     type. A block holds per horizon, as text, the intervals of `rmse` (with `median`), `velocity_rmse`, `energy_error`,
     the `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
     other quantities, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
-    shifted out of distribution, shift. `headline`: a flat dict of the main numbers.
+    shifted out of distribution, shift; only the last speaks of these. `headline`: a flat dict of the main numbers.
     """
     if not rows:
         raise ValueError("there are no rollouts to summarise; evaluate at least one scene")
     table = _Table(rows)
-    everything = np.ones(len(table.rollouts), dtype=bool)
-    blocks = {"all": everything, "seen": ~table.held_out, "held_out": table.held_out}
+    # Scenes shifted out of distribution are told apart by `shift` alone: they are copies of scenes that count already.
+    plain = np.array([not row["shift"] for row in table.ordered[MODEL]])
+    plain = plain if plain.any() else ~plain
+    blocks = {"all": plain, "seen": plain & ~table.held_out, "held_out": plain & table.held_out}
     summary: dict[str, Any] = {
         "methods": list(table.methods),
         "horizons": table.horizons,
@@ -205,8 +207,11 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "parse_rate": float(table.parsed.mean()),
         **{name: _block(table, mask) if mask.any() else None for name, mask in blocks.items()},
         "scenarios": {
-            str(t): {"held_out": bool(table.held_out[table.scenario == t][0]), **_block(table, table.scenario == t)}
-            for t in np.unique(table.scenario)
+            str(t): {
+                "held_out": bool(table.held_out[table.scenario == t][0]),
+                **_block(table, plain & (table.scenario == t)),
+            }
+            for t in np.unique(table.scenario[plain])
         },
     }
     first = table.ordered[MODEL]
@@ -216,7 +221,12 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "objects": [_object_bin(row["objects"]) for row in first],
         "shift": [row["shift"] for row in first],
     }
-    summary["breakdown"] = {k: _breakdown(table, np.array(v)) for k, v in labels.items() if k != "shift" or any(v)}
+    everywhere = np.ones_like(plain)
+    summary["breakdown"] = {
+        name: _breakdown(table, np.array(values), everywhere if name == "shift" else plain)
+        for name, values in labels.items()
+        if name != "shift" or any(values)
+    }
     summary["headline"] = _headline(summary)
     return summary
 
