@@ -57,7 +57,7 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         from hydra.types import RunMode
 
         try:
-            _refuse_lists(HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices)
+            _refuse_lists(cfg, HydraConfig.get().overrides.task)
             return task(cfg)
         except UserError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
@@ -71,7 +71,7 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
     return wrapped
 
 
-def _refuse_lists(overrides: Iterable[str], groups: Iterable[str]) -> None:
+def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
     """Hydra takes a list of a group's options, puts them over one another and so keeps the last, without a word.
 
     Raises:
@@ -79,7 +79,8 @@ def _refuse_lists(overrides: Iterable[str], groups: Iterable[str]) -> None:
     """
     for override in overrides:
         group, _, value = override.partition("=")
-        if group in groups and value.startswith("["):
+        # A key that holds a list shows it; a group shows the settings of the one option that was kept.
+        if value.startswith("[") and group in cfg and isinstance(cfg[group], DictConfig):
             several = f"; for several types write scenario.names={value}" if group == "scenario" else ""
             raise UserError(f"{override} is a list, and {group} takes one option{several}.")
 
