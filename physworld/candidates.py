@@ -78,7 +78,7 @@ def from_run(run: Path, device: torch.device) -> Candidate:
     network, codec, config = load_model(run, device)
     key = digest(code_digest(), file_digest(_files(run / "model")), json.dumps(config["codec"], sort_keys=True))
     return Candidate(
-        name=str(run),
+        name="shipped" if run == runs.SHIPPED else str(run),
         codec=codec,
         model=network,
         trained_on=tuple(config["scenario"]["names"]),

@@ -12,6 +12,7 @@ from physworld.seeding import generator
 from physworld.types import Codec, Guide, Scene, State, Trajectory
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
+PARTS = 64  # documents that are answered side by side
 
 
 class Generator(Protocol):
@@ -138,8 +139,10 @@ class _Batch:
         self.alive = [row for row, prompt in zip(self.alive, prompts, strict=True) if prompt is not None]
         if not self.alive:
             return {}
-        now = [self.context[row] for row in self.alive]
         more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
+        if hasattr(self.codec, "prompts"):
+            return self._ask_parts(more)
+        now = [self.context[row] for row in self.alive]
         if getattr(self.model, "keep", False):
             more["rows"] = list(self.alive)
         answers = self.model.generate(
@@ -150,6 +153,26 @@ class _Batch:
             **more,
         )
         return dict(zip(self.alive, answers, strict=True))
+
+    def _ask_parts(self, more: dict[str, Any]) -> dict[int, np.ndarray]:
+        """Answers that are put together from those to several documents a frame."""
+        codec: Any = self.codec
+        asked = [(row, prompt) for row in self.alive for prompt in codec.prompts(self.context[row])]
+        asked.sort(key=lambda part: len(part[1]))  # like sizes together, so that little is padded
+        said: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
+        for first in range(0, len(asked), PARTS):
+            some = asked[first : first + PARTS]
+            prompts = [prompt for _, prompt in some]
+            answers = self.model.generate(
+                prompts,
+                [codec.most_new_tokens(prompt) for prompt in prompts],
+                codec.end_id,
+                codec.part_guide(prompts) if self.guided else None,
+                **more,
+            )
+            for (row, _), answer in zip(some, answers, strict=True):
+                said[row].append(answer)
+        return {row: codec.join(self.context[row], parts) for row, parts in said.items()}
 
     def _prompt(self, row: int) -> np.ndarray | None:
         """The oldest frames go first when there is no room; None when even the shortest prompt is too long."""

@@ -24,6 +24,7 @@ from physworld.errors import UserError
 from physworld.files import replacing
 
 OUTPUTS = Path("outputs")
+SHIPPED = Path(__file__).parent / "pretrained"  # run=shipped: a finished run without its checkpoints
 LIBRARIES = (
     "physworld",
     "torch",
@@ -93,7 +94,9 @@ def find_run(run: str | None, option: str = "run") -> Path:
         UserError: there is none there.
     """
     if run is None:
-        raise UserError(f"{option}=DIR is missing; give the directory of a finished run, or {option}=last.")
+        raise UserError(f"{option}=DIR is missing; give the directory of a finished run, {option}=last or shipped.")
+    if run == "shipped":
+        return SHIPPED
     if run == "last":
         path = newest("model/config.json")
         if path is None:
