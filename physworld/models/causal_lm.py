@@ -13,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from physworld.models.optim import MuonAdamW, split_parameters
 from physworld.types import Batch
 
+OPTIMIZERS = ("muon", "adamw")
+
 
 class CausalLM(lightning.LightningModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
@@ -25,6 +27,7 @@ class CausalLM(lightning.LightningModule):
         *,
         network: nn.Module,
         total_steps: int,
+        optimizer: str = "muon",
         learning_rate: float = 0.02,
         adam_learning_rate: float = 0.003,
         weight_decay: float = 0.01,
@@ -35,13 +38,17 @@ class CausalLM(lightning.LightningModule):
     ) -> None:
         """
         Args:
-            learning_rate: of Muon, for the matrices inside the blocks.
-            adam_learning_rate: of AdamW, for everything else.
+            optimizer: muon (for the matrices inside the blocks, AdamW for everything else), or adamw for all.
+            learning_rate: of Muon.
+            adam_learning_rate: of AdamW.
             decay_fraction: last share of the steps over which both rates fall linearly to zero.
             ema_decay: decay per step of the running average of weights that is evaluated and saved; 0 = none.
             length_groups: a batch is cut into so many parts of similar length, to pad less.
         """
         super().__init__()
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer {optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+        self.optimizer_name = optimizer
         self.network: Any = network
         self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
@@ -106,8 +113,11 @@ class CausalLM(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         matrices, rest = split_parameters(self.network)
-        optimizer = MuonAdamW(
-            matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
+        decay, rate = self.weight_decay, self.adam_learning_rate
+        optimizer: Any = (
+            MuonAdamW(matrices, rest, lr=self.learning_rate, adam_lr=rate, weight_decay=decay)
+            if self.optimizer_name == "muon"
+            else torch.optim.AdamW([*matrices, *rest], lr=rate, betas=(0.9, 0.98), weight_decay=decay)
         )
         return {
             "optimizer": optimizer,

@@ -171,12 +171,16 @@ class GPT(
         heads: int = 4,
         dropout: float = 0.0,
         smoothing: float = 1.5,
+        by_value: bool = True,
+        absolute: int = 0,
     ) -> None:
         """
         Args:
             records: [word id, words that follow, numbers that follow] of each record that is read as one position.
             ordered_from: output index from which outputs are numbers in ascending order.
             smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
+            by_value: False: every number token is a word like any other, and neighbours have nothing in common.
+            absolute: 0 = rotary positions; N: learned vectors for the first N positions instead, as in GPT-2.
         """
         super().__init__()
         if width % (2 * heads):
@@ -188,6 +192,8 @@ class GPT(
         self.register_buffer("values", torch.zeros(num_values))
         self.register_buffer("outputs", torch.zeros(num_outputs, dtype=torch.long))
         numbers = number_features(torch.zeros(1)).shape[-1]
+        self.opaque = None if by_value else nn.Embedding(max(1, num_values), numbers)
+        self.places_N = nn.Embedding(absolute, width) if absolute else None
         self.words = nn.Embedding(num_words, width)
         self.partner = nn.Linear(width, width, bias=False)
         self.alone = nn.Linear(numbers, width)
@@ -198,7 +204,7 @@ class GPT(
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(depth)])
         ordered = num_outputs - ordered_from
         self.say_words = nn.Parameter(torch.zeros(ordered_from, width))
-        self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered else None
+        self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered and by_value else None
         self.say_each = nn.Parameter(torch.zeros(ordered, width)) if ordered else None
         nn.init.normal_(self.words.weight, std=0.5)
         nn.init.normal_(self.slot.weight, std=0.1)
@@ -243,7 +249,8 @@ class GPT(
 
     def _numbers(self, ids: Tensor) -> Tensor:
         """Features of number tokens; word tokens in a number's place count as zero."""
-        return number_features(self.values[(ids - self.num_words).clamp(min=0)])
+        index = (ids - self.num_words).clamp(min=0)
+        return number_features(self.values[index]) if self.opaque is None else self.opaque(index)
 
     def embed(self, ids_BL: Tensor, position_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
         """(N, D) one vector per position; `position_BL` is each token's place among the N."""
@@ -295,6 +302,9 @@ class GPT(
             at_N = at_N + cache.length[row_N]
             cache.length = cache.length + real_B
         turn = turns(at_N, x_ND.shape[1] // self.heads)
+        if self.places_N is not None:
+            x_ND = x_ND + self.places_N(at_N.clamp(max=self.places_N.num_embeddings - 1))
+            turn = (torch.ones_like(turn[0]), torch.zeros_like(turn[1]))
         for layer, block in enumerate(self.blocks):
             x_ND = block(x_ND, at_N, turn, layout, layer, cache)
         return F.rms_norm(x_ND, x_ND.shape[-1:]), layout, position_BL
@@ -309,7 +319,7 @@ class GPT(
     def output_table(self) -> Tensor:
         """(K, D) vectors of the output tokens."""
         if self.say_numbers is None:
-            return self.say_words
+            return self.say_words if self.say_each is None else torch.cat([self.say_words, self.say_each])
         values = self.values[self.outputs[self.ordered_from :] - self.num_words]
         features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
         return torch.cat([self.say_words, self.say_numbers(features) + self.say_each])

@@ -38,6 +38,7 @@ class SequenceLM(lightning.LightningModule):
         warmup_fraction: float = 0.03,
         decay_fraction: float = 0.6,
         length_groups: int = 3,
+        event_weight: float = 1.0,
     ) -> None:
         """
         Args:
@@ -46,6 +47,7 @@ class SequenceLM(lightning.LightningModule):
             adam_learning_rate: of the AdamW beside Muon.
             decay_fraction: last share of the steps over which the rates fall linearly to zero.
             length_groups: a batch is cut into so many parts of similar length, to pad less.
+            event_weight: in training, of the tokens that a rule decides; they are few, and all that rules are about.
         """
         super().__init__()
         if optimizer not in OPTIMIZERS:
@@ -53,7 +55,7 @@ class SequenceLM(lightning.LightningModule):
         self.network: Any = network
         self.total_steps, self.optimizer_name = total_steps, optimizer
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
-        self.weight_decay, self.length_groups = weight_decay, length_groups
+        self.weight_decay, self.length_groups, self.event_weight = weight_decay, length_groups, event_weight
         self.warmup_fraction, self.decay_fraction = warmup_fraction, decay_fraction
 
     def eval_network(self) -> Any:
@@ -63,7 +65,8 @@ class SequenceLM(lightning.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         losses, event, right = self._losses(batch)
         self._say("train", losses.detach(), event, right, len(batch.seed))
-        return losses.mean()
+        weight = torch.where(event, self.event_weight, 1.0)
+        return (losses * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         self._say("val", *self._losses(batch), len(batch.seed))

@@ -42,6 +42,7 @@ class TinyLM(Qwen2ForCausalLM):
         inner: int,
         positions: int = 2048,
         rope_theta: float = 10_000.0,
+        copying_layers: int = 0,
     ) -> TinyLM:
         """A new network for a codec's tokens.
 
@@ -49,6 +50,8 @@ class TinyLM(Qwen2ForCausalLM):
             width: of the hidden states.
             inner: width inside the gated MLP.
             positions: longest sequence.
+            copying_layers: last layers whose attention passes on from the start what it attends to: with tied
+                embeddings that says the token again, whatever it is, and only where to look is left to learn.
 
         Raises:
             ValueError: the heads do not share the width evenly.
@@ -71,15 +74,18 @@ class TinyLM(Qwen2ForCausalLM):
                 eos_token_id=vocabulary.end,
             )
         )
-        network._start(vocabulary)
+        network._start(vocabulary, copying_layers)
         return network
 
     @torch.no_grad()
-    def _start(self, vocabulary: SequenceVocabularyLike) -> None:
+    def _start(self, vocabulary: SequenceVocabularyLike, copying_layers: int) -> None:
         layers: Any = self.model.layers
         for layer in layers:  # blocks start as the identity ...
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
+        for layer in layers[len(layers) - copying_layers :]:
+            torch.nn.init.eye_(layer.self_attn.v_proj.weight)
+            torch.nn.init.eye_(layer.self_attn.o_proj.weight).mul_(0.5)
         # ... and outputs are tied to inputs: a value that training met once can be copied all the same.
         norm: Any = self.model.norm
         norm.weight.fill_(FAINT)
