@@ -18,12 +18,13 @@ from rich.progress import Progress
 
 from physworld import charts, checks, paper, runs
 from physworld.candidates import Candidate, candidates
+from physworld.errors import UserError
 from physworld.evaluation import Evaluation, Judgement, Moments
 from physworld.exhibits import figures, slug, to_tensorboard, worst
 from physworld.files import replacing
 from physworld.metrics.scores import MODEL
 from physworld.ranking import rank
-from physworld.recorded import write_moments
+from physworld.recorded import Coverage, write_moments
 from physworld.report import print_table, report_lines, write_report
 from physworld.report_html import write_html
 from physworld.rollout import Store
@@ -31,6 +32,7 @@ from physworld.scenarios import DIFFICULTIES
 from physworld.sections import ranking_section, shift_table, span
 from physworld.suites import Suite
 from physworld.tasks import placed
+from physworld.types import Trajectory
 
 console = Console()
 
@@ -48,11 +50,13 @@ def judge_and_report(
     title: str = "Rollout report",
     store: Callable[[int], Store] | None = None,
     extra: Callable[[Judgement], list[str]] = lambda judgement: [],
+    coverage: Coverage | None = None,
 ) -> Judgement:
     """Roll out, write metrics.json, report.md, report.html and pictures, print the table.
 
     Args:
         extra: Markdown of a suite's own tables.
+        coverage: of a predictions file, where the answers are from one.
     """
     for why, names in _grouped(moments.left_out).items():
         console.print(f"Not judged: {', '.join(names)} ({why}).", highlight=False)
@@ -66,6 +70,12 @@ def judge_and_report(
     notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
     left_out = "; ".join(f"{why}: {', '.join(names)}" for why, names in _grouped(moments.left_out).items())
     notes |= {"not judged": left_out} if left_out else {}
+    if coverage is not None:
+        summary["predictions"] = {name: getattr(coverage, name) for name in ("lines", "unmatched", "unanswered")}
+        notes["predictions"] = (
+            f"{coverage.lines} lines, {coverage.unmatched} of them about none of these scenes; "
+            f"{coverage.unanswered} moments have no line and count as not parsed"
+        )
     report = write_report(directory, summary, pictures, command=command, split=split, notes=notes, extra=own)
     page = report_lines(summary, command=command, split=split, notes=notes, extra=own, title=title)
     gallery = worst(judgement, evaluation, directory / "worst") if evaluation.pictures else []
@@ -101,6 +111,7 @@ def evaluate(cfg: DictConfig) -> None:
     difficulties, codecs = _difficulties(cfg, judged), [candidate.codec for candidate in judged]
     moments = _draw(cfg, evaluation, suite, codecs, names, difficulties)
     published = _Published(cfg, evaluation, suite, codecs, names, difficulties) if suite.curves else None
+    covered = _coverage(judged, [*moments.given, *(published.moments.given if published else ())], difficulties)
     directory, command = _prepare(cfg)
     results: dict[str, Judgement] = {}
     for candidate in judged:
@@ -112,17 +123,29 @@ def evaluate(cfg: DictConfig) -> None:
             candidate.model, candidate.codec, evaluation, _marked(moments, candidate),
             directory if len(judged) == 1 else directory / slug(candidate.name),
             command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
-            store=store, extra=tables,
+            store=store, extra=tables, coverage=covered.get(candidate.name),
         )  # fmt: skip
         to_tensorboard(directory, candidate.name, suite.name, candidate.cost, results[candidate.name])
-        if candidate.recorded is not None and not candidate.recorded.used:
-            console.print(
-                f"No line of {candidate.name} is about these moments; write them with export= and the same suite, "
-                "seed, limit and codec.",
-                highlight=False,
-            )
     if len(judged) > 1:
         _write_ranking(directory, results, evaluation, command)
+
+
+def _coverage(
+    judged: Sequence[Candidate], given: Sequence[Trajectory], difficulties: Sequence[int]
+) -> dict[str, Coverage]:
+    """By candidate, how predictions made elsewhere fit what is going to be judged; said before anything is.
+
+    Raises:
+        UserError: not one line is about these scenes.
+    """
+    found = {some.name: some.recorded.coverage(given) for some in judged if some.recorded is not None}
+    drawn = f"export= shows which scenes are drawn for the same suite, seed, limit, codec and {difficulties=}"
+    for name, coverage in found.items():
+        if coverage.unmatched == coverage.lines:
+            raise UserError(f"predictions={name}: {coverage.sentence}; {drawn}.")
+        if coverage.unmatched:
+            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", highlight=False, soft_wrap=True)
+    return found
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:

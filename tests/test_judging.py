@@ -186,8 +186,30 @@ def test_predictions_made_elsewhere(work: Path) -> None:
     evaluate(work, f"predictions={broken}", f"hydra.run.dir={work / 'broken'}")
     mine = [row for row in rows(work / "broken") if row["method"] == "model"]
     assert not any(row["parsed"] for row in mine) and all(row["missing"] > 0 for row in mine if row["index"] == 0)
+    metrics = json.loads((work / "broken" / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 2, "unmatched": 0, "unanswered": 2}
     broken.write_text('{"id": "x", "position": [[[1, 2]]]}\n{"id": "x", "position": []}\n')
     assert "predicts x again" in evaluate(work, f"predictions={broken}", fails=True)
+
+
+def test_lines_about_other_scenes_are_counted_before_anything_is_judged(work: Path) -> None:
+    moments, some, none = work / "two.jsonl", work / "some.jsonl", work / "none.jsonl"
+    evaluate(work, f"export={moments}", "limit=1")
+    ids = [json.loads(line)["id"] for line in moments.read_text().splitlines()]
+    strangers = "".join(json.dumps({"id": f"elsewhere{k}", "position": []}) + "\n" for k in range(3))
+    some.write_text(strangers + json.dumps({"id": ids[0], "position": []}) + "\n")
+    none.write_text(strangers)
+    directory = work / "strangers"
+    said = evaluate(work, f"predictions={some}", "limit=1", "evaluation.pictures=0", f"hydra.run.dir={directory}")
+    assert "3 of 4 lines match no scene of this evaluation, the first is elsewhere0 in line 1" in said
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 4, "unmatched": 3, "unanswered": 1}
+    jsonschema.validate(metrics, json.loads((ROOT / "docs" / "metrics.schema.json").read_text()))
+    assert "- predictions: 4 lines, 3 of them about none" in (directory / "report.md").read_text()
+    nothing = work / "nothing"
+    said = evaluate(work, f"predictions={none}", "limit=1", f"hydra.run.dir={nothing}", fails=True)
+    assert "3 of 3 lines match no scene of this evaluation" in said and len(said.strip().splitlines()) == 1
+    assert not nothing.exists()  # refused before any rollout
 
 
 def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
