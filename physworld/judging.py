@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from physworld.ranking import rank
 from physworld.recorded import Coverage, write_moments
 from physworld.report import print_table, report_lines, write_report
 from physworld.report_html import write_html
-from physworld.rollout import Store
+from physworld.rollout import Store, room
 from physworld.scenarios import DIFFICULTIES
 from physworld.sections import ranking_section, shift_table, span
 from physworld.suites import Suite
@@ -70,6 +70,10 @@ def judge_and_report(
     notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
     left_out = "; ".join(f"{why}: {', '.join(names)}" for why, names in _grouped(moments.left_out).items())
     notes |= {"not judged": left_out} if left_out else {}
+    space = room(network, codec, moments.given)
+    if space is not None and space.too_long + space.shortened:
+        summary["room"] = asdict(space)
+        notes["prompts"] = space.sentence
     if coverage is not None:
         summary["predictions"] = {name: getattr(coverage, name) for name in ("lines", "unmatched", "unanswered")}
         notes["predictions"] = (
@@ -112,6 +116,7 @@ def evaluate(cfg: DictConfig) -> None:
     moments = _draw(cfg, evaluation, suite, codecs, names, difficulties)
     published = _Published(cfg, evaluation, suite, codecs, names, difficulties) if suite.curves else None
     covered = _coverage(judged, [*moments.given, *(published.moments.given if published else ())], difficulties)
+    _refuse_long(judged, moments)
     directory, command = _prepare(cfg)
     results: dict[str, Judgement] = {}
     for candidate in judged:
@@ -146,6 +151,23 @@ def _coverage(
         if coverage.unmatched:
             console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", highlight=False, soft_wrap=True)
     return found
+
+
+def _refuse_long(judged: Sequence[Candidate], moments: Moments) -> None:
+    """Say, before anything is judged, which prompts a model cannot read.
+
+    Raises:
+        UserError: it can read none.
+    """
+    for some in judged:
+        space = room(some.model, some.codec, moments.given)
+        if space is not None and space.too_long == space.moments:
+            raise UserError(
+                f"{some.name} reads at most {space.tokens} tokens at once, and the shortest of these {space.moments} "
+                f"moments needs {space.needed} for one frame and the answer; choose smaller scenes or a longer model."
+            )
+        if space is not None and space.too_long + space.shortened:
+            console.print(f"{some.name}: {space.sentence}.", highlight=False, soft_wrap=True)
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:

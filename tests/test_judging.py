@@ -8,11 +8,13 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -38,6 +40,7 @@ from physworld.errors import UserError
 from physworld.models.gpt import GPT
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
+from physworld.rollout import room
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
@@ -316,13 +319,19 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
     ("options", "words"),
     [
         ((), "Nothing to judge"),
+        (("model=gpt", "run=last"), "model=gpt is a network without weights"),
         (("weights=x",), "needs model=hf"),
         (("model=hf",), "needs weights"),
         (("model=hf", "weights=./nowhere"), "is no folder"),
         (("predictions=nowhere.jsonl",), "cannot be read"),
         (("suite=ood", "suite.families=[zero_gravit]"), "Did you mean zero_gravity?"),
-        (("suite=ood", "suite.levels=[2]"), "at most at 1"),
+        (("suite=ood", "suite.levels=[2]"), "at most 1"),
         (("suite=papr",), "Did you mean paper?"),
+        (("evaluation.horizons=[1,9]",), "evaluation.horizons=[1,9] must be a list of whole numbers from 1 to"),
+        (("predictions=5",), "predictions=5 cannot be read (No such file or directory); give a JSONL file"),
+        (("predictions=[a,b]",), "must be one path"),
+        (("suite=ood", "suite.levels=far"), "suite.levels=far must be a list of numbers above 0"),
+        (("run=5",), "run=5 is no run directory"),
         (("limit=0",), "limit=0 must be a whole number from 1"),
         (("run=nowhere",), "no run directory"),
         (("predictions=x.jsonl", "scenes=nowhere"), "cannot be read"),
@@ -331,6 +340,34 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
 def test_mistakes_are_one_sentence(work: Path, options: tuple[str, ...], words: str) -> None:
     said = evaluate(work, *options, fails=True)
     assert words in said and len(said.strip().splitlines()) == 1, said
+
+
+def test_what_a_short_model_cannot_read_is_said(work: Path, tmp_path: Path) -> None:
+    folder = language_model(work)
+    assert "ImpulseCodec writes with tokens of its own" in evaluate(
+        work, "model=hf", f"weights={folder}", "codec=impulse", fails=True
+    )
+    config = json.loads((folder / "config.json").read_text())
+    shutil.copytree(folder, tmp_path / "short")
+    (tmp_path / "short" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100}))
+    said = evaluate(work, "model=hf", f"weights={tmp_path / 'short'}", f"hydra.run.dir={tmp_path / 'out'}", fails=True)
+    assert "reads at most 100 tokens at once, and the shortest of these 4 moments needs" in said
+    assert len(said.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_room_by_hand() -> None:
+    codec = EngineCodec()
+    given = [simulate(scenarios.build(name, generator(0, "val", 1), 1), 4) for name in ("pendulum", "billiards")]
+    whole = sorted(len(codec.prompt(g)) + codec.max_new_tokens(g.scene) for g in given)
+    least = sorted(len(codec.prompt(g.window(3, 4))) + codec.max_new_tokens(g.scene) for g in given)
+    assert least[0] < whole[0] < least[1] < whole[1]
+    for limit, too_long, shortened in (
+        (whole[1], 0, 0), (whole[1] - 1, 0, 1), (least[1] - 1, 1, 0), (whole[0] - 1, 1, 1), (least[0] - 1, 2, 0),
+    ):  # fmt: skip
+        got = room(SimpleNamespace(max_length=limit), codec, given)
+        assert got is not None and (got.too_long, got.shortened) == (too_long, shortened)
+        assert limit >= whole[0] or got.needed == least[0]
+    assert room(SimpleNamespace(), codec, given) is None
 
 
 def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:
