@@ -67,14 +67,19 @@ class Suite:
     def __post_init__(self) -> None:
         checks.whole("suite.first_index", self.first_index, 0)
         checks.whole("suite.curve_frames", self.curve_frames, 1)
-        for family in self.families:
+        families, levels = (part if isinstance(part, list) else [None] for part in (self.families, self.levels))
+        for family in families:
             if family not in FAMILIES:
+                named = self.families if family is None else family
                 raise UserError(
-                    f"suite.families has {family}.{suggest(family, FAMILIES)} Choose from {', '.join(FAMILIES)}."
+                    f"suite.families, a list, has {named}.{suggest(str(named), FAMILIES)} "
+                    f"Choose from {', '.join(FAMILIES)}."
                 )
-        if any(not 0 < level <= 1 for level in self.levels) or bool(self.families) != bool(self.levels):
+        within = all(isinstance(level, int | float) and 0 < level <= 1 for level in levels)
+        if not within or bool(families) != bool(levels):
             raise UserError(
-                f"suite.levels={self.levels} must lie above 0 and at most at 1, and goes with suite.families."
+                f"suite.levels={self.levels} must be a list of numbers above 0 and at most 1, and goes with "
+                "suite.families."
             )
         if self.curves:
             checks.scenario_names(self.curves)
