@@ -189,11 +189,24 @@ def _draw(
     difficulties: Sequence[int],
 ) -> Moments:
     """The suite's moments, from files where some are named."""
-    if cfg.scenes is not None:
-        return suite.read(Path(str(cfg.scenes)), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
+    folder = checks.file("scenes", cfg.scenes)
+    if folder is not None:
+        hydra = HydraConfig.get()
+        named = list(names) == suite.curves or types_asked_for(hydra.overrides.task, hydra.runtime.choices["scenario"])
+        some = list(names) if named else None
+        hard = None if cfg.difficulties is None else list(difficulties)
+        return suite.read(folder, evaluation, codecs, seed=cfg.seed, limit=cfg.limit, names=some, difficulties=hard)
     return suite.draw(
         evaluation, codecs, names, difficulties, split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit
     )
+
+
+def types_asked_for(typed: Sequence[str], chosen: str) -> bool:
+    """Whether the command line (its overrides) or the suite names types; if not, all recorded ones are judged."""
+    if any(override.startswith("scenario.names=") for override in typed):
+        return True
+    default = chosen == "seen" and not any(override.startswith("scenario=") for override in typed)  # evaluate.yaml's
+    return chosen != "all" and not default
 
 
 def _shift_tables(judgement: Judgement) -> list[str]:

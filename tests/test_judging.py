@@ -36,18 +36,26 @@ from physworld.checkpoints import save_model
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.codecs.scene_json import scene_from_dict, write_jsonl
+from physworld.codecs.scene_parquet import write_parquet
 from physworld.errors import UserError
+from physworld.evaluation import Evaluation, Moments
+from physworld.judging import types_asked_for
 from physworld.models.gpt import GPT
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.suites import Suite
 from physworld.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 WHOLE = "[0-9a-f]*.npz"  # a killed process may leave a hidden file that was being written
+EVALUATION: dict[str, Any] = {
+    "rollouts": 1, "rollouts_while_training": 1, "frames": 5, "horizons": None, "latest_start": 4, "batch_size": 1,
+    "guided": True, "pictures": 0,
+}  # fmt: skip
 SMALL = (
     "hardware=cpu",
     "scenario.names=[billiards,pendulum]",
@@ -212,7 +220,7 @@ def test_lines_about_other_scenes_are_counted_before_anything_is_judged(work: Pa
     nothing = work / "nothing"
     said = evaluate(work, f"predictions={none}", "limit=1", f"hydra.run.dir={nothing}", fails=True)
     assert "3 of 3 lines match no scene of this evaluation" in said and len(said.strip().splitlines()) == 1
-    assert not nothing.exists()  # refused before any rollout
+    assert not (nothing / "config.yaml").exists()  # refused before any rollout
 
 
 def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
@@ -223,8 +231,9 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     options = ("evaluation.start=4", "evaluation.frames=5", "evaluation.horizons=[1,5]", "evaluation.pictures=0")
     directory = work / "files"
     evaluate(
-        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, f"hydra.run.dir={directory}"
-    )
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, "difficulties=[2]",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
     got = {(row["method"], row["index"]): row for row in rows(directory)}
     assert len(got) == 3 * 6
     for k in range(3):
@@ -243,6 +252,48 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     assert "gives nothing to judge" in evaluate(
         work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
     )
+
+
+def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> None:
+    names = ["billiards", "pong", "tower"]
+    runs = [simulate(scenarios.build(names[k % 3], generator(0, "val", k), 1 + k // 3), 20) for k in range(6)]
+    for k, run in enumerate(runs[:3]):
+        write_jsonl(tmp_path / "plain" / run.scene.name / f"scene_{k}.jsonl", run)
+    write_parquet(tmp_path / "packed" / "val.parquet", runs[3:])
+    write_jsonl(tmp_path / ".shards" / "left" / "scene_9.jsonl", runs[0])  # what a killed process leaves
+    evaluation, suite = Evaluation(**EVALUATION), Suite(name="standard")
+
+    def read(**wanted: Any) -> Moments:
+        return suite.read(tmp_path, evaluation, [EngineCodec()], seed=0, **{"limit": None, **wanted})
+
+    everything = read()
+    assert [given.scene for given in everything.given] == [run.scene for run in (*runs[3:], *runs[:3])]
+    for given, truth, run in zip(everything.given, everything.truth, (*runs[3:], *runs[:3]), strict=True):
+        start = next(t for t in range(len(run)) if np.array_equal(run.position[t], given.position[0]))
+        assert np.array_equal(given.then(truth).position, run.position[start : start + 4 + 5])
+    some = read(names=["pong", "tower"], difficulties=[1])
+    assert [(g.scene.name, g.scene.difficulty) for g in some.given] == [("pong", 1), ("tower", 1)]
+    assert set(some.left_out) == {"billiards", "pong of difficulty 2", "tower of difficulty 2"}
+    assert [g.scene.name for g in read(limit=1).given] == names
+    with pytest.raises(UserError, match="is no file and no folder; give one of"):
+        suite.read(tmp_path / "nowhere", evaluation, [EngineCodec()], seed=0, limit=None)
+    with pytest.raises(UserError, match="not a type that scenario= or the suite names"):
+        read(names=["orbit"])
+    with pytest.raises(UserError, match="suite=ood moves simulated scenes out of distribution"):
+        Suite(name="ood", families=["zero_gravity"], levels=[1.0]).read(
+            tmp_path, evaluation, [EngineCodec()], seed=0, limit=None
+        )
+
+
+@pytest.mark.parametrize(
+    ("typed", "chosen", "some"),
+    [
+        ([], "seen", False), (["scenario=seen"], "seen", True), (["suite=heldout"], "heldout", True),
+        (["suite=everything"], "all", False), (["scenario.names=[pong]"], "seen", True), (["limit=1"], "seen", False),
+    ],
+)  # fmt: skip
+def test_who_names_types(typed: list[str], chosen: str, some: bool) -> None:
+    assert types_asked_for(typed, chosen) is some
 
 
 def test_the_published_tables_stand_beside_ours(work: Path) -> None:
@@ -352,7 +403,7 @@ def test_what_a_short_model_cannot_read_is_said(work: Path, tmp_path: Path) -> N
     (tmp_path / "short" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100}))
     said = evaluate(work, "model=hf", f"weights={tmp_path / 'short'}", f"hydra.run.dir={tmp_path / 'out'}", fails=True)
     assert "reads at most 100 tokens at once, and the shortest of these 4 moments needs" in said
-    assert len(said.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+    assert len(said.strip().splitlines()) == 1 and not (tmp_path / "out" / "config.yaml").exists()
 
 
 def test_room_by_hand() -> None:
