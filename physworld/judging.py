@@ -174,9 +174,7 @@ def _prepare(cfg: DictConfig) -> tuple[Path, str]:
     """(output directory with configuration and versions in it, what was typed)."""
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.to_container(cfg, resolve=True), directory / "config.yaml")
-    runs.write_json(directory / "versions.json", runs.versions())
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     return directory, shlex.join(["python", "evaluate.py", *hydra.overrides.task])
 
 

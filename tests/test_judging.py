@@ -44,6 +44,7 @@ from physworld.models.gpt import GPT
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room
+from physworld.runs import claim
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.suites import Suite
@@ -391,6 +392,27 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
 def test_mistakes_are_one_sentence(work: Path, options: tuple[str, ...], words: str) -> None:
     said = evaluate(work, *options, fails=True)
     assert words in said and len(said.strip().splitlines()) == 1, said
+
+
+def test_an_evaluation_is_not_written_over_another(work: Path, tmp_path: Path) -> None:
+    run = untrained_run(work, 0)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        same, moved, other = (
+            OmegaConf.to_container(compose("evaluate", [f"run={run}", *more]), resolve=True)
+            for more in ([], ["hardware=cpu", "cache=null"], ["seed=1"])
+        )
+        train = OmegaConf.to_container(compose("train"), resolve=True)
+    claim(tmp_path, same)
+    claim(tmp_path, other)  # nothing was measured yet
+    claim(tmp_path, same)
+    (tmp_path / "metrics.json").write_text("{}")
+    claim(tmp_path, moved)
+    with pytest.raises(UserError, match="already holds results of seed=0, not seed=1; choose another"):
+        claim(tmp_path, other)
+    OmegaConf.save(train, tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="already holds results of another command"):
+        claim(tmp_path, same)
+    assert OmegaConf.load(tmp_path / "config.yaml") == train
 
 
 def test_what_a_short_model_cannot_read_is_said(work: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from physworld.gallery import card, write_gallery
 from physworld.generation import Dataset, Recipe
 from physworld.judging import evaluate, judge_and_report
 from physworld.pairing import codec_and_module, longest, stage_samples
+from physworld.placing import placing
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.rollout import rollout
 from physworld.sources.files import Row, read_scene
@@ -275,17 +276,20 @@ def simulate(cfg: DictConfig) -> None:
     if cfg.format == "gallery":
         _gallery(recipe, directory)
         return
-    for k in range(cfg.count):
+    places = {k: Path(recipe.name(k)) / f"scene_{k}.{suffix}" for k in range(cfg.count)}
+    # What is there comes first: if it is of another command, that shows before anything is put beside it.
+    for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
         trajectory = recipe.draw(k)
-        path = directory / trajectory.scene.name / f"scene_{k}.{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if cfg.format == "jsonl":
-            write_jsonl(path, trajectory, seed=k)
-        elif cfg.format == "png":
-            write_png(path, render(trajectory.window(0, 1))[0])
-        else:
-            writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
-        console.print(str(path), highlight=False)
+        with placing(directory) as work:
+            path = work / places[k]
+            path.parent.mkdir()
+            if cfg.format == "jsonl":
+                write_jsonl(path, trajectory, seed=k)
+            elif cfg.format == "png":
+                write_png(path, render(trajectory.window(0, 1))[0])
+            else:
+                writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
+        console.print(str(directory / places[k]), highlight=False, soft_wrap=True)
 
 
 def _gallery(recipe: Recipe, directory: Path) -> None:
@@ -294,5 +298,7 @@ def _gallery(recipe: Recipe, directory: Path) -> None:
     every = {f"seed {recipe.seed}, {recipe.split}, scene {k}": recipe.scene(k) for k in places}
     drawing = track(every.items(), "Drawing", console=console, transient=True)
     cards = [card(scene, origin, frames=recipe.frames) for origin, scene in drawing]
-    for path in write_gallery(directory, cards):
-        console.print(str(path), highlight=False)
+    with placing(directory) as work:
+        written = write_gallery(work, cards)
+    for path in written:
+        console.print(str(directory / path.name), highlight=False, soft_wrap=True)
