@@ -45,6 +45,7 @@ from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room
 from physworld.runs import claim
+from physworld.sections import ranking_section
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.suites import Suite
@@ -270,8 +271,9 @@ def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> Non
     everything = read()
     assert [given.scene for given in everything.given] == [run.scene for run in (*runs[3:], *runs[:3])]
     for given, truth, run in zip(everything.given, everything.truth, (*runs[3:], *runs[:3]), strict=True):
-        start = next(t for t in range(len(run)) if np.array_equal(run.position[t], given.position[0]))
-        assert np.array_equal(given.then(truth).position, run.position[start : start + 4 + 5])
+        whole = given.then(truth).position
+        near = [np.abs(run.position[t : t + 4 + 5] - whole).max() for t in range(20 - 4 - 5 + 1)]
+        assert min(near) <= (0 if run in runs[3:] else 0.5e-4)  # JSONL has four decimals, Parquet all
     some = read(names=["pong", "tower"], difficulties=[1])
     assert [(g.scene.name, g.scene.difficulty) for g in some.given] == [("pong", 1), ("tower", 1)]
     assert set(some.left_out) == {"billiards", "pong of difficulty 2", "tower of difficulty 2"}
@@ -481,5 +483,10 @@ def test_ranking_pairs_the_same_moments() -> None:
     assert list(entries) == ["a", "b", "linear", "ballistic", "copy_last"]  # 2.5, 5, 5, 7, 9: b is named before linear
     assert entries["b"]["to_first"]["low"] == entries["b"]["to_first"]["high"] == 2  # paired: exactly twice, always
     assert entries["b"]["told_apart"] and not entries["a"]["told_apart"]
+    single = rank({"a": a[:4], "b": b[:4]}, 3)
+    assert not single["varies"] and not any(entry["told_apart"] for entry in single["entries"])
+    lines = ranking_section(single)
+    assert lines[0] == "## Ranking after 3 frames" and "no interval and no verdict between models" in lines[2]
+    assert "| 2. **b** | 2.00 | 2.00 | – |" in "\n".join(lines)
     with pytest.raises(ValueError, match="other moments"):
         rank({"a": a, "b": b[:-4]}, 3)
