@@ -47,14 +47,11 @@ def horizons(value: Any, frames: int) -> list[int]:
     """Frames ahead at which errors are read, in order; null = HORIZONS as far as the rollout goes, and its end."""
     if value is None:
         return sorted({h for h in HORIZONS if h < frames} | {frames})
-    name, valid = (
-        "evaluation.horizons",
-        f"must be a list of whole numbers from 1 to evaluation.frames={frames}, or null",
-    )
     items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
     if not items or any(isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= frames for h in items):
         shown = f"[{','.join(map(str, items))}]" if items else value
-        raise UserError(f"{name}={shown} {valid}.")
+        valid = f"a list of whole numbers from 1 to evaluation.frames={frames}, or null"
+        raise UserError(f"evaluation.horizons={shown} must be {valid}.")
     return sorted(set(items))
 
 

@@ -81,10 +81,8 @@ class Evaluation:
         if self.samples == 1:
             raise UserError("evaluation.samples=1 must be 0, or at least 2, so that they can be compared.")
         if self.starts > (self.latest_start + 1 if self.start is None else 1):
-            room = (
-                f"evaluation.latest_start={self.latest_start}" if self.start is None else "evaluation.start leaves one"
-            )
-            raise UserError(f"evaluation.starts={self.starts} needs as many different frames, and there is {room}.")
+            why = "raise evaluation.latest_start" if self.start is None else f"evaluation.start={self.start} is one"
+            raise UserError(f"evaluation.starts={self.starts} needs as many different frames: {why}.")
 
     def draw(
         self,

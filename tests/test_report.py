@@ -132,7 +132,7 @@ def test_single_scenes_have_no_interval_and_no_verdict(tmp_path):
         assert interval["mean"] is not None and interval["low"] is None and interval["high"] is None
     text = write_report(tmp_path, single, [], command="c", split="val").read_text()
     assert "each type has a single scene, which cannot vary, so there is no interval and no verdict" in text
-    assert "below it" not in text and "too narrow" not in text and not re.search(r"\d \(\d[\d.]*–", text)
+    assert "below it, with" not in text and "too narrow" not in text and not re.search(r"\d \(\d[\d.]*–", text)
     out = io.StringIO()
     print_table(single, Console(file=out, width=200))
     assert "no interval and no verdict" in " ".join(out.getvalue().split()) and "–0." not in out.getvalue()
