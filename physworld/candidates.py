@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from safetensors import SafetensorError
 
-from physworld import runs, scenarios
+from physworld import checks, runs, scenarios
 from physworld.checkpoints import load_model
 from physworld.errors import UserError
 from physworld.models.text_lm import TextLM
@@ -54,14 +55,21 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     Raises:
         UserError: nothing is named, or something is not there or not usable.
     """
-    named = [] if cfg.run is None else [cfg.run] if isinstance(cfg.run, str) else list(cfg.run)
-    found = [from_run(runs.find_run(run), device) for run in named]
+    if cfg.model is not None and ("network" not in cfg.model or "weights" not in cfg.model.network):
+        chosen = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else cfg.model._target_
+        raise UserError(
+            f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
+            "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
+        )
+    named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
+    found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.model is not None:
         found.append(from_hf(cfg, device))
     elif cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
-    if cfg.predictions is not None:
-        found.append(from_predictions(Path(cfg.predictions), instantiate(cfg.codec)))
+    answers = checks.file("predictions", cfg.predictions)
+    if answers is not None:
+        found.append(from_predictions(answers, instantiate(cfg.codec)))
     if not found:
         raise UserError(
             "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
@@ -106,10 +114,6 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     Raises:
         UserError: a part is missing, not safe to load, or does not fit.
     """
-    if "weights" not in cfg.model.network:
-        raise UserError(
-            "Only pretrained models, such as model=hf, go with weights=; a run of ours is judged with run=DIR."
-        )
     weights = cfg.weights or cfg.model.network.weights
     if weights is None:
         raise UserError(

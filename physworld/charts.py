@@ -128,7 +128,7 @@ def conservation_chart(truth: Sequence[Trajectory], predictions: Mapping[str, Se
 
 
 def skill_chart(summary: Mapping[str, Any]) -> Figure:
-    """Ratio to the best baseline of every scenario type, held-out types marked."""
+    """Ratio to the best baseline of every scenario type, those it was not trained on marked."""
     last = str(summary["horizons"][-1])
     found = []
     for name, block in summary["scenarios"].items():

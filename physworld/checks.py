@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
 from physworld.ood import FAMILIES
 from physworld.seeding import SPLITS
+
+HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
 def whole(name: str, value: Any, least: int, *, or_null: bool = False) -> None:
@@ -17,6 +21,38 @@ def whole(name: str, value: Any, least: int, *, or_null: bool = False) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UserError(f"{name}={value} must be a whole number from {least} on{', or null' if or_null else ''}.")
+
+
+def number(name: str, value: Any, above: float) -> None:
+    """Refuse what is no finite number > `above`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < float("inf"):
+        raise UserError(f"{name}={value} must be a number above {above:g}.")
+
+
+def flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise UserError(f"{name}={value} must be true or false.")
+
+
+def file(name: str, value: Any) -> Path | None:
+    """One path, or None; a name made of digits is a name."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{name}={value} must be one path.")
+    return Path(str(value))
+
+
+def horizons(value: Any, frames: int) -> list[int]:
+    """Frames ahead at which errors are read, in order; null = HORIZONS as far as the rollout goes, and its end."""
+    if value is None:
+        return sorted({h for h in HORIZONS if h < frames} | {frames})
+    items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+    if not items or any(isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= frames for h in items):
+        shown = f"[{','.join(map(str, items))}]" if items else value
+        valid = f"a list of whole numbers from 1 to evaluation.frames={frames}, or null"
+        raise UserError(f"evaluation.horizons={shown} must be {valid}.")
+    return sorted(set(items))
 
 
 def difficulties(value: Any, name: str = "curriculum.difficulties") -> list[int]:
@@ -45,8 +81,9 @@ def ood(family: Any, level: Any) -> None:
 def scenario_names(value: Any) -> list[str]:
     """A list of scenario types that exist."""
     known = scenarios.names()
-    if value is None or isinstance(value, str):
-        raise UserError(f"scenario.names={value} must be a list, for example scenario.names=[{value or known[0]}].")
+    if value is None or isinstance(value, str) or not isinstance(value, Iterable):
+        example = value if isinstance(value, str) and value else known[0]
+        raise UserError(f"scenario.names={value} must be a list, for example scenario.names=[{example}].")
     for name in value:
         if name not in known:
             raise UserError(f"scenario {name} is unknown.{suggest(str(name), known)} Choose from {', '.join(known)}.")

@@ -9,9 +9,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -89,7 +91,8 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
     try:
-        main()
+        with _one_sentence_a_job():
+            main()
     except UserError as error:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -105,6 +108,23 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         _leave(_unwritable(error))
     except KeyboardInterrupt:
         _leave("Stopped.", code=130)
+
+
+@contextmanager
+def _one_sentence_a_job() -> Iterator[None]:
+    """A job of a sweep hands its mistake on through Hydra, whose accessor prints a line of its own before it raises."""
+    theirs: Any = JobReturn.return_value
+
+    def value(result: JobReturn) -> Any:
+        if result.status == JobStatus.FAILED and isinstance(result._return_value, UserError):
+            raise result._return_value
+        return theirs.fget(result)
+
+    JobReturn.return_value = property(value, theirs.fset)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        JobReturn.return_value = theirs  # type: ignore[method-assign]
 
 
 def _leave(sentence: str, code: int = 1) -> NoReturn:

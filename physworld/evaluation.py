@@ -12,7 +12,7 @@ import numpy as np
 
 from physworld import scenarios
 from physworld.baselines import BASELINES, random_impulses, rounded_state
-from physworld.checks import whole
+from physworld.checks import flag, horizons, number, whole
 from physworld.errors import UserError
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import per_horizon
@@ -57,7 +57,7 @@ class Evaluation:
     rollouts: int  # scenes per scenario, in the final evaluation
     rollouts_while_training: int  # scenes per scenario, at each validation
     frames: int  # length of a rollout
-    horizons: list[int]  # frames ahead at which errors are read
+    horizons: list[int]  # frames ahead at which errors are read; null = 1, 5, 10, 30, 60, 100 within frames, and frames
     latest_start: int  # a rollout starts up to this many frames after the earliest start
     batch_size: int  # rollouts side by side
     guided: bool  # answers kept within the text's grammar, where it has one
@@ -73,14 +73,16 @@ class Evaluation:
         for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "starts", *may_be_zero):
             whole(f"evaluation.{name}", getattr(self, name), 0 if name in may_be_zero else 1)
         whole("evaluation.start", self.start, 0, or_null=True)
-        if not self.horizons or max(self.horizons) > self.frames:
-            raise ValueError(f"evaluation.horizons={self.horizons} must lie within evaluation.frames={self.frames}")
-        if self.video not in WRITERS:
-            raise ValueError(f"evaluation.video={self.video} is unknown; choose gif or mp4")
-        if self.samples == 1 or (self.samples and self.temperature <= 0):
-            raise ValueError("evaluation.samples must be 0 or at least 2, drawn at a temperature above 0")
+        object.__setattr__(self, "horizons", horizons(self.horizons, self.frames))  # the class is frozen
+        flag("evaluation.guided", self.guided)
+        number("evaluation.temperature", self.temperature, 0)
+        if self.video not in tuple(WRITERS):  # it may be a list
+            raise UserError(f"evaluation.video={self.video} is unknown; choose gif or mp4.")
+        if self.samples == 1:
+            raise UserError("evaluation.samples=1 must be 0, or at least 2, so that they can be compared.")
         if self.starts > (self.latest_start + 1 if self.start is None else 1):
-            raise ValueError(f"evaluation.starts={self.starts} needs as many different frames: raise latest_start")
+            why = "raise evaluation.latest_start" if self.start is None else f"evaluation.start={self.start} is one"
+            raise UserError(f"evaluation.starts={self.starts} needs as many different frames: {why}.")
 
     def draw(
         self,

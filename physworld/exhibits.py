@@ -40,7 +40,7 @@ def figures(judgement: Judgement) -> dict[str, Any]:
         found["Energy and momentum against the truth's own, median over rollouts"] = charts.conservation_chart(
             truth, everything
         )
-    found["Each scenario type beside its best baseline (orange: held out)"] = charts.skill_chart(summary)
+    found["Each scenario type beside its best baseline (orange: not trained on)"] = charts.skill_chart(summary)
     if "shift" in summary["breakdown"]:
         found["Out of distribution: error against distance"] = charts.shift_chart(summary, judgement.rows)
     return found

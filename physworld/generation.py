@@ -56,17 +56,22 @@ class Recipe:
     family: str | None = None  # of ood.FAMILIES; None = as drawn
     level: float = 1.0  # of that family
 
+    def name(self, index: int) -> str:
+        """Scenario type of scene `index`."""
+        return self.names[index % len(self.names)]
+
     def scene(self, index: int) -> Scene:
         """Scene `index`.
 
         Raises:
             UserError: the family has no room in it, 51 bodies for example.
         """
-        name = self.names[index % len(self.names)]
         difficulty = self.difficulties[index // len(self.names) % len(self.difficulties)]
         rng = generator(self.seed, self.split, index)
         try:
-            return maybe_shifted(scenarios.build(name, rng, difficulty), rng, family=self.family, level=self.level)
+            return maybe_shifted(
+                scenarios.build(self.name(index), rng, difficulty), rng, family=self.family, level=self.level
+            )
         except ValueError as error:
             raise UserError(f"Scene {index} cannot be drawn: {error}.") from None
 
@@ -145,6 +150,8 @@ class Dataset:
                 raise UserError(
                     f"{self._target(name)} lies there without its record in {records}; move it, or choose another out."
                 )
+            if not there:
+                self._refuse_foreign(name, shard)
             work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=records))
             try:
                 if not there:
@@ -154,6 +161,18 @@ class Dataset:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         return not there
+
+    def _refuse_foreign(self, name: str, shard: int) -> None:
+        """A damaged shard is made anew, but what others put into its folder is not thrown away with it."""
+        target = self._target(name)
+        if self.suffix == "parquet" or not target.is_dir():
+            return
+        mine = {target / self.recipe.name(k) / f"scene_{k}.{self.suffix}" for k in self._scenes(shard)}
+        foreign = sorted(file for file in target.rglob("*") if not file.is_dir() and file not in mine)
+        if foreign:
+            raise UserError(
+                f"{target} is damaged and would be made anew, but {foreign[0]} is none of its files; move that away."
+            )
 
     def _write_content(self, content: Path, scenes: range) -> None:
         if self.suffix == "parquet":
@@ -166,7 +185,7 @@ class Dataset:
         content.mkdir()
         for index in scenes:
             run = self.recipe.draw(index)
-            write_jsonl(content / run.scene.name / f"scene_{index}.{self.suffix}", run, seed=index)
+            write_jsonl(content / self.recipe.name(index) / f"scene_{index}.{self.suffix}", run, seed=index)
 
     def _publish(self, work: Path, name: str, shard: int) -> None:
         """Record the content, then move it to its place; a kill in between leaves a record without a shard."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,21 @@ from rich.progress import Progress
 
 from physworld import charts, checks, paper, runs
 from physworld.candidates import Candidate, candidates
+from physworld.errors import UserError
 from physworld.evaluation import Evaluation, Judgement, Moments
 from physworld.exhibits import figures, slug, to_tensorboard, worst
 from physworld.files import replacing
 from physworld.metrics.scores import MODEL
 from physworld.ranking import rank
-from physworld.recorded import write_moments
+from physworld.recorded import Coverage, write_moments
 from physworld.report import print_table, report_lines, write_report
 from physworld.report_html import write_html
-from physworld.rollout import Store
+from physworld.rollout import Store, room
 from physworld.scenarios import DIFFICULTIES
 from physworld.sections import ranking_section, shift_table, span
 from physworld.suites import Suite
 from physworld.tasks import placed
+from physworld.types import Trajectory
 
 console = Console()
 
@@ -48,11 +50,13 @@ def judge_and_report(
     title: str = "Rollout report",
     store: Callable[[int], Store] | None = None,
     extra: Callable[[Judgement], list[str]] = lambda judgement: [],
+    coverage: Coverage | None = None,
 ) -> Judgement:
     """Roll out, write metrics.json, report.md, report.html and pictures, print the table.
 
     Args:
         extra: Markdown of a suite's own tables.
+        coverage: of a predictions file, where the answers are from one.
     """
     for why, names in _grouped(moments.left_out).items():
         console.print(f"Not judged: {', '.join(names)} ({why}).", highlight=False)
@@ -66,6 +70,16 @@ def judge_and_report(
     notes = {"commit": runs.versions()["commit"], **{key: f"{value:,}" for key, value in cost.items()}}
     left_out = "; ".join(f"{why}: {', '.join(names)}" for why, names in _grouped(moments.left_out).items())
     notes |= {"not judged": left_out} if left_out else {}
+    space = room(network, codec, moments.given)
+    if space is not None and space.too_long + space.shortened:
+        summary["room"] = asdict(space)
+        notes["prompts"] = space.sentence
+    if coverage is not None:
+        summary["predictions"] = {name: getattr(coverage, name) for name in ("lines", "unmatched", "unanswered")}
+        notes["predictions"] = (
+            f"{coverage.lines} lines, {coverage.unmatched} of them about none of these scenes; "
+            f"{coverage.unanswered} moments have no line and count as not parsed"
+        )
     report = write_report(directory, summary, pictures, command=command, split=split, notes=notes, extra=own)
     page = report_lines(summary, command=command, split=split, notes=notes, extra=own, title=title)
     gallery = worst(judgement, evaluation, directory / "worst") if evaluation.pictures else []
@@ -101,6 +115,8 @@ def evaluate(cfg: DictConfig) -> None:
     difficulties, codecs = _difficulties(cfg, judged), [candidate.codec for candidate in judged]
     moments = _draw(cfg, evaluation, suite, codecs, names, difficulties)
     published = _Published(cfg, evaluation, suite, codecs, names, difficulties) if suite.curves else None
+    covered = _coverage(judged, [*moments.given, *(published.moments.given if published else ())], difficulties)
+    _refuse_long(judged, moments)
     directory, command = _prepare(cfg)
     results: dict[str, Judgement] = {}
     for candidate in judged:
@@ -112,26 +128,53 @@ def evaluate(cfg: DictConfig) -> None:
             candidate.model, candidate.codec, evaluation, _marked(moments, candidate),
             directory if len(judged) == 1 else directory / slug(candidate.name),
             command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
-            store=store, extra=tables,
+            store=store, extra=tables, coverage=covered.get(candidate.name),
         )  # fmt: skip
         to_tensorboard(directory, candidate.name, suite.name, candidate.cost, results[candidate.name])
-        if candidate.recorded is not None and not candidate.recorded.used:
-            console.print(
-                f"No line of {candidate.name} is about these moments; write them with export= and the same suite, "
-                "seed, limit and codec.",
-                highlight=False,
-            )
     if len(judged) > 1:
         _write_ranking(directory, results, evaluation, command)
+
+
+def _coverage(
+    judged: Sequence[Candidate], given: Sequence[Trajectory], difficulties: Sequence[int]
+) -> dict[str, Coverage]:
+    """By candidate, how predictions made elsewhere fit what is going to be judged; said before anything is.
+
+    Raises:
+        UserError: not one line is about these scenes.
+    """
+    found = {some.name: some.recorded.coverage(given) for some in judged if some.recorded is not None}
+    drawn = f"export= shows which scenes are drawn for the same suite, seed, limit, codec and {difficulties=}"
+    for name, coverage in found.items():
+        if coverage.unmatched == coverage.lines:
+            raise UserError(f"predictions={name}: {coverage.sentence}; {drawn}.")
+        if coverage.unmatched:
+            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", highlight=False, soft_wrap=True)
+    return found
+
+
+def _refuse_long(judged: Sequence[Candidate], moments: Moments) -> None:
+    """Say, before anything is judged, which prompts a model cannot read.
+
+    Raises:
+        UserError: it can read none.
+    """
+    for some in judged:
+        space = room(some.model, some.codec, moments.given)
+        if space is not None and space.too_long == space.moments:
+            raise UserError(
+                f"{some.name} reads at most {space.tokens} tokens at once, and the shortest of these {space.moments} "
+                f"moments needs {space.needed} for one frame and the answer; choose smaller scenes or a longer model."
+            )
+        if space is not None and space.too_long + space.shortened:
+            console.print(f"{some.name}: {space.sentence}.", highlight=False, soft_wrap=True)
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:
     """(output directory with configuration and versions in it, what was typed)."""
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.to_container(cfg, resolve=True), directory / "config.yaml")
-    runs.write_json(directory / "versions.json", runs.versions())
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     return directory, shlex.join(["python", "evaluate.py", *hydra.overrides.task])
 
 
@@ -144,11 +187,24 @@ def _draw(
     difficulties: Sequence[int],
 ) -> Moments:
     """The suite's moments, from files where some are named."""
-    if cfg.scenes is not None:
-        return suite.read(Path(str(cfg.scenes)), evaluation, codecs, seed=cfg.seed, limit=cfg.limit)
+    folder = checks.file("scenes", cfg.scenes)
+    if folder is not None:
+        hydra = HydraConfig.get()
+        named = list(names) == suite.curves or types_asked_for(hydra.overrides.task, hydra.runtime.choices["scenario"])
+        some = list(names) if named else None
+        hard = None if cfg.difficulties is None else list(difficulties)
+        return suite.read(folder, evaluation, codecs, seed=cfg.seed, limit=cfg.limit, names=some, difficulties=hard)
     return suite.draw(
         evaluation, codecs, names, difficulties, split=cfg.split, seed=cfg.seed, trained_on=(), limit=cfg.limit
     )
+
+
+def types_asked_for(typed: Sequence[str], chosen: str) -> bool:
+    """Whether the command line (its overrides) or the suite names types; if not, all recorded ones are judged."""
+    if any(override.startswith("scenario.names=") for override in typed):
+        return True
+    default = chosen == "seen" and not any(override.startswith("scenario=") for override in typed)  # evaluate.yaml's
+    return chosen != "all" and not default
 
 
 def _shift_tables(judgement: Judgement) -> list[str]:

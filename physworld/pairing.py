@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from physworld.errors import UserError
@@ -45,10 +46,16 @@ def codec_for(config: Any, tokenizer: Any) -> Any:
     Raises:
         UserError: it has tokens of its own, or cannot use this tokenizer.
     """
+    name = config["_target_"].rpartition(".")[2]
+    if "tokenizer" not in inspect.signature(get_class(config["_target_"])).parameters:
+        raise UserError(
+            f"{name} writes with tokens of its own, which pretrained weights do not know; choose codec=engine or "
+            "codec=card."
+        )
     try:
         return instantiate(config, tokenizer=tokenizer)
     except Exception as error:
-        cause, name = error.__cause__ or error, config["_target_"].rpartition(".")[2]
+        cause = error.__cause__ or error
         raise UserError(
             f"{name} cannot use the tokenizer of pretrained weights ({str(cause).splitlines()[0]}); "
             f"choose codec=engine or codec=card."

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, varies
 from physworld.metrics.scores import BASELINES, MODEL
+from physworld.types import Interval
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,7 +21,7 @@ def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
     Each entry: `name`, `rmse` (interval), `to_first` (paired ratio to the best entry's RMSE, with interval; below 1
     never happens, and an interval that holds 1 says that the two are not told apart), `parse_rate`, `valid_frames`,
     `event_velocity_rmse` and `told_apart`. Rollouts are paired by moment and drawn together; scenario types weigh the
-    same.
+    same. Where `varies` is false, each type has one rollout: nothing is told apart, and there are no bounds.
 
     Raises:
         ValueError: the models were judged on different moments.
@@ -29,20 +30,21 @@ def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
     means = {name: _mean(values, groups) for name, values in errors.items()}
     order = sorted(errors, key=lambda name: means[name])
     first = errors[order[0]]
+    varied = varies(groups)  # else there are no intervals: resampling single scenes gives the same ones
     entries = []
     for name in order:
-        ratio = None if not first.any() else asdict(paired_ratio(errors[name], first, groups=groups))
+        ratio = None if not first.any() else _fair(paired_ratio(errors[name], first, groups=groups), varied)
         low = None if ratio is None else ratio["low"]
         entries.append(
             {
                 "name": name,
-                "rmse": _finite(asdict(bootstrap_mean(errors[name], groups=groups))),
-                "to_first": None if ratio is None else _finite(ratio),
+                "rmse": _fair(bootstrap_mean(errors[name], groups=groups), varied),
+                "to_first": ratio,
                 "told_apart": name != order[0] and low is not None and low > 1,
                 **about[name],
             }
         )
-    return {"horizon": horizon, "rollouts": len(first), "entries": entries}
+    return {"horizon": horizon, "rollouts": len(first), "varies": varied, "entries": entries}
 
 
 def _columns(
@@ -85,5 +87,7 @@ def _mean(values: np.ndarray, groups: np.ndarray) -> float:
     return float(np.mean([values[groups == group].mean() for group in np.unique(groups)]))
 
 
-def _finite(interval: dict[str, Any]) -> dict[str, Any]:
-    return {key: value if np.isfinite(value) else None for key, value in interval.items()}
+def _fair(interval: Interval, varied: bool) -> dict[str, Any]:
+    """As JSON, which has no infinity; without bounds where they would say nothing."""
+    found = {key: value if np.isfinite(value) else None for key, value in asdict(interval).items()}
+    return found if varied else {**found, "low": None, "high": None}

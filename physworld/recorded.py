@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,20 @@ def _text(codec: Any, given: Trajectory) -> str:
     return str(codec.write_prompt(given) if hasattr(codec, "write_prompt") else codec.text(codec.prompt(given)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How a predictions file and an evaluation fit together."""
+
+    lines: int  # of the file
+    unmatched: int  # lines that are about none of the moments
+    first: str  # the first of these, '' where there is none
+    unanswered: int  # moments without a line
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.unmatched} of {self.lines} lines match no scene of this evaluation, the first is {self.first}"
+
+
 class Predictions:
     """Lines of a predictions file by id; a `Store` of finished rollouts."""
 
@@ -70,7 +85,6 @@ class Predictions:
         """
         self.path, self.codec = path, codec
         self.lines: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.used: set[str] = set()
         try:
             with opened(path) as stream:
                 row = 0
@@ -79,7 +93,8 @@ class Predictions:
                     if text.strip():
                         self._add(row, text)
         except BROKEN as error:
-            raise UserError(f"predictions={path} cannot be read ({error}).") from None
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"predictions={path} cannot be read ({reason}); give a JSONL file.") from None
         if not self.lines:
             raise UserError(f"predictions={path} holds no predictions.")
 
@@ -96,6 +111,17 @@ class Predictions:
             raise UserError(f"{self.path} line {row} predicts {line['id']} again, as line {self.lines[line['id']][0]}.")
         self.lines[line["id"]] = (row, line)
 
+    def coverage(self, given: Sequence[Trajectory]) -> Coverage:
+        """Which lines are about the moments that will be judged, and which moments have no line."""
+        asked = {moment_id(moment) for moment in given}
+        strangers = [(row, key) for key, (row, _) in self.lines.items() if key not in asked]
+        return Coverage(
+            lines=len(self.lines),
+            unmatched=len(strangers),
+            first=f"{strangers[0][1]} in line {strangers[0][0]}" if strangers else "",
+            unanswered=len(asked - set(self.lines)),
+        )
+
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None:
         raise AssertionError("predictions are never made here")
 
@@ -108,7 +134,6 @@ class Predictions:
         key = moment_id(given)
         if key not in self.lines:
             return _held(given, [], frames), 0, len(given.scene.bodies), 0
-        self.used.add(key)
         row, line = self.lines[key]
         if "text" in line:
             return self._read(row, line["text"], given, frames)

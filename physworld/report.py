@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from physworld.files import replacing
@@ -18,11 +19,14 @@ from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
 from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
+from physworld.scenarios import HELD_OUT
 from physworld.sections import (
     LABELS,
+    SINGLE,
     both,
     breakdown_tables,
     figure,
+    no_bounds,
     physics_table,
     sampled_table,
     skill_text,
@@ -41,6 +45,11 @@ def _verdict(block: Mapping[str, Any], horizon: str) -> str:
     if ratio is None:
         return f"At {horizon} frames {best} makes no error at all on these scenes, so there is no ratio to it."
     low, high = ratio["low"], ratio["high"]
+    if no_bounds(ratio):
+        return (
+            f"At {horizon} frames the model's position error is {figure(ratio['mean'])} × that of {best}, the best "
+            f"single baseline; {SINGLE}: judge at least two scenes a type."
+        )
     if high is not None and high < 1:
         word = "below it, with the whole 95 % interval"
     elif low is None or low > 1:
@@ -54,21 +63,40 @@ def _verdict(block: Mapping[str, Any], horizon: str) -> str:
     if strict is not None:
         sentence += f" Against the best baseline chosen anew for each scenario type it is {span(strict)} ×."
     if block["fewest"] < 2:
-        sentence += " Some type has a single rollout, which cannot vary: the intervals are too narrow to trust."
+        sentence += " Some type has a single scene, which cannot vary: the intervals are too narrow to trust."
     return sentence
 
 
 def _horizon_table(block: Mapping[str, Any], methods: Sequence[str], quantity: str) -> list[str]:
-    with_ratio = quantity == "rmse"
-    head = ["frames ahead", *(LABELS[m] for m in methods)]
-    head += [*(f"model / {LABELS[m]}" for m in methods if m in BASELINES), "skill"] if with_ratio else []
-    rows = []
-    for h, part in block["horizons"].items():
-        row = [h, *(span(part[quantity].get(m)) for m in methods)]
-        if with_ratio:
-            row += [span(part["ratio"][m]) for m in methods if m in BASELINES] + [skill_text(part["ratio_best"])]
-        rows.append(row)
-    return table(head, rows)
+    rows = [[h, *(span(part[quantity].get(m)) for m in methods)] for h, part in block["horizons"].items()]
+    return table(["frames ahead", *(LABELS[m] for m in methods)], rows)
+
+
+def _ratio_table(block: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
+    """A table of its own: beside the errors it would be wider than a page."""
+    baselines = [m for m in methods if m in BASELINES]
+    rows = [
+        [h, *(span(part["ratio"][m]) for m in baselines), skill_text(part["ratio_best"])]
+        for h, part in block["horizons"].items()
+    ]
+    return [
+        "The model's paired ratio to each baseline (skill = 1 − ratio to the best):",
+        "",
+        *table(["frames ahead", *(f"model / {LABELS[m]}" for m in baselines), "skill"], rows),
+    ]
+
+
+def _not_trained_on(names: Sequence[str]) -> str:
+    held = [name for name in names if name in HELD_OUT]
+    others = "an ordinary type that training may draw from, and that this model was not trained on"
+    if len(held) == len(names):
+        return "All of them are held-out types, kept from every training set."
+    if not held:
+        return f"Each is {others}; none is one of the held-out types, which are kept from every training set."
+    return (
+        f"{len(held)} of these {len(names)} are held-out types, kept from every training set ({', '.join(held)}); each "
+        f"other is {others}. The figures are over all of them; the held-out ones alone: suite=heldout."
+    )
 
 
 def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) -> list[str]:
@@ -90,12 +118,18 @@ def _counts(block: Mapping[str, Any]) -> str:
     return f"{block['rollouts']} rollouts of {len(block['scenarios'])} scenario types, {block['parse_rate']:.1%} parsed"
 
 
+def _single(block: Mapping[str, Any]) -> bool:
+    ratio = next(iter(block["horizons"].values()))["ratio_best"]
+    return ratio is not None and no_bounds(ratio)
+
+
 def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
     block, last = summary[key], str(summary["horizons"][-1])
     lines = [f"## {title}", ""]
     if block is None:
         return [*lines, "None were scored.", ""]
     part, methods = block["horizons"][last], summary["methods"]
+    lines += [_not_trained_on(block["scenarios"]), ""] if key == "held_out" else []
     lines += [
         _counts(block) + " to the end.",
         "",
@@ -110,9 +144,10 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
                 for m in (*methods, "best_per_scenario")
             ],
         ),
-        "Position RMSE by horizon, px, and the model's paired ratio to each baseline (skill = 1 − ratio to the best):",
+        "Position RMSE by horizon, px:",
         "",
         *_horizon_table(block, methods, "rmse"),
+        *_ratio_table(block, methods),
         "Velocity RMSE by horizon, px/s:",
         "",
         *_horizon_table(block, methods, "velocity_rmse"),
@@ -197,11 +232,11 @@ def report_lines(
 ) -> list[str]:
     """The whole report as Markdown, without its pictures."""
     lines = [f"# {title}", "", *extra, *_section("Scenario types seen in training", summary, "seen")]
-    lines += _section("Held-out scenario types, never trained on", summary, "held_out")
+    lines += _section("Scenario types not trained on", summary, "held_out")
     if summary["seen"] and summary["held_out"]:
         block, last = summary["all"], str(summary["horizons"][-1])
         lines += ["## All types together", "", _verdict(block, last), ""]
-        lines += _horizon_table(block, summary["methods"], "rmse")
+        lines += _horizon_table(block, summary["methods"], "rmse") + _ratio_table(block, summary["methods"])
     lines += [*sampled_table(summary), *breakdown_tables(summary)]
     return lines + _measured(summary, command, split, notes)
 
@@ -251,13 +286,13 @@ def write_report(
 def print_table(summary: Mapping[str, Any], console: Console) -> None:
     """Position RMSE by horizon for every method, the best baseline marked, with the model's ratio to it."""
     methods = summary["methods"]
-    for title, key in (("seen types", "seen"), ("held-out types", "held_out")):
+    for title, key in (("trained types", "seen"), ("types not trained on", "held_out")):
         block = summary[key]
         if block is None:
             continue
         table = Table(
             title=f"position RMSE, px · {title}",
-            caption=f"{_counts(block)}; * best baseline",
+            caption=f"{_counts(block)}; * best baseline" + (f"; {SINGLE}" if _single(block) else ""),
         )
         table.add_column("frames", justify="right")
         for method in methods:
@@ -266,4 +301,7 @@ def print_table(summary: Mapping[str, Any], console: Console) -> None:
         for h, part in block["horizons"].items():
             cells = [figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
             table.add_row(h, *cells, span(part["ratio_best"]))
+        if not console.is_terminal:  # a file or a pipe has no width, so nothing need be cut
+            wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+            console = Console(file=console.file, width=max(console.width, wide))
         console.print(table)

@@ -54,6 +54,45 @@ class Store(Protocol):
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How prompt and answer of the first frame fit into what a model reads at once."""
+
+    tokens: int  # that the model reads, prompt and answer together
+    needed: int  # by the shortest prompt, with its answer, of the moment that needs least
+    too_long: int  # moments whose shortest prompt does not fit: they count as not parsed
+    shortened: int  # moments that lose their oldest frames
+    moments: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.too_long} of {self.moments} prompts do not fit into the {self.tokens} tokens that the model reads "
+            f"at once and count as not parsed, {self.shortened} lose their oldest frames"
+        )
+
+
+def room(model: Any, codec: Codec, given: Sequence[Trajectory]) -> Room | None:
+    """None where the model reads texts of any length."""
+    limit: int | None = getattr(model, "max_length", None)
+    if limit is None or not given:
+        return None
+    shortest, longest = [], []
+    for moment in given:
+        answer = codec.max_new_tokens(moment.scene)
+        context = moment.window(len(moment) - codec.context_frames, len(moment))
+        longest.append(len(codec.prompt(context)) + answer)
+        last = context.window(len(context) - 1, len(context))
+        shortest.append(len(codec.prompt(last)) + answer if longest[-1] > limit else longest[-1])
+    return Room(
+        tokens=limit,
+        needed=min(shortest),
+        too_long=sum(need > limit for need in shortest),
+        shortened=sum(least <= limit < most for least, most in zip(shortest, longest, strict=True)),
+        moments=len(given),
+    )
+
+
 def batches(given: Sequence[Trajectory], batch_size: int) -> list[list[int]]:
     """Indices that share a batch: like sizes together, so that little is padded."""
     order = sorted(range(len(given)), key=lambda i: len(given[i].scene.bodies))

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from physworld import checks, runs, tasks
@@ -114,7 +114,7 @@ def simulate(cfg: DictConfig) -> None:
 
 def _task_of(run: Any) -> str:
     """The system that a run (of several, the first) belongs to; without a readable one, text's own verbs speak."""
-    first = run if run is None or isinstance(run, str) else next(iter(run), None)
+    first = next(iter(run), None) if isinstance(run, ListConfig) else run
     try:
         data = runs.read_config(runs.find_run(first)).get("data")
     except UserError:

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from physworld.errors import UserError
 from physworld.files import replacing
 
 OUTPUTS = Path("outputs")
 SHIPPED = Path(__file__).parent / "pretrained"  # run=shipped: a finished run without its checkpoints
+RESULTS = ("metrics.json", "ranking.json", "report.md", "tensorboard", "model", "checkpoints")  # worth not losing
 LIBRARIES = (
     "physworld",
     "torch",
@@ -106,6 +108,39 @@ def find_run(run: str | None, option: str = "run") -> Path:
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
         raise UserError(f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
     return path
+
+
+def claim(directory: Path, config: Any) -> None:
+    """Write configuration and versions of an evaluation into its directory; the same evaluation may go on there.
+
+    Args:
+        config: as nested dicts; `run` is written as the directory that it means.
+
+    Raises:
+        UserError: results of something else are there.
+    """
+    if config["run"] is not None:
+        several = isinstance(config["run"], list)
+        found = [str(relative(str(find_run(run)))) for run in (config["run"] if several else [config["run"]])]
+        config = {**config, "run": found if several else found[0]}
+    path = directory / "config.yaml"
+    if any((directory / name).exists() for name in RESULTS):
+        try:
+            before: Any = OmegaConf.to_container(OmegaConf.load(path))
+        except (OSError, yaml.YAMLError):
+            before = {}
+        ours = isinstance(before, dict) and set(before) == set(config)
+        # Where it runs and where answers are kept change no result.
+        keys = (
+            [key for key in differences([before, config]) if not key.startswith(("hardware", "cache"))] if ours else []
+        )
+        if not ours or keys:
+            old, new = (flatten(some).get(keys[0]) for some in (before, config)) if keys else ("", "")
+            what = f"results of {keys[0]}={old}, not {keys[0]}={new}" if keys else "results of another command"
+            raise UserError(f"{directory} already holds {what}; choose another hydra.run.dir.")
+    directory.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, path)
+    write_json(directory / "versions.json", versions())
 
 
 def find_checkpoint(ckpt: str, run_directory: Path) -> Path:

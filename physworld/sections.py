@@ -18,6 +18,9 @@ LABELS = {
 }
 
 
+SINGLE = "each type has a single scene, which cannot vary, so there is no interval and no verdict"
+
+
 def figure(value: float | None) -> str:
     if value is None:
         return "∞"
@@ -28,10 +31,17 @@ def figure(value: float | None) -> str:
 
 
 def span(interval: Mapping[str, Any] | None) -> str:
-    """`12.3 (11.0–13.5)`."""
+    """`12.3 (11.0–13.5)`; `12.3` where there is no interval."""
     if interval is None:
         return "–"
+    if no_bounds(interval):
+        return figure(interval["mean"])
     return f"{figure(interval['mean'])} ({figure(interval['low'])}–{figure(interval['high'])})"
+
+
+def no_bounds(interval: Mapping[str, Any]) -> bool:
+    """A figure from single scenes; an infinite one has no bounds either, but it has no figure."""
+    return interval["mean"] is not None and interval["low"] is None and interval["high"] is None
 
 
 def both(interval: Mapping[str, Any] | None) -> str:
@@ -177,7 +187,7 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
                 f"{place}. {name}",
                 span(entry["rmse"]),
                 "–" if place == 1 else span(entry["to_first"]),
-                "–" if place == 1 else "yes" if entry["told_apart"] else "no",
+                "–" if place == 1 or not ranking["varies"] else "yes" if entry["told_apart"] else "no",
                 f"{entry['parse_rate']:.1%}",
                 f"{entry['valid_frames']:.1f}",
                 "–" if events is None else figure(events),
@@ -185,11 +195,12 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
         )
     h = ranking["horizon"]
     return [
-        "## Ranking",
+        f"## Ranking after {h} frame{'s' if h > 1 else ''}",
         "",
         f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
         "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the "
-        "whole interval of the ratio lies above 1.",
+        "whole interval of the ratio lies above 1."
+        + ("" if ranking["varies"] else f" {SINGLE[0].upper()}{SINGLE[1:]} between models."),
         "",
         *table(
             ["", f"RMSE@{h}", "× the first", "told apart", "parsed", "valid frames", "velocity RMSE on events, px/s"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from physworld import checks
-from physworld.codecs.scene_json import FormatError, read_jsonl
+from physworld.codecs.scene_json import FormatError
 from physworld.errors import UserError, suggest
 from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments, Shift
 from physworld.metrics.scores import RolloutMeta
 from physworld.ood import FAMILIES
 from physworld.seeding import generator
+from physworld.sources.files import SUFFIXES, read_scene, scenes_below
 from physworld.types import Trajectory
-
-SCENE_FILE = re.compile(r"\.jsonl(\.gz|\.zst)?$")
 
 
 class Together:
@@ -67,14 +65,19 @@ class Suite:
     def __post_init__(self) -> None:
         checks.whole("suite.first_index", self.first_index, 0)
         checks.whole("suite.curve_frames", self.curve_frames, 1)
-        for family in self.families:
+        families, levels = (part if isinstance(part, list) else [None] for part in (self.families, self.levels))
+        for family in families:
             if family not in FAMILIES:
+                named = self.families if family is None else family
                 raise UserError(
-                    f"suite.families has {family}.{suggest(family, FAMILIES)} Choose from {', '.join(FAMILIES)}."
+                    f"suite.families, a list, has {named}.{suggest(str(named), FAMILIES)} "
+                    f"Choose from {', '.join(FAMILIES)}."
                 )
-        if any(not 0 < level <= 1 for level in self.levels) or bool(self.families) != bool(self.levels):
+        within = all(isinstance(level, int | float) and 0 < level <= 1 for level in levels)
+        if not within or bool(families) != bool(levels):
             raise UserError(
-                f"suite.levels={self.levels} must lie above 0 and at most at 1, and goes with suite.families."
+                f"suite.levels={self.levels} must be a list of numbers above 0 and at most 1, and goes with "
+                "suite.families."
             )
         if self.curves:
             checks.scenario_names(self.curves)
@@ -118,39 +121,70 @@ class Suite:
         return moments
 
     def read(
-        self, folder: Path, evaluation: Evaluation, codecs: Sequence[Any], *, seed: int, limit: int | None
+        self,
+        folder: Path,
+        evaluation: Evaluation,
+        codecs: Sequence[Any],
+        *,
+        seed: int,
+        limit: int | None,
+        names: Sequence[str] | None = None,
+        difficulties: Sequence[int] | None = None,
     ) -> Moments:
-        """Moments from Scene JSONL files below `folder` (or one file), `limit` files a type at most, in path order.
+        """Moments from the scenes in `folder` (or one file), JSONL or Parquet, `limit` a type at most, in path order.
 
         The truth is what the files hold; starts are drawn as for simulated scenes.
 
+        Args:
+            names: scenario types wanted; None = all, also those that are not ours.
+            difficulties: wanted; None = all.
+
         Raises:
-            UserError: a file cannot be read, or none is long enough.
+            UserError: there is no such folder, a file cannot be read, or nothing is left to judge.
         """
-        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if SCENE_FILE.search(p.name))
+        if self.families:
+            raise UserError(
+                f"suite={self.name} moves simulated scenes out of distribution, and those of scenes={folder} are "
+                "judged as recorded; leave one of the two out."
+            )
+        if not folder.exists():
+            raise UserError(f"scenes={folder} is no file and no folder; give one of {', '.join(SUFFIXES)} files.")
         together, counts = Together(codecs), Counter[str]()
         moments = Moments(given=[], truth=[], meta=[], left_out={})
-        for index, file in enumerate(files):
-            try:
-                path = read_jsonl(file)
-            except FormatError as error:
-                raise UserError(str(error)) from None
-            if limit is not None and counts[path.scene.name] >= limit:
-                continue
-            lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
-            windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
-            why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
-            if why:
-                moments.left_out[str(file)] = why
-                continue
-            counts[path.scene.name] += 1
-            for last, window in zip(lasts, windows, strict=True):
-                first = last + 1 - together.context_frames
-                moments.given.append(window)
-                moments.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
-                moments.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
+
+        def wanted(name: str) -> bool:
+            if names is not None and name not in names:
+                moments.left_out[name] = "not a type that scenario= or the suite names"
+                return False
+            return limit is None or counts[name] < limit
+
+        try:
+            for index, (place, known) in enumerate(scenes_below(folder)):
+                if known is not None and not wanted(known):
+                    continue  # a row of Parquet tells its type without being read
+                path = read_scene(place)
+                if not wanted(path.scene.name):
+                    continue
+                if difficulties is not None and path.scene.difficulty not in difficulties:
+                    label = f"{path.scene.name} of difficulty {path.scene.difficulty}"
+                    moments.left_out[label] = f"not in difficulties={list(difficulties)}"
+                    continue
+                lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
+                windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
+                why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
+                if why:
+                    moments.left_out[str(place)] = why
+                    continue
+                counts[path.scene.name] += 1
+                for last, window in zip(lasts, windows, strict=True):
+                    first = last + 1 - together.context_frames
+                    moments.given.append(window)
+                    moments.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
+                    moments.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
+        except FormatError as error:
+            raise UserError(str(error)) from None
         if not moments.given:
-            nothing = "there are no .jsonl, .jsonl.gz or .jsonl.zst files"
+            nothing = f"there are no {', '.join(SUFFIXES)} files"
             why = "; ".join(sorted(set(moments.left_out.values()))) or nothing
             raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
         return moments

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from physworld import checks, runs, scenarios
 from physworld.errors import UserError, suggest
+from physworld.placing import placing
 from physworld.render import write_gif, write_mp4
 from physworld.seeding import generator
 from physworld.sim.clips import check_shape, film, write_clip
@@ -71,23 +72,29 @@ def simulate_clips(cfg: DictConfig, console: Console) -> None:
     if cfg.shards is not None:
         raise UserError("shards are for text datasets; clips are made one file each.")
     directory = Path(cfg.out) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
-    for k in range(cfg.count):
-        name = names[k % len(names)]
-        path = directory / name / f"clip_{k}.{form}"
-        if name in SCENARIOS:
-            rng = generator(cfg.seed, cfg.split, k)
-            try:
-                shown = with_restitution(shot(name, rng), options.restitution, allow_violation=options.allow_violation)
-            except ValueError as error:
-                raise UserError(f"video.{error}.") from None
-            (clip,) = film(
-                [shown], [options.physics], [rng], frames=options.frames, fps=options.fps, size=size,
-                variation=options.variation, view=options.view, device="auto",
-            )  # fmt: skip
-            write_clip(path, clip)
-        else:
-            _two_dimensional(cfg, name, k, path, size)
-        console.print(str(path), highlight=False)
+    places = {k: Path(names[k % len(names)]) / f"clip_{k}.{form}" for k in range(cfg.count)}
+    # What is there comes first: if it is of another command, that shows before anything is put beside it.
+    for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
+        with placing(directory) as work:
+            _clip(cfg, names[k % len(names)], k, work / places[k], size)
+        console.print(str(directory / places[k]), highlight=False, soft_wrap=True)
+
+
+def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int]) -> None:
+    options = cfg.video
+    if name not in SCENARIOS:
+        _two_dimensional(cfg, name, k, path, size)
+        return
+    rng = generator(cfg.seed, cfg.split, k)
+    try:
+        shown = with_restitution(shot(name, rng), options.restitution, allow_violation=options.allow_violation)
+    except ValueError as error:
+        raise UserError(f"video.{error}.") from None
+    (clip,) = film(
+        [shown], [options.physics], [rng], frames=options.frames, fps=options.fps, size=size,
+        variation=options.variation, view=options.view, device="auto",
+    )  # fmt: skip
+    write_clip(path, clip)
 
 
 def _names(value: Any) -> list[str]:

@@ -76,6 +76,38 @@ def test_an_evaluation_of_nothing_is_refused_before_training(name: str) -> None:
         Evaluation(**{**EVALUATION, name: 0})
 
 
+@pytest.mark.parametrize(
+    ("frames", "horizons"), [(1, [1]), (3, [1, 3]), (5, [1, 5]), (30, [1, 5, 10, 30]), (100, [1, 5, 10, 30, 60, 100])]
+)
+def test_horizons_that_nobody_named_end_where_the_rollout_ends(frames: int, horizons: list[int]) -> None:
+    assert Evaluation(**{**EVALUATION, "frames": frames, "horizons": None}).horizons == horizons
+
+
+def test_horizons_in_any_order() -> None:
+    assert Evaluation(**{**EVALUATION, "horizons": [5, 1, 5]}).horizons == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"horizons": [1, 6]}, r"evaluation\.horizons=\[1,6\] must be a list of whole numbers from 1 to .*frames=5"),
+        ({"horizons": 3}, r"evaluation\.horizons=3 must be a list"),
+        ({"horizons": ["a"]}, r"evaluation\.horizons=\[a\] must be a list"),
+        ({"horizons": [0, 1]}, r"evaluation\.horizons=\[0,1\] must be a list"),
+        ({"horizons": []}, r"evaluation\.horizons=\[\] must be a list"),
+        ({"temperature": "abc"}, r"evaluation\.temperature=abc must be a number above 0"),
+        ({"temperature": 0}, r"evaluation\.temperature=0 must be a number above 0"),
+        ({"guided": "maybe"}, r"evaluation\.guided=maybe must be true or false"),
+        ({"video": ["gif"]}, r"evaluation\.video=\['gif'\] is unknown; choose gif or mp4"),
+        ({"samples": 1}, r"evaluation\.samples=1 must be 0, or at least 2"),
+        ({"starts": 2}, r"evaluation\.starts=2 needs as many different frames"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_named(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Evaluation(**{**EVALUATION, **change})
+
+
 def test_an_evaluation_leaves_out_and_names_what_the_text_cannot_write() -> None:
     class Small(ImpulseCodec):
         """Names fewer bodies than some scenes have."""

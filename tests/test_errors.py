@@ -95,6 +95,10 @@ def test_sweep_with_its_own_ranks(tmp_path: Path) -> None:
     assert "torchrun" in said and "slurm" in said
 
 
+def test_one_sentence_in_a_sweep_too(tmp_path: Path) -> None:
+    assert "no finished run" in ends(tmp_path, "evaluate.py", "-m", "run=last", "seed=0,1")
+
+
 def test_broken_scene_file(tmp_path: Path) -> None:
     source = next((ROOT / "tests").rglob("*.jsonl"), None)
     lines = source.read_text().splitlines() if source else _scene_lines(tmp_path)

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import physworld.conf_store  # noqa: F401  registers the scenario group
 from physworld import checks
 from physworld.errors import UserError
 from physworld.generation import Dataset, Recipe, digest
+from physworld.tasks.text import simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = {
@@ -200,6 +203,41 @@ def test_shards_without_their_records_are_left_alone(tmp_path: Path) -> None:
         dataset(tmp_path / "data", "jsonl").write(2, say=quiet)
     after = tree(tmp_path / "data")
     assert {name: digest for name, digest in after.items() if not name.startswith(".shards")} == before
+
+
+def test_what_others_put_into_a_damaged_shard_is_kept(tmp_path: Path) -> None:
+    data = dataset(tmp_path, "jsonl", shards=3, count=9)
+    data.write(say=quiet)
+    shard = tmp_path / "train-00001-of-00003"
+    (shard / "billiards" / "notes.txt").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match=r"notes\.txt is none of its files; move that away"):
+        data.write(say=quiet)
+    assert tree(tmp_path) == before
+    (shard / "billiards" / "notes.txt").unlink()
+    data.write(say=quiet)
+
+
+def plain(out: Path, *changes: str) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("simulate", ["scenario.names=[billiards,tower]", "frames=3", f"out={out}", *changes])
+    simulate(cfg)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "gif", "mp4", "png"])
+def test_single_files_are_never_written_over(form: str, tmp_path: Path) -> None:
+    plain(tmp_path, "count=2", f"format={form}")
+    first = tree(tmp_path)
+    assert len(first) == 2 * 2
+    plain(tmp_path, "count=4", f"format={form}")  # goes on
+    more = tree(tmp_path)
+    assert len(more) == 2 + 4 and first.items() <= more.items()
+    with pytest.raises(UserError, match="is there already and is not what this command makes"):
+        plain(tmp_path, "count=6", "seed=1", f"format={form}")
+    (tmp_path / "billiards" / f"scene_0.{form}").unlink()
+    with pytest.raises(UserError, match="is there already"):
+        plain(tmp_path, "count=6", "seed=1", f"format={form}")
+    assert tree(tmp_path) == {k: v for k, v in more.items() if k != f"billiards/scene_0.{form}"}  # nothing put beside
 
 
 def test_other_code_does_not_mix(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -34,17 +36,28 @@ from physworld.checkpoints import save_model
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.codecs.scene_json import scene_from_dict, write_jsonl
+from physworld.codecs.scene_parquet import write_parquet
 from physworld.errors import UserError
+from physworld.evaluation import Evaluation, Moments
+from physworld.judging import types_asked_for
 from physworld.models.gpt import GPT
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
+from physworld.rollout import room
+from physworld.runs import claim
+from physworld.sections import ranking_section
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.suites import Suite
 from physworld.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 WHOLE = "[0-9a-f]*.npz"  # a killed process may leave a hidden file that was being written
+EVALUATION: dict[str, Any] = {
+    "rollouts": 1, "rollouts_while_training": 1, "frames": 5, "horizons": None, "latest_start": 4, "batch_size": 1,
+    "guided": True, "pictures": 0,
+}  # fmt: skip
 SMALL = (
     "hardware=cpu",
     "scenario.names=[billiards,pendulum]",
@@ -186,8 +199,30 @@ def test_predictions_made_elsewhere(work: Path) -> None:
     evaluate(work, f"predictions={broken}", f"hydra.run.dir={work / 'broken'}")
     mine = [row for row in rows(work / "broken") if row["method"] == "model"]
     assert not any(row["parsed"] for row in mine) and all(row["missing"] > 0 for row in mine if row["index"] == 0)
+    metrics = json.loads((work / "broken" / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 2, "unmatched": 0, "unanswered": 2}
     broken.write_text('{"id": "x", "position": [[[1, 2]]]}\n{"id": "x", "position": []}\n')
     assert "predicts x again" in evaluate(work, f"predictions={broken}", fails=True)
+
+
+def test_lines_about_other_scenes_are_counted_before_anything_is_judged(work: Path) -> None:
+    moments, some, none = work / "two.jsonl", work / "some.jsonl", work / "none.jsonl"
+    evaluate(work, f"export={moments}", "limit=1")
+    ids = [json.loads(line)["id"] for line in moments.read_text().splitlines()]
+    strangers = "".join(json.dumps({"id": f"elsewhere{k}", "position": []}) + "\n" for k in range(3))
+    some.write_text(strangers + json.dumps({"id": ids[0], "position": []}) + "\n")
+    none.write_text(strangers)
+    directory = work / "strangers"
+    said = evaluate(work, f"predictions={some}", "limit=1", "evaluation.pictures=0", f"hydra.run.dir={directory}")
+    assert "3 of 4 lines match no scene of this evaluation, the first is elsewhere0 in line 1" in said
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 4, "unmatched": 3, "unanswered": 1}
+    jsonschema.validate(metrics, json.loads((ROOT / "docs" / "metrics.schema.json").read_text()))
+    assert "- predictions: 4 lines, 3 of them about none" in (directory / "report.md").read_text()
+    nothing = work / "nothing"
+    said = evaluate(work, f"predictions={none}", "limit=1", f"hydra.run.dir={nothing}", fails=True)
+    assert "3 of 3 lines match no scene of this evaluation" in said and len(said.strip().splitlines()) == 1
+    assert not (nothing / "config.yaml").exists()  # refused before any rollout
 
 
 def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
@@ -198,8 +233,9 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     options = ("evaluation.start=4", "evaluation.frames=5", "evaluation.horizons=[1,5]", "evaluation.pictures=0")
     directory = work / "files"
     evaluate(
-        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, f"hydra.run.dir={directory}"
-    )
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, "difficulties=[2]",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
     got = {(row["method"], row["index"]): row for row in rows(directory)}
     assert len(got) == 3 * 6
     for k in range(3):
@@ -218,6 +254,49 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     assert "gives nothing to judge" in evaluate(
         work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
     )
+
+
+def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> None:
+    names = ["billiards", "pong", "tower"]
+    runs = [simulate(scenarios.build(names[k % 3], generator(0, "val", k), 1 + k // 3), 20) for k in range(6)]
+    for k, run in enumerate(runs[:3]):
+        write_jsonl(tmp_path / "plain" / run.scene.name / f"scene_{k}.jsonl", run)
+    write_parquet(tmp_path / "packed" / "val.parquet", runs[3:])
+    write_jsonl(tmp_path / ".shards" / "left" / "scene_9.jsonl", runs[0])  # what a killed process leaves
+    evaluation, suite = Evaluation(**EVALUATION), Suite(name="standard")
+
+    def read(**wanted: Any) -> Moments:
+        return suite.read(tmp_path, evaluation, [EngineCodec()], seed=0, **{"limit": None, **wanted})
+
+    everything = read()
+    assert [given.scene for given in everything.given] == [run.scene for run in (*runs[3:], *runs[:3])]
+    for given, truth, run in zip(everything.given, everything.truth, (*runs[3:], *runs[:3]), strict=True):
+        whole = given.then(truth).position
+        near = [np.abs(run.position[t : t + 4 + 5] - whole).max() for t in range(20 - 4 - 5 + 1)]
+        assert min(near) <= (0 if run in runs[3:] else 0.5e-4)  # JSONL has four decimals, Parquet all
+    some = read(names=["pong", "tower"], difficulties=[1])
+    assert [(g.scene.name, g.scene.difficulty) for g in some.given] == [("pong", 1), ("tower", 1)]
+    assert set(some.left_out) == {"billiards", "pong of difficulty 2", "tower of difficulty 2"}
+    assert [g.scene.name for g in read(limit=1).given] == names
+    with pytest.raises(UserError, match="is no file and no folder; give one of"):
+        suite.read(tmp_path / "nowhere", evaluation, [EngineCodec()], seed=0, limit=None)
+    with pytest.raises(UserError, match="not a type that scenario= or the suite names"):
+        read(names=["orbit"])
+    with pytest.raises(UserError, match="suite=ood moves simulated scenes out of distribution"):
+        Suite(name="ood", families=["zero_gravity"], levels=[1.0]).read(
+            tmp_path, evaluation, [EngineCodec()], seed=0, limit=None
+        )
+
+
+@pytest.mark.parametrize(
+    ("typed", "chosen", "some"),
+    [
+        ([], "seen", False), (["scenario=seen"], "seen", True), (["suite=heldout"], "heldout", True),
+        (["suite=everything"], "all", False), (["scenario.names=[pong]"], "seen", True), (["limit=1"], "seen", False),
+    ],
+)  # fmt: skip
+def test_who_names_types(typed: list[str], chosen: str, some: bool) -> None:
+    assert types_asked_for(typed, chosen) is some
 
 
 def test_the_published_tables_stand_beside_ours(work: Path) -> None:
@@ -294,13 +373,19 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
     ("options", "words"),
     [
         ((), "Nothing to judge"),
+        (("model=gpt", "run=last"), "model=gpt is a network without weights"),
         (("weights=x",), "needs model=hf"),
         (("model=hf",), "needs weights"),
         (("model=hf", "weights=./nowhere"), "is no folder"),
         (("predictions=nowhere.jsonl",), "cannot be read"),
         (("suite=ood", "suite.families=[zero_gravit]"), "Did you mean zero_gravity?"),
-        (("suite=ood", "suite.levels=[2]"), "at most at 1"),
+        (("suite=ood", "suite.levels=[2]"), "at most 1"),
         (("suite=papr",), "Did you mean paper?"),
+        (("evaluation.horizons=[1,9]",), "evaluation.horizons=[1,9] must be a list of whole numbers from 1 to"),
+        (("predictions=5",), "predictions=5 cannot be read (No such file or directory); give a JSONL file"),
+        (("predictions=[a,b]",), "must be one path"),
+        (("suite=ood", "suite.levels=far"), "suite.levels=far must be a list of numbers above 0"),
+        (("run=5",), "run=5 is no run directory"),
         (("limit=0",), "limit=0 must be a whole number from 1"),
         (("run=nowhere",), "no run directory"),
         (("predictions=x.jsonl", "scenes=nowhere"), "cannot be read"),
@@ -309,6 +394,55 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
 def test_mistakes_are_one_sentence(work: Path, options: tuple[str, ...], words: str) -> None:
     said = evaluate(work, *options, fails=True)
     assert words in said and len(said.strip().splitlines()) == 1, said
+
+
+def test_an_evaluation_is_not_written_over_another(work: Path, tmp_path: Path) -> None:
+    run = untrained_run(work, 0)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        same, moved, other = (
+            OmegaConf.to_container(compose("evaluate", [f"run={run}", *more]), resolve=True)
+            for more in ([], ["hardware=cpu", "cache=null"], ["seed=1"])
+        )
+        train = OmegaConf.to_container(compose("train"), resolve=True)
+    claim(tmp_path, same)
+    claim(tmp_path, other)  # nothing was measured yet
+    claim(tmp_path, same)
+    (tmp_path / "metrics.json").write_text("{}")
+    claim(tmp_path, moved)
+    with pytest.raises(UserError, match="already holds results of seed=0, not seed=1; choose another"):
+        claim(tmp_path, other)
+    OmegaConf.save(train, tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="already holds results of another command"):
+        claim(tmp_path, same)
+    assert OmegaConf.load(tmp_path / "config.yaml") == train
+
+
+def test_what_a_short_model_cannot_read_is_said(work: Path, tmp_path: Path) -> None:
+    folder = language_model(work)
+    assert "ImpulseCodec writes with tokens of its own" in evaluate(
+        work, "model=hf", f"weights={folder}", "codec=impulse", fails=True
+    )
+    config = json.loads((folder / "config.json").read_text())
+    shutil.copytree(folder, tmp_path / "short")
+    (tmp_path / "short" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100}))
+    said = evaluate(work, "model=hf", f"weights={tmp_path / 'short'}", f"hydra.run.dir={tmp_path / 'out'}", fails=True)
+    assert "reads at most 100 tokens at once, and the shortest of these 4 moments needs" in said
+    assert len(said.strip().splitlines()) == 1 and not (tmp_path / "out" / "config.yaml").exists()
+
+
+def test_room_by_hand() -> None:
+    codec = EngineCodec()
+    given = [simulate(scenarios.build(name, generator(0, "val", 1), 1), 4) for name in ("pendulum", "billiards")]
+    whole = sorted(len(codec.prompt(g)) + codec.max_new_tokens(g.scene) for g in given)
+    least = sorted(len(codec.prompt(g.window(3, 4))) + codec.max_new_tokens(g.scene) for g in given)
+    assert least[0] < whole[0] < least[1] < whole[1]
+    for limit, too_long, shortened in (
+        (whole[1], 0, 0), (whole[1] - 1, 0, 1), (least[1] - 1, 1, 0), (whole[0] - 1, 1, 1), (least[0] - 1, 2, 0),
+    ):  # fmt: skip
+        got = room(SimpleNamespace(max_length=limit), codec, given)
+        assert got is not None and (got.too_long, got.shortened) == (too_long, shortened)
+        assert limit >= whole[0] or got.needed == least[0]
+    assert room(SimpleNamespace(), codec, given) is None
 
 
 def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:
@@ -349,5 +483,10 @@ def test_ranking_pairs_the_same_moments() -> None:
     assert list(entries) == ["a", "b", "linear", "ballistic", "copy_last"]  # 2.5, 5, 5, 7, 9: b is named before linear
     assert entries["b"]["to_first"]["low"] == entries["b"]["to_first"]["high"] == 2  # paired: exactly twice, always
     assert entries["b"]["told_apart"] and not entries["a"]["told_apart"]
+    single = rank({"a": a[:4], "b": b[:4]}, 3)
+    assert not single["varies"] and not any(entry["told_apart"] for entry in single["entries"])
+    lines = ranking_section(single)
+    assert lines[0] == "## Ranking after 3 frames" and "no interval and no verdict between models" in lines[2]
+    assert "| 2. **b** | 2.00 | 2.00 | – |" in "\n".join(lines)
     with pytest.raises(ValueError, match="other moments"):
         rank({"a": a, "b": b[:-4]}, 3)

@@ -21,7 +21,7 @@ LAYERS = {
     4: (
         "rollout", "report", "run", "runs", "evaluation", "training", "callbacks", "checkpoints", "hardware", "errors",
         "conf_store", "cli", "checks", "tasks", "generation", "candidates", "charts",
-        "exhibits", "judging", "paper", "pictures", "ranking",
+        "exhibits", "judging", "paper", "pictures", "placing", "ranking",
         "recorded", "report_html", "sections", "store", "suites",
         "spatial_evaluation", "spatial_report", "outlets",
         "video_judge", "video_report", "video_files", "video_scores", "video_callbacks",

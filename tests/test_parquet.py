@@ -16,7 +16,7 @@ from physworld.codecs.scene_json import FormatError, write_jsonl
 from physworld.codecs.scene_parquet import SCHEMA, STATES, ScenesFile, ScenesWriter, read_parquet, write_parquet
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.files import FilesSource
+from physworld.sources.files import FilesSource, Row, read_scene, scenes_below
 from physworld.types import Trajectory
 
 
@@ -40,6 +40,15 @@ def test_every_type_comes_back_with_the_same_bits(tmp_path: Path) -> None:
         assert_same(one, other)
     write_parquet(tmp_path / "again.parquet", back)
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "all.parquet").read_bytes()
+
+
+def test_one_row_is_a_scene_like_a_file(tmp_path: Path) -> None:
+    written, path = runs(("pong", "tower")), tmp_path / "two.parquet"
+    write_parquet(path, written)
+    assert_same(read_scene(Row(path, 1)), written[1])
+    assert [name for _, name in scenes_below(tmp_path)] == ["pong", "tower"]
+    with pytest.raises(FormatError, match="has rows 0 to 1, so there is no row 2"):
+        read_scene(Row(path, 2))
 
 
 def test_what_simulates_on_is_in_the_file(tmp_path: Path) -> None:

@@ -125,6 +125,51 @@ def test_single_rollouts_are_not_passed_off_as_certainty(tmp_path):
         assert ("too narrow to trust" in text) is warned
 
 
+def test_single_scenes_have_no_interval_and_no_verdict(tmp_path):
+    single = summarise(rows({"a": 1, "b": 1}, off={"a": {**OFF["a"], "model": 0.5}, "b": {**OFF["b"], "model": 0.5}}))
+    part = single["seen"]["horizons"]["5"]
+    for interval in (*part["rmse"].values(), *part["ratio"].values(), part["ratio_best"]):
+        assert interval["mean"] is not None and interval["low"] is None and interval["high"] is None
+    text = write_report(tmp_path, single, [], command="c", split="val").read_text()
+    assert "each type has a single scene, which cannot vary, so there is no interval and no verdict" in text
+    assert "below it, with" not in text and "too narrow" not in text and not re.search(r"\d \(\d[\d.]*–", text)
+    out = io.StringIO()
+    print_table(single, Console(file=out, width=200))
+    assert "no interval and no verdict" in " ".join(out.getvalue().split()) and "–0." not in out.getvalue()
+    two = summarise(rows({"a": 2, "b": 1}))["seen"]["horizons"]["5"]
+    assert two["ratio_best"]["low"] is not None
+
+
+def test_types_that_were_not_trained_on_are_called_what_they_are(tmp_path):
+    off = {"pong": OFF["a"], "bowling": OFF["b"], "tower": OFF["b"], "billiards": OFF["a"]}
+    untrained = ("pong", "bowling", "tower")
+    for names, words in (
+        (off, "2 of these 3 are held-out types, kept from every training set (bowling, pong); each other is"),
+        (("billiards", "pong"), "All of them are held-out types"),
+        (("billiards", "tower"), "none is one of the held-out types"),
+    ):
+        summary = summarise(rows(dict.fromkeys(names, 2), held_out=untrained, off=off))
+        text = write_report(tmp_path, summary, [], command="c", split="val").read_text()
+        assert "## Scenario types not trained on" in text and words in text and "never trained on" not in text
+
+
+def test_nothing_is_cut_where_there_is_no_terminal():
+    out = io.StringIO()
+    print_table(summarise(rows({"a": 2, "b": 2}, held_out=("b",))), Console(file=out, width=40))
+    text = out.getvalue()
+    assert "…" not in text and text.count("0.50 (0.50–0.50)") == 4
+    for word in ("copy-last", "ballistic", "model / best"):
+        assert text.count(word) == 2
+
+
+def test_no_table_of_a_page_is_wider_than_the_methods_and_one(tmp_path):
+    summary = summarise(rows({"a": 2, "b": 2}))
+    text = write_report(tmp_path, summary, [], command="c", split="val").read_text()
+    heads = re.findall(r"^\| frames ahead \|.*$", text, flags=re.M)
+    assert heads and max(head.count("|") - 1 for head in heads) <= len(METHODS) + 1
+    assert "model / linear" in text and "skill" in text
+
+
 def test_report_holds_tables_statement_and_pictures(tmp_path):
     figure = tmp_path / "figures" / "a b.gif"
     figure.parent.mkdir()
@@ -148,7 +193,7 @@ def test_report_holds_tables_statement_and_pictures(tmp_path):
         "0.50 (0.50–0.50)",
         "0.50",
     ]
-    assert held[0] == "b" and text.index("Held-out") < text.index("| b | 2 |")
+    assert held[0] == "b" and text.index("not trained on") < text.index("| b | 2 |")
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored.pop("measured") == {"command": "python evaluate.py run=x", "split": "val", "commit": "abc"}
     assert stored == summary  # plain JSON data before and after

@@ -55,6 +55,11 @@ def _interval(mean: float, statistics: np.ndarray, level: float, count: int) -> 
     return Interval(mean=mean, low=float(ordered[low]), high=float(ordered[ordered.size - 1 - low]), count=count)
 
 
+def varies(groups: Sequence[str] | np.ndarray) -> bool:
+    """Whether some group (n,) has two members, so that a resample can differ from the sample."""
+    return len(np.unique(groups)) < len(groups)
+
+
 def bootstrap_mean(
     values: Values, seed: int = 0, resamples: int = 2000, level: float = 0.95, groups: Groups = None
 ) -> Interval:

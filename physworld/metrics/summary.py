@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, varies
 from physworld.metrics.events import EventScore
 from physworld.metrics.scores import BASELINES, DETAILS, METHODS, MODEL, WHOLE
 from physworld.types import Interval
@@ -80,6 +80,12 @@ def _plain(interval: Interval) -> dict[str, Any]:
     return {k: v if k == "count" else _number(v) for k, v in asdict(interval).items()}
 
 
+def _fair(interval: Interval, groups: np.ndarray) -> dict[str, Any]:
+    """Without bounds where every type has a single scene: resampling one scene gives the same one again and again."""
+    found = _plain(interval)
+    return found if varies(groups) else {**found, "low": None, "high": None}
+
+
 def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:
     """Per method: mean over scenario types of per-type means with interval, and the median over rollouts."""
     means = {}
@@ -87,13 +93,13 @@ def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:
         kept = ~np.isnan(column)
         if kept.any():
             interval = bootstrap_mean(column[kept], groups=groups[kept])
-            means[method] = {**_plain(interval), "median": _number(float(np.median(column[kept])))}
+            means[method] = {**_fair(interval, groups[kept]), "median": _number(float(np.median(column[kept])))}
     return means
 
 
 def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] | None:
     """None beside what makes no error: a ratio to rounding says nothing."""
-    return _plain(paired_ratio(a, b, groups=groups)) if np.abs(b).mean() > ROUNDING else None
+    return _fair(paired_ratio(a, b, groups=groups), groups) if np.abs(b).mean() > ROUNDING else None
 
 
 def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,39 @@ class Row(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.path} row {self.number}"
+
+
+def scene_files(root: Path) -> list[Path]:
+    """`root` itself, or every file of scenes below it, in path order; hidden folders hold work in progress."""
+    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.endswith(SUFFIXES))
+    return [p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+
+
+def scenes_below(root: Path) -> Iterator[tuple[Path | Row, str | None]]:
+    """Every scene and, where that is known without reading it, its type.
+
+    Raises:
+        FormatError: a Parquet file cannot be read.
+    """
+    for path in scene_files(root):
+        if path.suffix == ".parquet":
+            yield from ((Row(path, row), name) for row, name in enumerate(_opened(path).names()))
+        else:
+            yield path, None
+
+
+def read_scene(scene: Path | Row) -> Trajectory:
+    """
+    Raises:
+        FormatError: names the file, the place and the problem.
+    """
+    if not isinstance(scene, Row):
+        return read_jsonl(scene)
+    file = _opened(scene.path)
+    if not 0 <= scene.number < len(file):
+        raise FormatError(f"{scene.path} has rows 0 to {len(file) - 1}, so there is no row {scene.number}")
+    run: Trajectory = file.read(scene.number)
+    return run
 
 
 class FilesSource(Windows):
@@ -75,8 +108,7 @@ class FilesSource(Windows):
         root = Path(path)
         if not root.exists():
             raise ValueError(f"data.path={path} does not exist")
-        found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.endswith(SUFFIXES))
-        found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+        found = scene_files(root)
         self.on_error, self.unwritable = on_error, unwritable
         self.skipped: dict[Path | Row, str] = {}
         tables = [p for p in found if p.suffix == ".parquet"]
@@ -110,7 +142,7 @@ class FilesSource(Windows):
         print(f"Skipped ({len(self.skipped)} so far): {problem}", file=sys.stderr, flush=True)
 
     def _read(self, scene: Path | Row) -> Trajectory:
-        run = _opened(scene.path).read(scene.number) if isinstance(scene, Row) else read_jsonl(scene)
+        run = read_scene(scene)
         why = self.unwritable(run.scene) if self.unwritable is not None else ""
         if why:
             place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"

@@ -25,6 +25,7 @@ from physworld.codecs.scene_json import FormatError
 from physworld.codecs.spatial_grammar import MODES
 from physworld.codecs.spatial_rows import row
 from physworld.errors import CONFIG_DIR, UserError, call, suggest
+from physworld.placing import placing
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
@@ -214,8 +215,10 @@ def evaluate(cfg: DictConfig) -> None:
     network, codec, trained = load_model(run, hardware.device())
     evaluation = _evaluation(cfg.evaluation, trained["evaluation"])
     hydra = HydraConfig.get()
+    directory = runs.relative(hydra.runtime.output_dir)
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     judge_and_report(
-        network, codec, evaluation, runs.relative(hydra.runtime.output_dir), untrained=_untrained(trained, codec),
+        network, codec, evaluation, directory, untrained=_untrained(trained, codec),
         command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]), seed=cfg.seed, split=cfg.split,
         cost={"parameters": sum(p.numel() for p in network.parameters())}, console=console,
     )  # fmt: skip
@@ -293,9 +296,9 @@ def simulate(cfg: DictConfig) -> None:
         raise UserError(f"compress={cfg.compress} is unknown; choose gz or zst, or leave it out.")
     source = SpatialSource(seed=cfg.seed, split=cfg.split, axis=cfg.axis)
     name = f"{cfg.split}.jsonl" + (f".{cfg.compress}" if cfg.compress else "")
-    path = runs.relative(HydraConfig.get().runtime.output_dir) / name
-    with written(path) as file:
+    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
+    with placing(directory) as work, written(work / name) as file:
         for index in range(cfg.count):
             sample = source.sample(index)
             file.write(f"{json.dumps(row(sample.given.payload, sample.target))}\n".encode())
-    console.print(str(path), highlight=False)
+    console.print(str(directory / name), highlight=False, soft_wrap=True)

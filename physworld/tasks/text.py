@@ -17,15 +17,17 @@ from physworld import checks, runs, scenarios
 from physworld.artefacts import write_cards
 from physworld.callbacks import RolloutValidation
 from physworld.checkpoints import load_model, save_model
-from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
+from physworld.codecs.scene_json import FormatError, write_jsonl
 from physworld.errors import UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.gallery import card, write_gallery
 from physworld.generation import Dataset, Recipe
 from physworld.judging import evaluate, judge_and_report
 from physworld.pairing import codec_and_module, longest, stage_samples
+from physworld.placing import placing
 from physworld.render import comparison, render, write_gif, write_mp4, write_png
 from physworld.rollout import rollout
+from physworld.sources.files import Row, read_scene
 from physworld.sources.streams import Repeated, Staged
 from physworld.speed import Utilisation
 from physworld.stages import StageTable
@@ -185,11 +187,12 @@ def conclude(
 def predict(cfg: DictConfig) -> None:
     """Roll one scene forward; where the input goes on long enough, the truth is drawn beside the prediction."""
     if cfg.input is None:
-        raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst).")
+        raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
     checks.whole("frames", cfg.frames, 1)
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))
-    known = None if path.suffix == ".txt" else _read_scene(path)
+    checks.whole("row", cfg.row, 0)
+    known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
     if known is None:
         known = _read_prompt(path, codec)
@@ -219,9 +222,9 @@ def predict(cfg: DictConfig) -> None:
     console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", highlight=False)
 
 
-def _read_scene(path: Path) -> Trajectory:
+def _read_scene(path: Path, row: int) -> Trajectory:
     try:
-        return read_jsonl(path)
+        return read_scene(Row(path, row) if path.suffix == ".parquet" else path)
     except FormatError as error:
         raise UserError(str(error)) from None
     except OSError as error:
@@ -273,17 +276,20 @@ def simulate(cfg: DictConfig) -> None:
     if cfg.format == "gallery":
         _gallery(recipe, directory)
         return
-    for k in range(cfg.count):
+    places = {k: Path(recipe.name(k)) / f"scene_{k}.{suffix}" for k in range(cfg.count)}
+    # What is there comes first: if it is of another command, that shows before anything is put beside it.
+    for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
         trajectory = recipe.draw(k)
-        path = directory / trajectory.scene.name / f"scene_{k}.{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if cfg.format == "jsonl":
-            write_jsonl(path, trajectory, seed=k)
-        elif cfg.format == "png":
-            write_png(path, render(trajectory.window(0, 1))[0])
-        else:
-            writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
-        console.print(str(path), highlight=False)
+        with placing(directory) as work:
+            path = work / places[k]
+            path.parent.mkdir()
+            if cfg.format == "jsonl":
+                write_jsonl(path, trajectory, seed=k)
+            elif cfg.format == "png":
+                write_png(path, render(trajectory.window(0, 1))[0])
+            else:
+                writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
+        console.print(str(directory / places[k]), highlight=False, soft_wrap=True)
 
 
 def _gallery(recipe: Recipe, directory: Path) -> None:
@@ -292,5 +298,7 @@ def _gallery(recipe: Recipe, directory: Path) -> None:
     every = {f"seed {recipe.seed}, {recipe.split}, scene {k}": recipe.scene(k) for k in places}
     drawing = track(every.items(), "Drawing", console=console, transient=True)
     cards = [card(scene, origin, frames=recipe.frames) for origin, scene in drawing]
-    for path in write_gallery(directory, cards):
-        console.print(str(path), highlight=False)
+    with placing(directory) as work:
+        written = write_gallery(work, cards)
+    for path in written:
+        console.print(str(directory / path.name), highlight=False, soft_wrap=True)

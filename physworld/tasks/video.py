@@ -272,6 +272,7 @@ def evaluate(cfg: DictConfig) -> None:
     evaluation = _evaluation(cfg, runs.read_config(run))
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     OmegaConf.update(trained, "seed", cfg.seed)
     _judge_and_report(
         trained, evaluation, codec, source, network, adapters, directory, split=cfg.split,

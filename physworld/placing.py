@@ -1,0 +1,37 @@
+"""L4: single files put where others may lie already: nothing that differs is ever written over."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from physworld.errors import UserError
+
+
+@contextmanager
+def placing(directory: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends well, what was written into it comes to lie in `directory`.
+
+    A file that is there with the same bytes stays, so the same command can run again over what it had made.
+
+    Raises:
+        UserError: another file has one of the names; then nothing is put there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=directory) as work:
+        yield Path(work)
+        made = {file: directory / file.relative_to(work) for file in sorted(Path(work).rglob("*")) if file.is_file()}
+        new = {file: target for file, target in made.items() if not target.exists()}
+        for file, target in made.items():
+            if file not in new and not filecmp.cmp(file, target, shallow=False):
+                raise UserError(
+                    f"{target} is there already and is not what this command makes (another seed, setting or version "
+                    "made it); choose another out, or move it."
+                )
+        for file, target in new.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
