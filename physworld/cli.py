@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "export":
             written = (
                 artefacts.export(find_run(options.what), options.format)
-                if options.what == "last" or Path(options.what).is_dir()
+                if options.what in ("last", "shipped") or Path(options.what).is_dir()
                 else export(options)
             )
             console.print(str(written), highlight=False, soft_wrap=True)

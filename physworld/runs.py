@@ -121,7 +121,8 @@ def claim(directory: Path, config: Any) -> None:
     """
     if config["run"] is not None:
         several = isinstance(config["run"], list)
-        found = [str(relative(str(find_run(run)))) for run in (config["run"] if several else [config["run"]])]
+        meant = [find_run(run) for run in (config["run"] if several else [config["run"]])]
+        found = ["shipped" if run == SHIPPED else str(relative(str(run))) for run in meant]
         config = {**config, "run": found if several else found[0]}
     path = directory / "config.yaml"
     if any((directory / name).exists() for name in RESULTS):

@@ -49,7 +49,9 @@ ARMS = {
     "batch 32": "global_batch=32",
     "batch 512": "global_batch=512",
 }
-COMMON = "experiment=default_cpu codec=islands validate_every=1000000 evaluation.pictures=0 evaluation.rollouts={rollouts}"
+COMMON = (
+    "experiment=default_cpu codec=islands validate_every=1000000 evaluation.pictures=0 evaluation.rollouts={rollouts}"
+)
 COLUMNS = ("arm", "seed", "steps", "samples", "seconds", "parameters", "group", "h", "model", "best", "ratio", "parsed")
 
 
@@ -86,10 +88,8 @@ def main() -> None:
             metrics = train(f"{words} seed={seed} steps={steps}", folder / f"seed{seed}")
             cost = metrics["cost"]
             for group in ("seen", "held_out"):
-                rows += [
-                    dict(zip(COLUMNS, (arm, seed, steps, cost["samples"], cost["seconds"], cost["parameters"], *figures)))
-                    for figures in table(metrics, group)
-                ]
+                run = (arm, seed, steps, cost["samples"], cost["seconds"], cost["parameters"])
+                rows += [dict(zip(COLUMNS, (*run, *figures), strict=True)) for figures in table(metrics, group)]
             print(arm, seed, steps, [row["ratio"] for row in rows[-2 * len(metrics["horizons"]) :]], flush=True)
         with (HERE / "numbers.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def table(metrics: dict, group: str) -> list[tuple]:
-    """(group, horizon, model's RMSE px, best single baseline's, their ratio, share of readable rollouts) per horizon."""
+    """Per horizon: group, horizon, RMSE px of model and of the best single baseline, ratio, share of readable rollouts."""
     rows = []
     for horizon, figures in metrics[group]["horizons"].items():
         rmse = {name: value["mean"] for name, value in figures["rmse"].items()}
