@@ -12,7 +12,7 @@ from physworld.seeding import generator
 from physworld.types import Codec, Guide, Scene, State, Trajectory
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
-PARTS = 64  # documents that are answered side by side
+PARTS = 256  # documents that are answered side by side
 
 
 class Generator(Protocol):
