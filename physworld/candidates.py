@@ -117,7 +117,7 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         )
     network, tokenizer = load_hf(str(weights), None if cfg.base is None else str(cfg.base), device)
     codec = codec_for(cfg.codec, tokenizer)
-    answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep")}
+    answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep", "static")}
     pad = tokenizer.pad_token_id
     model = TextLM(network, pad_id=codec.end_id if pad is None else pad, **answering)
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())

@@ -18,9 +18,10 @@ from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import EncodedStream, collate
 from physworld.models.finetuning import FineTuning
 from physworld.models.lm_parts import linear_names
-from physworld.models.packing import Documents, can_pack, convolve, packed
+from physworld.models.packing import Documents, can_pack, packed
 from physworld.models.pretrained import Pretrained
 from physworld.models.scored_loss import scored_loss
+from physworld.models.short_conv import convolve
 from physworld.models.weights import WeightsError, load_network, load_tokenizer
 
 LENGTHS = [7, 2, 19, 3, 11]

@@ -6,7 +6,7 @@ a short convolution (LFM2) leaves out the taps that would reach into the documen
 another, whatever the length, and no time goes into padding. Position ids alone do not give that: a convolution knows
 nothing of them.
 
-Shapes: N tokens of the row, H heads, E head width, D channels, K taps.
+Shapes: N tokens of the row, H heads, E head width.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
-from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
+
+from physworld.models.short_conv import tell_apart
 
 NAME = "physworld"  # of the attention implementation: the usual one, except where documents are packed
 _packing: ContextVar[bool] = ContextVar("packing", default=False)
@@ -81,31 +82,6 @@ AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _mask)
 
 
-class PackedShortConv(Lfm2ShortConv):
-    """LFM2's gated convolution; in a packed row each document starts from silence."""
-
-    def forward(self, hidden_states: Tensor, *args: Any, documents: Documents | None = None, **kwargs: Any) -> Tensor:
-        if documents is None:
-            out: Tensor = super().forward(hidden_states, *args, **kwargs)
-            return out
-        gate_ND, out_gate_ND, x_ND = self.in_proj(hidden_states[0]).chunk(3, dim=-1)
-        y_ND = convolve(gate_ND * x_ND, self.conv.weight[:, 0], documents.place_N)
-        if self.conv.bias is not None:
-            y_ND = y_ND + self.conv.bias
-        return self.out_proj(out_gate_ND * y_ND)[None]
-
-
-def convolve(x_ND: Tensor, weight_DK: Tensor, place_N: Tensor) -> Tensor:
-    """(N, D) causal depthwise convolution whose taps stay within the document; the last tap is the token itself."""
-    taps = weight_DK.shape[1]
-    y_ND = x_ND * weight_DK[:, -1]
-    for back in range(1, min(taps, len(x_ND))):
-        inside = (place_N[back:] >= back)[:, None]
-        reach = F.pad(x_ND[:-back] * inside, (0, 0, back, 0))
-        y_ND = y_ND + reach * weight_DK[:, -1 - back]
-    return y_ND
-
-
 def can_pack(network: Any) -> bool:
     """Every layer is full attention through transformers' interface, or a short convolution known here."""
     config = network.config.get_text_config()
@@ -120,7 +96,5 @@ def can_pack(network: Any) -> bool:
 
 def prepare(network: Any) -> None:
     """Give a transformers model the attention and convolutions of this module; alone, rows behave as before."""
-    for module in network.modules():
-        if type(module) is Lfm2ShortConv:
-            module.__class__ = PackedShortConv
+    tell_apart(network)
     network.set_attn_implementation(NAME)
