@@ -161,6 +161,22 @@ def whole_weights(weights: str, base: str | None) -> str:
     return str(whole)
 
 
+def local_folder(weights: str) -> Path:
+    """Where the files of a folder or repository lie on this machine; what is missing is fetched from the hub.
+
+    Raises:
+        WeightsError
+    """
+    if Path(weights).is_dir():
+        return Path(weights)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(weights, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]))
+    except (OSError, ValueError) as error:
+        raise _plain(weights, OSError(str(error))) from None
+
+
 def find_adapter(weights: str) -> Any:
     """The PEFT configuration of a folder or repository that is an adapter, else None."""
     from peft import PeftConfig
