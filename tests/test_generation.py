@@ -66,8 +66,8 @@ def test_any_number_of_kills_leaves_the_same_bytes(suffix: str, tmp_path: Path) 
     dataset(tmp_path / "undisturbed", suffix).write(say=quiet)
     disturbed = dataset(tmp_path / "disturbed", suffix)
     forking = multiprocessing.get_context("fork")
-    kills, seen = 0, set()
-    for milliseconds in range(2, 10_000, 3):
+    kills, seen, milliseconds = 0, set(), 2.0
+    while True:
         process = forking.Process(target=disturbed.write, kwargs={"say": quiet})
         process.start()
         process.join(milliseconds / 1000)
@@ -76,7 +76,7 @@ def test_any_number_of_kills_leaves_the_same_bytes(suffix: str, tmp_path: Path) 
             break
         process.kill()
         process.join()
-        kills += 1
+        kills, milliseconds = kills + 1, 1.2 * milliseconds  # a busy machine needs few more kills than a quiet one
         if disturbed.directory.exists():
             seen.add(assert_whole_or_absent(disturbed.directory))
     assert kills >= 3 and len(seen) >= 2, (kills, seen)
@@ -95,8 +95,8 @@ def test_the_command_killed_three_times_leaves_the_same_bytes(tmp_path: Path) ->
     """`simulate.py`, alone or as a sweep of two processes, is killed with all its processes while the first, a middle
     and a late shard are being written, then runs to the end; beside the same dataset that nobody disturbs."""
     changes = {"names": ("billiards", "tower"), "frames": 150, "seed": 0}
-    dataset(tmp_path / "undisturbed", "jsonl", shards=6, count=120, **changes).write(say=quiet)
-    what = ("scenario.names=[billiards,tower]", "curriculum.difficulties=[1,2]", "count=120", "frames=150")
+    dataset(tmp_path / "undisturbed", "jsonl", shards=6, count=60, **changes).write(say=quiet)
+    what = ("scenario.names=[billiards,tower]", "curriculum.difficulties=[1,2]", "count=60", "frames=150")
     alone = (*what, "split=train", "shards=6", "out=disturbed")
     sweep = ("-m", *alone, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shard=range(6)")
     records = tmp_path / "disturbed" / ".shards"

@@ -156,6 +156,20 @@ def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     assert counter.frame_count == 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are of NVIDIA GPUs")
+@pytest.mark.parametrize("kind", ["llama", "lfm2"])
+def test_compiled_steps_say_what_others_do(kind: str) -> None:
+    """On a GPU only: `static=auto` is on there, with CUDA graphs; tokens are those of `static=off`."""
+    net, rng = network(kind).cuda(), np.random.default_rng(0)
+    models = [TextLM(copy.deepcopy(net), pad_id=0, static=static) for static in ("auto", "off")]
+    assert [model.fixed for model in models] == [True, False]
+    prompts = [rng.integers(4, 200, size) for size in (50, 7, 23)]
+    for _ in range(4):
+        said = [model.generate(prompts, [30, 12, 25], END, rows=[0, 1, 2]) for model in models]
+        assert all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
+        prompts = [np.concatenate([p, a, rng.integers(4, 200, 6)]) for p, a in zip(prompts, said[0], strict=True)]
+
+
 def test_static_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="static=sometimes is unknown; choose one of auto, on, off"):
         TextLM(network("llama"), pad_id=0, static="sometimes")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -26,15 +27,23 @@ from transformers.masking_utils import sdpa_mask
 from physworld.models.short_conv import tell_apart
 
 NAME = "physworld"  # of the attention implementation: the usual one, except where documents are packed
+HALF = (torch.float16, torch.bfloat16)
 _packing: ContextVar[bool] = ContextVar("packing", default=False)
 
 
 class Documents:
-    """Where the documents of a packed row lie."""
+    """Where the documents of a packed row lie.
 
-    def __init__(self, lengths: list[int], device: torch.device | str | None = None) -> None:
-        self.lengths = lengths
+    Args:
+        fused: attention of all of them in one kernel, where there is one (see `_attend_fused`); else one by one.
+    """
+
+    def __init__(self, lengths: list[int], device: torch.device | str | None = None, *, fused: bool = False) -> None:
+        self.lengths, self.fused = lengths, fused
         self.place_N = torch.cat([torch.arange(length, device=device) for length in lengths])  # within the document
+        if fused:  # once for all layers; a bound in powers of two, so that compiled layers meet few of them
+            self.starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(self.place_N.device)
+            self.longest = 1 << (max(lengths) - 1).bit_length()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -71,11 +80,28 @@ def _attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     grouped = query.shape[1] != key.shape[1]
+    half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else value.dtype
+    if documents.fused and query.is_cuda and half in HALF and dropout == 0:
+        return _attend_fused(*(x.to(half) for x in (query, key, value)), documents, scaling, grouped), None
     out = [
         F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=grouped)
         for q, k, v in zip(*(x.split(documents.lengths, dim=2) for x in (query, key, value)), strict=True)
     ]
     return torch.cat(out, dim=2).transpose(1, 2), None  # (1, N, H, E)
+
+
+def _attend_fused(
+    query: Tensor, key: Tensor, value: Tensor, documents: Documents, scaling: float | None, grouped: bool
+) -> Tensor:
+    """(1, N, H, E): torch's FlashAttention for rows of several lengths, one launch instead of one per document."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    out: Tensor = varlen_attn(
+        *(x[0].transpose(0, 1) for x in (query, key, value)), documents.starts, documents.starts,
+        documents.longest, documents.longest,
+        window_size=(-1, 0), scale=scaling, enable_gqa=grouped,
+    )  # fmt: skip
+    return out[None]
 
 
 AttentionInterface.register(NAME, _attend)

@@ -50,12 +50,14 @@ class Pretrained(nn.Module):
         repetition_penalty: float = 1.0,
         keep: bool = True,
         static: bool | str = "auto",
+        fused: bool | str = "auto",
     ) -> None:
         super().__init__()
         self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
         self.max_length = min(max_length, getattr(lm.config, "max_position_embeddings", max_length))
         self.repetition_penalty, self.keep, self.static = repetition_penalty, keep, static
         switched("static", static, auto=False)
+        self.fused = switched("fused", fused, auto=True)
         self.base_is_saved = weights is None  # beside the adapter, since nobody else has it
         self.packs = can_pack(self.inner)
         if self.packs:
@@ -80,6 +82,7 @@ class Pretrained(nn.Module):
         repetition_penalty: float = 1.0,
         keep: bool = True,
         static: bool | str = "auto",
+        fused: bool | str = "auto",
     ) -> Pretrained:
         """A network for a codec's tokens.
 
@@ -93,11 +96,14 @@ class Pretrained(nn.Module):
             gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
             compile_layers: torch.compile each layer; pays on a GPU.
             max_length, repetition_penalty, keep, static: of answers (see TextLM).
+            fused: attention of packed examples in one kernel, on CUDA in half precision; on = not without CUDA.
 
         Raises:
             ValueError: unknown settings, or weights that do not fit.
         """
         check_tuning(tuning)
+        if fused != "auto" and switched("fused", fused, auto=True) and not torch.cuda.is_available():
+            raise ValueError("fused=on needs an NVIDIA GPU, and none is visible here; give auto or off")
         if weights is None:
             if tuning == "qlora":
                 raise ValueError("qlora quantises given weights; give weights=FOLDER_OR_REPO, or choose lora or full")
@@ -114,7 +120,7 @@ class Pretrained(nn.Module):
         )  # fmt: skip
         network = cls(
             lm, pad_id=vocabulary.pad, weights=weights, tuning=tuning, max_length=max_length,
-            repetition_penalty=repetition_penalty, keep=keep, static=static,
+            repetition_penalty=repetition_penalty, keep=keep, static=static, fused=fused,
         )  # fmt: skip
         network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
         if compile_layers:
@@ -155,7 +161,7 @@ class Pretrained(nn.Module):
             lm = get_peft_model(lm, copy.deepcopy(self.lm.peft_config["default"]))
         other = Pretrained(
             lm, pad_id=self.pad, weights=self.weights, tuning=self.tuning, max_length=self.max_length,
-            repetition_penalty=self.repetition_penalty, keep=self.keep, static=self.static,
+            repetition_penalty=self.repetition_penalty, keep=self.keep, static=self.static, fused=self.fused,
         )  # fmt: skip
         other.base_is_saved = self.base_is_saved
         return other
@@ -177,7 +183,7 @@ class Pretrained(nn.Module):
         b, i = asked_BL.nonzero(as_tuple=True)
         if self.packs:
             real_BL = index_L < length_B[:, None]
-            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device))
+            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device, fused=self.fused))
             first_B = length_B.cumsum(0) - length_B
             hidden_MD = hidden_ND[first_B[b] + i - 1]
             computed = sum(lengths)
