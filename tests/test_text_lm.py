@@ -156,6 +156,19 @@ def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     assert counter.frame_count == 1
 
 
+def test_where_nothing_can_be_compiled_steps_are_plain() -> None:
+    def compiler(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no compiler here")
+
+    net, ids = network("llama"), torch.tensor([[5], [6]])
+    step = kept.or_plain(torch.compile(kept.scores, backend=compiler))
+    with torch.no_grad(), pytest.warns(UserWarning, match="without compiled steps"):
+        caches = [KeptCache(net, 2, fixed=True, step=step), KeptCache(net, 2)]
+        for _ in range(3):
+            ours, theirs = (cache.read(ids, torch.ones(2, 1, dtype=torch.bool)) for cache in caches)
+            assert torch.allclose(ours, theirs, atol=1e-5)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are of NVIDIA GPUs")
 @pytest.mark.parametrize("kind", ["llama", "lfm2"])
 def test_compiled_steps_say_what_others_do(kind: str) -> None:

@@ -13,6 +13,8 @@ Shapes: B rows, S places of a new block, T places so far, C places there is room
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -203,6 +205,7 @@ def scores(network: Any, cache: Any, ids_BS: Tensor, mask: Any, position_BS: Ten
     return last
 
 
+@functools.cache
 def compiled_step() -> Step:
     """`scores` as one CUDA graph, for one token of each row of a fixed cache."""
     step = torch.compile(scores, mode="reduce-overhead", dynamic=False)
@@ -212,7 +215,25 @@ def compiled_step() -> Step:
         made: Tensor = step(*inputs)
         return made.clone()  # the graph writes the next scores to the same place
 
-    return replay
+    return or_plain(replay)
+
+
+def or_plain(step: Step) -> Step:
+    """`step` until it cannot be compiled (no C compiler, say), then `scores`: the answers are the same."""
+    works = True
+
+    def tried(*inputs: Any) -> Tensor:
+        nonlocal works
+        if works:
+            try:
+                return step(*inputs)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                works = False
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                warnings.warn(f"Single tokens are read without compiled steps ({reason}).", stacklevel=2)
+        return scores(*inputs)
+
+    return tried
 
 
 def can_keep(network: Any) -> bool:
