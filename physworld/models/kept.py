@@ -33,7 +33,7 @@ class Where:
 
     def __init__(self, fixed: bool) -> None:
         self.fixed = fixed
-        self.start = self.end = self.room = 0
+        self.start = self.end = self.room = 0  # places; between two blocks start = end
         self.place_S: Tensor | None = None  # of a fixed cache: start .. end as a tensor, which a compiled step can take
         self.before_BSK: Tensor | None = None  # places of the tokens before each, nearest first; -1 = none
 
@@ -66,7 +66,7 @@ class KeptLayer(DynamicLayer):
         return keys, values
 
     def get_seq_length(self) -> int:
-        return self.where.end
+        return self.where.start
 
     def _grow(self, new: tuple[Tensor, ...]) -> None:
         old = self.buffers
@@ -102,13 +102,12 @@ class KeptCache:
         self.where = Where(fixed)
         config = network.config.get_text_config()
         self.own = can_keep(network)
-        self.taps = int(config.conv_L_cache) - 1 if "conv" in (getattr(config, "layer_types", None) or []) else 0
+        self.taps = int(config.conv_L_cache) - 1 if self.own and config.model_type == "lfm2" else 0
         self.last_BK = torch.full((rows, self.taps), -1, device=self.valid_BT.device)  # places of a row's last tokens
         self.cache: Any = None  # where the network keeps a state that we cannot mask, it makes its own
         if self.own:
             self.cache = DynamicCache()
             self.cache.layers = [KeptLayer(self.where) for _ in range(config.num_hidden_layers)]
-            self.by_kind = config.model_type == "lfm2"  # its masks differ by kind of layer
             kind = network.config._attn_implementation
             self.dtype = torch.bool if kind in BOOLEAN_MASKS else next(network.parameters()).dtype
 
@@ -125,11 +124,13 @@ class KeptCache:
             last: Tensor = out.logits[:, -1].float()
             return last
         self._place(real_BS)
-        see_B1ST: Any = self._seen(ids_BS.shape[1])
-        if self.by_kind:
+        see_B1ST: Any = self._seen()
+        if self.taps:  # masks differ by kind of layer
             see_B1ST = {"full_attention": see_B1ST, "conv": None}
         one = ids_BS.shape[1] == 1 and all(layer.has_room() for layer in self.cache.layers)
-        return (self.step if one else scores)(self.network, self.cache, ids_BS, see_B1ST, position_BS)
+        made = (self.step if one else scores)(self.network, self.cache, ids_BS, see_B1ST, position_BS)
+        self.where.start = self.where.end
+        return made
 
     def keep(self, rows_B: Tensor, counts_B: Tensor, pack: float = 1.0) -> None:
         """Keep these rows and, of each, so many tokens from its beginning.
@@ -153,7 +154,7 @@ class KeptCache:
                 layer.pick(rows_B, places)
             valid = valid.gather(1, places)
         self.valid_BT = valid
-        self.where.end = valid.shape[1]
+        self.where.start = self.where.end = valid.shape[1]
         place = torch.arange(valid.shape[1], device=valid.device)
         found = F.pad(torch.where(valid, place, -1), (self.taps, 0), value=-1)
         self.last_BK = found.topk(self.taps, dim=1).values.flip(1)
@@ -182,7 +183,7 @@ class KeptCache:
         older = self.last_BK.gather(1, (K - 1 - back_K + new_B1).clamp(0, K - 1))
         self.last_BK = torch.where(back_K < new_B1, where.end - 1 - back_K, older)
 
-    def _seen(self, S: int) -> Tensor:
+    def _seen(self) -> Tensor:
         """(B, 1, S, T or C): which places each new one attends to; padding looks at itself, so that it stays finite."""
         where = self.where
         valid = F.pad(self.valid_BT, (0, where.room - where.end)) if where.fixed else self.valid_BT

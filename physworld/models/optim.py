@@ -124,7 +124,7 @@ def check_schedule(name: str) -> None:
         raise ValueError(f"schedule {name!r} is unknown; choose one of {', '.join(SCHEDULES)}")
 
 
-def schedule_rate(name: str, step: int, *, total: int, warmup: int) -> float:
+def schedule_rate(name: str, step: int, *, total: int, warmup: float) -> float:
     """Warm-up, then linear or cosine to zero at the last step, or constant."""
     warm = min(1.0, (step + 1) / max(1, warmup))
     done = min(1.0, max(0.0, (step - warmup) / max(1, total - warmup)))

@@ -82,7 +82,7 @@ def _attend(
     grouped = query.shape[1] != key.shape[1]
     half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else value.dtype
     if documents.fused and query.is_cuda and half in HALF and dropout == 0:
-        return _attend_fused(*(x.to(half) for x in (query, key, value)), documents, scaling, grouped), None
+        return _attend_fused(query.to(half), key.to(half), value.to(half), documents, scaling, grouped), None
     out = [
         F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=grouped)
         for q, k, v in zip(*(x.split(documents.lengths, dim=2) for x in (query, key, value)), strict=True)
@@ -96,12 +96,13 @@ def _attend_fused(
     """(1, N, H, E): torch's FlashAttention for rows of several lengths, one launch instead of one per document."""
     from torch.nn.attention.varlen import varlen_attn
 
-    out: Tensor = varlen_attn(
-        *(x[0].transpose(0, 1) for x in (query, key, value)), documents.starts, documents.starts,
-        documents.longest, documents.longest,
-        window_size=(-1, 0), scale=scaling, enable_gqa=grouped,
-    )  # fmt: skip
-    return out[None]
+    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))  # (N, H, E)
+    starts, longest = documents.starts, documents.longest
+    out: Any = varlen_attn(
+        query, key, value, starts, starts, longest, longest, window_size=(-1, 0), scale=scaling, enable_gqa=grouped
+    )
+    heads_last: Tensor = out[None]
+    return heads_last
 
 
 AttentionInterface.register(NAME, _attend)
