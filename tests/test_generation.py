@@ -91,19 +91,27 @@ def launch(where: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def at_work(records: Path) -> bool:
+    """Whether a shard is being written."""
+    try:
+        return any(records.glob("*.*/content/*/*.jsonl"))
+    except FileNotFoundError:  # it was finished, and its folder went, while we looked
+        return False
+
+
 def test_the_command_killed_three_times_leaves_the_same_bytes(tmp_path: Path) -> None:
     """`simulate.py`, alone or as a sweep of two processes, is killed with all its processes while the first, a middle
     and a late shard are being written, then runs to the end; beside the same dataset that nobody disturbs."""
     changes = {"names": ("billiards", "tower"), "frames": 150, "seed": 0}
-    dataset(tmp_path / "undisturbed", "jsonl", shards=6, count=60, **changes).write(say=quiet)
-    what = ("scenario.names=[billiards,tower]", "curriculum.difficulties=[1,2]", "count=60", "frames=150")
+    dataset(tmp_path / "undisturbed", "jsonl", shards=6, count=120, **changes).write(say=quiet)
+    what = ("scenario.names=[billiards,tower]", "curriculum.difficulties=[1,2]", "count=120", "frames=150")
     alone = (*what, "split=train", "shards=6", "out=disturbed")
     sweep = ("-m", *alone, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shard=range(6)")
     records = tmp_path / "disturbed" / ".shards"
     for finished, arguments in ((0, alone), (1, sweep), (4, alone)):
         running = launch(tmp_path, *arguments)
         limit = time.monotonic() + 240
-        while not (len(list(records.glob("*.json"))) >= finished and list(records.glob("*.*/content/*/*.jsonl"))):
+        while not (len(list(records.glob("*.json"))) >= finished and at_work(records)):
             assert running.poll() is None and time.monotonic() < limit, running.communicate()[0]
             time.sleep(0.002)
         os.killpg(running.pid, signal.SIGKILL)
