@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from spatial_tools import samples, save_tiny_qwen
+from test_configs import composed
 
 from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
 from physworld.data import StreamData, collate
+from physworld.errors import UserError
 from physworld.models.decoding import generate
 from physworld.models.preference import Collapsed, PreferenceLM, RewardLM
 from physworld.models.pretrained_lm import PretrainedLM
@@ -24,7 +26,7 @@ from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
 from physworld.spatial.rules import check
-from physworld.tasks.spatial import RuleReward
+from physworld.tasks.spatial import RuleReward, build
 
 TARGETS = ["q_proj", "v_proj", "up_proj"]
 CODEC = SpatialCodec()
@@ -179,6 +181,11 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
         ours = PretrainedLM.from_pretrained(tmp_path / "model").eval()
         for other in (plain, ours):
             assert torch.allclose(other(input_ids=ids).logits, want, atol=1e-5)
+
+
+def test_splitting_over_devices_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be split over devices; use hardware=ddp"):
+        build(composed("train", "model=tiny_gravity", "hardware=cpu", "hardware.devices=2", "hardware.strategy=fsdp"))
 
 
 def test_broken_twins_break_exactly_something() -> None:
