@@ -8,9 +8,8 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from physworld.models.optim import MuonAdamW, split_parameters
+from physworld.models.optim import make_optimizer, plateau_rate, scheduled
 from physworld.types import Batch
 
 
@@ -28,7 +27,7 @@ class CausalLM(lightning.LightningModule):
         learning_rate: float = 0.02,
         adam_learning_rate: float = 0.003,
         weight_decay: float = 0.01,
-        warmup_steps: int = 30,
+        warmup_steps: float = 30,
         decay_fraction: float = 0.6,
         ema_decay: float = 0.0,
         length_groups: int = 3,
@@ -105,19 +104,17 @@ class CausalLM(lightning.LightningModule):
             self.log(f"{stage}/event_loss", losses[event].mean(), batch_size=rows)
 
     def configure_optimizers(self) -> Any:
-        matrices, rest = split_parameters(self.network)
-        optimizer = MuonAdamW(
-            matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"},
-        }
+        return scheduled(self._optimizer(), self._rate)
+
+    def _optimizer(self) -> Any:
+        return make_optimizer(
+            self.network, "muon", lr=self.learning_rate, adam_lr=self.adam_learning_rate,
+            weight_decay=self.weight_decay,
+        )  # fmt: skip
 
     def _rate(self, step: int) -> float:
-        """Warm-up, plateau, linear decay to zero (arXiv 2405.18392)."""
-        left = (self.total_steps - step) / max(1.0, self.decay_fraction * self.total_steps)
-        return min(1.0, (step + 1) / max(1, self.warmup_steps), max(0.0, left))
+        """Share of the learning rate at a step."""
+        return plateau_rate(step, total=self.total_steps, warmup=self.warmup_steps, decay_fraction=self.decay_fraction)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then the average follows: once per step whatever the accumulation, and before `last` is saved."""
