@@ -1,7 +1,7 @@
-"""Fine-tuning side by side: ours, a bare PyTorch loop around our network, and TRL's SFTTrainer.
+"""Fine-tuning side by side: ours, a bare PyTorch loop around our network, TRL's SFTTrainer, and Unsloth.
 
     python benchmarks/finetune.py --trl-python /path/to/an/environment/with/trl/bin/python
-    python benchmarks/finetune.py --device cuda --weights LiquidAI/LFM2-350M --trl-python ...
+    python benchmarks/finetune.py --device cuda --weights LiquidAI/LFM2-350M --trl-python ... --unsloth-python ...
 
 The same weights, the same LoRA, the same examples in the same order, the same optimiser, one process each, in turn, in
 so many rounds. Without --weights a small LFM2 with random weights is made whose output layer has the share of the
@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-KINDS = ("ours", "bare", "trl")
+KINDS = ("ours", "bare", "trl", "unsloth")
 LORA = {"rank": 32, "alpha": 64, "dropout": 0.0}
 WARM = 2  # steps that are not counted
 
@@ -102,13 +102,15 @@ def memory(device: str) -> float:
 
 
 def worker(options: argparse.Namespace) -> None:
+    if options.worker == "unsloth":
+        __import__("unsloth")  # before transformers, which it changes
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     items = examples(options)
     clock = Clock(options.device)
-    run: Callable[..., None] = {"ours": ours, "bare": bare, "trl": trl}[options.worker]
+    run: Callable[..., None] = {"ours": ours, "bare": bare, "trl": trl, "unsloth": unsloth}[options.worker]
     run(options, items, clock)
     # A step's tokens are its own; the first steps warm caches and allocators.
     tokens = [sum(len(i.input_ids) for i in items[k : k + options.batch]) for k in range(0, len(items), options.batch)]
@@ -128,7 +130,10 @@ def parts(options: argparse.Namespace, items: list[Any]) -> tuple[Any, list[Any]
         size = num_words = 0
         pad = 0
 
-    network = Pretrained.for_vocabulary(Vocabulary, weights=options.weights, gradient_checkpointing=True, **LORA)
+    network = Pretrained.for_vocabulary(
+        Vocabulary, weights=options.weights, gradient_checkpointing=True, fused=options.fused,
+        compile_layers=options.compile_layers, **LORA,
+    )  # fmt: skip
     if options.device == "cuda":
         network.lower_base(__import__("torch").bfloat16)
     module = FineTuning(network=network, total_steps=options.steps, optimizer="adamw", warmup_steps=0)
@@ -182,7 +187,24 @@ def bare(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
             clock.tick()
 
 
-def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
+def unsloth(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
+    """The same trainer with Unsloth's model and kernels; for NVIDIA GPUs."""
+    from unsloth import FastLanguageModel
+
+    from physworld.models.lm_parts import linear_names
+
+    model, _ = FastLanguageModel.from_pretrained(
+        model_name=options.weights, max_seq_length=options.max_length, load_in_4bit=False
+    )
+    model = FastLanguageModel.get_peft_model(
+        model, r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"],
+        target_modules=linear_names(model), use_gradient_checkpointing=True,
+    )  # fmt: skip
+    trl(options, items, clock, model)
+
+
+def trl(options: argparse.Namespace, items: list[Any], clock: Clock, model: Any = None) -> None:
+    """Args: model: with its adapters; None = transformers' own, with LoRA from peft."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -200,11 +222,13 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
 
     cuda = options.device == "cuda"
     dtype = torch.bfloat16 if cuda else torch.float32
-    model: Any = AutoModelForCausalLM.from_pretrained(options.weights, dtype=dtype)
-    lora = LoraConfig(
-        r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"], target_modules=linear_names(model),
-        task_type="CAUSAL_LM",
-    )  # fmt: skip
+    lora = None
+    if model is None:
+        model = AutoModelForCausalLM.from_pretrained(options.weights, dtype=dtype)
+        lora = LoraConfig(
+            r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"],
+            target_modules=linear_names(model), task_type="CAUSAL_LM",
+        )  # fmt: skip
     rows = [
         {"input_ids": i.input_ids.tolist(), "completion_mask": (i.labels != -100).astype(int).tolist()} for i in items
     ]
@@ -238,7 +262,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-length", type=int, default=8192)
     parser.add_argument("--difficulties", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--fused", default="auto", choices=("auto", "on", "off"), help="one attention kernel, of ours")
+    parser.add_argument("--compile-layers", action="store_true", help="torch.compile each layer, of ours")
     parser.add_argument("--trl-python", help="interpreter of an environment with trl; default: leave TRL out")
+    parser.add_argument("--unsloth-python", help="interpreter of one with unsloth; default: leave Unsloth out")
     parser.add_argument("--out", type=Path, help="write the figures there")
     parser.add_argument("--worker", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -248,7 +275,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.weights is None:
             options.weights = str(make_weights(Path(folder), options.vocab))
-        kinds = [kind for kind in KINDS if kind != "trl" or options.trl_python]
+        absent = {"trl": not options.trl_python, "unsloth": not options.unsloth_python}
+        kinds = [kind for kind in KINDS if not absent.get(kind)]
         found: dict[str, list[Any]] = {kind: [] for kind in kinds}
         for _ in range(options.rounds):
             for kind in kinds:
@@ -261,9 +289,10 @@ def main() -> None:
 
 
 def measured(options: argparse.Namespace, kind: str, *, tidy: bool = False) -> Any:
-    python = options.trl_python if kind == "trl" else sys.executable
+    python = {"trl": options.trl_python, "unsloth": options.unsloth_python}.get(kind, sys.executable)
     passed = ["--worker", kind, "--difficulties", *map(str, options.difficulties)]
-    for name in ("weights", "device", "batch", "accumulate", "steps", "threads", "max_length"):
+    passed += ["--compile-layers"] if options.compile_layers else []
+    for name in ("weights", "device", "batch", "accumulate", "steps", "threads", "max_length", "fused"):
         passed += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     threads = {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1"}
     if tidy:  # blocks from 64 KiB on are mapped one by one and unmapped when freed
@@ -296,15 +325,19 @@ def report(options: argparse.Namespace, rows: dict[str, dict[str, float]]) -> No
             f"{row['peak_gb_of_training']:.2f} |"
         )
     ratios = {"step over bare loop": rows["ours"]["seconds"] / rows["bare"]["seconds"]}
-    if "trl" in rows:
-        ratios["tokens/s over TRL"] = rows["ours"]["tokens_per_second"] / rows["trl"]["tokens_per_second"]
-        ratios["peak memory over TRL"] = rows["ours"]["peak_gb"] / rows["trl"]["peak_gb"]
-        ratios["memory of training over TRL"] = rows["ours"]["peak_gb_of_training"] / rows["trl"]["peak_gb_of_training"]
+    for kind, name in (("trl", "TRL"), ("unsloth", "Unsloth")):
+        if kind in rows:
+            ours, theirs = rows["ours"], rows[kind]
+            ratios[f"tokens/s over {name}"] = ours["tokens_per_second"] / theirs["tokens_per_second"]
+            ratios[f"peak memory over {name}"] = ours["peak_gb"] / theirs["peak_gb"]
+            ratios[f"memory of training over {name}"] = ours["peak_gb_of_training"] / theirs["peak_gb_of_training"]
     for name, value in ratios.items():
         print(f"{name}: {value:.3f}")
     if options.out:
         settings = {
-            key: str(value) for key, value in vars(options).items() if key not in ("worker", "out", "trl_python")
+            key: str(value)
+            for key, value in vars(options).items()
+            if key not in ("worker", "out", "trl_python", "unsloth_python")
         }
         settings |= {} if Path(settings["weights"]).is_absolute() is False else {"weights": "small LFM2, random"}
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,14 @@ scenes forward in text whose prompt grows by a frame each time, as the published
 
 The slow ways are timed at some frames along our rollout only, from the very prompts that ours had there, and ours is
 compared with them over those same frames; their answers must equal ours, token by token. Times are CPU time of this
-process; figures are frames (of one scene) per second.
+process (on a GPU the wall clock's); figures are frames (of one scene) per second. With --kind lfm2 the network is a
+small LFM2, every second layer a short convolution; on a GPU ours has a static cache and compiled steps (--static).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import time
@@ -24,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, LogitsProcessorList
+from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from physworld import scenarios
 from physworld.codecs.card import CardCodec
@@ -34,7 +36,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "rollout.json"
 BATCH = 32
 
 
@@ -46,20 +48,21 @@ class Guided(LogitsProcessor):
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self.length:
-            self.guide.advance(ids[:, -1].numpy())
+            self.guide.advance(ids[:, -1].cpu().numpy())
         self.length = ids.shape[1]
-        return scores.masked_fill(~torch.as_tensor(guide_mask(self.guide)), -torch.inf)
+        return scores.masked_fill(~torch.as_tensor(guide_mask(self.guide), device=scores.device), -torch.inf)
 
 
-def network(vocabulary: int, width: int, layers: int) -> Any:
+def network(kind: str, vocabulary: int, width: int, layers: int) -> Any:
     torch.manual_seed(0)
-    made = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-            num_attention_heads=width // 32, num_key_value_heads=1, max_position_embeddings=16384,
-            eos_token_id=None, pad_token_id=0, bos_token_id=None,
-        )
-    )  # fmt: skip
+    sizes: dict[str, Any] = {
+        "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers,
+        "num_attention_heads": width // 32, "num_key_value_heads": 1, "max_position_embeddings": 16384,
+        "eos_token_id": None, "pad_token_id": 0, "bos_token_id": None,
+    }  # fmt: skip
+    if kind == "lfm2":
+        sizes |= {"layer_types": ["conv", "full_attention"] * (layers // 2), "block_auto_adjust_ff_dim": False}
+    made = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
     for parameter in made.parameters():  # so that the best token stands out from rounding
         if parameter.ndim > 1:
             parameter.data.mul_(3)
@@ -79,13 +82,15 @@ def moments(codec: CardCodec | EngineCodec, bodies: int) -> list[Trajectory]:
 
 
 class Timer:
+    clock = time.process_time
+
     def __init__(self) -> None:
         self.seconds, self.frames = 0.0, 0
 
     def __call__(self, frames: int, call: Any) -> Any:
-        start = time.process_time()
-        result = call()
-        self.add(frames, time.process_time() - start)
+        start = Timer.clock()
+        result = call()  # answers arrive on the host, so a GPU is done with them
+        self.add(frames, Timer.clock() - start)
         return result
 
     def add(self, frames: int, seconds: float) -> None:
@@ -106,21 +111,34 @@ def by_generate(
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :], mask[row, width - len(prompt) :] = torch.as_tensor(prompt), 1
     out = net.generate(
-        ids, attention_mask=mask, do_sample=False, eos_token_id=codec.end_id, pad_token_id=codec.end_id,
+        ids.to(net.device), attention_mask=mask.to(net.device), do_sample=False, eos_token_id=codec.end_id,
+        pad_token_id=codec.end_id,
         max_new_tokens=max(codec.max_new_tokens(c.scene) for c in contexts),
         logits_processor=LogitsProcessorList([Guided(codec.guide(contexts))]),
-    )[:, width:].numpy()  # fmt: skip
+    )[:, width:].cpu().numpy()  # fmt: skip
     return [row[: np.argmax(row == codec.end_id) + 1] for row in out]
 
 
 def measure(
-    frames: int, bodies: int, every: int, singles: int, *, text: str, width: int, layers: int, also_anew: bool
+    frames: int,
+    bodies: int,
+    every: int,
+    singles: int,
+    *,
+    text: str,
+    kind: str,
+    width: int,
+    layers: int,
+    also_anew: bool,
+    device: str,
+    static: str,
 ) -> dict[str, Any]:
     codec = (CardCodec if text == "card" else EngineCodec)(history_frames=10_000)
-    net = network(len(codec.tokenizer), width, layers)
+    net = network(kind, len(codec.tokenizer), width, layers).to(device)
     contexts = moments(codec, bodies)
-    plain = network(len(codec.tokenizer), width, layers)  # the same weights; TextLM changes how its network attends
-    ours, anew = TextLM(net, pad_id=0, max_length=16384), TextLM(net, pad_id=0, max_length=16384, keep=False)
+    plain = copy.deepcopy(net)  # TextLM changes how its network attends
+    settings: dict[str, Any] = {"pad_id": 0, "max_length": 16384, "static": static}
+    ours, anew = TextLM(net, **settings), TextLM(net, **settings, keep=False)
     rows = list(range(BATCH))
     names = ["ours", "generate, batched", "generate, one by one", *(["ours, read anew"] if also_anew else [])]
     timers = {name: Timer() for name in names}  # over the frames at which all are timed
@@ -158,6 +176,9 @@ def measure(
     rates = {name: timer.rate for name, timer in timers.items()}
     return {
         "text": text,
+        "kind": kind,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "static": ours.fixed,
         "parameters": sum(p.numel() for p in net.parameters()),
         "width": width,
         "layers": layers,
@@ -189,17 +210,24 @@ def main() -> None:
         "--width", type=int, default=256, help="of the network; heads are 32 wide and share one key head"
     )
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--kind", choices=("llama", "lfm2"), default="llama")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--static", choices=("auto", "on", "off"), default="auto", help="cache of fixed size")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.fast:
         options.frames, options.every, options.singles = 6, 3, 2
+    if options.device == "cuda":
+        Timer.clock = time.perf_counter
     found = measure(
         options.frames, options.bodies, options.every, options.singles,
-        text=options.text, width=options.width, layers=options.layers, also_anew=options.anew,
+        text=options.text, kind=options.kind, width=options.width, layers=options.layers, also_anew=options.anew,
+        device=options.device, static=options.static,
     )  # fmt: skip
     print(json.dumps(found, indent=2))
     if not options.fast:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "rollout.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if not found["equal_outputs"]:
         raise SystemExit("the answers differ")
 

@@ -16,14 +16,23 @@ from safetensors import SafetensorError
 
 from physworld import checks, runs, scenarios
 from physworld.checkpoints import load_model
+from physworld.codecs._frame_guide import is_word_level
 from physworld.errors import UserError
 from physworld.models.text_lm import TextLM
-from physworld.models.weights import WeightsError, load_network, load_tokenizer
+from physworld.models.weights import (
+    WeightsError,
+    find_adapter,
+    load_network,
+    load_tokenizer,
+    local_folder,
+    whole_weights,
+)
 from physworld.pairing import codec_for
 from physworld.recorded import Predictions
 from physworld.rollout import Generator, Store
 from physworld.store import DiskStore, code_digest, digest, file_digest
 
+ENGINES = ("transformers", "vllm")
 # Files that say what a model answers. What else lies in the folder (a card, optimiser states) does not.
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 
@@ -61,6 +70,10 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
             f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
             "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
         )
+    if cfg.engine not in ENGINES:
+        raise UserError(f"engine={cfg.engine} is unknown; choose one of {', '.join(ENGINES)}.")
+    if cfg.engine == "vllm" and cfg.model is None:
+        raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
     named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
     found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.model is not None:
@@ -119,9 +132,12 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         raise UserError(
             "model=hf needs weights=FOLDER_OR_REPO: merged weights, or a PEFT adapter (its base from base=)."
         )
-    network, tokenizer = load_hf(str(weights), None if cfg.base is None else str(cfg.base), device)
+    base = None if cfg.base is None else str(cfg.base)
+    if cfg.engine == "vllm":
+        return from_vllm(cfg, str(weights), base)
+    network, tokenizer = load_hf(str(weights), base, device)
     codec = codec_for(cfg.codec, tokenizer)
-    answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep")}
+    answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep", "static")}
     pad = tokenizer.pad_token_id
     model = TextLM(network, pad_id=codec.end_id if pad is None else pad, **answering)
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
@@ -135,6 +151,37 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         key=digest(code_digest(), str(states), *settings),
         cost={"parameters": sum(p.numel() for p in network.parameters())},
     )
+
+
+def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
+    """The same, behind vLLM.
+
+    Raises:
+        UserError: vLLM is not there, or cannot do what is asked.
+    """
+    from physworld.models.vllm_lm import VllmLM
+
+    if cfg.evaluation.samples:
+        raise UserError("engine=vllm gives the likeliest answers only; use evaluation.samples=0, or leave engine out.")
+    try:
+        tokenizer, adapter = load_tokenizer(weights, base), find_adapter(weights)
+        codec = codec_for(cfg.codec, tokenizer)
+        if cfg.evaluation.guided and is_word_level(tokenizer):
+            raise UserError(
+                f"engine=vllm cannot keep answers in the tokenizer of {weights} within a grammar: its tokens are whole "
+                f"words; use evaluation.guided=false, or leave engine out."
+            )
+        folders = [local_folder(whole_weights(weights, base)), *([local_folder(weights)] if adapter else [])]
+        answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "keep")}
+        model = VllmLM(
+            folders[0], adapter=folders[1] if adapter else None, rank=adapter.r if adapter else 0,
+            python=cfg.engine_python, **answering,
+        )  # fmt: skip
+    except ValueError as error:
+        raise UserError(str(error).rstrip(".") + ".") from None
+    settings = (str(cfg.codec), str(cfg.model), "vllm")
+    key = digest(code_digest(), file_digest([file for folder in folders for file in _files(folder)]), *settings)
+    return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
 
 
 def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, Any]:

@@ -26,12 +26,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from peft import LoraConfig, get_peft_model
+from test_configs import composed
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import physworld.conf_store  # noqa: F401  registers the scenario group
 from physworld import scenarios
 from physworld.baselines import linear
-from physworld.candidates import load_hf
+from physworld.candidates import candidates, from_hf, load_hf
 from physworld.checkpoints import save_model
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
@@ -41,6 +42,8 @@ from physworld.errors import UserError
 from physworld.evaluation import Evaluation, Moments
 from physworld.judging import types_asked_for
 from physworld.models.gpt import GPT
+from physworld.models.vllm_lm import VllmError, room_for
+from physworld.models.vllm_worker import ended
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room
@@ -388,6 +391,8 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
         (("run=5",), "run=5 is no run directory"),
         (("limit=0",), "limit=0 must be a whole number from 1"),
         (("run=nowhere",), "no run directory"),
+        (("engine=vlm", "model=hf", "weights=x"), "engine=vlm is unknown; choose one of transformers, vllm"),
+        (("engine=vllm", "run=nowhere"), "no run directory"),
         (("predictions=x.jsonl", "scenes=nowhere"), "cannot be read"),
     ],
 )
@@ -443,6 +448,41 @@ def test_room_by_hand() -> None:
         assert got is not None and (got.too_long, got.shortened) == (too_long, shortened)
         assert limit >= whole[0] or got.needed == least[0]
     assert room(SimpleNamespace(), codec, given) is None
+
+
+def vllm_config(work: Path, *options: str) -> Any:
+    language_model(work)
+    return composed(
+        "evaluate", "model=hf", "engine=vllm", f"weights={work / 'adapter'}", f"base={work / 'llama'}", *options
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "tokens are whole words; use evaluation.guided=false"),
+        (("evaluation.guided=false",), "needs vLLM, and .* has no vllm; install vLLM in an environment of its own"),
+        (("evaluation.guided=false", "engine_python=/nowhere/python"), "engine_python=/nowhere/python cannot be run"),
+        (("evaluation.guided=false", "evaluation.samples=4"), "use evaluation.samples=0"),
+    ],
+)
+def test_what_vllm_cannot_do_is_one_sentence(work: Path, options: tuple[str, ...], sentence: str) -> None:
+    """It is not installed here: its worker starts, finds nothing, and says so."""
+    with pytest.raises(UserError, match=sentence):
+        from_hf(vllm_config(work, *options), torch.device("cpu"))
+
+
+def test_vllm_goes_with_model_hf(work: Path) -> None:
+    with pytest.raises(UserError, match="goes with model=hf"):
+        candidates(composed("evaluate", "engine=vllm", f"run={untrained_run(work, 0)}"), torch.device("cpu"))
+
+
+def test_what_vllm_is_told() -> None:
+    """Ranks it makes room for, and answers that end as ours do."""
+    assert [room_for(rank) for rank in (1, 2, 32, 33)] == [1, 8, 32, 64]
+    with pytest.raises(VllmError, match="up to rank 512, not 600"):
+        room_for(600)
+    assert ended([5, 6], "stop", 2) == ended([5, 6, 2], "stop", 2) == [5, 6, 2] and ended([5], "length", 2) == [5]
 
 
 def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, 
 from physworld.data import collate
 from physworld.models.causal_lm import CausalLM
 from physworld.models.gpt import GPT, IGNORE, number_features
-from physworld.models.optim import MuonAdamW, split_parameters
+from physworld.models.optim import MuonAdamW, split_layers
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
@@ -345,7 +345,7 @@ def steps(model: GPT, optimizer: MuonAdamW, batch: Batch, count: int) -> list[fl
 
 
 def optimizer_of(model: GPT) -> MuonAdamW:
-    return MuonAdamW(*split_parameters(model), lr=0.02, adam_lr=0.003, weight_decay=0.01)
+    return MuonAdamW(*split_layers(model), lr=0.02, adam_lr=0.003, weight_decay=0.01)
 
 
 def test_optimizer_goes_on_where_it_was_saved() -> None:
@@ -369,7 +369,7 @@ def test_optimizer_goes_on_where_it_was_saved() -> None:
 
 def test_every_weight_is_optimised_once() -> None:
     model = network()
-    matrices, rest = split_parameters(model)
+    matrices, rest = split_layers(model)
     assert sorted(map(id, [*matrices, *rest])) == sorted(id(p) for p in model.parameters())
     assert len(matrices) == 4 * len(model.blocks) and all(m.ndim == 2 for m in matrices)
 

@@ -18,9 +18,10 @@ from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import EncodedStream, collate
 from physworld.models.finetuning import FineTuning
 from physworld.models.lm_parts import linear_names
-from physworld.models.packing import Documents, can_pack, convolve, packed
+from physworld.models.packing import Documents, can_pack, packed
 from physworld.models.pretrained import Pretrained
 from physworld.models.scored_loss import scored_loss
+from physworld.models.short_conv import convolve
 from physworld.models.weights import WeightsError, load_network, load_tokenizer
 
 LENGTHS = [7, 2, 19, 3, 11]
@@ -60,6 +61,24 @@ def test_a_packed_example_sees_no_other(family: str, checkpointing: bool) -> Non
         after = read_packed(lm, other)
         for k in range(len(documents)):
             assert torch.equal(before[k], after[k]) == (k != changed)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel is for NVIDIA GPUs")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_kernel_for_all_documents_sees_what_one_by_one_does(family: str) -> None:
+    """On a GPU only: loss and gradient of bf16 training with and without the fused attention, heads of 64."""
+    found = []
+    for fused in (False, True):
+        lm = tiny(family, hidden_size=256).cuda()
+        network = Pretrained(lm, pad_id=0, fused=fused).train()
+        ids, labels = (x.cuda() for x in examples([70, 2, 190, 33, 110]))
+        with torch.autocast("cuda", torch.bfloat16):
+            scored = network.scored(ids, labels)
+        scored.loss.backward()
+        grad = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+        found.append((float(scored.loss), grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=0.01)
+    assert torch.nn.functional.cosine_similarity(found[0][1], found[1][1], dim=0) > 0.99
 
 
 def test_the_usual_packing_leaks_through_convolutions() -> None:
@@ -325,6 +344,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(base: Path, tmp_path: Path) 
         Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="half")
     with pytest.raises(ValueError, match="fewer embeddings"):
         Pretrained.for_vocabulary(ImpulseCodec().vocabulary, weights=str(base))
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="fused=on needs an NVIDIA GPU"):
+            Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), fused="on")
     with pytest.raises(ValueError, match="give weights="):
         Pretrained.for_vocabulary(codec.vocabulary, weights=None, tuning="qlora")
     network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), **settings())

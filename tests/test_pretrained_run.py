@@ -47,6 +47,7 @@ FEW = (
 )
 SPLIT = ("hardware.devices=2", "hardware.strategy=fsdp")
 SIZE = "model.network.architecture"
+STRATEGIES = ("ddp", "fsdp")
 TINY = ("model=tiny_lfm2", f"{SIZE}.hidden_size=32", f"{SIZE}.intermediate_size=64")
 STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
 
@@ -120,7 +121,7 @@ def test_a_later_stage_continues_a_run(work: Path, staged: tuple[Path, str]) -> 
 
 @pytest.fixture(scope="module")
 def base(work: Path) -> Path:
-    return save_base(work / "base")
+    return save_base(work / "base", num_hidden_layers=2, layer_types=["conv", "full_attention"])
 
 
 @pytest.fixture(scope="module")
@@ -244,14 +245,15 @@ def test_onnx_says_what_torch_says(tuned: Path) -> None:
 # --- several ranks
 
 
-def passes(work: Path, name: str, launch: list[str], *options: str) -> None:
-    """A run that writes down the loss of every pass."""
-    few = [*FEW, "model=lfm2", "model.optimizer=adamw", "model.network.dropout=0.0", "curriculum=stage0", "steps=3"]
+def passes(work: Path, name: str, launch: list[str], *runs: list[str]) -> None:
+    """Runs that write down the loss of every pass, one after another in the same processes."""
+    few = [*FEW, "model=lfm2", "model.optimizer=adamw", "model.network.dropout=0.0", "curriculum=stage0", "steps=3",
+           "model.learning_rate=0.02", "model.warmup_steps=0"]  # fmt: skip
+    asked = [argument for run in runs for argument in ("--", *few, *run)][1:]
     done = subprocess.run(
-        [sys.executable, *launch, str(Path(__file__).resolve().parent / "two_ranks.py"), *few,
-         "model.learning_rate=0.02", "model.warmup_steps=0", *options, f"hydra.run.dir={work / name}"],
-        cwd=work, env={**ENVIRONMENT, "LOSSES": str(work / f"{name}_losses")}, capture_output=True, text=True,
-        timeout=400, check=False,
+        [sys.executable, *launch, str(Path(__file__).resolve().parent / "two_ranks.py"), *asked], cwd=work,
+        env={**ENVIRONMENT, "ALL_LOSSES": str(work / f"{name}_losses")}, capture_output=True, text=True, timeout=400,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
 
@@ -259,15 +261,25 @@ def passes(work: Path, name: str, launch: list[str], *options: str) -> None:
 @pytest.fixture(scope="module")
 def one_rank(work: Path, base: Path) -> np.ndarray:
     """(3, 2) losses of three steps of two passes each, in one process."""
-    passes(work, "one", [], f"weights={base}", "hardware.micro_batch=2")
-    return np.reshape(json.loads((work / "one_losses0").read_text()), (3, 2))
+    passes(work, "one", [], [f"weights={base}", "hardware.micro_batch=2", f"hydra.run.dir={work / 'one'}"])
+    return np.reshape(json.loads((work / "one_losses0_0").read_text()), (3, 2))
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_ranks_have_the_losses_of_one(work: Path, base: Path, one_rank: np.ndarray, strategy: str) -> None:
+@pytest.fixture(scope="module")
+def two_ranks(work: Path, base: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={20000 + os.getpid() % 20000}"]
-    passes(work, strategy, launch, f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}")
-    ranks = [json.loads((work / f"{strategy}_losses{rank}").read_text()) for rank in range(2)]
+    both = [
+        [f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}", f"hydra.run.dir={work / strategy}"]
+        for strategy in STRATEGIES
+    ]
+    passes(work, "two", launch, *both)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.usefixtures("two_ranks")
+def test_two_ranks_have_the_losses_of_one(work: Path, one_rank: np.ndarray, strategy: str) -> None:
+    number = STRATEGIES.index(strategy)
+    ranks = [json.loads((work / f"two_losses{number}_{rank}").read_text()) for rank in range(2)]
     assert np.allclose(np.transpose(ranks), one_rank, atol=1e-5)  # rank r takes what pass r takes in one process
     ours, theirs = (load_network(str(work / name / "model")).state_dict() for name in (strategy, "one"))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)

@@ -185,9 +185,9 @@ def test_too_long_is_an_error_not_a_loss_of_nothing(qwen: str) -> None:
 
 def test_a_pretrained_tokenizer_under_the_grammar(qwen: str) -> None:
     """Random weights, byte-level tokens: the pinned answer is canonical JSON all the same."""
-    from physworld.models.pretrained_lm import load_base
+    from physworld.models.weights import load_network
 
-    codec, network = SceneTextCodec(name=qwen, max_length=4096), load_base(qwen).eval()
+    codec, network = SceneTextCodec(name=qwen, max_length=4096), load_network(qwen).eval()
     sample = next(s for s in samples() if len(s.given.objects) == 2)
     guide = codec.guide(sample.given, "pinned")
     assert guide is not None

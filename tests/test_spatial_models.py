@@ -10,21 +10,23 @@ import numpy as np
 import pytest
 import torch
 from spatial_tools import samples, save_tiny_qwen
+from test_configs import composed
 
 from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
 from physworld.data import StreamData, collate
+from physworld.errors import UserError
 from physworld.models.decoding import generate
-from physworld.models.lora import attach_lora
 from physworld.models.preference import Collapsed, PreferenceLM, RewardLM
-from physworld.models.pretrained_lm import PretrainedLM, load_base
+from physworld.models.pretrained_lm import PretrainedLM
 from physworld.models.sequence_lm import NothingToLearn, SequenceLM, scored_logits
 from physworld.models.tiny_lm import TinyLM
+from physworld.models.weights import attach_lora, load_network
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.sources.streams import Repeated
 from physworld.spatial.rules import check
-from physworld.tasks.spatial import RuleReward
+from physworld.tasks.spatial import RuleReward, build
 
 TARGETS = ["q_proj", "v_proj", "up_proj"]
 CODEC = SpatialCodec()
@@ -129,7 +131,7 @@ def test_guided_answers_do_not_depend_on_the_batch() -> None:
 
 
 def test_lora_starts_as_nothing_and_names_a_wrong_target(qwen: str) -> None:
-    base = load_base(qwen).eval()
+    base = load_network(qwen).eval()
     ids = torch.arange(40)[None]
     before = base(input_ids=ids).logits
     network = attach_lora(base, rank=4, alpha=8, dropout=0.0, targets=TARGETS).eval()
@@ -137,7 +139,7 @@ def test_lora_starts_as_nothing_and_names_a_wrong_target(qwen: str) -> None:
     trainable = [name for name, p in network.named_parameters() if p.requires_grad]
     assert trainable and all("lora_" in name for name in trainable)
     with pytest.raises(ValueError, match="no_such_proj"):
-        attach_lora(load_base(qwen), rank=4, alpha=8, dropout=0.0, targets=["no_such_proj"])
+        attach_lora(load_network(qwen), rank=4, alpha=8, dropout=0.0, targets=["no_such_proj"])
 
 
 @pytest.mark.parametrize(("tuning", "optimizer"), [("lora", "adamw"), ("qlora", "adamw8bit"), ("full", "adamw")])
@@ -166,7 +168,7 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
     if tuning == "qlora":  # onto a base in full precision: the same adapter, another base
         from peft import PeftModel, get_peft_model_state_dict
 
-        plain = PeftModel.from_pretrained(load_base(qwen), tmp_path / "model")
+        plain = PeftModel.from_pretrained(load_network(qwen), tmp_path / "model")
         want = get_peft_model_state_dict(network)
         have = get_peft_model_state_dict(plain)
         assert want.keys() == have.keys() and all(torch.equal(want[k].float(), have[k].float()) for k in want)
@@ -175,10 +177,15 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
 
         ids = torch.arange(40)[None]
         want = network.eval()(input_ids=ids).logits
-        plain = PeftModel.from_pretrained(load_base(qwen), tmp_path / "model").eval()
+        plain = PeftModel.from_pretrained(load_network(qwen), tmp_path / "model").eval()
         ours = PretrainedLM.from_pretrained(tmp_path / "model").eval()
         for other in (plain, ours):
             assert torch.allclose(other(input_ids=ids).logits, want, atol=1e-5)
+
+
+def test_splitting_over_devices_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be split over devices; use hardware=ddp"):
+        build(composed("train", "model=tiny_gravity", "hardware=cpu", "hardware.devices=2", "hardware.strategy=fsdp"))
 
 
 def test_broken_twins_break_exactly_something() -> None:

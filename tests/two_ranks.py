@@ -1,9 +1,11 @@
-"""train.py that also writes every pass's loss of its rank to $LOSSES + rank; run by torchrun in test_pretrained_run."""
+"""train.py, once for each list of arguments between `--`, that also writes every pass's loss of its rank to
+$ALL_LOSSES + number of the run + _ + rank; run by torchrun in test_pretrained_run."""
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from physworld.models.finetuning import FineTuning
 
+ROOT = Path(__file__).resolve().parent.parent
 seen: list[float] = []
 training_step = FineTuning.training_step
 
@@ -25,7 +28,21 @@ def recorded(self: Any, batch: Any, index: int) -> Any:
 
 FineTuning.training_step = recorded  # type: ignore[method-assign]
 
-if __name__ == "__main__":
-    import runpy
 
-    runpy.run_path(str(Path(__file__).resolve().parent.parent / "train.py"), run_name="__main__")
+def main(runs: list[list[str]]) -> None:
+    """One run after another in the same processes; starting them is what takes the time."""
+    for number, arguments in enumerate(runs):
+        seen.clear()
+        os.environ["LOSSES"] = f"{os.environ['ALL_LOSSES']}{number}_"
+        sys.argv = ["train.py", *arguments]
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+if __name__ == "__main__":
+    asked: list[list[str]] = [[]]
+    for argument in sys.argv[1:]:
+        if argument == "--":
+            asked.append([])
+        else:
+            asked[-1].append(argument)
+    main(asked)

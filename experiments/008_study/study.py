@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 # arm -> what differs from the base: islands of impulse text, numbers by value, events, kicks, Muon, 128 x 4
 ARMS = {
     "published: card text, digits, absolute positions, AdamW": (
-        "codec=card model.network.absolute=2048 model.optimizer=adamw data.source.event_fraction=0 "
-        "data.source.kicked_scenes=0 model.adam_learning_rate=0.0006"
+        "codec=card model.network.absolute=2048 model.optimizer=adamw model.learning_rate=0.0006 "
+        "data.source.event_fraction=0 data.source.kicked_scenes=0"
     ),
     "card text": "codec=card",
     "card text, learned positions": "codec=card model.network.absolute=2048",
@@ -39,7 +39,7 @@ ARMS = {
     "width 192": "model.network.width=192",
     "depth 2": "model.network.depth=2",
     "depth 8": "model.network.depth=8",
-    "AdamW": "model.optimizer=adamw",
+    "AdamW": "model.optimizer=adamw model.learning_rate=0.003",
     "EMA 0.99": "model.ema_decay=0.99",
     "easier first": "curriculum=progressive curriculum.difficulties=[1,2] curriculum.samples_per_stage={half}",
     "difficulties one by one": (
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def table(metrics: dict, group: str) -> list[tuple]:
-    """Per horizon: group, horizon, RMSE px of model and of the best single baseline, ratio, share of readable rollouts."""
+    """Per horizon: group, horizon, RMSE px of model and best single baseline, ratio, share of readable rollouts."""
     rows = []
     for horizon, figures in metrics[group]["horizons"].items():
         rmse = {name: value["mean"] for name, value in figures["rmse"].items()}

@@ -29,7 +29,7 @@ class Guides:
     def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | TokenGuide:
         if is_word_level(self.tokenizer):
             return WordGuide([self._graph(pieces) for pieces in answers], len(self.tokenizer), self.end_id)
-        return TokenGuide([self._matcher(pieces) for pieces in answers], len(self.tokenizer), self.end_id)
+        return TokenGuide([self._matcher(pieces) for pieces in answers], len(self.tokenizer), self.end_id, answers)
 
     def _graph(self, pieces: tuple[Piece, ...]) -> Graph:
         if pieces not in self._ready:
@@ -97,11 +97,18 @@ class WordGuide:
 class TokenGuide:
     """Masks from llguidance, for tokenizers that cut text anywhere."""
 
-    def __init__(self, matchers: Sequence[Any], size: int, end_id: int) -> None:
+    def __init__(
+        self, matchers: Sequence[Any], size: int, end_id: int, answers: Sequence[tuple[Piece, ...]] = ()
+    ) -> None:
         from llguidance.numpy import allocate_token_bitmask
 
-        self.matchers, self.size, self.end_id = matchers, size, end_id
+        self.matchers, self.size, self.end_id, self.answers = matchers, size, end_id, answers
         self._bits = allocate_token_bitmask(len(matchers), size)
+
+    @property
+    def expressions(self) -> list[str]:
+        """The grammars as regular expressions, for engines that keep answers within one themselves."""
+        return [expression(pieces) for pieces in self.answers]
 
     def mask(self) -> np.ndarray:
         """(B, V) bool: tokens that may come next; only the end token once an answer is complete."""

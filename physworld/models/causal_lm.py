@@ -8,12 +8,9 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from physworld.models.optim import MuonAdamW, split_parameters
+from physworld.models.optim import check_optimizer, make_optimizer, plateau_rate, scheduled
 from physworld.types import Batch
-
-OPTIMIZERS = ("muon", "adamw")
 
 
 class CausalLM(lightning.LightningModule):
@@ -31,28 +28,28 @@ class CausalLM(lightning.LightningModule):
         learning_rate: float = 0.02,
         adam_learning_rate: float = 0.003,
         weight_decay: float = 0.01,
-        warmup_steps: int = 30,
+        warmup_steps: float = 30,
         decay_fraction: float = 0.6,
         ema_decay: float = 0.0,
         length_groups: int = 3,
+        event_weight: float = 1.0,
     ) -> None:
         """
         Args:
-            optimizer: muon (for the matrices inside the blocks, AdamW for everything else), or adamw for all.
-            learning_rate: of Muon.
-            adam_learning_rate: of AdamW.
+            optimizer, learning_rate, adam_learning_rate: see optim.make_optimizer.
             decay_fraction: last share of the steps over which both rates fall linearly to zero.
             ema_decay: decay per step of the running average of weights that is evaluated and saved; 0 = none.
             length_groups: a batch is cut into so many parts of similar length, to pad less.
+            event_weight: in training, of the tokens that `Batch.event` marks: collisions, or what a rule decides.
         """
         super().__init__()
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer {optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+        check_optimizer(optimizer)
         self.optimizer_name = optimizer
         self.network: Any = network
         self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
         self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
+        self.event_weight = event_weight
         self.average: Any = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
 
     def eval_network(self) -> Any:
@@ -99,7 +96,10 @@ class CausalLM(lightning.LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         losses, event, right = self._losses(batch)
         self._say("train", losses.detach(), event, right, batch)
-        return losses.mean()
+        if self.event_weight == 1:
+            return losses.mean()
+        weight = torch.where(event, self.event_weight, 1.0)
+        return (losses * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         self._say("val", *self._losses(batch), batch)
@@ -112,22 +112,17 @@ class CausalLM(lightning.LightningModule):
             self.log(f"{stage}/event_loss", losses[event].mean(), batch_size=rows)
 
     def configure_optimizers(self) -> Any:
-        matrices, rest = split_parameters(self.network)
-        decay, rate = self.weight_decay, self.adam_learning_rate
-        optimizer: Any = (
-            MuonAdamW(matrices, rest, lr=self.learning_rate, adam_lr=rate, weight_decay=decay)
-            if self.optimizer_name == "muon"
-            else torch.optim.AdamW([*matrices, *rest], lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._rate), "interval": "step"},
-        }
+        return scheduled(self._optimizer(), self._rate)
+
+    def _optimizer(self) -> Any:
+        return make_optimizer(
+            self.network, self.optimizer_name, lr=self.learning_rate, adam_lr=self.adam_learning_rate,
+            weight_decay=self.weight_decay,
+        )  # fmt: skip
 
     def _rate(self, step: int) -> float:
-        """Warm-up, plateau, linear decay to zero (arXiv 2405.18392)."""
-        left = (self.total_steps - step) / max(1.0, self.decay_fraction * self.total_steps)
-        return min(1.0, (step + 1) / max(1, self.warmup_steps), max(0.0, left))
+        """Share of the learning rate at a step."""
+        return plateau_rate(step, total=self.total_steps, warmup=self.warmup_steps, decay_fraction=self.decay_fraction)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then the average follows: once per step whatever the accumulation, and before `last` is saved."""

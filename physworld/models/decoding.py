@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+
+from physworld.models.kept import KeptCache
+from physworld.models.short_conv import tell_apart
 
 
 class RowGuide(Protocol):
@@ -91,18 +93,11 @@ def _batch(
             forced = guide.forced()
             said[row] += forced
             fresh[row] += forced
-    cache = DynamicCache(config=network.config)
-    mask = torch.zeros(len(prompts), 0, dtype=torch.long, device=device)
-    length = torch.zeros(len(prompts), dtype=torch.long, device=device)
+    tell_apart(network)
+    cache = KeptCache(network, len(prompts))
     while going:
         ids, new = _left_padded([fresh[row] for row in going], pad, device)
-        mask = torch.cat([mask, new], dim=1)
-        position = (length[:, None] + new.cumsum(dim=1) - 1).clamp(min=0)
-        length = length + new.sum(dim=1)
-        logits = network(
-            input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1].float()  # fmt: skip
+        logits = cache.read(ids, new)
         if guides is not None:
             allowed = np.stack([guides[row].allowed() for row in going])
             logits[:, : allowed.shape[1]].masked_fill_(~torch.as_tensor(allowed, device=device), -torch.inf)
@@ -123,9 +118,8 @@ def _batch(
         if len(kept) < len(going):
             chosen = torch.tensor(kept, dtype=torch.long, device=device)
             going = [going[place] for place in kept]
-            mask, length = mask[chosen], length[chosen]
             if going:
-                cache.batch_select_indices(chosen)
+                cache.keep(chosen, cache.valid_BT[chosen].sum(dim=1))
     return [answer[:limit] for answer, limit in zip(said, limits, strict=True)]
 
 
@@ -136,12 +130,12 @@ def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None)
 
 
 def _left_padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(ids (B, K), 1 where real (B, K))."""
+    """(ids (B, K), which of them are real (B, K) bool)."""
     longest = max(map(len, rows))
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-    real = torch.zeros(len(rows), longest, dtype=torch.long)
+    real = torch.zeros(len(rows), longest, dtype=torch.bool)
     for k, row in enumerate(rows):
         if row:
             ids[k, longest - len(row) :] = torch.tensor(row)
-            real[k, longest - len(row) :] = 1
+            real[k, longest - len(row) :] = True
     return ids.to(device), real.to(device)

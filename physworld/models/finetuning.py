@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
 
 from physworld.models.causal_lm import CausalLM
-from physworld.models.optim import MuonAdamW
+from physworld.models.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.models.pretrained import Pretrained
 from physworld.types import Batch
-
-OPTIMIZERS = ("adamw", "adamw8bit", "paged_adamw8bit", "muon")
-SCHEDULES = ("linear", "cosine", "constant")
 
 
 class FineTuning(CausalLM):
@@ -36,20 +31,15 @@ class FineTuning(CausalLM):
     ) -> None:
         """
         Args:
-            optimizer: adamw; adamw8bit and paged_adamw8bit (bitsandbytes: state in 8 bits, and paged to the host);
-                muon (for the layers' matrices, AdamW for the rest).
-            adam_learning_rate: of the AdamW beside Muon.
+            optimizer, learning_rate, adam_learning_rate, betas: see optim.make_optimizer.
             schedule: after the warm-up: linear or cosine to zero at the last step, or constant.
         """
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer {optimizer!r} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-        if schedule not in SCHEDULES:
-            raise ValueError(f"schedule {schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}")
+        check_schedule(schedule)
         super().__init__(
-            network=network, total_steps=total_steps, learning_rate=learning_rate,
+            network=network, total_steps=total_steps, optimizer=optimizer, learning_rate=learning_rate,
             adam_learning_rate=adam_learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps,
         )  # fmt: skip
-        self.optimizer_name, self.schedule = optimizer, schedule
+        self.schedule = schedule
         self.betas = (float(betas[0]), float(betas[1]))
         self.strict_loading = False  # frozen weights are not in checkpoints; `check_fits` has compared the rest
 
@@ -95,34 +85,15 @@ class FineTuning(CausalLM):
         if event.any():
             self.log(f"{stage}/event_loss", scored.losses[event].mean(), batch_size=rows)
 
-    def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer()
-        schedule = LambdaLR(optimizer, self._rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
     def _optimizer(self) -> Any:
-        matrices, rest = split_layers(self.network)
-        if self.optimizer_name == "muon":
-            return MuonAdamW(
-                matrices, rest, lr=self.learning_rate, adam_lr=self.adam_learning_rate, weight_decay=self.weight_decay
-            )
-        settings: dict[str, Any] = {
-            "lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay
-        }  # fmt: skip
-        if self.optimizer_name == "adamw":
-            return torch.optim.AdamW([*matrices, *rest], **settings)
-        from bitsandbytes import optim
-
-        make = optim.AdamW8bit if self.optimizer_name == "adamw8bit" else optim.PagedAdamW8bit
-        return make([*matrices, *rest], **settings)
+        return make_optimizer(
+            self.network, self.optimizer_name, lr=self.learning_rate, adam_lr=self.adam_learning_rate,
+            weight_decay=self.weight_decay, betas=self.betas,
+        )  # fmt: skip
 
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        done = min(1.0, max(0.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)))
-        if self.schedule == "linear":
-            return warm * (1 - done)
-        return warm * (0.5 + 0.5 * math.cos(math.pi * done) if self.schedule == "cosine" else 1.0)
+        return schedule_rate(self.schedule, step, total=self.total_steps, warmup=self.warmup_steps)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         whole: dict[str, Any] = super().state_dict(*args, **kwargs)
@@ -130,13 +101,3 @@ class FineTuning(CausalLM):
             return whole
         trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
         return {name: value for name, value in whole.items() if name in trained}
-
-
-def split_layers(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(trainable matrices inside the layers, all other trainable parameters)."""
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            (matrices if ".layers." in name and parameter.ndim == 2 else rest).append(parameter)
-    return matrices, rest

@@ -6,7 +6,7 @@ a short convolution (LFM2) leaves out the taps that would reach into the documen
 another, whatever the length, and no time goes into padding. Position ids alone do not give that: a convolution knows
 nothing of them.
 
-Shapes: N tokens of the row, H heads, E head width, D channels, K taps.
+Shapes: N tokens of the row, H heads, E head width.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -22,18 +23,27 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
-from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
+
+from physworld.models.short_conv import tell_apart
 
 NAME = "physworld"  # of the attention implementation: the usual one, except where documents are packed
+HALF = (torch.float16, torch.bfloat16)
 _packing: ContextVar[bool] = ContextVar("packing", default=False)
 
 
 class Documents:
-    """Where the documents of a packed row lie."""
+    """Where the documents of a packed row lie.
 
-    def __init__(self, lengths: list[int], device: torch.device | str | None = None) -> None:
-        self.lengths = lengths
+    Args:
+        fused: attention of all of them in one kernel, where there is one (see `_attend_fused`); else one by one.
+    """
+
+    def __init__(self, lengths: list[int], device: torch.device | str | None = None, *, fused: bool = False) -> None:
+        self.lengths, self.fused = lengths, fused
         self.place_N = torch.cat([torch.arange(length, device=device) for length in lengths])  # within the document
+        if fused:  # once for all layers; a bound in powers of two, so that compiled layers meet few of them
+            self.starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(self.place_N.device)
+            self.longest = 1 << (max(lengths) - 1).bit_length()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -70,6 +80,9 @@ def _attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     grouped = query.shape[1] != key.shape[1]
+    half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else value.dtype
+    if documents.fused and query.is_cuda and half in HALF and dropout == 0:
+        return _attend_fused(query.to(half), key.to(half), value.to(half), documents, scaling, grouped), None
     out = [
         F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=grouped)
         for q, k, v in zip(*(x.split(documents.lengths, dim=2) for x in (query, key, value)), strict=True)
@@ -77,33 +90,23 @@ def _attend(
     return torch.cat(out, dim=2).transpose(1, 2), None  # (1, N, H, E)
 
 
+def _attend_fused(
+    query: Tensor, key: Tensor, value: Tensor, documents: Documents, scaling: float | None, grouped: bool
+) -> Tensor:
+    """(1, N, H, E): torch's FlashAttention for rows of several lengths, one launch instead of one per document."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))  # (N, H, E)
+    starts, longest = documents.starts, documents.longest
+    out: Any = varlen_attn(
+        query, key, value, starts, starts, longest, longest, window_size=(-1, 0), scale=scaling, enable_gqa=grouped
+    )
+    heads_last: Tensor = out[None]
+    return heads_last
+
+
 AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _mask)
-
-
-class PackedShortConv(Lfm2ShortConv):
-    """LFM2's gated convolution; in a packed row each document starts from silence."""
-
-    def forward(self, hidden_states: Tensor, *args: Any, documents: Documents | None = None, **kwargs: Any) -> Tensor:
-        if documents is None:
-            out: Tensor = super().forward(hidden_states, *args, **kwargs)
-            return out
-        gate_ND, out_gate_ND, x_ND = self.in_proj(hidden_states[0]).chunk(3, dim=-1)
-        y_ND = convolve(gate_ND * x_ND, self.conv.weight[:, 0], documents.place_N)
-        if self.conv.bias is not None:
-            y_ND = y_ND + self.conv.bias
-        return self.out_proj(out_gate_ND * y_ND)[None]
-
-
-def convolve(x_ND: Tensor, weight_DK: Tensor, place_N: Tensor) -> Tensor:
-    """(N, D) causal depthwise convolution whose taps stay within the document; the last tap is the token itself."""
-    taps = weight_DK.shape[1]
-    y_ND = x_ND * weight_DK[:, -1]
-    for back in range(1, min(taps, len(x_ND))):
-        inside = (place_N[back:] >= back)[:, None]
-        reach = F.pad(x_ND[:-back] * inside, (0, 0, back, 0))
-        y_ND = y_ND + reach * weight_DK[:, -1 - back]
-    return y_ND
 
 
 def can_pack(network: Any) -> bool:
@@ -120,7 +123,5 @@ def can_pack(network: Any) -> bool:
 
 def prepare(network: Any) -> None:
     """Give a transformers model the attention and convolutions of this module; alone, rows behave as before."""
-    for module in network.modules():
-        if type(module) is Lfm2ShortConv:
-            module.__class__ = PackedShortConv
+    tell_apart(network)
     network.set_attn_implementation(NAME)

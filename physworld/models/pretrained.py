@@ -19,14 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from physworld.models.lm_parts import flops, linear_names, plain_names, plain_state, random_lm
-from physworld.models.lora import attach_lora
 from physworld.models.packing import Documents, can_pack, packed, prepare
 from physworld.models.scored_loss import scored_loss
-from physworld.models.text_lm import TextLM
-from physworld.models.weights import find_adapter, load_network
+from physworld.models.text_lm import TextLM, switched
+from physworld.models.weights import check_tuning, find_adapter, load_network, tunable
 
 IGNORE = -100
-TUNINGS = ("lora", "qlora", "full")
 
 
 class Scored(NamedTuple):
@@ -51,11 +49,15 @@ class Pretrained(nn.Module):
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
         keep: bool = True,
+        static: bool | str = "auto",
+        fused: bool | str = "auto",
     ) -> None:
         super().__init__()
         self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
         self.max_length = min(max_length, getattr(lm.config, "max_position_embeddings", max_length))
-        self.repetition_penalty, self.keep = repetition_penalty, keep
+        self.repetition_penalty, self.keep, self.static = repetition_penalty, keep, static
+        switched("static", static, auto=False)
+        self.fused = switched("fused", fused, auto=True)
         self.base_is_saved = weights is None  # beside the adapter, since nobody else has it
         self.packs = can_pack(self.inner)
         if self.packs:
@@ -79,6 +81,8 @@ class Pretrained(nn.Module):
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
         keep: bool = True,
+        static: bool | str = "auto",
+        fused: bool | str = "auto",
     ) -> Pretrained:
         """A network for a codec's tokens.
 
@@ -91,13 +95,15 @@ class Pretrained(nn.Module):
             rank, alpha, dropout: of LoRA.
             gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
             compile_layers: torch.compile each layer; pays on a GPU.
-            max_length, repetition_penalty, keep: of answers (see TextLM).
+            max_length, repetition_penalty, keep, static: of answers (see TextLM).
+            fused: attention of packed examples in one kernel, on CUDA in half precision; on = not without CUDA.
 
         Raises:
             ValueError: unknown settings, or weights that do not fit.
         """
-        if tuning not in TUNINGS:
-            raise ValueError(f"tuning {tuning!r} is unknown; choose one of {', '.join(TUNINGS)}")
+        check_tuning(tuning)
+        if fused != "auto" and switched("fused", fused, auto=True) and not torch.cuda.is_available():
+            raise ValueError("fused=on needs an NVIDIA GPU, and none is visible here; give auto or off")
         if weights is None:
             if tuning == "qlora":
                 raise ValueError("qlora quantises given weights; give weights=FOLDER_OR_REPO, or choose lora or full")
@@ -108,26 +114,19 @@ class Pretrained(nn.Module):
             raise ValueError(f"{weights} has fewer embeddings than the codec has tokens ({vocabulary.size})")
         if any(getattr(lm.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
             raise ValueError(f"{lm.config.model_type} models bend their scores, which training here does not do")
-        if tuning == "qlora":
-            from peft import prepare_model_for_kbit_training
-
-            lm = prepare_model_for_kbit_training(lm, use_gradient_checkpointing=False)
-        if gradient_checkpointing:
-            lm.activation_checkpointing_enable({"use_reentrant": False})
-        if tuning != "full":
-            lm = attach_lora(lm, rank=rank, alpha=alpha, dropout=dropout, targets=linear_names(lm))
-            for parameter in lm.parameters():
-                if parameter.requires_grad:
-                    parameter.data = parameter.data.float()  # small updates vanish in half precision
+        lm = tunable(
+            lm, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout, targets=linear_names(lm),
+            gradient_checkpointing=gradient_checkpointing,
+        )  # fmt: skip
         network = cls(
             lm, pad_id=vocabulary.pad, weights=weights, tuning=tuning, max_length=max_length,
-            repetition_penalty=repetition_penalty, keep=keep,
+            repetition_penalty=repetition_penalty, keep=keep, static=static, fused=fused,
         )  # fmt: skip
         network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
         if compile_layers:
             for layer in network.blocks:
                 layer.compile(dynamic=True)
-        return network.train()  # loaded weights come in evaluation mode: no dropout, no checkpointing
+        return network.train()
 
     # --- parts
 
@@ -162,7 +161,7 @@ class Pretrained(nn.Module):
             lm = get_peft_model(lm, copy.deepcopy(self.lm.peft_config["default"]))
         other = Pretrained(
             lm, pad_id=self.pad, weights=self.weights, tuning=self.tuning, max_length=self.max_length,
-            repetition_penalty=self.repetition_penalty, keep=self.keep,
+            repetition_penalty=self.repetition_penalty, keep=self.keep, static=self.static, fused=self.fused,
         )  # fmt: skip
         other.base_is_saved = self.base_is_saved
         return other
@@ -184,7 +183,7 @@ class Pretrained(nn.Module):
         b, i = asked_BL.nonzero(as_tuple=True)
         if self.packs:
             real_BL = index_L < length_B[:, None]
-            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device))
+            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device, fused=self.fused))
             first_B = length_B.cumsum(0) - length_B
             hidden_MD = hidden_ND[first_B[b] + i - 1]
             computed = sum(lengths)
@@ -233,7 +232,7 @@ class Pretrained(nn.Module):
             self.lm.eval()
             self._reader = TextLM(
                 self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
-                keep=self.keep,
+                keep=self.keep, static=self.static,
             )  # fmt: skip
         return self._reader.generate(prompts, max_new_tokens, end_id, guide, noise=noise, rows=rows)
 

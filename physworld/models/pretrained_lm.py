@@ -1,4 +1,4 @@
-"""L3: a pretrained causal LM from the hub or a folder, to be tuned with adapters, 4-bit adapters, or whole."""
+"""L3: a pretrained causal LM for spatial scenes: transformers' or PEFT's own model, as `SequenceLM` trains it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 
 import torch
 
-from physworld.models.lora import attach_lora
-
-TUNINGS = ("lora", "qlora", "full")
+from physworld.models.weights import check_tuning, load_network, tunable
 
 
 class PretrainedLM:
@@ -34,52 +32,25 @@ class PretrainedLM:
         Args:
             vocabulary: of the codec; the network's embedding table must be at least as long.
             name: on the hub, or a folder.
-            tuning: lora; qlora = the same on a frozen base in 4-bit NF4, scales quantised too (arXiv 2305.14314); full.
-            rank, alpha, dropout, targets: see attach_lora; full ignores them.
+            tuning, rank, alpha, dropout, targets, gradient_checkpointing: see weights.tunable.
 
         Raises:
-            ValueError: unknown tuning, or the table is too short.
+            ValueError: unknown tuning, weights that are not there, or the table is too short.
         """
-        if tuning not in TUNINGS:
-            raise ValueError(f"tuning {tuning!r} is unknown; choose one of {', '.join(TUNINGS)}")
-        network = load_base(name, four_bit=tuning == "qlora")
+        check_tuning(tuning)
+        network = load_network(name, dtype=_dtype(), four_bit=tuning == "qlora", option="model.network.name")
         if network.get_input_embeddings().num_embeddings < vocabulary.size:
             raise ValueError(f"{name} has fewer embeddings than the codec has tokens ({vocabulary.size})")
-        if tuning == "qlora":
-            from peft import prepare_model_for_kbit_training
-
-            network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=gradient_checkpointing)
-        elif gradient_checkpointing:
-            network.gradient_checkpointing_enable()
-            network.enable_input_require_grads()
-        if tuning != "full":
-            network = attach_lora(network, rank=rank, alpha=alpha, dropout=dropout, targets=targets)
-            for parameter in network.parameters():
-                if parameter.requires_grad:
-                    parameter.data = parameter.data.float()  # small updates vanish in half precision
-        return network.train()  # it was loaded for use, with dropout off
+        return tunable(
+            network, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout, targets=targets,
+            gradient_checkpointing=gradient_checkpointing,
+        )  # fmt: skip
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Any:
-        """A tuned network as `save_pretrained` left it: whole, or an adapter that names its base."""
-        if not (Path(folder) / "adapter_config.json").is_file():
-            return load_base(str(folder))
-        from peft import PeftConfig, PeftModel
-
-        base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
-        return PeftModel.from_pretrained(load_base(str(base)), str(folder))
+        """A tuned network as `save_pretrained` left it: whole, or an adapter beside the base it names."""
+        return load_network(str(folder), dtype=_dtype(), merge=False)
 
 
-def load_base(name: str, *, four_bit: bool = False) -> Any:
-    """Weights from safetensors only; no code of the repository runs."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    options: dict[str, Any] = {}
-    if four_bit:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-        )
-    return AutoModelForCausalLM.from_pretrained(
-        name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **options
-    )
+def _dtype() -> torch.dtype:
+    return torch.bfloat16 if torch.cuda.is_available() else torch.float32

@@ -1,12 +1,10 @@
 """L3: any causal language model of transformers as a generator of answers, many prompts at once.
 
-What has been read is kept: when a row's next prompt begins as its last one did (a header, the frames so far), only what
-is new goes through the network. Rows differ in length, so every call appends a left-padded block to one cache, and what
-no longer belongs to a row is masked, not cut; when too much is masked, the cache is packed. Rotary keys carry their own
-place, so packing moves them without change. Models that keep a running state (short convolutions, as in LFM2, or
-recurrences) cannot skip masked places: they read each prompt anew, left-padded.
+What has been read is kept (see `kept`): when a row's next prompt begins as its last one did (a header, the frames so
+far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences) cannot
+skip what no longer belongs to a row: they read each prompt anew, left-padded.
 
-Shapes: B rows, T places in the cache, S places of a new block, V tokens, H query heads, K key heads, E head width.
+Shapes: B rows, S places of a new block, V tokens, H query heads, K key heads, E head width.
 """
 
 from __future__ import annotations
@@ -18,9 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
+
+from physworld.models.kept import KeptCache, can_keep, compiled_step
+from physworld.models.short_conv import tell_apart
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
 GROUPED = "physworld_grouped"
@@ -52,46 +52,18 @@ AttentionInterface.register(GROUPED, grouped_attention)
 AttentionMaskInterface.register(GROUPED, eager_mask)
 
 
-class GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer with room to grow: `DynamicLayer` copies everything for every token."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.buffers: list[Tensor] = []
-        self.length = 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        end = self.length + key_states.shape[-2]
-        if not self.buffers or end > self.buffers[0].shape[-2]:
-            room = max(256, 2 * end)
-            grown = [new.new_empty(*new.shape[:2], room, new.shape[-1]) for new in (key_states, value_states)]
-            for old, new in zip(self.buffers, grown, strict=False):
-                new[..., : self.length, :] = old[..., : self.length, :]
-            self.buffers = grown
-        for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[..., self.length : end, :] = new
-        self.length = end
-        self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
-        return self.keys, self.values
-
-    def pick(self, rows_B: Tensor, places_BT: Tensor) -> None:
-        """Keep these rows and, of each, these places, in this order."""
-        index = places_BT[:, None, :, None]
-        self.buffers = [
-            torch.take_along_dim(buffer[rows_B], index.expand(-1, buffer.shape[1], -1, buffer.shape[3]), dim=2)
-            for buffer in self.buffers
-        ]
-        self.length = places_BT.shape[1]
-        self.keys, self.values = self.buffers
-
-
 class TextLM:
     """Generates with a `transformers` causal language model."""
 
     def __init__(
-        self, network: Any, *, pad_id: int, max_length: int = 8192, repetition_penalty: float = 1.0, keep: bool = True
+        self,
+        network: Any,
+        *,
+        pad_id: int,
+        max_length: int = 8192,
+        repetition_penalty: float = 1.0,
+        keep: bool = True,
+        static: bool | str = "auto",
     ) -> None:
         """
         Args:
@@ -99,24 +71,31 @@ class TextLM:
             repetition_penalty: scores of tokens already there are divided (or, below 0, multiplied) by it, as Keskar et
                 al. 2019 (arXiv 1909.05858) do and the published physics weights were run.
             keep: keep what has been read from call to call, where the network allows it.
+            static: a cache of fixed size, and on CUDA compiled steps; auto = on CUDA. Without effect where the network
+                does not allow it.
+
+        Raises:
+            ValueError: static is something else.
         """
         self.network = network.eval()
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length = max_length if own is None else min(max_length, own)
-        self.keep = keep and _attends_to_all(network)
-        on_cpu = next(network.parameters()).device.type == "cpu"
-        if self.keep and on_cpu and network.config._attn_implementation == "sdpa":
+        self.keep = keep and can_keep(network)
+        device = next(network.parameters()).device.type
+        self.fixed = switched("static", static, auto=device == "cuda") and can_keep(network)
+        if device == "cpu" and can_keep(network) and network.config._attn_implementation == "sdpa":
             network.set_attn_implementation(GROUPED)
+        tell_apart(network)
+        self._step = compiled_step() if self.fixed and device == "cuda" else None
         self._rows: list[int] = []
         self._read: list[np.ndarray] = []  # each row's tokens in the cache
-        self._valid = torch.zeros(0, 0, dtype=torch.bool)  # (B, T) which places belong to the row
-        self._cache: DynamicCache | None = None
+        self._cache: KeptCache | None = None
 
     def parameters(self) -> Any:
         return self.network.parameters()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # tensors of inference_mode do not go into compiled steps
     def generate(
         self,
         prompts: list[np.ndarray],
@@ -155,57 +134,29 @@ class TextLM:
         """Make the cache fit these rows; returns how many tokens of each prompt are in it already."""
         order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
         if not self.keep or self._cache is None or -1 in order:
-            device = next(self.network.parameters()).device
             self._rows, self._read = rows, [np.zeros(0, dtype=np.int64) for _ in rows]
-            self._valid = torch.zeros(len(rows), 0, dtype=torch.bool, device=device)
-            self._cache = None
+            self._cache = KeptCache(self.network, len(rows), fixed=self.fixed, step=self._step)
             return [0] * len(rows)
         # The last token is read again in any case: its scores are what is wanted.
         shared = [min(_common(self._read[k], p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]
         self._read = [self._read[k][:count] for k, count in zip(order, shared, strict=True)]
-        picked = torch.as_tensor(order, device=self._valid.device)
-        valid = self._valid[picked]
-        counts = torch.as_tensor(shared, device=valid.device)
-        valid &= valid.cumsum(dim=1) <= counts[:, None]
-        longest = max(shared)
-        if order != list(range(len(self._rows))) or valid.shape[1] > PACK * longest + 64:
-            # Stable sort: masked places first, a row's own after them, in their order.
-            places = valid.to(torch.int8).argsort(dim=1, stable=True)[:, valid.shape[1] - longest :]
-            layers: Any = self._cache.layers
-            for layer in layers:
-                layer.pick(picked, places)
-            valid = valid.gather(1, places)
-        self._valid, self._rows = valid, rows
+        device = self._cache.valid_BT.device
+        self._cache.keep(torch.as_tensor(order, device=device), torch.as_tensor(shared, device=device), PACK)
+        self._rows = rows
         return shared
 
     def _feed(self, new: list[np.ndarray]) -> Tensor:
         """Read more tokens of each row, none where a row is done; (B, V) scores after each row's last one."""
-        device, batch = self._valid.device, len(new)
+        assert self._cache is not None
+        device, batch = self._cache.valid_BT.device, len(new)
         block = max(map(len, new))
         ids = np.full((batch, block), self.pad_id, dtype=np.int64)
         real = np.zeros((batch, block), dtype=bool)
         for row, tokens in enumerate(new):
             if len(tokens):
                 ids[row, -len(tokens) :], real[row, -len(tokens) :] = tokens, True
-        before = self._valid.sum(dim=1, keepdim=True)
-        real_BS = torch.as_tensor(real, device=device)
-        position = (before + real_BS.cumsum(dim=1) - 1).clamp(min=0)
-        self._valid = torch.cat([self._valid, real_BS], dim=1)
-        if self._cache is None and self.keep:
-            self._cache = DynamicCache()
-            depth = self.network.config.get_text_config().num_hidden_layers
-            self._cache.layers = [GrowingLayer() for _ in range(depth)]
-        out = self.network(
-            input_ids=torch.as_tensor(ids, device=device),
-            attention_mask=self._valid.long(),
-            position_ids=position,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        self._cache = out.past_key_values
         self._read = [np.concatenate([old, tokens]) for old, tokens in zip(self._read, new, strict=True)]
-        return out.logits[:, -1].float()
+        return self._cache.read(torch.as_tensor(ids, device=device), torch.as_tensor(real, device=device))
 
     # --- choosing
 
@@ -250,9 +201,13 @@ def _common(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.argmax(differ)) if differ.any() else length
 
 
-def _attends_to_all(network: Any) -> bool:
-    """Every layer is full attention over a cache of keys and values, with rotary places."""
-    config = network.config.get_text_config()
-    kinds = getattr(config, "layer_types", None) or []
-    rotary = hasattr(config, "rope_theta") or hasattr(config, "rope_parameters") or hasattr(config, "rope_scaling")
-    return rotary and all(kind == "full_attention" for kind in kinds) and not getattr(config, "sliding_window", None)
+def switched(name: str, value: bool | str, *, auto: bool) -> bool:
+    """An option that is on, off or auto; YAML makes truth values of the first two.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    known = {"auto": auto, "on": True, "off": False, "True": True, "False": False}
+    if str(value) not in known:
+        raise ValueError(f"{name}={value} is unknown; choose one of auto, on, off")
+    return known[str(value)]

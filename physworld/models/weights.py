@@ -1,14 +1,20 @@
-"""L3: weights of causal language models, from a folder or the hub: safetensors only, and none of their own code."""
+"""L3: weights of causal language models, from a folder or the hub: loaded, and made ready to be tuned.
+
+Files are safetensors only, and none of their own code runs. Tuning is of all weights (full), of low-rank updates (lora,
+arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are plain PEFT's.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
+TUNINGS = ("lora", "qlora", "full")
 
 
 class WeightsError(ValueError):
@@ -16,14 +22,22 @@ class WeightsError(ValueError):
 
 
 def load_network(
-    weights: str, base: str | None = None, *, dtype: torch.dtype | str = torch.float32, four_bit: bool = False
+    weights: str,
+    base: str | None = None,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    four_bit: bool = False,
+    merge: bool = True,
+    option: str = "weights",
 ) -> Any:
-    """The network in evaluation mode; a folder with `adapter_config.json` is put on its base and merged.
+    """The network in evaluation mode; an adapter is put on its base.
 
     Args:
         weights: folder, or OWNER/NAME on the hub: whole weights or a PEFT adapter.
         base: of an adapter; None = the one it names.
-        four_bit: linear layers in NF4 with double quantisation (QLoRA, arXiv 2305.14314).
+        four_bit: linear layers in NF4 with double quantisation, as in QLoRA.
+        merge: an adapter's updates go into the weights; False = it stays beside them, as PEFT's model.
+        option: what names them on the command line.
 
     Raises:
         WeightsError
@@ -50,10 +64,74 @@ def load_network(
                 )
             from peft import PeftModel
 
-            network = PeftModel.from_pretrained(network, weights, use_safetensors=True).merge_and_unload()
+            network = PeftModel.from_pretrained(network, weights, use_safetensors=True)
+            if merge:
+                network = network.merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        raise _plain(weights, error) from None
+        raise _plain(weights, error, option) from None
     return network.eval()
+
+
+def check_tuning(tuning: str) -> None:
+    """Raises: ValueError."""
+    if tuning not in TUNINGS:
+        raise ValueError(f"tuning {tuning!r} is unknown; choose one of {', '.join(TUNINGS)}")
+
+
+def tunable(
+    network: Any,
+    *,
+    tuning: str,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    targets: Sequence[str],
+    gradient_checkpointing: bool,
+) -> Any:
+    """A loaded network with what is to be trained trainable, in training mode; it was loaded for use, dropout off.
+
+    Args:
+        rank, alpha, dropout, targets: see attach_lora; full ignores them.
+        gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
+    """
+    check_tuning(tuning)
+    if tuning == "qlora":
+        from peft import prepare_model_for_kbit_training
+
+        network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)
+    if gradient_checkpointing:
+        network.activation_checkpointing_enable({"use_reentrant": False})
+    if tuning != "full":
+        network = attach_lora(network, rank=rank, alpha=alpha, dropout=dropout, targets=targets)
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()  # small updates vanish in half precision
+    return network.train()
+
+
+def attach_lora(network: Any, *, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> Any:
+    """Freeze `network` and give its target layers trainable low-rank updates.
+
+    Args:
+        rank: of the update.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the update's input, 0..1.
+        targets: ends of layer names, such as q_proj.
+
+    Raises:
+        ValueError: the network has no such layer, or the rank is not positive.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    names = [name for name, _ in network.named_modules()]
+    absent = [target for target in targets if not any(n == target or n.endswith(f".{target}") for n in names)]
+    if absent or not targets:
+        raise ValueError(f"the network has no layer named {absent[0] if absent else '(none given)'}")
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none",
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    return get_peft_model(network, config)
 
 
 def load_tokenizer(weights: str, base: str | None = None) -> Any:
@@ -83,6 +161,22 @@ def whole_weights(weights: str, base: str | None) -> str:
     return str(whole)
 
 
+def local_folder(weights: str) -> Path:
+    """Where the files of a folder or repository lie on this machine; what is missing is fetched from the hub.
+
+    Raises:
+        WeightsError
+    """
+    if Path(weights).is_dir():
+        return Path(weights)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(weights, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]))
+    except (OSError, ValueError) as error:
+        raise _plain(weights, OSError(str(error))) from None
+
+
 def find_adapter(weights: str) -> Any:
     """The PEFT configuration of a folder or repository that is an adapter, else None."""
     from peft import PeftConfig
@@ -102,14 +196,14 @@ def find_adapter(weights: str) -> Any:
         return None  # no adapter there: whether there is a model, transformers will say
 
 
-def _plain(weights: str, error: Exception) -> WeightsError:
+def _plain(weights: str, error: Exception, option: str = "weights") -> WeightsError:
     if isinstance(error, WeightsError):
         return error
     name = Path(weights).name
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(
-            f"weights={weights} are not on this machine and the hub cannot be reached or does not have them; where "
+            f"{option}={weights} are not on this machine and the hub cannot be reached or does not have them; where "
             f"there is a network run `hf download {weights} --local-dir models/{name}`, bring that folder here and "
-            f"give weights=models/{name}."
+            f"give {option}=models/{name}."
         )
-    return WeightsError(f"weights={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")
+    return WeightsError(f"{option}={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")

@@ -78,6 +78,8 @@ def build(cfg: DictConfig) -> SpatialParts:
         module = call(make_module, network=network, total_steps=cfg.steps)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
+    if hardware.strategy == "fsdp":
+        raise UserError(f"{module.unshardable()}; use hardware=ddp.")
     if module.objective == "preference":
         if micro_batch % 2:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
