@@ -16,6 +16,7 @@ bodies that are scattered cost as much as fifty scenes of one body; only a pile 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class _Cut(Sequence[Encoded]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, t):
+    def __getitem__(self, t: Any) -> Any:
         return _one_island(self.frames[t])
 
 
@@ -114,7 +115,7 @@ def _scrambled(seed: int) -> int:
 
 
 @compiled
-def _islands(ids, words, length, partners):
+def _islands(ids: np.ndarray, words: np.ndarray, length: np.ndarray, partners: np.ndarray) -> tuple[np.ndarray, int]:
     """(label (L,) of every token: its island, HEADER or SHARED; number of islands). The answer may be there or not."""
     own, after, end, first, most = words
     parent = np.arange(most)

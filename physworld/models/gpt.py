@@ -385,8 +385,8 @@ class GPT(
         """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
-        for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt)] = torch.as_tensor(prompt, device=device)
+        for number, prompt in enumerate(prompts):
+            ids[number, : len(prompt)] = torch.as_tensor(prompt, device=device)
         _, _, real = self.places(ids)
         steps = max(max_new_tokens)
         width = self.words.embedding_dim
@@ -427,5 +427,7 @@ class GPT(
                 row, token, done, h_BD = row[on], token[on], done[on], h_BD[on]
             h_ND, layout, _ = self._hidden(token[:, None], cache)  # finished rows say `pad`, which has no position
             h_BD = h_BD.index_copy(0, layout.row_N, h_ND)
-        out = said.cpu().numpy()
-        return [row[: np.argmax(row == end_id) + 1] if (row == end_id).any() else row[row != self.pad] for row in out]
+        return [
+            ids[: np.argmax(ids == end_id) + 1] if (ids == end_id).any() else ids[ids != self.pad]
+            for ids in said.cpu().numpy()
+        ]
