@@ -16,8 +16,8 @@ from physworld.render import write_gif, write_png
 from physworld.sim.clips import contact_sheet
 from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
 
-# What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for the
-# error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
+# What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for
+# the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
 MOST_PPE = {"gravity_0.4": 0.10, "linear": 0.15, "restitution_wrong": 0.30}
 GRAVITY_WITHIN, LEAST_VALIDITY = 0.10, 0.9
 LEAST_CARD_GAIN = 0.5  # share by which the published metric must fall to count as passed
