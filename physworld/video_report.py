@@ -16,7 +16,8 @@ from physworld.render import write_gif, write_png
 from physworld.sim.clips import contact_sheet
 from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
 
-# What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made.
+# What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for
+# the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
 MOST_PPE = {"gravity_0.4": 0.10, "linear": 0.15, "restitution_wrong": 0.30}
 GRAVITY_WITHIN, LEAST_VALIDITY = 0.10, 0.9
 LEAST_CARD_GAIN = 0.5  # share by which the published metric must fall to count as passed
@@ -64,6 +65,9 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
     close = oracle is not None and mine is not None and abs(mine["mean"] / oracle["mean"] - 1) <= GRAVITY_WITHIN
     text = f"recovered g within {GRAVITY_WITHIN:.0%} of the oracle's {_span(oracle)} m/s²"
     found.append((text, _span(mine), close))
+    error = made[row]["gravity_error"]  # a mean over clips with too little g and too much can be right by accident
+    small = error is not None and error["mean"] is not None and error["mean"] <= GRAVITY_WITHIN
+    found.append((f"error of recovered g, clip by clip, ≤ {GRAVITY_WITHIN:.0%}", _span(error), small))
     validity = made[row]["validity"]
     found.append((f"validity ≥ {LEAST_VALIDITY}", _span(validity), validity["mean"] >= LEAST_VALIDITY))
     if "specificity" in block:

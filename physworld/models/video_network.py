@@ -194,7 +194,7 @@ class VideoNetwork(nn.Module):
 
 def tiny(
     *,
-    heads: int = 4,
+    heads: int = 6,
     head_width: int = 32,
     layers: int = 4,
     channels: int = 32,
@@ -206,6 +206,9 @@ def tiny(
     seed: int = 0,
 ) -> VideoNetwork:
     """The same classes as CogVideoX-2b at a size for a CPU, random weights.
+
+    A token brings `channels` x 4 numbers, and where there is little noise all of them must reach the output: as wide as
+    that and no wider, the network has no room left to compute in, and its pictures keep their grain.
 
     The noise schedule is not shifted: shifted by 3 as in the 2b model, so small a picture is noise for most steps.
     """

@@ -19,11 +19,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True, kw_only=True)
 class TinyVideo:
-    """1.7 M parameters; `base` null starts from random weights, `lora` null trains them all."""
+    """3.1 M parameters; `base` null starts from random weights, `lora` null trains them all."""
 
     base: str | None = "shipped"  # or a folder that a base run saved
     lora: Mapping[str, Any] | None = field(default_factory=lambda: {"rank": 16, "alpha": 32})
-    heads: int = 4
+    heads: int = 6
     layers: int = 4
 
     def build(self, *, shape: tuple[int, int, int, int], frames: int, text: tuple[int, int], seed: int) -> VideoNetwork:
