@@ -188,7 +188,7 @@ def test_self_comes_first() -> None:
     """`seed: 7` in an experiment is lost when `_self_` of the main file comes last."""
     for path in CONF.glob("*.yaml"):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"][0] == "_self_", path.name
-    assert composed("train", "experiment=gpu_small").steps == 20000
+    assert composed("train", "experiment=gpu_25m").steps == 15000
 
 
 def test_hardware_never_changes_the_experiment() -> None:
