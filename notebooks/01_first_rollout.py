@@ -6,6 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -133,26 +134,21 @@ display(Image(data=gif_bytes(comparison(future, guesses["ballistic"], size=(260,
 # %% [markdown]
 # ## A trained model
 #
-# The newest finished run under `outputs/`, if there is one, goes on from the same frame on its own output.
+# The model that comes with physworld goes on from the same frame on its own output; put the directory of a run of
+# yours in its place.
 
 # %%
-run = runs.newest("model/config.json")
-if run is None:
-    print(
-        "No finished run under outputs/ yet. Train one with:  python train.py   (or make train), then run this again."
-    )
-else:
-    network, run_codec, config = load_model(run, torch.device("cpu"))
-    # Formats that read several frames need that many before the start.
-    start_at = max(frame, run_codec.context_frames - 1)
-    known = truth.window(start_at + 1 - run_codec.context_frames, start_at + 1)
-    future = truth.window(start_at + 1, len(truth))
-    said = rollout(network, run_codec, [known], len(future))
-    print(f"{run}: {said.parsed[0]} of {len(future)} frames readable")
-    for ahead in (1, 10, len(future)):
-        print(f"{position_rmse(future, said.predicted[0], ahead):8.2f} px after {ahead} frames")
-    display(Image(data=gif_bytes(comparison(future, said.predicted[0], size=(260, 195)), 15)))
+network, run_codec, config = load_model(runs.find_run("shipped"), torch.device("cpu"))
+# Formats that read several frames need that many before the start.
+start_at = max(frame, run_codec.context_frames - 1)
+known = truth.window(start_at + 1 - run_codec.context_frames, start_at + 1)
+future = truth.window(start_at + 1, len(truth))
+said = rollout(network, run_codec, [known], len(future))
+print(f"{said.parsed[0]} of {len(future)} frames readable")
+for ahead in (1, 10, len(future)):
+    print(f"{position_rmse(future, said.predicted[0], ahead):8.2f} px after {ahead} frames")
+display(Image(data=gif_bytes(comparison(future, said.predicted[0], size=(260, 195)), 15)))
 
 # %% [markdown]
 # Next: `python train.py --help` lists what can be chosen, `python evaluate.py run=last` scores a run on many scenes,
-# and `python predict.py run=last input=scene.jsonl` rolls a scene of your own.
+# and `python predict.py input=scene.jsonl` rolls a scene of your own.
