@@ -106,6 +106,8 @@ def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int])
 def _names(value: Any) -> list[str]:
     """Warp's scenarios and the two-dimensional ones."""
     known = [*SCENARIOS, *scenarios.names()]
+    if not value or isinstance(value, str):
+        raise UserError(f"scenario.names={value} must be a list of types, for example scenario.names=[ball_drop].")
     for name in value:
         if name not in known:
             raise UserError(f"scenario {name} is unknown.{suggest(str(name), known)} Choose from {', '.join(known)}.")

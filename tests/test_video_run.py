@@ -205,6 +205,7 @@ def test_what_cannot_be_built_is_said(arguments: list[str], said: str) -> None:
 
 @pytest.mark.parametrize(("option", "said"), [
     ("frames=abc", "video.frames=abc must be a whole number"),
+    ("physics=null", "video.physics=None is unknown. Choose one of correct"),
     ("fps=0", "video.fps=0 must be a number above 0"),
     ("view=-1", "video.view=-1 must be a number above 0"),
     ("variation=3", "video.variation=3 must be a number from 0 to 1"),

@@ -67,7 +67,7 @@ def build(cfg: DictConfig) -> VideoParts:
         some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
         codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
         first = codec.encode(val.samples([0]))
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise UserError(f"This data cannot be made: {error}.") from error
     module = _module(cfg, codec, val, first, target=cfg.model.target, steps=cfg.steps)
     data = call(instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0)
