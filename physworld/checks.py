@@ -29,6 +29,12 @@ def number(name: str, value: Any, above: float) -> None:
         raise UserError(f"{name}={value} must be a number above {above:g}.")
 
 
+def share(name: str, value: Any) -> None:
+    """Refuse what is no number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UserError(f"{name}={value} must be a number from 0 to 1.")
+
+
 def flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise UserError(f"{name}={value} must be true or false.")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld import artefacts
-from physworld.errors import UserError
+from physworld.errors import UserError, unwritable
 from physworld.files import replacing
 from physworld.outlets import EXPORTS, export, validate
 from physworld.runs import differences, find_run, flatten, read_config, read_metrics, runs_under
@@ -121,8 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if missing:
             raise UserError(f"{missing[0]} is no directory.")
         compare(options.directory, console, options.csv)
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(unwritable(error), file=sys.stderr)
         return 1
     return 0
 

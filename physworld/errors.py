@@ -68,7 +68,7 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         except HydraException as error:  # building the parts
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
-            _leave(_unwritable(error))
+            _leave(unwritable(error))
 
     return wrapped
 
@@ -105,7 +105,7 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _leave(_unwritable(error))
+        _leave(unwritable(error))
     except KeyboardInterrupt:
         _leave("Stopped.", code=130)
 
@@ -132,7 +132,7 @@ def _leave(sentence: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
-def _unwritable(error: Exception) -> str:
+def unwritable(error: Exception) -> str:
     """A disk that is full, read-only or not there."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} cannot be read or written ({error.strerror})."

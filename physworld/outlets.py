@@ -13,6 +13,7 @@ from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.files import replacing
+from physworld.placing import placing
 from physworld.render import write_gif, write_png
 from physworld.spatial import adm, metadata
 from physworld.spatial.binaural import render_binaural
@@ -62,7 +63,7 @@ def validate(scene: Path, payload: Path | None, console: Console) -> int:
 
 
 def export(options: argparse.Namespace) -> Path:
-    """Write one format; returns the file."""
+    """Write one format; returns the file. What lies there and differs (the scene itself, say) is never written over."""
     kind = options.format
     if kind not in EXPORTS:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
@@ -82,24 +83,25 @@ def export(options: argparse.Namespace) -> Path:
         except StemError as error:
             raise UserError(str(error)) from None
         seconds = len(next(iter(stems.values()))) / rate
-    if kind == "adm":
-        _adm(out, scene, stems, rate, rest)
-    elif kind == "binaural":
-        _wav(out, render_binaural(scene, stems, rate), rate)
-    elif kind == "ebu":
-        _ebu(out, scene, stems, rate, rest, options.layout)
-    elif kind == "png":
-        write_png(out, draw_scene(scene))
-    elif kind == "gif":
-        write_gif(out, animate(scene), 12)
-    else:
-        text = {
-            "iamf-json": lambda: metadata.as_json(scene, seconds),
-            "iamf-csv": lambda: metadata.as_csv(scene, seconds),
-            "json": lambda: dumps(scene) + "\n",
-        }[kind]()
-        with replacing(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with placing(out.parent, "--out") as work:
+        made = work / out.name
+        if kind == "adm":
+            _adm(made, scene, stems, rate, rest)
+        elif kind == "binaural":
+            _wav(made, render_binaural(scene, stems, rate), rate)
+        elif kind == "ebu":
+            _ebu(made, scene, stems, rate, rest, options.layout)
+        elif kind == "png":
+            write_png(made, draw_scene(scene))
+        elif kind == "gif":
+            write_gif(made, animate(scene), 12)
+        else:
+            text = {
+                "iamf-json": lambda: metadata.as_json(scene, seconds),
+                "iamf-csv": lambda: metadata.as_csv(scene, seconds),
+                "json": lambda: dumps(scene) + "\n",
+            }[kind]()
+            made.write_text(text, encoding="utf-8")
     return Path(out)
 
 

@@ -13,10 +13,13 @@ from physworld.errors import UserError
 
 
 @contextmanager
-def placing(directory: Path) -> Iterator[Path]:
+def placing(directory: Path, option: str = "out") -> Iterator[Path]:
     """Yield an empty folder; when the block ends well, what was written into it comes to lie in `directory`.
 
     A file that is there with the same bytes stays, so the same command can run again over what it had made.
+
+    Args:
+        option: what chose the directory on the command line.
 
     Raises:
         UserError: another file has one of the names; then nothing is put there.
@@ -30,7 +33,7 @@ def placing(directory: Path) -> Iterator[Path]:
             if file not in new and not filecmp.cmp(file, target, shallow=False):
                 raise UserError(
                     f"{target} is there already and is not what this command makes (another seed, setting or version "
-                    "made it); choose another out, or move it."
+                    f"made it); choose another {option}, or move it."
                 )
         for file, target in new.items():
             target.parent.mkdir(parents=True, exist_ok=True)

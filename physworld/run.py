@@ -23,6 +23,11 @@ from physworld.tasks import Parts
 from physworld.training import fit, resume_command
 
 console = Console()
+# What evaluate.py offers for text runs alone.
+OF_TEXT = (
+    *("scenario", "suite", "limit", "difficulties", "scenes", "export", "predictions"),
+    *("model", "weights", "base", "engine", "engine_python", "codec"),
+)
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -98,8 +103,17 @@ def train(cfg: DictConfig) -> float:
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Score a finished run."""
-    tasks.find(_task_of(cfg.run)).evaluate(cfg)
+    """Score a finished run.
+
+    Raises:
+        UserError: options that only text runs know are given for another; they would change nothing.
+    """
+    task = _task_of(cfg.run)
+    for override in HydraConfig.get().overrides.task if task != "text" else ():
+        name = override.partition("=")[0].lstrip("+~").partition(".")[0]
+        if name in OF_TEXT:
+            raise UserError(f"{name}= is for text runs, and run={cfg.run} is a {task} one; leave it out.")
+    tasks.find(task).evaluate(cfg)
 
 
 def predict(cfg: DictConfig) -> None:

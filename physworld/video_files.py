@@ -34,7 +34,7 @@ def first_latent(image: str, codec: Any, size: tuple[int, int], device: torch.de
     """
     try:
         picture = Image.open(image).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise UserError(f"image={image} cannot be read as a picture ({error}).") from None
     frame = torch.from_numpy(np.array(picture))[None, None].to(device)
     latent: Tensor = codec.latents(frame)
@@ -67,11 +67,17 @@ def simulate_clips(cfg: DictConfig, console: Console) -> None:
         check_physics(options.physics)
     except ValueError as error:
         raise UserError(f"video.{error}.") from None
+    for name in ("fps", "view"):
+        checks.number(f"video.{name}", options[name], 0)
+    checks.share("video.variation", options.variation)
+    if options.restitution is not None:
+        checks.number("video.restitution", options.restitution, float("-inf"))
+    checks.flag("video.allow_violation", options.allow_violation)
     named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
     names = _names(cfg.scenario.names) if named else list(SCENARIOS)
     if cfg.shards is not None:
         raise UserError("shards are for text datasets; clips are made one file each.")
-    directory = Path(cfg.out) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
+    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
     places = {k: Path(names[k % len(names)]) / f"clip_{k}.{form}" for k in range(cfg.count)}
     # What is there comes first: if it is of another command, that shows before anything is put beside it.
     for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
@@ -100,6 +106,8 @@ def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int])
 def _names(value: Any) -> list[str]:
     """Warp's scenarios and the two-dimensional ones."""
     known = [*SCENARIOS, *scenarios.names()]
+    if not value or isinstance(value, str):
+        raise UserError(f"scenario.names={value} must be a list of types, for example scenario.names=[ball_drop].")
     for name in value:
         if name not in known:
             raise UserError(f"scenario {name} is unknown.{suggest(str(name), known)} Choose from {', '.join(known)}.")

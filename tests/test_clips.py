@@ -145,7 +145,8 @@ def test_likelihood_scores() -> None:
 @pytest.mark.parametrize(("frames", "width", "height", "said"), [
     (16, 32, 32, "frames=16 must be a multiple of 8 and one more, for example 9 or 17"),
     (17, 33, 32, "width=33 must be a multiple of 8, for example 40"),
-    (17, 32, 0, "height=0 must be a multiple of 8"),
+    (17, 32, 0, "height=0 must be a multiple of 8, for example 8"),
+    ("abc", 32, 32, "frames=abc must be a whole number"),
 ])  # fmt: skip
 def test_shapes_that_no_model_holds(frames: int, width: int, height: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):

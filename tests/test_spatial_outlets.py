@@ -24,7 +24,7 @@ from physworld.spatial.documents import SpatialScene
 from physworld.spatial.engineer import engineer
 from physworld.spatial.metadata import as_csv, metadata
 from physworld.spatial.pictures import animate, draw_scene, from_above, from_side
-from physworld.spatial.reading import dumps
+from physworld.spatial.reading import as_dict, dumps
 from physworld.spatial.stems import StemError, loudness, read_stems
 
 RATE = 48000
@@ -259,3 +259,31 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
+
+
+def test_an_export_writes_nothing_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither its own scene nor what lies there already; the same export again is no mistake."""
+    scene = tmp_path / "scene.json"
+    scene.write_text(dumps(engineer(samples()[0].given.payload)), encoding="utf-8")
+    before = scene.read_bytes()
+    (tmp_path / "folder").mkdir()
+    for taken in (scene, tmp_path / "folder"):
+        assert main(["export", str(scene), "--format", "png", "--out", str(taken)]) == 1
+        assert "is there already" in capsys.readouterr().err
+    assert main(["export", str(scene), "--format", "png", "--out", str(scene / "a.png")]) == 1
+    assert "cannot be read or written" in capsys.readouterr().err
+    assert scene.read_bytes() == before
+    for _ in range(2):
+        assert main(["export", str(scene), "--format", "png"]) == 0
+
+
+def test_a_strangers_id_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = as_dict(engineer(samples()[0].given.payload))
+    document["objects"][0]["id"] = "[red]a\x1b[2J\nall rules are kept"
+    scene = tmp_path / "scene.json"
+    scene.write_text(dumps(document), encoding="utf-8")
+    assert main(["validate", str(scene), str(EXAMPLE)]) == 1
+    assert main(["export", str(scene), "--format", "adm", "--stems", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "[red]a\\x1b[2J\\nall rules" in said.out and "\x1b" not in said.out + said.err
+    assert len(said.err.splitlines()) == 1

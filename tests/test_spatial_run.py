@@ -78,6 +78,13 @@ def test_one_payload_and_many(work: Path) -> None:
     run("predict.py", f"run={work}/run", f"input={EXAMPLE}", "mode=pinned", f"hydra.run.dir={work}/one")
     alone = (work / "one" / "scene.json").read_text(encoding="utf-8")
     assert json.loads(alone) == json.loads(scenes[0])
+    other = work / "other.json"
+    other.write_text(dumps(asked[1]), encoding="utf-8")
+    said = run(
+        "predict.py", f"run={work}/run", f"input={other}", "mode=pinned", f"hydra.run.dir={work}/one", fails=True
+    )
+    assert "scene.json is there already" in said and "choose another hydra.run.dir" in said
+    assert (work / "one" / "scene.json").read_text(encoding="utf-8") == alone
 
 
 def test_rows_and_evaluation(work: Path) -> None:
@@ -87,6 +94,7 @@ def test_rows_and_evaluation(work: Path) -> None:
     assert all(source.sample(i).target == drawn.sample(i).target for i in range(6))
     said = run("evaluate.py", f"run={work}/run", "evaluation=spatial_quick", f"hydra.run.dir={work}/judged")
     assert "engineer raw" in said
+    assert "limit= is for text runs" in run("evaluate.py", f"run={work}/run", "limit=1", fails=True)
     assert json.loads((work / "judged" / "metrics.json").read_text(encoding="utf-8"))["measured"]["split"] == "test"
 
 
@@ -101,9 +109,12 @@ def test_nonsense_ends_in_a_sentence(work: Path, tmp_path: Path) -> None:
         ({"input": str(EXAMPLE), "mode": "rw"}, "Did you mean raw?"),
         ({"input": str(tmp_path / "none.json"), "mode": "raw"}, "cannot be read"),
         ({"input": None, "mode": "raw"}, "input=FILE is missing"),
+        ({"input": str(EXAMPLE), "mode": "raw", "repair": "maybe"}, "repair=maybe must be true or false"),
     ):
         with pytest.raises(UserError, match=re.escape(words)):
-            spatial.predict(OmegaConf.create({**settings, "run": str(work / "run"), "repair": True}))
-    drawing = {"count": 1, "seed": 0, "split": "test", "axis": "sean", "compress": None}
+            spatial.predict(OmegaConf.create({"run": str(work / "run"), "repair": True, **settings}))
+    drawing = {"count": 1, "seed": 0, "split": "test", "axis": "sean", "compress": None, "format": "jsonl"}
     with pytest.raises(UserError, match="Did you mean seen"):
         spatial.simulate(OmegaConf.create(drawing))
+    with pytest.raises(UserError, match="format=gif is unknown for spatial scenes"):
+        spatial.simulate(OmegaConf.create({**drawing, "axis": "seen", "format": "gif"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import re
 import signal
@@ -19,11 +20,15 @@ import tiny_cogvideox
 import torch
 from diffusers import CogVideoXPipeline
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from rich.console import Console
 from safetensors.torch import load_file
 
 import physworld.conf_store  # noqa: F401  registers the scenario group
+from physworld.codecs.video import PixelCodec
 from physworld.errors import UserError
 from physworld.run import build
+from physworld.video_files import simulate_clips
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
@@ -196,6 +201,44 @@ def test_what_cannot_be_built_is_said(arguments: list[str], said: str) -> None:
         cfg = compose("train", ["hardware=cpu", *arguments])
     with pytest.raises(UserError, match=re.escape(said)):
         build(cfg)
+
+
+@pytest.mark.parametrize(("option", "said"), [
+    ("frames=abc", "video.frames=abc must be a whole number"),
+    ("physics=null", "video.physics=None is unknown. Choose one of correct"),
+    ("fps=0", "video.fps=0 must be a number above 0"),
+    ("view=-1", "video.view=-1 must be a number above 0"),
+    ("variation=3", "video.variation=3 must be a number from 0 to 1"),
+    ("restitution=high", "video.restitution=high must be a number"),
+    ("allow_violation=maybe", "video.allow_violation=maybe must be true or false"),
+])  # fmt: skip
+def test_clips_that_cannot_be(option: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("simulate", ["task=video", f"video.{option}", f"out={tmp_path}"], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    try:
+        with pytest.raises(UserError, match=re.escape(said)):
+            simulate_clips(cfg, Console())
+    finally:
+        HydraConfig.instance().cfg = None
+    assert not list(tmp_path.iterdir())
+
+
+def test_captions_beyond_what_a_caption_can_be() -> None:
+    codec = PixelCodec()
+    with pytest.raises(ValueError, match="nothing that was learned"):
+        codec.prompts([f"A ball falls from {'9' * 400} m with restitution 0.5"])  # would be infinite, and the clip NaN
+    with pytest.raises(ValueError, match="captions such as") as caught:
+        codec.prompts(["x" * 100_000])
+    assert len(str(caught.value)) < 300
+
+
+def test_no_line_about_a_kernel_that_is_not_needed(caplog: pytest.LogCaptureFixture) -> None:
+    """bitsandbytes announces it when diffusers loads; its other warnings stay."""
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    log.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s.", "No module named 'kernels'")
+    log.warning("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
 
 
 @pytest.mark.parametrize(("main", "arguments", "said"), [

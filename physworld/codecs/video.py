@@ -17,6 +17,7 @@ from physworld.types import ClipBatch, Sample
 READABLE = "A ball falls from 3.20 m onto the floor and bounces with restitution 0.65."
 PATTERN = re.compile(r"(\d+(?:\.\d+)?) ?m\b.*?restitution (\d+(?:\.\d+)?)")
 FREQUENCIES = 8
+HIGHEST = 100  # m, far above every picture
 
 
 class PixelCodec:
@@ -72,8 +73,15 @@ class PixelCodec:
         for caption in captions:
             found = PATTERN.search(caption)
             if found is None:
-                raise ValueError(f"the small video model reads captions such as {READABLE!r}, not {caption!r}")
-            rows.append([float(found[1]) / 8, float(found[2])])
+                shown = caption if len(caption) <= 100 else caption[:97] + "..."
+                raise ValueError(f"the small video model reads captions such as {READABLE!r}, not {shown!r}")
+            height, restitution = float(found[1]), float(found[2])
+            if height > HIGHEST or restitution > 1:
+                raise ValueError(
+                    f"a height of {height:g} m with restitution {restitution:g} is nothing that was learned; "
+                    f"choose at most {HIGHEST} m and 1"
+                )
+            rows.append([height / 8, restitution])
         value = torch.tensor(rows)[..., None]  # (B, 2, 1)
         angle = value * torch.pi * 2.0 ** torch.arange(-1, FREQUENCIES - 1)
         which = torch.eye(2).expand(len(rows), 2, 2)

@@ -60,7 +60,7 @@ class VideoDiffusion(lightning.LightningModule):
         self.warmup_steps, self.betas, self.weight_decay = warmup_steps, betas, weight_decay
         self.muon_rate, self.times = muon_rate, times
 
-    def on_train_start(self) -> None:
+    def on_fit_start(self) -> None:  # before Lightning looks for modules in evaluation mode, and warns
         self.network.train()  # weights that were read from files come in evaluation mode: no dropout
 
     def eval_network(self) -> VideoNetwork:

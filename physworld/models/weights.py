@@ -6,7 +6,6 @@ arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,6 @@ def load_network(
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # of reading and writing files; downloads keep theirs
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it announces kernels it does without
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **SAFE}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(

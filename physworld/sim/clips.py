@@ -56,13 +56,17 @@ def check_shape(frames: int, width: int, height: int, *, multiple: int) -> None:
     Raises:
         ValueError: one sentence.
     """
+    for name, value in (("frames", frames), ("width", width), ("height", height)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{name}={value} must be a whole number")
     if frames < 9 or frames % 8 != 1:
         below = max(9, (frames - 1) // 8 * 8 + 1)
         raise ValueError(f"frames={frames} must be a multiple of 8 and one more, for example {below} or {below + 8}")
     for name, value in (("width", width), ("height", height)):
         if value < multiple or value % multiple:
             raise ValueError(
-                f"{name}={value} must be a multiple of {multiple}, for example {-(-value // multiple) * multiple}"
+                f"{name}={value} must be a multiple of {multiple}, "
+                f"for example {max(1, -(-value // multiple)) * multiple}"
             )
 
 

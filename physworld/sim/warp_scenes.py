@@ -185,7 +185,7 @@ def check_physics(kind: str) -> None:
         ValueError: unknown kind of physics.
     """
     if kind not in PHYSICS:
-        raise ValueError(f"physics={kind} is unknown.{_near(kind, PHYSICS)} Choose one of {', '.join(PHYSICS)}")
+        raise ValueError(f"physics={kind} is unknown.{_near(str(kind), PHYSICS)} Choose one of {', '.join(PHYSICS)}")
 
 
 def wrong_restitution(e: np.ndarray) -> np.ndarray:

@@ -15,6 +15,11 @@ from physworld.spatial.documents import RULE_TYPES, Payload, SpatialScene
 MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
 
 
+def printable(text: str) -> str:
+    """The same with control characters spelled out: an id from a stranger moves no cursor and breaks no line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 @dataclass(frozen=True)
 class Violation:
     """What is wrong, and where: `$.objects[2].az_deg`."""
@@ -23,7 +28,7 @@ class Violation:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
+        return printable(f"{self.path}: {self.message}")
 
 
 class Invalid(ValueError):

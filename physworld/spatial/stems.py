@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from physworld.spatial.documents import SpatialScene
+from physworld.spatial.reading import printable
 
 SUFFIXES = (".wav", ".flac")
 MOST_SECONDS = 3600
@@ -29,7 +30,8 @@ def read_stems(folder: Path, scene: SpatialScene) -> tuple[dict[str, np.ndarray]
     wanted = [thing.id for thing in scene.objects]
     missing = [name for name in wanted if name not in files]
     if missing:
-        raise StemError(f"{folder} has no {missing[0][:40]}.wav for the object {missing[0][:40]}.")
+        name = printable(missing[0][:40])
+        raise StemError(f"{folder} has no {name}.wav for the object {name}.")
     audio, rates = {}, {}
     for name, path in files.items():
         audio[name], rates[name] = _read(path)

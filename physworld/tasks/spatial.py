@@ -37,6 +37,7 @@ from physworld.spatial.reading import (
     dumps,
     parse_json,
     payload_from,
+    printable,
 )
 from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
@@ -232,7 +233,8 @@ def predict(cfg: DictConfig) -> None:
         raise UserError("input=FILE is missing; give a payload as JSON, or many as JSONL.")
     if cfg.mode not in MODES:
         raise UserError(f"mode={cfg.mode} is unknown.{suggest(str(cfg.mode), MODES)} Choose one of {', '.join(MODES)}.")
-    path = Path(cfg.input)
+    checks.flag("repair", cfg.repair)
+    path = Path(str(cfg.input))
     numbered = list(_payloads(path))
     hardware = placed(cfg)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
@@ -246,13 +248,14 @@ def predict(cfg: DictConfig) -> None:
     results = [_result(scene, payload, cfg.repair) for scene, payload in zip(scenes, payloads, strict=True)]
     single = path.suffix != ".jsonl"
     target = directory / ("scene.json" if single else "scenes.jsonl")
-    with written(target) as file:
+    with placing(directory, "hydra.run.dir") as work, written(work / target.name) as file:
         for scene, _ in results:
             text = json.dumps(scene, indent=2) if single else dumps(scene) if scene is not None else "null"
             file.write(f"{text}\n".encode())
     for (name, _), (_, remarks) in zip(numbered, results, strict=True):
         for remark in remarks:
-            console.print(f"{name}: {remark}" if not single else remark, highlight=False, markup=False, soft_wrap=True)
+            line = printable(f"{name}: {remark}" if not single else remark)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(str(target), highlight=False)
 
 
@@ -294,6 +297,8 @@ def simulate(cfg: DictConfig) -> None:
     checks.split(cfg.split)
     if cfg.axis not in AXES:
         raise UserError(f"axis={cfg.axis} is unknown.{suggest(str(cfg.axis), AXES)} Choose one of {', '.join(AXES)}.")
+    if cfg.format != "jsonl":
+        raise UserError(f"format={cfg.format} is unknown for spatial scenes; their rows are jsonl.")
     if cfg.compress not in (None, "gz", "zst"):
         raise UserError(f"compress={cfg.compress} is unknown; choose gz or zst, or leave it out.")
     source = SpatialSource(seed=cfg.seed, split=cfg.split, axis=cfg.axis)

@@ -211,10 +211,11 @@ def predict(cfg: DictConfig) -> None:
     said = rollout(network, codec, [given], cfg.frames)
     predicted, truth = said.predicted[0], known.window(first + 1, first + 1 + cfg.frames)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
-    write_jsonl(directory / "prediction.jsonl", given.then(predicted))
     whole = len(truth) == len(predicted)
     pictures = comparison(truth, predicted) if whole else render(predicted)
-    write_gif(directory / "prediction.gif", pictures, 1 / known.scene.dt)
+    with placing(directory, "hydra.run.dir") as work:
+        write_jsonl(work / "prediction.jsonl", given.then(predicted))
+        write_gif(work / "prediction.gif", pictures, 1 / known.scene.dt)
     if said.parsed[0] < cfg.frames:
         console.print(
             f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.", highlight=False

@@ -20,6 +20,7 @@ from physworld import checks, runs
 from physworld.clip_data import ClipData
 from physworld.errors import UserError, call
 from physworld.models.video_network import EPSILON, LORA_FILE, VideoNetwork
+from physworld.placing import placing
 from physworld.tasks import Parts, placed
 from physworld.video_callbacks import ClipSamples
 from physworld.video_judge import (
@@ -66,7 +67,7 @@ def build(cfg: DictConfig) -> VideoParts:
         some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
         codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
         first = codec.encode(val.samples([0]))
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise UserError(f"This data cannot be made: {error}.") from error
     module = _module(cfg, codec, val, first, target=cfg.model.target, steps=cfg.steps)
     data = call(instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0)
@@ -299,7 +300,7 @@ def predict(cfg: DictConfig) -> None:
     network = network.eval().to(device)
     example = source("val")
     try:
-        prompt = codec.prompts([cfg.prompt]).to(device)
+        prompt = codec.prompts([str(cfg.prompt)]).to(device)
         empty = codec.prompts([""]).to(device) if evaluation.guidance != 1 else None
     except ValueError as error:
         raise UserError(f"prompt: {error}.") from None
@@ -310,8 +311,10 @@ def predict(cfg: DictConfig) -> None:
         prompt, noise, steps=evaluation.steps, first=first, guidance=evaluation.guidance, empty=empty
     )
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
-    for path in write_both(directory / "clip", codec.decode(made)[0], example.fps):
-        console.print(str(path), highlight=False)
+    with placing(directory, "hydra.run.dir") as work:
+        paths = write_both(work / "clip", codec.decode(made)[0], example.fps)
+    for path in paths:
+        console.print(str(directory / path.name), highlight=False, soft_wrap=True)
 
 
 def simulate(cfg: DictConfig) -> None:
