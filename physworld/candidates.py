@@ -70,12 +70,12 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
             f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
             "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
         )
+    named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
+    found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.engine not in ENGINES:
         raise UserError(f"engine={cfg.engine} is unknown; choose one of {', '.join(ENGINES)}.")
     if cfg.engine == "vllm" and cfg.model is None:
         raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
-    named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
-    found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.model is not None:
         found.append(from_hf(cfg, device))
     elif cfg.weights is not None:
