@@ -25,6 +25,17 @@ class Generator(Protocol):
     ) -> list[np.ndarray]: ...
 
 
+class DocumentsCodec(Protocol):
+    """What a codec offers that writes a frame as several documents, each with an answer of its own."""
+
+    end_id: int
+
+    def prompts(self, given: Trajectory) -> list[np.ndarray]: ...
+    def most_new_tokens(self, prompt: np.ndarray) -> int: ...
+    def part_guide(self, prompts: Sequence[np.ndarray]) -> Guide: ...
+    def join(self, given: Trajectory, said: Sequence[np.ndarray]) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Drawing answers instead of taking the most likely one; the same seed draws the same."""
@@ -174,13 +185,13 @@ class _Batch:
 
     def _ask(self) -> dict[int, np.ndarray]:
         """Answers of the scenes that still go on."""
+        more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
+        if hasattr(self.codec, "prompts"):
+            return self._ask_parts(more)
         prompts = [self._prompt(row) for row in self.alive]
         self.alive = [row for row, prompt in zip(self.alive, prompts, strict=True) if prompt is not None]
         if not self.alive:
             return {}
-        more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
-        if hasattr(self.codec, "prompts"):
-            return self._ask_parts(more)
         now = [self.context[row] for row in self.alive]
         if getattr(self.model, "keep", False):
             more["rows"] = list(self.alive)
@@ -195,7 +206,7 @@ class _Batch:
 
     def _ask_parts(self, more: dict[str, Any]) -> dict[int, np.ndarray]:
         """Answers that are put together from those to several documents a frame."""
-        codec: Any = self.codec
+        codec: DocumentsCodec = self.codec  # type: ignore[assignment]
         asked = [(row, prompt) for row in self.alive for prompt in codec.prompts(self.context[row])]
         asked.sort(key=lambda part: len(part[1]))  # like sizes together, so that little is padded
         said: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
