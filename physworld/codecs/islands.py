@@ -38,8 +38,7 @@ HEADER, SHARED = -1, -2  # labels of tokens that belong to no island: left out, 
 _LENGTH = np.ones(NUMBER_BASE, np.int64)  # tokens of a line that begins with this word
 _PARTNERS = np.zeros(NUMBER_BASE, np.bool_)  # words whose second name is a partner
 _LENGTH[[WORD[w] for w in RECORDS]] = [1 + sum(n) for n in RECORDS.values()]
-_OWN = [w for w in RECORDS if list(RECORDS).index(w) >= list(RECORDS).index("self")]
-_PARTNERS[[WORD[w] for w in _OWN if RECORDS[w][0] == 2]] = True
+_PARTNERS[[WORD[w] for w, (names, _) in RECORDS.items() if names == 2]] = True
 _WORDS = np.array([WORD["self"], NEXT, END, FIRST_BODY, MAX_BODIES])
 
 

@@ -316,10 +316,11 @@ class GPT(
         if cache is not None:
             at_N = at_N + cache.length[row_N]
             cache.length = cache.length + real_B
-        turn = turns(at_N, x_ND.shape[1] // self.heads)
+        turned_N = at_N
         if self.places_N is not None:
             x_ND = x_ND + self.places_N(at_N.clamp(max=self.places_N.num_embeddings - 1))
-            turn = (torch.ones_like(turn[0]), torch.zeros_like(turn[1]))
+            turned_N = torch.zeros_like(at_N)  # at place 0 nothing is turned
+        turn = turns(turned_N, x_ND.shape[1] // self.heads)
         for layer, block in enumerate(self.blocks):
             x_ND = block(x_ND, at_N, turn, layout, layer, cache)
         if cache is not None:

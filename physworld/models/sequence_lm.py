@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from physworld.models.causal_lm import CausalLM
-from physworld.models.optim import make_optimizer
 from physworld.types import Batch
 
 IGNORE = -100
@@ -73,12 +72,6 @@ class SequenceLM(CausalLM):
         super()._say(stage, losses, event, right, batch)
         if event.any():
             self.log(f"{stage}/event_accuracy", right[event].float().mean(), batch_size=len(batch.seed))
-
-    def _optimizer(self) -> Any:
-        return make_optimizer(
-            self.network, self.optimizer_name, lr=self.learning_rate, adam_lr=self.adam_learning_rate,
-            weight_decay=self.weight_decay,
-        )  # fmt: skip
 
 
 def check_labels(labels_BL: Tensor) -> None:

@@ -150,22 +150,20 @@ def _object(formats: ET.Element, n: int, thing: SceneObject, seconds: float) -> 
             ET.SubElement(element, "position", {"coordinate": coordinate}).text = value
         ET.SubElement(element, "width").text = f"{180 * thing.width:g}"
         ET.SubElement(element, "gain").text = f"{10 ** (thing.gain_db / 20):.8f}"
-    stream = ET.SubElement(
-        formats, "audioStreamFormat",
-        {"audioStreamFormatID": f"AS_0003{code}", "audioStreamFormatName": name, "formatLabel": "0001",
-         "formatDefinition": "PCM"},
-    )  # fmt: skip
+    stream = _pcm(formats, "audioStreamFormat", f"AS_0003{code}", name)
     ET.SubElement(stream, "audioChannelFormatIDRef").text = f"AC_0003{code}"
     ET.SubElement(stream, "audioTrackFormatIDRef").text = f"AT_0003{code}_01"
-    track = ET.SubElement(
-        formats, "audioTrackFormat",
-        {"audioTrackFormatID": f"AT_0003{code}_01", "audioTrackFormatName": name, "formatLabel": "0001",
-         "formatDefinition": "PCM"},
-    )  # fmt: skip
+    track = _pcm(formats, "audioTrackFormat", f"AT_0003{code}_01", name)
     ET.SubElement(track, "audioStreamFormatIDRef").text = f"AS_0003{code}"
     uid = ET.SubElement(formats, "audioTrackUID", {"UID": f"ATU_{n:08x}"})
     ET.SubElement(uid, "audioTrackFormatIDRef").text = f"AT_0003{code}_01"
     ET.SubElement(uid, "audioPackFormatIDRef").text = f"AP_0003{code}"
+
+
+def _pcm(formats: ET.Element, kind: str, identity: str, name: str) -> ET.Element:
+    """A stream or track format of plain samples."""
+    named = {f"{kind}ID": identity, f"{kind}Name": name}
+    return ET.SubElement(formats, kind, {**named, "formatLabel": "0001", "formatDefinition": "PCM"})
 
 
 def _blocks(thing: SceneObject, seconds: float) -> list[tuple[dict[str, str], tuple[float, float, float]]]:
