@@ -25,7 +25,7 @@ LAYERS = {
         "recorded", "report_html", "sections", "store", "suites",
         "spatial_evaluation", "spatial_report", "outlets",
         "video_judge", "video_report", "video_files", "video_scores", "video_callbacks",
-        "pairing", "artefacts", "speed", "stages", "gguf_file",
+        "pairing", "artefacts", "speed", "stages", "gguf_file", "own_states",
     ),
 }  # fmt: skip
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
