@@ -205,7 +205,7 @@ def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mappi
     lines += [
         "*Valid frames* are those before the error first exceeds half of the truth's own spread (Vlachas et al. 2020; "
         f"at least {SMALLEST_SPREAD:g} px). An *event* is a velocity change beyond gravity and fields of more than "
-        f"{EVENT_THRESHOLD:g} px/s in a frame; onsets are matched body by body within {TOLERANCE} frames, so lying on "
+        f"{EVENT_THRESHOLD:g} px/s in a frame; onsets are matched body by body within {TOLERANCE} frame, so lying on "
         "the floor is one event. Free flight is every body and frame without one. The truth's own loss of energy in "
         "contacts is no error. Overlap and joint drift: compare with the floor, which is the simulator's own.",
         "",

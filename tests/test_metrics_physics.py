@@ -76,7 +76,7 @@ def test_wall_bounce_by_hand() -> None:
     assert flight_errors(truth, through, start) == pytest.approx((0, 0), abs=1e-9)
 
 
-@pytest.mark.parametrize(("late", "matched"), [(0, 1), (1, 1), (2, 1), (3, 0)])
+@pytest.mark.parametrize(("late", "matched"), [(0, 1), (1, 1), (2, 0)])
 def test_events_may_come_late_by_the_tolerance(late: int, matched: int) -> None:
     given, truth = bounce()
     velocity = truth.velocity.copy()

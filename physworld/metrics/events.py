@@ -13,7 +13,7 @@ import numpy as np
 from physworld.metrics.errors import event_mask, velocity_jumps
 from physworld.types import State, Trajectory
 
-TOLERANCE = 2  # frames by which a predicted onset may miss the true one and still be the same event
+TOLERANCE = 1  # frames by which a predicted onset may miss the true one and still be the same event
 
 
 @dataclass(frozen=True, kw_only=True)
