@@ -26,11 +26,12 @@ PUBLISHED = (
 ARMS = {
     "impulse text, islands (base)": "",
     "published: card text, digits, absolute positions, AdamW": f"codec=card {PUBLISHED}",
-    "card text, otherwise as the base": "codec=card",
-    "engine text, four frames": "codec=engine",
-    "engine text, one frame": "codec=engine codec.context_frames=1",
+    "card text, otherwise as the base": "codec=card evaluation.rollouts=2",
+    "engine text, four frames": "codec=engine evaluation.rollouts=2",  # slow to judge
+    "engine text, one frame": "codec=engine codec.context_frames=1 evaluation.rollouts=2",
     "impulse text, whole frames": "codec=impulse",
     "published otherwise, but impulse text": f"codec=islands {PUBLISHED} model.network.by_value=false",
+    "published otherwise, but impulse text, numbers by value": f"codec=islands {PUBLISHED}",
     "numbers as words": "model.network.by_value=false model.network.smoothing=0",
     "numbers by value, one-hot targets": "model.network.smoothing=0",
     "learned positions": "model.network.absolute=512",
