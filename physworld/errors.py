@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 
 Result = TypeVar("Result")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room on the disk, in a quota, in what one file may be
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or in the quota
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
 
