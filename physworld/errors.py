@@ -146,7 +146,9 @@ def unwritable(error: Exception, folder: str | None = None) -> str:
         full = where.parent if where is not None and not where.is_dir() else where or folder or "The disk"
         return f"{full} is full: {where.name if where is not None and full != where else 'a file'} cannot be written."
     if isinstance(error, OSError) and error.strerror:
-        return f"{name or (f'A file of {folder}' if folder else 'A file')} cannot be read or written ({error.strerror})."
+        return (
+            f"{name or (f'A file of {folder}' if folder else 'A file')} cannot be read or written ({error.strerror})."
+        )
     return f"A file{f' of {folder}' if folder else ''} cannot be read or written ({_first_line(error)})."
 
 

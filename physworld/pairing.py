@@ -63,8 +63,8 @@ def codec_for(config: Any, tokenizer: Any) -> Any:
     if codec.loses():
         text = name.removesuffix("Codec").lower()
         raise UserError(
-            f"The tokenizer in {tokenizer.name_or_path} cannot write codec={text} text: parts of it are unknown to it, or "
-            "come back changed; give weights with a tokenizer for any text (a run's own network is judged with run=DIR)."
+            f"The tokenizer in {tokenizer.name_or_path} cannot write codec={text} text: parts of it are unknown to it; "
+            "give weights with a tokenizer for any text (a run of physworld is judged with run=DIR)."
         )
     return codec
 

@@ -75,9 +75,7 @@ def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collec
     return Trajectory.of(scene, [scene.state])
 
 
-def _lines(
-    tokens: list[tuple[int, str]], layout: Mapping[str, tuple[int, int]], bodies: Collection[str]
-) -> list[Line]:
+def _lines(tokens: list[tuple[int, str]], layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> list[Line]:
     """Words with what belongs to them."""
     if tokens and tokens[-1][1] == "next":
         tokens = tokens[:-1]

@@ -143,7 +143,7 @@ class TextCodec(ABC):
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
     def loses(self) -> bool:
-        """Whether the tokenizer, one from elsewhere, cannot write this format: what it reads back is not what it read."""
+        """Whether the tokenizer, one from elsewhere, cannot write this format: its tokens spell another text."""
         text = "".join(self._words) + "0123456789.-\n"
         ids = self._tokens(text)["input_ids"]
         back = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
