@@ -46,8 +46,8 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
         for key in figures
     ]  # fmt: skip
     names = [str(run.relative_to(home)) for run in runs]
-    title = f"{home}: {len(runs)} run(s)"
-    console.print(_fitting(title, names, columns, len(settings), console))
+    console.print(f"{home}: {len(runs)} run(s)", style="italic", highlight=False, markup=False, soft_wrap=True)
+    console.print(_fitting(names, columns, len(settings), console))
     if csv_file is not None:
         known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
         with replacing(csv_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -62,15 +62,15 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
 
 
 def _fitting(
-    title: str, names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]], settings: int, console: Console
+    names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]], settings: int, console: Console
 ) -> Table:
     """A run a row; where that is too wide and there are fewer runs than columns, a run a column.
 
     Args:
         columns: (title, style, a cell for each run), the first `settings` of them settings, the others figures.
     """
-    table = Table("run", title=title, title_justify="left")
-    table.columns[0].overflow = "fold"
+    table = Table()
+    table.add_column("run", overflow="fold")
     for k, (key, style, _) in enumerate(columns):
         table.add_column(
             key,
@@ -80,9 +80,10 @@ def _fitting(
         )
     for k, name in enumerate(names):
         table.add_row(name, *(cells[k] for _, _, cells in columns))
-    if console.measure(table).maximum <= console.width or len(names) >= len(columns):
+    needed = console.measure(table, options=console.options.update(max_width=10**6)).maximum
+    if needed <= console.width or len(names) >= len(columns):
         return table
-    turned = Table(title=title, title_justify="left")
+    turned = Table()
     for name in ("", *names):
         turned.add_column(name, overflow="fold")
     for key, style, cells in columns:
