@@ -121,6 +121,11 @@ def export(run: Path, kind: str) -> Path:
     """
     if kind not in FORMATS:
         raise UserError(f"format {kind} is unknown; choose one of {', '.join(FORMATS)}.")
+    config = read_config(run)
+    target = str(((config.get("model") or {}).get("network") or {}).get("_target_"))
+    if target.startswith(("physworld.models.gpt", "physworld.models.video")):
+        what = "a GPT of physworld's own" if "gpt" in target else "one for video"
+        raise UserError(f"{run} cannot be exported: its network is {what}, and only runs of language models are.")
     folder = run / kind
     try:
         network, tokenizer = load_network(str(run / "model")), load_tokenizer(str(run / "model"))
@@ -134,6 +139,9 @@ def export(run: Path, kind: str) -> Path:
         raise UserError(str(error)) from None
     except ImportError as error:
         raise UserError(f"{kind} needs the library {error.name}; install it with: pip install -e '.[export]'") from None
+    finally:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return folder
 
 
@@ -196,12 +204,14 @@ def published_files(run: Path) -> dict[str, Path]:
     }
     if not any(name.endswith(".safetensors") for name in files):
         raise UserError(f"{run} holds no weights in safetensors; train first.")
-    return files | {name: run / name for name in ("metrics.json", "stages.json", "report.md") if (run / name).is_file()}
+    # A card of the run's own (README.md) stands in for the one that was written beside the weights.
+    beside = ("README.md", "metrics.json", "stages.json", "report.md")
+    return files | {name: run / name for name in beside if (run / name).is_file()}
 
 
 def add_verbs(verbs: Any) -> None:
     """`physworld publish`."""
     publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
-    publishing.add_argument("run", help="run directory")
+    publishing.add_argument("run", help="run directory, last or shipped")
     publishing.add_argument("repo", help="OWNER/NAME")
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")

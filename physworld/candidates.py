@@ -25,6 +25,7 @@ from physworld.models.weights import (
     load_network,
     load_tokenizer,
     local_folder,
+    refuse_damage,
     whole_weights,
 )
 from physworld.pairing import codec_for
@@ -189,6 +190,7 @@ def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, 
     try:
         tokenizer = load_tokenizer(weights, base)
         network = load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(device)
+        refuse_damage(network, None, weights)
     except WeightsError as error:
         raise UserError(str(error)) from None
     except SafetensorError as error:

@@ -6,18 +6,19 @@ import contextlib
 import io
 import pickle
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from hydra.errors import HydraException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.files import replacing
 from physworld.models.pretrained import Pretrained
-from physworld.models.weights import load_tokenizer
+from physworld.models.weights import WeightsError, load_tokenizer, refuse_damage
 from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
 
@@ -27,8 +28,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
+            try:
+                torch.save(checkpoint, stream)
+            except RuntimeError as error:  # how torch ends when the disk is full, the cause in its context
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -80,29 +84,41 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
     Raises:
         UserError: a file is missing or damaged.
     """
-    config = read_config(run)
+    config, folder = read_config(run), run / "model"
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise UserError(f"{folder} has no config.json, so it holds no model.")
     try:
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
-            if not str(get_object(target).__module__).startswith("physworld."):  # a name that only passes through ours
+            try:
+                found = resolve_name(target)
+            except (ImportError, AttributeError, ValueError):
+                raise UserError(f"{run / 'config.yaml'} names {target}, which this physworld does not have.") from None
+            if not str(found.__module__).startswith("physworld."):  # a name that only passes through ours
                 raise UserError(f"{run / 'config.yaml'} names {target}; only classes of physworld are used.")
         if uses_weights_tokenizer(config):
             codec = codec_for(config["codec"], load_tokenizer(str(run / "model")))
         else:
             codec = instantiate(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
-            network = _network_class(config).from_pretrained(run / "model")
+            network = _network_class(config).from_pretrained(folder)
+        refuse_damage(network, codec.vocabulary, str(folder))
     except (AttributeError, ImportError, HydraException) as error:
         raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None
     except KeyError as error:
         raise UserError(f"{run / 'config.yaml'} has no {error.args[0]}; it is not a training run's.") from None
+    except WeightsError as error:
+        raise UserError(str(error)) from None
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
-        raise UserError(f"The model in {run / 'model'} cannot be loaded ({str(error).splitlines()[0]}).") from None
+        reason = str(error).splitlines()[0]
+        if "loading state_dict" in reason:  # torch's heading of many lines
+            reason = "its config.json describes another network than its weights are of"
+        raise UserError(f"The model in {folder} cannot be loaded ({reason}).") from None
     return network.to(device).eval(), codec, config
 
 
 def _network_class(config: dict[str, Any]) -> Any:
     """`_target_` names a class, or one of its constructors."""
-    found = get_object(config["model"]["network"]["_target_"])
+    found = resolve_name(config["model"]["network"]["_target_"])
     return getattr(found, "__self__", found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import inspect
 import os
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 
 Result = TypeVar("Result")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or in the quota
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -68,7 +70,7 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         except HydraException as error:  # building the parts
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
-            _leave(unwritable(error))
+            _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
 
     return wrapped
 
@@ -132,11 +134,22 @@ def _leave(sentence: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
-def unwritable(error: Exception) -> str:
-    """A disk that is full, read-only or not there."""
+def unwritable(error: Exception, folder: str | None = None) -> str:
+    """A disk that is full, read-only or not there.
+
+    Args:
+        folder: where the command writes, for errors that name no file.
+    """
+    name = getattr(error, "filename", None)
+    if getattr(error, "errno", None) in FULL or any(f"os error {number})" in str(error) for number in FULL):
+        where = Path(name) if name else None
+        full = where.parent if where is not None and not where.is_dir() else where or folder or "The disk"
+        return f"{full} is full: {where.name if where is not None and full != where else 'a file'} cannot be written."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'A file'} cannot be read or written ({error.strerror})."
-    return f"A file cannot be read or written ({_first_line(error)})."
+        return (
+            f"{name or (f'A file of {folder}' if folder else 'A file')} cannot be read or written ({error.strerror})."
+        )
+    return f"A file{f' of {folder}' if folder else ''} cannot be read or written ({_first_line(error)})."
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:

@@ -65,6 +65,8 @@ def validate(scene: Path, payload: Path | None, console: Console) -> int:
 def export(options: argparse.Namespace) -> Path:
     """Write one format; returns the file. What lies there and differs (the scene itself, say) is never written over."""
     kind = options.format
+    if not Path(options.what).exists():
+        raise UserError(f"{options.what} is neither a run nor a scene: there is no such file or folder.")
     if kind not in EXPORTS:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
     if not 0 < options.seconds <= 3600:

@@ -53,13 +53,20 @@ def codec_for(config: Any, tokenizer: Any) -> Any:
             "codec=card."
         )
     try:
-        return instantiate(config, tokenizer=tokenizer)
+        codec = instantiate(config, tokenizer=tokenizer)
     except Exception as error:
         cause = error.__cause__ or error
         raise UserError(
             f"{name} cannot use the tokenizer of pretrained weights ({str(cause).splitlines()[0]}); "
             f"choose codec=engine or codec=card."
         ) from None
+    if codec.loses():
+        text = name.removesuffix("Codec").lower()
+        raise UserError(
+            f"The tokenizer in {tokenizer.name_or_path} cannot write codec={text} text: parts of it are unknown to it; "
+            "give weights with a tokenizer for any text (a run of physworld is judged with run=DIR)."
+        )
+    return codec
 
 
 def uses_weights_tokenizer(config: Mapping[str, Any]) -> bool:

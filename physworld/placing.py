@@ -26,7 +26,12 @@ def placing(directory: Path, option: str = "out") -> Iterator[Path]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=directory) as work:
-        yield Path(work)
+        try:
+            yield Path(work)
+        except OSError as error:  # the folder of work in progress is gone when the name is read
+            if error.filename is None or str(error.filename).startswith(work):
+                error.filename = str(directory)
+            raise
         made = {file: directory / file.relative_to(work) for file in sorted(Path(work).rglob("*")) if file.is_file()}
         new = {file: target for file, target in made.items() if not target.exists()}
         for file, target in made.items():

@@ -28,6 +28,12 @@ OF_TEXT = (
     *("scenario", "suite", "limit", "difficulties", "scenes", "export", "predictions"),
     *("model", "weights", "base", "engine", "engine_python", "codec"),
 )
+# What predict.py offers, by the runs that take it.
+OF_PREDICTION = {
+    "text": ("input", "row", "frames", "start"),
+    "spatial": ("input", "mode", "repair"),
+    "video": ("prompt", "image", "seed"),
+}
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -118,7 +124,17 @@ def evaluate(cfg: DictConfig) -> None:
 
 def predict(cfg: DictConfig) -> None:
     """What a finished run says to one given input."""
-    tasks.find(_task_of(cfg.run)).predict(cfg)
+    task = _task_of(cfg.run)
+    for override in HydraConfig.get().overrides.task:
+        name = override.partition("=")[0].lstrip("+~")
+        owners = [owner for owner, names in OF_PREDICTION.items() if name in names]
+        if owners and task not in owners:
+            runs.find_run(cfg.run)  # or it says what is wrong with run= itself
+            reads = 'prompt="..."' if task == "video" else "input=FILE"
+            raise UserError(
+                f"{name}= is for {' and '.join(owners)} runs; run={cfg.run} is a {task} one, which reads {reads}."
+            )
+    tasks.find(task).predict(cfg)
 
 
 def simulate(cfg: DictConfig) -> None:

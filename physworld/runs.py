@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from physworld.errors import UserError
+from physworld.errors import UserError, suggest
 from physworld.files import replacing
 
 OUTPUTS = Path("outputs")
@@ -106,7 +106,10 @@ def find_run(run: str | None, option: str = "run") -> Path:
         return path
     path = Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
-        raise UserError(f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it.")
+        raise UserError(
+            f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it."
+            f"{suggest(str(run), ('last', 'shipped'))} Give the directory of a finished run, last or shipped."
+        )
     return path
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tiny_lms import save_base
 
 from physworld import cli
+from physworld.codecs._tokenizer import word_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,3 +151,150 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", str(tmp_path / "nothing")]) == 1
     said = capsys.readouterr().err
     assert "nothing is no directory" in said and "Traceback" not in said
+    assert cli.main(["compare", str(tmp_path / "sweep"), "--csv", str(tmp_path / "no" / "x.csv")]) == 1
+    assert "no is no folder" in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+
+def test_a_wide_comparison_has_a_run_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        settings = "".join(f"a_setting_of_some_length_{k}: v{number}{k}\n" for k in range(40))
+        (tmp_path / str(number) / "config.yaml").write_text(settings)
+        (tmp_path / str(number) / "metrics.json").write_text(json.dumps({"cost": {"seconds": 61.5}}))
+    assert cli.main(["compare", str(tmp_path)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    (row,) = (row for row in rows if "a_setting_of_some_length_17 " in row)
+    assert "v017" in row and "v117" in row and len(rows) < 50
+
+
+def test_exports_and_verbs_say_what_they_want(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(tmp_path / "nope"), "--format", "onnx"]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"{tmp_path / 'nope'} is neither a run nor a scene: there is no such file or folder.\n"
+    )
+    assert cli.main(["compare", "shipped"]) == 0
+    assert "1 run(s)" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert "Compare finished runs" in said and "L4" not in said and "`" not in said
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
+    from physworld.artefacts import export
+    from physworld.errors import UserError
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "config.yaml").write_text("data:\n  task: text\n")
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(save_base(tmp_path / "base", "llama") / name, tmp_path / "model")
+    word_tokenizer(["pos"]).save_pretrained(tmp_path / "model")
+    with pytest.raises(UserError, match="byte-level BPE"):  # comes after the folder is made
+        export(tmp_path, "gguf")
+    assert not (tmp_path / "gguf").exists()
+
+
+def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "scene.json")  # nobody writes it, so reading waits
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    assert cli.main(["validate", str(tmp_path / "scene.json")]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tmp_path: Path) -> None:
+    from physworld.checkpoints import AtomicCheckpointIO
+    from physworld.errors import unwritable
+
+    content = {"state_dict": {str(k): torch.zeros(10_000) for k in range(20)}}
+    writer, target = AtomicCheckpointIO(), tmp_path / "checkpoints" / "last.ckpt"
+    writer.save_checkpoint(content, target)
+    before = target.read_bytes()
+    target.with_name(f".last.{os.getpid()}.ckpt").symlink_to("/dev/full")  # where it writes before it is whole
+    with pytest.raises(OSError, match="No space left") as caught:
+        writer.save_checkpoint(content, target)
+    assert unwritable(caught.value) == f"{target.parent} is full: last.ckpt cannot be written."
+    assert [path.name for path in target.parent.iterdir()] == ["last.ckpt"] and target.read_bytes() == before
+
+
+def test_a_full_disk_is_named_for_other_files_too(tmp_path: Path) -> None:
+    from physworld.errors import unwritable
+    from physworld.placing import placing
+
+    def fails() -> None:
+        with placing(tmp_path) as work, Path("/dev/full").open("wb", buffering=0) as stream:
+            assert work.is_dir()
+            stream.write(b"1")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fails()
+    assert unwritable(caught.value) == f"{tmp_path} is full: a file cannot be written."
+    nameless = OSError(errno.ENOSPC, "No space left on device")
+    assert unwritable(nameless, "outputs/q") == "outputs/q is full: a file cannot be written."
+    theirs = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert unwritable(theirs, "outputs/q") == "outputs/q is full: a file cannot be written."
+
+
+def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None:
+    from physworld.codecs.engine import WORDS
+    from physworld.codecs.impulse import ImpulseCodec
+    from physworld.errors import UserError
+    from physworld.models.weights import load_tokenizer
+    from physworld.pairing import codec_for
+
+    engine = {"_target_": "physworld.codecs.engine.EngineCodec"}
+    ImpulseCodec().tokenizer.save_pretrained(tmp_path / "impulse")
+    for some in (engine, {"_target_": "physworld.codecs.card.CardCodec"}):
+        with pytest.raises(
+            UserError, match=f"The tokenizer in {tmp_path}/impulse cannot write codec=(engine|card) text"
+        ):
+            codec_for(some, load_tokenizer(str(tmp_path / "impulse")))
+    word_tokenizer(WORDS).save_pretrained(tmp_path / "engine")
+    for fits in (tmp_path / "engine", save_base(tmp_path / "base")):
+        assert codec_for(engine, load_tokenizer(str(fits))).context_frames == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["prompt=A ball falls"], "prompt= is for video runs; run=shipped is a text one, which reads input=FILE."),
+        (["input=x.jsonl", "mode=pinned"], "mode= is for spatial runs; run=shipped is a text one"),
+        (["run=shiped", "input=x.jsonl", "prompt=hello"], "run=shiped is no run directory"),
+        (
+            ["run=shiped", "prompt=hello"],
+            "Did you mean shipped? Give the directory of a finished run, last or shipped.",
+        ),
+    ],
+)
+def test_predictions_refuse_what_they_would_ignore(overrides: list[str], words: str) -> None:
+    from physworld.errors import UserError
+    from physworld.run import predict
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("predict", overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    try:
+        with pytest.raises(UserError, match=re.escape(words)):
+            predict(config)
+    finally:
+        HydraConfig.instance().cfg = None
+
+
+def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
+    from physworld.models.weights import WeightsError, load_network, load_tokenizer
+
+    for load in (load_network, load_tokenizer):
+        with pytest.raises(WeightsError, match=r"holds no model: there is no config\.json and no adapter_config\.json"):
+            load(str(tmp_path))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    from physworld.candidates import load_hf
+    from physworld.errors import UserError
+
+    folder = save_base(tmp_path / "base", "llama")
+    weights = load_file(folder / "model.safetensors")
+    broken = {**weights, "model.norm.weight": weights["model.norm.weight"] * torch.nan}
+    save_file(broken, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"is damaged: numbers in its model\.norm\.weight are not finite"):
+        load_hf(str(folder), None, torch.device("cpu"))

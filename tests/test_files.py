@@ -19,7 +19,7 @@ from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
 from physworld.data import EncodedStream, IndexBatches, StreamData
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.files import FilesSource
+from physworld.sources.files import FilesSource, read_scene
 from physworld.types import Batch, PinJoint
 
 NAMES = ("billiards", "pendulum")
@@ -301,3 +301,16 @@ def test_published_files_are_data(tmp_path: Path) -> None:
     assert {stream.sample(2 * n).given.scene.name for n in range(3)} == {"billiards", "pendulum", "tower"}
     for index in range(6):
         assert (codec.encode(stream.sample(index)).labels != -100).any()
+
+
+@pytest.mark.parametrize(("key", "unit"), [("position", "px"), ("velocity", "px/s")])
+def test_numbers_that_are_no_place_and_no_speed_are_refused(folder: Path, tmp_path: Path, key: str, unit: str) -> None:
+    lines = next(p for p in folder.rglob("*.jsonl")).read_text().splitlines()
+    frame = json.loads(lines[3])
+    frame["objects"][0][key]["y"] = -1e300
+    path = tmp_path / "far.jsonl"
+    path.write_text("\n".join([*lines[:3], json.dumps(frame), *lines[4:]]) + "\n")
+    with pytest.raises(
+        FormatError, match=rf"far.jsonl: object 0 has {key} y -1e\+300 in frame 3; at most 1e\+06 {unit} "
+    ):
+        read_scene(path)

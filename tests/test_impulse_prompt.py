@@ -212,3 +212,29 @@ def test_compiled_code_is_kept_apart_by_what_it_calls() -> None:
     own = [f for f in written if f.py_func.__module__ in (kernel.__name__, answers.__name__)]
     assert len(own) > 8
     assert all("impulse-" in f.stats.cache_path for f in own)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (SMALL, "", "the text is empty"),
+        (SMALL, "A ball falls", "line 1: 'A' is unknown here; a line begins with world, wall, peg"),
+        ("wall", "fence", "line 2: 'fence' is unknown here"),
+        ("-981", "nan", "line 1: 'nan' stands where number 2 of the 3 of world belongs"),
+        ("12 1 0.5 0.5\n", "12 1 0.5\n", "line 5: 'box' stands where number 10 of the 10 of ball belongs"),
+        ("pin fixed o0", "pin fixed b0", "line 3: 'b0' stands where pin names a body"),
+        ("2 0.5 0.1", "2 0.5", "line 5: box needs 1 names and 11 numbers, and the text ends before"),
+        ("0 12 1 0.5", "0 0 1 0.5", "line 4: number 7 of ball is 0, it must be positive"),
+        ("2 0.5 0.1", "2 0.5 -0.1", "line 5: number 11 of box is -0.1, it must be 0 or more"),
+        ("wall 0 50 800 50", "wall 0 50 0 50", "line 2: a wall without length"),
+        ("world 0 -981 16.67\n", "", "line 1: the text must begin with world, not with wall"),
+        ("16.67\n", "16.67\nworld 0 0 1\n", "line 2: world is there twice"),
+        ("box o1", "box o0", "line 5: the body o0 is there twice"),
+        ("pin fixed o0", "pin fixed o7", "line 3: pin names o7, and no ball or box is called so"),
+        ("pin fixed o0", "pin o0 o0", "line 3: pin holds o0 and o0, which it cannot"),
+    ],
+)
+def test_what_is_no_prompt_is_said_with_line_and_word(old: str, new: str, said: str) -> None:
+    text = SMALL.replace(old, new)
+    assert CODEC.why_no_prompt(text).startswith(said) and CODEC.read_prompt(text) is None
+    assert CODEC.why_no_prompt(SMALL) == ""

@@ -268,3 +268,46 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert Path(path).read_text() == before
     with pytest.raises(ValueError, match="at least 2 frames"):
         write_jsonl(path, trajectory(1))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (("gravity", "y"), -100.0, 'gravity y is -100.0, but -981.0 in the "physworld" key; delete "physworld"'),
+        (("timestep",), 0.02, "timestep is 0.02, but 0.0166"),
+        (("objects", 0, "material", "mass"), 7.0, "objects 0 material mass is 7.0, but 1.0"),
+        (("objects", 0, "radius"), 16.0, "objects 0 radius is 16.0, but 15.0"),
+        (("objects", 1, "type"), "circle", "objects 1 type is 'circle', but 'rectangle'"),
+        (("objects", 1, "position", "x"), 601.0, "objects 1 position x is 601.0, but 600.0"),
+        (("static_geometry",), [], "static_geometry has 0 entries, but 2"),
+        (("static_geometry", 0, "p2", "y"), 60.0, "static_geometry 0 p2 y is 60.0, but 50.4"),
+        (("constraints", 0, "anchor_a", 1), 400.0, "constraints 0 anchor_a 1 is 400.0, but 500.0"),
+        (("scenario_type",), "tower", "scenario_type is 'tower', but 'projectile'"),
+    ],
+)
+def test_an_edit_that_would_be_read_past_is_refused(tmp_path: Path, path: tuple, value: object, problem: str) -> None:
+    file = f"{tmp_path}/scene.jsonl"
+    write_jsonl(file, trajectory(3))
+    lines = [json.loads(line) for line in Path(file).read_text().splitlines()]
+    place = lines[0]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(FormatError) as caught:
+        read_jsonl(write(file, lines))
+    assert str(caught.value).startswith(f"{file} line 1: ") and problem in str(caught.value)
+    if path[0] == "gravity":
+        del lines[0]["physworld"]
+        assert read_jsonl(write(file, lines)).scene.gravity == (0.0, value)
+
+
+def test_a_header_that_others_rounded_or_shortened_is_no_edit(tmp_path: Path) -> None:
+    file = f"{tmp_path}/scene.jsonl"
+    write_jsonl(file, trajectory(3).window(1, 3))  # frame 0 is not the scene's initial state
+    lines = [json.loads(line) for line in Path(file).read_text().splitlines()]
+    lines[0]["timestep"] = 0.0167
+    lines[0]["gravity"] = {"x": 0, "y": -981}
+    lines[0]["note"] = "of another program"
+    del lines[0]["difficulty"], lines[0]["objects"][0]["material"]["friction"]
+    read = read_jsonl(write(file, lines))
+    assert read.scene == SCENE and same(read.frame(0), trajectory(2).frame(1))

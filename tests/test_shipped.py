@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from physworld import scenarios
+from physworld.artefacts import export, published_files
 from physworld.baselines import BASELINES
 from physworld.checkpoints import load_model
+from physworld.errors import UserError
 from physworld.metrics.errors import position_rmse
 from physworld.rollout import rollout
 from physworld.runs import SHIPPED, find_run, read_config
@@ -40,3 +50,63 @@ def test_it_beats_extrapolation_on_held_out_types() -> None:
         for name, guess in BASELINES.items()
     }
     assert model < 0.7 * min(others.values()), (model, others)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    shutil.copytree(SHIPPED, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def refused(run: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_model(run, torch.device("cpu"))
+    said = str(caught.value)
+    assert "\n" not in said and "Error" not in said and len(said) < 300, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "words"),
+    [
+        ("outputs", lambda table: table + 10**6, "its outputs are not those of its codec"),
+        ("outputs", lambda table: table.flip(0), "its outputs are not those of its codec"),
+        ("values", lambda table: table * 2, "its values are not those of its codec"),
+        ("values", lambda table: table * torch.nan, "numbers in its values are not finite"),
+        ("words.weight", lambda table: table * torch.nan, "numbers in its words.weight are not finite"),
+    ],
+)
+def test_damaged_weights_are_refused(copied: Path, name: str, harm: Callable[[Any], Any], words: str) -> None:
+    file = copied / "model" / "model.safetensors"
+    weights = load_file(file)
+    save_file({**weights, name: harm(weights[name]).contiguous()}, file)
+    said = refused(copied)
+    assert said.startswith(f"The model in {copied / 'model'} is damaged: ") and words in said
+
+
+def test_a_run_that_lacks_a_part_is_one_sentence(copied: Path) -> None:
+    config, settings = copied / "model" / "config.json", copied / "config.yaml"
+    whole = config.read_text()
+    config.write_text(json.dumps(json.loads(whole) | {"width": 64}))
+    assert "config.json describes another network than its weights" in refused(copied)
+    config.unlink()
+    assert refused(copied) == f"{copied / 'model'} has no config.json, so it holds no model."
+    config.write_text(whole)
+    text = settings.read_text()
+    settings.write_text(text.replace("physworld.codecs.islands.IslandCodec", "physworld.codecs.nothing.Codec"))
+    assert settings.read_text() != text
+    assert refused(copied).endswith("names physworld.codecs.nothing.Codec, which this physworld does not have.")
+
+
+def test_publish_sends_the_card_with_the_measurements() -> None:
+    files = published_files(SHIPPED)
+    assert files["README.md"] == SHIPPED / "README.md" and "model.safetensors" in files
+
+
+@pytest.mark.parametrize("kind", ["onnx", "gguf"])
+def test_a_network_of_ours_is_not_exported(copied: Path, kind: str) -> None:
+    with pytest.raises(
+        UserError, match="its network is a GPT of physworld's own, and only runs of language models are"
+    ):
+        export(copied, kind)
+    assert not (copied / kind).exists()

@@ -42,14 +42,19 @@ JOINTS = ("pin", "hinge", "rope", "spring", "motor")
 FIELDS = ("field", "mutual", "wind")
 
 
+class NoPrompt(ValueError):
+    """Text that is no prompt; one sentence that names the line (of the file, from 1) and what is wrong there."""
+
+
 class Line(NamedTuple):
+    row: int  # of the text, from 1
     word: str
     names: list[str]
     numbers: list[float]
 
 
-def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> Trajectory | None:
-    """One frame, or None unless `text` is a prompt that describes a possible world.
+def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> Trajectory:
+    """The one frame that a prompt describes.
 
     Lines that follow from the others (`self`, `touch`, `link`, `pull` and the like) are checked for their form only, as
     the codec works them out anew; they, and `next`, may be missing.
@@ -58,60 +63,89 @@ def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collec
         text: words and numbers.
         layout: word -> how many names, then numbers, follow it.
         bodies: all names a body may have.
+
+    Raises:
+        NoPrompt: the text is none, or the world it describes is not possible.
     """
-    lines = _lines(text.split(), layout, bodies)
-    if not lines or not all(_possible(line) for line in lines):
-        return None
+    tokens = [(row, token) for row, line in enumerate(text.split("\n"), start=1) for token in line.split()]
+    lines = _lines(tokens, layout, bodies)
+    for line in lines:
+        _check(line)
     scene = _scene(lines)
-    return None if scene is None else Trajectory.of(scene, [scene.state])
+    return Trajectory.of(scene, [scene.state])
 
 
-def _lines(tokens: list[str], layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> list[Line] | None:
-    """Words with what belongs to them; None where a word, a name or a number is none."""
-    if tokens and tokens[-1] == "next":
+def _lines(tokens: list[tuple[int, str]], layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> list[Line]:
+    """Words with what belongs to them."""
+    if tokens and tokens[-1][1] == "next":
         tokens = tokens[:-1]
+    if not tokens:
+        raise NoPrompt("the text is empty")
     lines: list[Line] = []
     at = 0
     while at < len(tokens):
-        word = tokens[at]
+        row, word = tokens[at]
         if word not in layout:
-            return None
+            raise NoPrompt(f"line {row}: {_shown(word)} is unknown here; a line begins with {', '.join(layout)}")
         count, numbers = layout[word]
-        first, end = at + 1 + count, at + 1 + count + numbers
-        names, digits = tokens[at + 1 : first], tokens[first:end]
-        if end > len(tokens) or not all(name == "fixed" or name in bodies for name in names):
-            return None
-        if not all(NUMBER.fullmatch(number) for number in digits):
-            return None
+        rest = tokens[at + 1 : at + 1 + count + numbers]
+        for k, (place, token) in enumerate(rest):
+            if k < count and token != "fixed" and token not in bodies:
+                raise NoPrompt(f"line {place}: {_shown(token)} stands where {word} names a body, o0 or o1 for example")
+            if k >= count and not NUMBER.fullmatch(token):
+                which = f"number {k - count + 1} of the {numbers} of {word}"
+                raise NoPrompt(f"line {place}: {_shown(token)} stands where {which} belongs, such as -12.5")
+        if len(rest) < count + numbers:
+            raise NoPrompt(f"line {row}: {word} needs {count} names and {numbers} numbers, and the text ends before")
         # Rounded as they print, so that what is checked here is what will be written.
-        lines.append(Line(word, names, [float(VALUES[number_index(float(number))]) for number in digits]))
-        at = end
+        values = [float(VALUES[number_index(float(token))]) for _, token in rest[count:]]
+        lines.append(Line(row, word, [token for _, token in rest[:count]], values))
+        at += 1 + count + numbers
     return lines
 
 
-def _possible(line: Line) -> bool:
+def _shown(token: str) -> str:
+    return ascii(token if len(token) <= 40 else token[:37] + "...")
+
+
+def _check(line: Line) -> None:
     positive, not_negative = SIGNS.get(line.word, ((), ()))
     numbers = line.numbers
     if line.word == "wall" and numbers[0:2] == numbers[2:4]:
-        return False  # a wall without length has no direction
-    return all(numbers[k] > 0 for k in positive) and all(numbers[k] >= 0 for k in not_negative)
+        raise NoPrompt(f"line {line.row}: a wall without length has no direction")
+    for k, value in enumerate(numbers):
+        if (k in positive and value <= 0) or (k in not_negative and value < 0):
+            least = "positive" if k in positive else "0 or more"
+            raise NoPrompt(f"line {line.row}: number {k + 1} of {line.word} is {value:g}, it must be {least}")
 
 
-def _scene(lines: list[Line]) -> Scene | None:
-    """None unless there is one `world`, at the top, then bodies, each named once, and joints between such bodies."""
+def _scene(lines: list[Line]) -> Scene:
+    """There is one `world`, at the top, then bodies, each named once, and joints between such bodies."""
     world, *rest = lines
-    if world.word != "world" or any(line.word == "world" for line in rest):
-        return None
-    solid = [line for line in rest if line.word in ("ball", "box")]
-    index = {line.names[0]: k for k, line in enumerate(solid)}
-    if not solid or len(index) < len(solid) or "fixed" in index:
-        return None
+    if world.word != "world":
+        raise NoPrompt(f"line {world.row}: the text must begin with world, not with {world.word}")
+    index: dict[str, int] = {}
+    for line in rest:
+        if line.word == "world":
+            raise NoPrompt(f"line {line.row}: world is there twice")
+        if line.word in ("ball", "box"):
+            name = line.names[0]
+            if name == "fixed":
+                raise NoPrompt(f"line {line.row}: fixed stands where {line.word} names a body, o0 or o1 for example")
+            if name in index:
+                raise NoPrompt(f"line {line.row}: the body {name} is there twice")
+            index[name] = len(index)
+    if not index:
+        raise NoPrompt("there is no ball and no box")
     index["fixed"] = FIXED
+    solid = [line for line in rest if line.word in ("ball", "box")]
     joints = [line for line in rest if line.word in JOINTS]
-    if any(joint.names[1] == "fixed" or joint.names[0] == joint.names[1] for joint in joints):
-        return None
-    if not all(name in index for line in rest for name in line.names):
-        return None
+    for line in rest:
+        unknown = [name for name in line.names if name not in index]
+        if unknown:
+            raise NoPrompt(f"line {line.row}: {line.word} names {unknown[0]}, and no ball or box is called so")
+        if line.word in JOINTS and (line.names[1] == "fixed" or line.names[0] == line.names[1]):
+            raise NoPrompt(f"line {line.row}: {line.word} holds {line.names[0]} and {line.names[1]}, which it cannot")
     gx, gy, milliseconds = world.numbers
     return Scene(
         name="prompt",

@@ -50,20 +50,20 @@ class FormatError(ValueError):
 
 def mapping(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise FormatError(f"{what} must be a JSON object, got {_shown(value)}")
+        raise FormatError(f"{what} must be a JSON object, got {shown(value)}")
     return value
 
 
 def sequence(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list | tuple):
-        raise FormatError(f"{what} must be a list, got {_shown(value)}")
+        raise FormatError(f"{what} must be a list, got {shown(value)}")
     return list(value)
 
 
 def number(value: Any, what: str) -> float:
     # bool is an int in Python and no number in a file
     if type(value) is not float and type(value) is not int:
-        raise FormatError(f"{what} must be a number, got {_shown(value)}")
+        raise FormatError(f"{what} must be a number, got {shown(value)}")
     if not abs(value) < math.inf or abs(value) > 1e300:
         raise FormatError(f"{what} is not a finite number")
     return float(value)
@@ -71,13 +71,13 @@ def number(value: Any, what: str) -> float:
 
 def integer(value: Any, what: str) -> int:
     if type(value) is not int or abs(value) > 2**53:
-        raise FormatError(f"{what} must be a whole number, got {_shown(value)}")
+        raise FormatError(f"{what} must be a whole number, got {shown(value)}")
     return value
 
 
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise FormatError(f"{what} must be a text, got {_shown(value)}")
+        raise FormatError(f"{what} must be a text, got {shown(value)}")
     return value
 
 
@@ -106,11 +106,12 @@ def _canvas(value: Any, what: str) -> tuple[int, int]:
     return integer(found[0], what), integer(found[1], what)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a file, short enough for a sentence."""
     if value is None:
         return "nothing"
-    shown = repr(value) if isinstance(value, str | int | float) else type(value).__name__
-    return shown if len(shown) <= 40 else shown[:37] + "..."
+    word = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+    return word if len(word) <= 40 else word[:37] + "..."
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def published_scene(header: dict[str, Any], ids: list[int], start: State) -> Sce
 def _published_body(item: dict[str, Any], index: int, start: State) -> Body:
     shape = {"circle": "circle", "rectangle": "rect"}.get(text(item.get("type"), "object type"))
     if shape is None:
-        raise FormatError(f"object {index} has type {_shown(item['type'])}; choose circle or rectangle")
+        raise FormatError(f"object {index} has type {shown(item['type'])}; choose circle or rectangle")
     xy(item.get("position"), f"object {index} position")  # required, though the first frame's state is used
     keys = ("radius",) if shape == "circle" else ("width", "height")
     material = mapping(item.get("material", {}), "material")
@@ -212,18 +213,18 @@ def _published_static(item: dict[str, Any]) -> Segment | Peg:
         return Peg(
             center=xy(item.get("center"), "center"), radius=number(item.get("radius"), "radius"), **_surface(item)
         )
-    raise FormatError(f"static_geometry has type {_shown(kind)}; choose segment or circle")
+    raise FormatError(f"static_geometry has type {shown(kind)}; choose segment or circle")
 
 
 def _published_joint(item: dict[str, Any], ids: list[int], start: State) -> Joint:
     kind = item.get("type")
     if kind not in ("PinJoint", "PivotJoint"):  # the others' lengths and strengths are not in the files
-        raise FormatError(f"a constraint has type {_shown(kind)}; only PinJoint and PivotJoint can be read")
+        raise FormatError(f"a constraint has type {shown(kind)}; only PinJoint and PivotJoint can be read")
     ends = []
     for key in ("body_a", "body_b"):
         name = item.get(key)
         if name != "static" and name not in ids:
-            raise FormatError(f"a constraint has {key} {_shown(name)}, which is no object of the header")
+            raise FormatError(f"a constraint has {key} {shown(name)}, which is no object of the header")
         ends.append(FIXED if name == "static" else ids.index(name))
     anchors = [pair(item.get(key, [0.0, 0.0]), key) for key in ("anchor_a", "anchor_b")]
     if ends[1] == FIXED:  # we nail the first end
@@ -253,7 +254,7 @@ def _limited(value: Any, what: str) -> list[Any]:
 
 def _shape(value: Any, what: str) -> str:
     if value not in ("circle", "rect"):
-        raise FormatError(f"{what} is {_shown(value)}; choose circle or rect")
+        raise FormatError(f"{what} is {shown(value)}; choose circle or rect")
     return value
 
 
@@ -299,7 +300,7 @@ def _build(kind: type, value: Any, what: str) -> Any:
     known = {f.name: f for f in fields(kind)}
     for key in data:
         if key not in known:
-            raise FormatError(f"{what} has the unknown key {_shown(key)}; choose one of {', '.join(known)}")
+            raise FormatError(f"{what} has the unknown key {shown(key)}; choose one of {', '.join(known)}")
     for name, f in known.items():
         if name not in data and f.default is MISSING:
             raise FormatError(f'{what} lacks the key "{name}"')

@@ -113,6 +113,7 @@ class TextCodec(ABC):
         """
         if history_frames is not None and history_frames < context_frames:
             raise ValueError(f"history_frames is {history_frames}, it must be at least context_frames={context_frames}")
+        self._words = words = tuple(words)
         self._text = self._writer = TextWriter(layout, utf8, MOVING)
         self._direct = tokenizer is None  # ids are written as they are
         if tokenizer is None:
@@ -140,6 +141,13 @@ class TextCodec(ABC):
         )
         self._guides = Guides(tokenizer, self.end_id)
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
+
+    def loses(self) -> bool:
+        """Whether the tokenizer, one from elsewhere, cannot write this format: its tokens spell another text."""
+        text = "".join(self._words) + "0123456789.-\n"
+        ids = self._tokens(text)["input_ids"]
+        back = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(back).strip() != text.strip()  # at its ends a tokenizer may mark words with a space
 
     @abstractmethod
     def parse(self, text: str, given: Trajectory) -> State | None:

@@ -54,7 +54,7 @@ import numpy as np
 from physworld import geometry
 from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
-from physworld.codecs._impulse_reader import read_prompt
+from physworld.codecs._impulse_reader import NoPrompt, read_prompt
 from physworld.codecs.numbers import number_indices, number_texts, number_values, output_grid
 from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
 from physworld.types import (
@@ -272,7 +272,18 @@ class ImpulseCodec:
 
     def read_prompt(self, text: str) -> Trajectory | None:
         """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
-        return read_prompt(text, RECORDS, BODY_WORDS)
+        try:
+            return read_prompt(text, RECORDS, BODY_WORDS)
+        except NoPrompt:
+            return None
+
+    def why_no_prompt(self, text: str) -> str:
+        """Line and word that make a text no prompt, or ''."""
+        try:
+            read_prompt(text, RECORDS, BODY_WORDS)
+        except NoPrompt as problem:
+            return str(problem)
+        return ""
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""

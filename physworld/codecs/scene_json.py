@@ -5,10 +5,10 @@ header and its frame k into the line numbered k. Numbers are printed with 4 deci
 
 The published format loses initial velocities, wall radii, joint lengths and force fields. Our header therefore
 carries "physworld": the exact scene, and the exact frame 0 where it is not the scene's initial state; and, for people,
-the "physworld_version" that wrote it. Other readers skip both; `read_jsonl` believes the first over the public keys
-and returns frames 0, 1, 2 ... Without it the trajectory and its scene start at the file's first frame, and a joint's
-length is the distance of its anchors there; a published joint to `static` says anchor (0, 0) wherever its true anchor
-was, and that is kept.
+the "physworld_version" that wrote it. Other readers skip both; `read_jsonl` takes scene and frame 0 from the first,
+refuses a header whose public keys say something else (an edit would be lost), and returns frames 0, 1, 2 ... Without it
+the trajectory and its scene start at the file's first frame, and a joint's length is the distance of its anchors there;
+a published joint to `static` says anchor (0, 0) wherever its true anchor was, and that is kept.
 
 Files are read as JSON only, line by line, with limits on every size. `.gz` and `.zst` are (de)compressed by suffix.
 """
@@ -37,6 +37,7 @@ from physworld.codecs._scene_dict import (
     scene_from_dict,
     scene_to_dict,
     sequence,
+    shown,
     xy,
 )
 from physworld.codecs._text import describe
@@ -47,6 +48,9 @@ __all__ = ["MAX_BODIES", "FormatError", "read_jsonl", "scene_from_dict", "scene_
 VERSION = 1  # of the "physworld" key
 MAX_LINE = 16 * 2**20  # bytes; 4096 bodies take about 1 MB
 MAX_STATES = 5_000_000  # bodies x frames: about 240 MB as arrays
+ROUNDING = 6e-5  # a public number may differ so much from the exact one: half of the fourth decimal
+COMPARED = ("gravity", "timestep", "objects", "static_geometry", "constraints", "scenario_type", "scenario_category",
+            "difficulty", "description")  # fmt: skip
 
 
 def write_jsonl(path: str | os.PathLike[str], trajectory: Trajectory, *, seed: int = 0) -> None:
@@ -90,7 +94,8 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
             if not ids:
                 header, ids = record, _ids_of_header(record)
                 scene, start = _exact(header, len(ids))
-                if start is not None:
+                if scene is not None and start is not None:
+                    _refuse_edits(header, scene, start)
                     states.append(start)
                     previous = 0
                 continue
@@ -125,12 +130,23 @@ def _header(trajectory: Trajectory, seed: int) -> dict[str, Any]:
     initial = scene.state
     if not all(np.array_equal(getattr(start, name), getattr(initial, name)) for name in State.__annotations__):
         exact["start"] = {name: getattr(start, name).tolist() for name in State.__annotations__}
-    places = np.round(start.position, 4).tolist()
+    public = _public(scene, start)
     return {
         "type": "scene_header",
         "seed": seed,
-        "description": scene.text,
+        "description": public.pop("description"),
         "object_count": len(scene.bodies),
+        **public,
+        "physworld_version": physworld.__version__,
+        "physworld": exact,
+    }
+
+
+def _public(scene: Scene, start: State) -> dict[str, Any]:
+    """What the published keys of a header say of a scene and its frame 0."""
+    places = np.round(start.position, 4).tolist()
+    return {
+        "description": scene.text,
         "gravity": _xy(scene.gravity),
         "timestep": scene.dt,
         "objects": [_object(i, body, places[i]) | _size(body) for i, body in enumerate(scene.bodies)],
@@ -139,8 +155,6 @@ def _header(trajectory: Trajectory, seed: int) -> dict[str, Any]:
         "difficulty": scene.difficulty,
         "static_geometry": [_static(part) for part in scene.static],
         "constraints": [_constraint(joint) for joint in scene.joints],
-        "physworld_version": physworld.__version__,
-        "physworld": exact,
     }
 
 
@@ -234,6 +248,35 @@ def _exact(header: dict[str, Any], count: int) -> tuple[Scene | None, State | No
     return scene, State(
         position=np.array(pairs[0]), velocity=np.array(pairs[1]), angle=np.array(plain[0]), spin=np.array(plain[1])
     )
+
+
+def _refuse_edits(header: dict[str, Any], scene: Scene, start: State) -> None:
+    """Public keys that someone has changed beside the "physworld" key would be read past.
+
+    Raises:
+        FormatError: names the first key that differs.
+    """
+    exact = _public(scene, start)
+    for key in COMPARED:
+        if key in header and header[key] != exact[key]:  # as we write them they are equal, which costs next to nothing
+            found = _difference(header[key], exact[key], key)
+            if found:
+                raise FormatError(f'{found} in the "physworld" key; delete "physworld" from the line to use the edit')
+
+
+def _difference(public: Any, exact: Any, where: str) -> str:
+    """The first place where two values differ by more than rounding, or ''; keys that are not there say nothing."""
+    if isinstance(public, dict) and isinstance(exact, dict):
+        pairs = [(public[name], value, f"{where} {name}") for name, value in exact.items() if name in public]
+    elif isinstance(public, list) and isinstance(exact, list):
+        if len(public) != len(exact):
+            return f"{where} has {len(public)} entries, but {len(exact)}"
+        pairs = [(*both, f"{where} {k}") for k, both in enumerate(zip(public, exact, strict=True))]
+    elif type(public) in (int, float) and type(exact) in (int, float) and abs(public - exact) <= ROUNDING:
+        return ""
+    else:
+        return "" if public == exact else f"{where} is {shown(public)}, but {shown(exact)}"
+    return next((found for pair in pairs if (found := _difference(*pair))), "")
 
 
 def _column(start: dict[str, Any], name: str, count: int) -> list[Any]:

@@ -22,7 +22,7 @@ from physworld.models.lm_parts import flops, linear_names, plain_names, plain_st
 from physworld.models.packing import Documents, can_pack, packed, prepare
 from physworld.models.scored_loss import scored_loss
 from physworld.models.text_lm import TextLM, switched
-from physworld.models.weights import check_tuning, find_adapter, load_network, tunable
+from physworld.models.weights import check_tuning, find_adapter, load_network, refuse_damage, tunable
 
 IGNORE = -100
 
@@ -110,6 +110,7 @@ class Pretrained(nn.Module):
             lm = random_lm(vocabulary, architecture)
         else:
             lm = load_network(weights, base, four_bit=tuning == "qlora")
+            refuse_damage(lm, None, weights)
         if lm.get_input_embeddings().num_embeddings < vocabulary.size:
             raise ValueError(f"{weights} has fewer embeddings than the codec has tokens ({vocabulary.size})")
         if any(getattr(lm.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
+CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what weights beside it are
 TUNINGS = ("lora", "qlora", "full")
 
 
@@ -68,6 +69,24 @@ def load_network(
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error, option) from None
     return network.eval()
+
+
+def refuse_damage(network: Any, vocabulary: Any, weights: str) -> None:
+    """Weights must be finite numbers, and the tables that a GPT of ours carries in its file those of its codec.
+
+    Args:
+        vocabulary: of the codec; None = the network has no such tables.
+
+    Raises:
+        WeightsError: names what is damaged.
+    """
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsError(f"The model in {weights} is damaged: numbers in its {name} are not finite.")
+        if vocabulary is not None and name in ("values", "outputs"):
+            table = torch.as_tensor(getattr(vocabulary, name), dtype=value.dtype)
+            if not torch.equal(value, table):
+                raise WeightsError(f"The model in {weights} is damaged: its {name} are not those of its codec.")
 
 
 def check_tuning(tuning: str) -> None:
@@ -197,6 +216,8 @@ def find_adapter(weights: str) -> Any:
 def _plain(weights: str, error: Exception, option: str = "weights") -> WeightsError:
     if isinstance(error, WeightsError):
         return error
+    if Path(weights).is_dir() and not any((Path(weights) / file).is_file() for file in CONFIGURATIONS):
+        return WeightsError(f"{option}={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
     name = Path(weights).name
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(

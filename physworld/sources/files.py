@@ -10,6 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from physworld.codecs._text import LARGEST
 from physworld.codecs.scene_json import FormatError, read_jsonl
 from physworld.seeding import SPLITS, generator
 from physworld.sources.windows import Windows, cut_windows
@@ -53,8 +56,19 @@ def read_scene(scene: Path | Row) -> Trajectory:
     Raises:
         FormatError: names the file, the place and the problem.
     """
-    if not isinstance(scene, Row):
-        return read_jsonl(scene)
+    run = read_jsonl(scene) if not isinstance(scene, Row) else _read_row(scene)
+    for name in ("position", "velocity"):
+        large = np.abs(getattr(run, name)) > LARGEST
+        if large.any():
+            frame, body, axis = np.argwhere(large)[0].tolist()
+            raise FormatError(
+                f"{scene}: object {body} has {name} {'xy'[axis]} {getattr(run, name)[frame, body, axis]:g} in frame "
+                f"{frame}; at most {LARGEST:g} {'px' if name == 'position' else 'px/s'} can be read"
+            )
+    return run
+
+
+def _read_row(scene: Row) -> Trajectory:
     file = _opened(scene.path)
     if not 0 <= scene.number < len(file):
         raise FormatError(f"{scene.path} has rows 0 to {len(file) - 1}, so there is no row {scene.number}")

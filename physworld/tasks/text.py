@@ -238,11 +238,14 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
             f"{type(codec).__name__} cannot read {path}: its text lacks part of the scene; give a JSONL file."
         )
     try:
-        given: Trajectory | None = codec.read_prompt(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"input={path} cannot be read ({error}).") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
+    except UnicodeDecodeError:
+        raise UserError(f"input={path} cannot be read (it is not UTF-8 text).") from None
+    given: Trajectory | None = codec.read_prompt(text)
     if given is None:
-        raise UserError(f"{path} is no prompt in the text format of {type(codec).__name__}.")
+        raise UserError(f"{path} is no prompt in this run's format, codec=impulse text: {codec.why_no_prompt(text)}.")
     return given
 
 
