@@ -43,7 +43,8 @@ LIBRARIES = (
 )
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    r"physworld\.(clip_data|codecs|data|evaluation|hardware|models|sources|spatial_evaluation|suites|video_judge)"
+    r"physworld\.(clip_data|codecs|data|evaluation|hardware|models|own_states|sources|spatial_evaluation|suites"
+    r"|video_judge)"
     r"(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from physworld.codecs.scene_json import write_jsonl
 from physworld.codecs.spatial_rows import row
 from physworld.conf_store import scenario_sets
 from physworld.models.video_network import VideoNetwork
+from physworld.runs import TRUSTED
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 
@@ -212,3 +214,11 @@ def test_uneven_global_batch_is_an_error(micro_batch: int | None, devices: int) 
     hardware = instantiate(composed("train", "hardware=cpu").hardware, micro_batch=micro_batch, devices=devices)
     with pytest.raises(run.UserError, match="global_batch=96"):
         hardware.split(96)
+
+
+def test_what_a_run_may_name_is_what_our_options_name() -> None:
+    """A run directory is read back only if every class in its configuration is trusted."""
+    files = [path for path in CONF.rglob("*.yaml") if "hydra" not in path.parts]
+    named = {word for path in files for word in re.findall(r"_target_: (\S+)", path.read_text(encoding="utf-8"))}
+    assert "physworld.own_states.OwnStates" in named
+    assert {name for name in named if not TRUSTED.fullmatch(name)} == set()
