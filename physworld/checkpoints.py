@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from physworld.errors import UserError
 from physworld.files import replacing
 from physworld.models.pretrained import Pretrained
-from physworld.models.weights import WeightsError, load_tokenizer, refuse_damage
+from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
 
@@ -85,7 +85,7 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         UserError: a file is missing or damaged.
     """
     config, folder = read_config(run), run / "model"
-    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if not any((folder / name).is_file() for name in CONFIGURATIONS):
         raise UserError(f"{folder} has no config.json, so it holds no model.")
     try:
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):

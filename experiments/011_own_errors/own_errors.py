@@ -15,12 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from physworld import runs, scenarios
+from physworld.checkpoints import load_model
 from physworld.evaluation import Evaluation
-from physworld.models.gpt import GPT
 from physworld.rollout import rollout
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
@@ -57,15 +55,13 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=6, help="of each seen type")
     options = parser.parse_args()
     directory = runs.find_run(options.run, "--run")
-    cfg = OmegaConf.load(directory / "config.yaml")
-    codec = instantiate(cfg.codec)
-    network = GPT.from_pretrained(directory / "model").eval()
+    network, codec, config = load_model(directory, torch.device("cpu"))
     evaluation = Evaluation(
         rollouts=1, rollouts_while_training=1, frames=max(FRAMES) + 1, horizons=[1], latest_start=60, batch_size=64,
         guided=True, pictures=0,
     )  # fmt: skip
     moments = evaluation.draw(
-        codec, list(cfg.scenario.names), [1, 2, 3, 4, 5], split="val", seed=0, per_scenario=options.scenes,
+        codec, config["scenario"]["names"], [1, 2, 3, 4, 5], split="val", seed=0, per_scenario=options.scenes,
         trained_on=scenarios.names(),
     )  # fmt: skip
     rows, rng = [], np.random.default_rng(0)

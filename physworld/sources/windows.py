@@ -68,10 +68,15 @@ def cut_windows(
     wanted = rng.random(count) < event_fraction
     windows = []
     for want in wanted:
-        pool = event_at if (want and len(event_at)) or not len(calm_at) else calm_at
+        pool = choose(want, calm_at, event_at)
         at = int(pool[rng.integers(len(pool))]) if len(pool) else first
         windows.append((run.window(at - context_frames, at), run.window(at, at + target_frames)))
     return windows
+
+
+def choose(event: bool, calm_at: np.ndarray, event_at: np.ndarray) -> np.ndarray:
+    """The moments with or without an event, as wanted; the others where there is none of these."""
+    return event_at if (event and len(event_at)) or not len(calm_at) else calm_at
 
 
 def impulses(run: Trajectory) -> np.ndarray:
