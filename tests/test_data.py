@@ -153,6 +153,18 @@ def test_event_fraction() -> None:
     assert share[1.0] > 0.95
 
 
+def test_what_rests_is_no_event_unless_wanted() -> None:
+    """Jenga mostly stands: with `resting` nearly every frame holds an event, without it some body must jump."""
+    jumps = {}
+    for resting in (True, False):
+        stream = source(names=("jenga",), frames=150, event_fraction=1.0, kicked_scenes=0.0, resting=resting)
+        moments = [stream.sample(index) for index in range(160)]
+        jump = [np.abs(m.target.velocity[0] - m.given.velocity[-1]).max() for m in moments]
+        jumps[resting] = np.mean(np.array(jump) > EVENT_SPEED)
+    assert jumps[False] > 0.8
+    assert jumps[True] < 0.3
+
+
 @pytest.mark.parametrize("name", ["solar_system", "planetary_rotation", "gravity_well", "particle_explosion"])
 def test_fields_are_no_event(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gravity and fields explain every change of velocity of bodies too small to meet; of the true ones, not all."""

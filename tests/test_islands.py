@@ -68,6 +68,31 @@ def test_a_training_sample_is_one_island_and_scores_its_answer():
         assert (encoded.labels[begin:] == encoded.input_ids[begin:]).all()
 
 
+def test_islands_are_drawn_by_what_is_struck():
+    """Of the bodies that the answers say are struck, one is in every sample of a codec that draws only those."""
+    share = {0.0: [], 1.0: []}
+    for index in range(0, 800, 4):
+        sample = SOURCE.sample(index)
+        now, then = sample.given.frame(-1), sample.target.frame(0)
+        jump = np.linalg.norm(then.velocity - now.velocity, axis=1)
+        fall = abs(sample.given.scene.gravity[1]) * sample.given.scene.dt
+        hit = np.flatnonzero(jump > 2**0.5 * 10.1 + fall)  # in any frame of reference, and whatever falls freely is not
+        if len(hit) == 0:
+            continue
+        for struck, found in share.items():
+            encoded = IslandCodec(shuffle_names=False, struck=struck).encode(sample)
+            named = encoded.input_ids[np.flatnonzero(encoded.input_ids == WORD["self"]) + 1] - WORD["o0"]
+            found.append(jump[named].max() > 10)
+    assert len(share[1.0]) > 40
+    assert all(share[1.0])
+    assert not all(share[0.0])
+
+
+def test_a_share_is_between_none_and_all():
+    with pytest.raises(ValueError, match=r"struck=1\.5 is no share"):
+        IslandCodec(struck=1.5)
+
+
 def pair(at: tuple[float, float], extra: tuple[Body, ...] = ()) -> Trajectory:
     """Two discs about to meet at `at`."""
     x, y = at

@@ -47,8 +47,19 @@ ARMS = {
     ),
     "width 64": "model.network.width=64",
     "width 192": "model.network.width=192",
+    "prompts read as a whole": "model.network.prefix=true",
+    "numbers said as their median": "model.network.median=true",
+    "only what is struck is an event": "data.source.resting=false",
+    "relations": "model.network.relations=true",
+    "relations, struck islands, median": (
+        "model.network.relations=true model.network.median=true data.source.resting=false codec.struck=0.5"
+    ),
 }
-COMMON = "experiment=default_cpu codec=islands validate_every=1000000 evaluation.pictures=0 evaluation.rollouts=6"
+# The base of all arms; what has become a default since is switched off.
+COMMON = (
+    "experiment=default_cpu codec=islands validate_every=1000000 evaluation.pictures=0 evaluation.rollouts=6 "
+    "model.network.relations=false model.network.median=false data.source.resting=true"
+)
 # Frames written out take minutes a rollout on a CPU: few windows a step, so that there are steps, and 10 frames.
 WRITTEN = "global_batch=16 evaluation.frames=10"
 COLUMNS = (

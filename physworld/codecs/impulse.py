@@ -121,6 +121,8 @@ class ImpulseCodec:
             ),
             ordered_from=3 + MAX_BODIES,
             pad=PAD,
+            prompt_end=NEXT,
+            names=(FIRST_BODY, MAX_BODIES),
         )
         values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache

@@ -15,19 +15,22 @@ bodies that are scattered cost as much as fifty scenes of one body; only a pile 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from physworld.codecs._impulse_kernel import compiled
 from physworld.codecs.impulse import (
+    COAST,
     END,
+    EVENT_SPEED,
     FIRST_BODY,
     MAX_BODIES,
     NEXT,
     NUMBER_BASE,
     RECORDS,
+    REST,
     WORD,
     ImpulseCodec,
     ImpulseGuide,
@@ -45,11 +48,32 @@ _WORDS = np.array([WORD["self"], NEXT, END, FIRST_BODY, MAX_BODIES])
 class IslandCodec(ImpulseCodec):
     """One document per island; training samples hold one island of their frame, drawn by its number of bodies."""
 
+    def __init__(self, *, shuffle_names: bool = True, struck: float = 0.0) -> None:
+        """struck: share of training samples whose island is drawn by the bodies that are struck, where any is."""
+        super().__init__(shuffle_names=shuffle_names)
+        if not 0 <= struck <= 1:
+            raise ValueError(f"struck={struck} is no share: it must be between 0 and 1")
+        self.struck = struck
+
     def encode(self, sample: Sample) -> Encoded:
-        return _one_island(super().encode(sample))
+        return self._one_island(super().encode(sample))
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
-        return _Cut(super().encode_frames(run, seed=seed))
+        return _Cut(self._one_island, super().encode_frames(run, seed=seed))
+
+    def _one_island(self, whole: Encoded) -> Encoded:
+        """The island of one listed body, each (or each that is struck) as likely; which one follows from the seed."""
+        ids = whole.input_ids
+        label, count = _islands(ids, _WORDS, _LENGTH, _PARTNERS)
+        kept = label == SHARED
+        if count:
+            bodies = np.flatnonzero(ids == WORD["self"])
+            draw = _scrambled(whole.seed)
+            if (draw >> 32) % 1000 < 1000 * self.struck:
+                struck = _struck(ids, bodies, self.vocabulary.values)
+                bodies = bodies[struck] if struck.any() else bodies
+            kept |= label == label[bodies[draw % len(bodies)]]
+        return Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
 
     def prompts(self, given: Trajectory) -> list[np.ndarray]:
         """The prompt of each island, in the order of their first bodies; none where every body flies freely."""
@@ -83,25 +107,14 @@ class IslandCodec(ImpulseCodec):
 class _Cut(Sequence[Encoded]):
     """Frames of which one island each is taken."""
 
-    def __init__(self, frames: Sequence[Encoded]) -> None:
-        self.frames = frames
+    def __init__(self, cut: Callable[[Encoded], Encoded], frames: Sequence[Encoded]) -> None:
+        self.cut, self.frames = cut, frames
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, t: Any) -> Any:
-        return _one_island(self.frames[t])
-
-
-def _one_island(whole: Encoded) -> Encoded:
-    """The island of one listed body, each body being as likely; which one follows from the seed."""
-    ids = whole.input_ids
-    label, count = _islands(ids, _WORDS, _LENGTH, _PARTNERS)
-    kept = label == SHARED
-    if count:
-        owners = label[ids == WORD["self"]]
-        kept |= label == owners[_scrambled(whole.seed) % len(owners)]
-    return Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
+        return self.cut(self.frames[t])
 
 
 def _scrambled(seed: int) -> int:
@@ -111,6 +124,25 @@ def _scrambled(seed: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
     return z ^ (z >> 31)
+
+
+def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(M,) bool: the velocity of the body whose `self` stands at `bodies` jumps in the answer, gravity included.
+
+    What lies on the ground is not struck, though the ground takes as much from it in every frame as gravity gives.
+    """
+
+    def numbers(at: np.ndarray) -> np.ndarray:
+        return values[np.maximum(ids[np.minimum(at, len(ids) - 1)] - NUMBER_BASE, 0)]
+
+    begin = int(np.flatnonzero(ids == NEXT)[0]) + 1
+    names = (ids[begin:] >= FIRST_BODY) & (ids[begin:] < FIRST_BODY + MAX_BODIES)
+    said = begin + np.flatnonzero(names) + 1  # one line a body, in the order of their `self`
+    word = ids[said]
+    _, _, _, vn, vt, _, gn, gt = (numbers(bodies + k) for k in range(2, 10))
+    along = np.where(word == REST, -vn, numbers(said) + gn)
+    across = np.where(word == REST, -vt, numbers(said + 1) + gt)
+    return (word != COAST) & (np.maximum(np.abs(along), np.abs(across)) > EVENT_SPEED)
 
 
 @compiled

@@ -19,6 +19,8 @@ class Vocabulary:
     outputs: np.ndarray  # (K,) ids that a model may say
     ordered_from: int  # outputs[ordered_from:] are numbers in ascending order
     pad: int
+    prompt_end: int = -1  # id of the word that ends a prompt; -1: no word of its own does
+    names: tuple[int, int] = (0, 0)  # first id and number of the words that name bodies
 
     @property
     def size(self) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from physworld.models.gpt_blocks import CODE, Block, Cache, Layout, name_codes, turns
 
 IGNORE = -100
 
@@ -37,6 +40,8 @@ class VocabularyLike(NamedTuple):
     outputs: np.ndarray
     ordered_from: int
     pad: int
+    prompt_end: int
+    names: tuple[int, int]
 
 
 class GuideLike(Protocol):
@@ -65,96 +70,6 @@ def grid_features(count: int, device: torch.device | None = None) -> Tensor:
     place = torch.linspace(-1, 1, count, dtype=torch.float64, device=device) if count > 1 else torch.zeros(count)
     waves = place[:, None] * math.pi * 2.0 ** torch.arange(12, dtype=torch.float64, device=device)
     return torch.cat([waves.sin(), waves.cos()], dim=-1).float()
-
-
-class Layout(NamedTuple):
-    """Where the N real positions of a padded (B, P) batch lie: linear layers see N rows, attention the padded form."""
-
-    batch: int
-    longest: int
-    row_N: Tensor
-    slot_N: Tensor  # row · P + position
-    first_B: Tensor  # place of each row's first position among the N
-
-    def pad(self, x_N: Tensor) -> Tensor:
-        """(N, ...) -> (B, P, ...)."""
-        whole = x_N.new_zeros(self.batch * self.longest, *x_N.shape[1:]).index_copy(0, self.slot_N, x_N)
-        return whole.view(self.batch, self.longest, *x_N.shape[1:])
-
-    def unpad(self, x_BP: Tensor) -> Tensor:
-        """(B, P, ...) -> (N, ...)."""
-        return x_BP.flatten(0, 1)[self.slot_N]
-
-
-class Cache:
-    """Keys and values of every block, with each row's own length, for token-by-token answers."""
-
-    def __init__(self, depth: int, batch: int, heads: int, room: int, head_width: int, like: Tensor) -> None:
-        self.keys = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
-        self.values = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
-        self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
-        self.filled = False  # the prompts are in
-        self.since_word: Tensor | None = None  # (B,) tokens since the last word, once answers arrive one by one
-
-    def attend(self, layer: int, layout: Layout, q: Tensor, k: Tensor, v: Tensor, at_N: Tensor) -> Tensor:
-        """(B, H, 1, E): one more position for some of the rows. Plain products: for a single query they are several
-        times faster on a CPU than `scaled_dot_product_attention` with a mask."""
-        keys, values = self.keys[layer], self.values[layer]
-        keys[layout.row_N, :, at_N], values[layout.row_N, :, at_N] = k, v
-        last = layout.pad(at_N)  # (B, 1)
-        end = int(last.max()) + 1
-        hidden = torch.arange(end, device=q.device) > last
-        scores = layout.pad(q).transpose(1, 2) @ keys[:, :, :end].transpose(2, 3) / q.shape[-1] ** 0.5
-        return scores.masked_fill(hidden[:, None, None], -torch.inf).softmax(dim=-1) @ values[:, :, :end]
-
-    def keep(self, rows: Tensor) -> None:
-        """Forget all other rows."""
-        self.keys, self.values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
-        self.length = self.length[rows]
-        self.since_word = None if self.since_word is None else self.since_word[rows]
-
-
-def turns(at_N: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (N, 1, width / 2) of the rotary angles at positions (RoFormer, arXiv 2104.09864)."""
-    rate = 1000.0 ** (-torch.arange(width // 2, device=at_N.device, dtype=torch.float32) / (width // 2))
-    angle = at_N[:, None, None] * rate
-    return angle.cos(), angle.sin()
-
-
-def rotate(x_NHE: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    cos, sin = turn
-    a, b = x_NHE.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x_NHE.dtype)
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(4 * width, width, bias=False)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.down.weight)
-
-    def forward(
-        self, x_ND: Tensor, at_N: Tensor, turn: tuple[Tensor, Tensor], layout: Layout, layer: int, cache: Cache | None
-    ) -> Tensor:
-        N, D = x_ND.shape
-        E = D // self.heads
-        q, k, v = self.qkv(F.rms_norm(x_ND, (D,))).view(N, 3, self.heads, E).unbind(dim=1)
-        q, k = rotate(F.rms_norm(q, (E,)), turn), rotate(F.rms_norm(k, (E,)), turn)
-        if cache is None or not cache.filled:
-            q, k, v = layout.pad(torch.stack([q, k, v], dim=1)).permute(2, 0, 3, 1, 4)
-            if cache is not None:
-                cache.keys[layer][:, :, : k.shape[2]], cache.values[layer][:, :, : v.shape[2]] = k, v
-            dropout = self.dropout if self.training else 0.0
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
-        else:
-            y = cache.attend(layer, layout, q, k, v, at_N)
-        x_ND = x_ND + self.out(layout.unpad(y.transpose(1, 2)).reshape(N, D))
-        return x_ND + self.down(F.relu(self.up(F.rms_norm(x_ND, (D,)))).square())
 
 
 class GPT(
@@ -188,6 +103,9 @@ class GPT(
         smoothing: float = 1.5,
         by_value: bool = True,
         absolute: int = 0,
+        prompt_end: int = -1,
+        median: bool = True,
+        names: list[int] | None = None,
     ) -> None:
         """
         Args:
@@ -196,12 +114,19 @@ class GPT(
             smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
             by_value: False: every number token is a word like any other, and neighbours have nothing in common.
             absolute: 0 = rotary positions; N: learned vectors for the first N positions instead, as in GPT-2.
+            prompt_end: id of the word that ends a prompt, whose positions then all read each other, as in a prefix
+                LM (T5, arXiv 1910.10683); -1: every position reads only what stands before it.
+            median: numbers are said as the median of their distribution; False: the likeliest token, word or number.
+            names: first id and number of the words that name bodies: attention then knows which positions are about
+                the same body or about what touches it (see gpt_blocks.Block); None: it has to learn that.
         """
         super().__init__()
         if width % (2 * heads):
             raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
         self.num_words, self.ordered_from, self.pad, self.smoothing = num_words, ordered_from, pad, smoothing
-        self.heads, self.records = heads, records
+        self.heads, self.records, self.prompt_end = heads, records, prompt_end
+        self.median = median and ordered_from < num_outputs
+        self.names = names
         self.values: Tensor
         self.outputs: Tensor
         self.register_buffer("values", torch.zeros(num_values))
@@ -216,7 +141,7 @@ class GPT(
         self.readers = nn.ModuleList([nn.Linear(max(1, n) * numbers, width) for _, _, n in records])
         self.mix_up = nn.Linear(width, 4 * width, bias=False)
         self.mix_down = nn.Linear(4 * width, width, bias=False)
-        self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(depth)])
+        self.blocks = nn.ModuleList([Block(width, heads, dropout, names is not None) for _ in range(depth)])
         ordered = num_outputs - ordered_from
         self.say_words = nn.Parameter(torch.zeros(ordered_from, width))
         self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered and by_value else None
@@ -224,15 +149,32 @@ class GPT(
         nn.init.normal_(self.words.weight, std=0.5)
         nn.init.normal_(self.slot.weight, std=0.1)
         nn.init.zeros_(self.mix_down.weight)
-        length = torch.ones(num_words, dtype=torch.long)
+        length, named = torch.ones(num_words, dtype=torch.long), torch.zeros(num_words, dtype=torch.long)
         for word, words, count in records:
-            length[word] = 1 + words + count
+            length[word], named[word] = 1 + words + count, words
         self.record_length: Tensor
+        self.record_names: Tensor
+        self.codes: Tensor
         self.register_buffer("record_length", length, persistent=False)
+        self.register_buffer("record_names", named, persistent=False)
+        self.register_buffer("codes", name_codes(names[1] if names else 0), persistent=False)
 
     @classmethod
-    def for_vocabulary(cls, vocabulary: VocabularyLike, **sizes: int | float) -> GPT:
-        """A new model for a codec's tokens."""
+    def for_vocabulary(
+        cls, vocabulary: VocabularyLike, *, prefix: bool = False, relations: bool = False, **sizes: int | float
+    ) -> GPT:
+        """A new model for a codec's tokens.
+
+        Args:
+            prefix: the positions of a prompt read each other, not only what stands before them.
+            relations: attention knows which positions are about the same body or about what touches it, where the
+                codec has words that name bodies.
+
+        Raises:
+            ValueError: prefix, and the codec's prompts end with no word of their own.
+        """
+        if prefix and vocabulary.prompt_end < 0:
+            raise ValueError("prefix=true needs a text whose prompts end with a word of their own: impulse or islands")
         model = cls(
             num_words=vocabulary.num_words,
             num_values=len(vocabulary.values),
@@ -240,6 +182,8 @@ class GPT(
             ordered_from=vocabulary.ordered_from,
             pad=vocabulary.pad,
             records=[[int(w), *map(int, n)] for w, n in vocabulary.records.items()],
+            prompt_end=vocabulary.prompt_end if prefix else -1,
+            names=list(vocabulary.names) if relations and vocabulary.names[1] else None,
             **sizes,  # type: ignore[arg-type]
         )
         model.values.copy_(torch.as_tensor(vocabulary.values))
@@ -261,6 +205,26 @@ class GPT(
         opens = ((length > 1) | (index >= ends)) & (ids_BL != self.pad)
         place = (opens.cumsum(dim=1) - 1).clamp(min=0)
         return place, opens, opens.sum(dim=1)
+
+    def about(self, ids_BL: Tensor, opens_BL: Tensor, line_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(names (N, 2) of the body and the partner that each position is about, counted from the first, their number
+        for none; id (B,) of the body whose line goes on, -1 for none).
+
+        Args:
+            line_B: that id so far, where answers arrive one by one.
+        """
+        first, count = self.names or (0, 0)
+        index = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+        says_name = opens_BL & (ids_BL >= first) & (ids_BL < first + count)  # a line of an answer begins
+        last_BL = torch.where(says_name, index, -1).cummax(dim=1).values
+        before = -1 if line_B is None else line_B[:, None]
+        line_BL = torch.where(last_BL >= 0, ids_BL.gather(1, last_BL.clamp(min=0)), before)
+        named = self.record_names[ids_BL.clamp(max=self.num_words - 1)].masked_fill(ids_BL >= self.num_words, 0)
+        next_BL = F.pad(ids_BL, (0, 2), value=self.pad)
+        own_BL = torch.where(named >= 1, next_BL[:, 1:-1], line_BL)
+        partner_BL = torch.where(named >= 2, next_BL[:, 2:], -1)
+        names = torch.stack([own_BL[opens_BL], partner_BL[opens_BL]], dim=1) - first
+        return torch.where((names >= 0) & (names < count), names, count), line_BL[:, -1]
 
     def _numbers(self, ids: Tensor) -> Tensor:
         """Features of number tokens; word tokens in a number's place count as zero."""
@@ -310,7 +274,18 @@ class GPT(
         row_N = rows.repeat_interleave(real_B)
         at_N = torch.arange(len(row_N), device=ids_BL.device) - first_B[row_N]
         longest = int(real_B.max())
-        layout = Layout(len(ids_BL), longest, row_N, row_N * longest + at_N, first_B)
+        seen_BPP = None
+        if self.prompt_end >= 0 and (cache is None or not cache.filled):
+            ends_B = torch.where(ids_BL == self.prompt_end, place_BL + 1, 0).amax(dim=1)  # positions of each prompt
+            place = torch.arange(longest, device=ids_BL.device)
+            seen_BPP = ((place <= place[:, None]) | (place < ends_B[:, None, None]))[:, None]
+        codes_N2C = None
+        if self.names is not None:
+            names_N2, line_B = self.about(ids_BL, opens_BL, None if cache is None else cache.line_B)
+            codes_N2C = self.codes[names_N2]
+            if cache is not None:
+                cache.line_B = line_B
+        layout = Layout(len(ids_BL), longest, row_N, row_N * longest + at_N, first_B, seen_BPP, codes_N2C)
         position_BL = first_B[:, None] + place_BL
         x_ND = self.embed(ids_BL, position_BL, opens_BL, None if cache is None else cache.since_word)
         if cache is not None:
@@ -369,6 +344,20 @@ class GPT(
         weight_MR = weight_MR / weight_MR.sum(dim=1, keepdim=True)
         return -(weight_MR * logp.gather(1, near.clamp(0, logp.shape[1] - 1))).sum(dim=1)
 
+    def pick(self, logits_BK: Tensor) -> Tensor:
+        """(B,) output index of the answer without drawing: a word, or the median of the numbers where these are
+        likelier in sum.
+
+        The likeliest single token would not do: a number in doubt spreads over many steps of the grid, each of which
+        is less likely than a word that hardly any of the sum stands for.
+        """
+        if not self.median:
+            return logits_BK.argmax(dim=-1)
+        words_BK, numbers_BK = logits_BK[:, : self.ordered_from].float(), logits_BK[:, self.ordered_from :].float()
+        word_B, place_B = words_BK.max(dim=-1)
+        middle_B = (numbers_BK.softmax(dim=-1).cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=numbers_BK.shape[1] - 1)
+        return torch.where(word_B > numbers_BK.logsumexp(dim=-1), place_B, self.ordered_from + middle_B)
+
     @torch.no_grad()
     def generate(
         self,
@@ -379,10 +368,10 @@ class GPT(
         *,
         noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """Greedy answers (without the prompt, up to and including `end_id`), batched over prompts of any length.
+        """Answers as `pick` says them (without the prompt, up to and including `end_id`) to prompts of any length.
 
         With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
-        of each step, which makes answers draws (see `physworld.rollout.Sampling`).
+        of each step and the highest is said, which makes answers draws (see `physworld.rollout.Sampling`).
         """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
@@ -392,12 +381,13 @@ class GPT(
         steps = max(max_new_tokens)
         width = self.words.embedding_dim
         cache = Cache(
-            len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1, width // self.heads,
-            self.words.weight,
+            len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1,
+            width // self.heads + (0 if self.names is None else 2 * CODE), self.words.weight,
         )  # fmt: skip
         h_ND, layout, _ = self._hidden(ids, cache)
         h_BD = h_ND[layout.first_B + real - 1]
         table_KD = self.output_table()
+        choose = self.pick if noise is None else partial(torch.argmax, dim=-1)
         allowed_CK = None if guide is None else torch.as_tensor(guide.kinds, device=device)[:, self.outputs]
         limit = torch.tensor(max_new_tokens, device=device)
         row = torch.arange(len(prompts), device=device)  # of each answer that is still being written
@@ -408,10 +398,10 @@ class GPT(
             if noise is not None:  # drawn for all rows, so that it does not depend on which have ended
                 logits_BK = logits_BK + torch.as_tensor(noise((len(prompts), len(table_KD))), device=device)[row]
             if guide is None or allowed_CK is None:
-                token = self.outputs[logits_BK.argmax(dim=-1)]
+                token = self.outputs[choose(logits_BK)]
             else:
                 kind = torch.as_tensor(guide.kind(), device=device)[row]
-                best = logits_BK.masked_fill(~allowed_CK[kind.clamp(min=0)], -torch.inf).argmax(dim=-1)
+                best = choose(logits_BK.masked_fill(~allowed_CK[kind.clamp(min=0)], -torch.inf))
                 token = torch.where(kind < 0, torch.as_tensor(guide.only(), device=device)[row], self.outputs[best])
                 everywhere = torch.full((len(prompts),), end_id, device=device).index_copy(0, row, token)
                 guide.advance(everywhere.cpu().numpy())

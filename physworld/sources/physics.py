@@ -41,6 +41,7 @@ class PhysicsSource(Windows):
         kicked_scenes: float = 0.6,
         kick_rate: float = 0.15,
         kick_size: float = 1.0,
+        resting: bool = False,
     ) -> None:
         """
         Args:
@@ -51,6 +52,7 @@ class PhysicsSource(Windows):
             kicked_scenes: share of scenes that are kicked.
             kick_rate: kicks per frame in these.
             kick_size: times KICK_SIZE.
+            resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile without.
         """
         if not names:
             raise ValueError("no scenario types to draw from: scenario.names is empty")
@@ -67,7 +69,7 @@ class PhysicsSource(Windows):
         self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
         super().__init__(windows_per_scene)
-        self.event_fraction = event_fraction
+        self.event_fraction, self.resting = event_fraction, resting
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
 
     def _draw(self, rng: np.random.Generator) -> Scene:
@@ -96,4 +98,5 @@ class PhysicsSource(Windows):
             target_frames=self.target_frames,
             event_fraction=self.event_fraction,
             kicked=kicked,
+            resting=self.resting,
         )

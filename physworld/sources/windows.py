@@ -45,12 +45,14 @@ def cut_windows(
     target_frames: int,
     event_fraction: float,
     kicked: np.ndarray | None = None,
+    resting: bool = False,
 ) -> list[tuple[Trajectory, Trajectory]]:
     """Draw `count` windows (given frames, target frames); a share of them has an event in its first target frame.
 
     Args:
         event_fraction: that share, where the trajectory holds any event.
         kicked: (T,) bool, frames whose state is not what physics made of the frame before; they are never targets.
+        resting: whether what lies or hangs makes an event too: gravity is taken from it in every frame.
     """
     first, last = context_frames, len(run) - target_frames
     if last < first:
@@ -63,7 +65,10 @@ def cut_windows(
             clean &= ~kicked[ahead : ahead + last + 1]
     clean[:first] = False
     event = np.zeros(len(run), bool)
-    event[1:] = np.abs(impulses(run)).max(axis=(1, 2), initial=0.0) > EVENT_SPEED
+    acted = np.abs(impulses(run)).max(axis=2) > EVENT_SPEED  # (T - 1, N)
+    if not resting:
+        acted &= np.abs(np.diff(run.velocity, axis=0)).max(axis=2) > EVENT_SPEED
+    event[1:] = acted.any(axis=1)
     calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
     wanted = rng.random(count) < event_fraction
     windows = []
