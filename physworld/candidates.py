@@ -50,7 +50,7 @@ class Candidate:
     recorded: Predictions | None = None
 
     def store(self, folder: Path | None, settings: str) -> Callable[[int], Store] | None:
-        """Where its answers are kept: one store for each drawn sample, 0 = greedy."""
+        """Where its answers are kept: one store for each drawn sample, 0 = not drawn."""
         if self.recorded is not None:
             recorded = self.recorded
             return lambda sample: recorded

@@ -22,6 +22,8 @@ from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenize
 from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import read_config
 
+BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """The previous checkpoint stays whole until the new one is: Lightning's own way copies over it."""
@@ -63,8 +65,13 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
         UserError: names of weights or their shapes differ.
     """
     have = {name: tuple(value.shape) for name, value in content["state_dict"].items()}
-    if have != {name: tuple(value.shape) for name, value in module.state_dict().items()}:
-        raise UserError(f"checkpoint {path} holds another network than this one; give the same model= and codec=.")
+    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    if have != wanted:
+        first = next(name for name in sorted(have | wanted) if have.get(name) != wanted.get(name))
+        raise UserError(
+            f"checkpoint {path} holds another network than this one: {first} is {have.get(first, 'missing')} there and "
+            f"{wanted.get(first, 'missing')} here; give the same model= and codec=."
+        )
 
 
 def save_model(network: Any, codec: Any, folder: Path) -> None:
@@ -123,7 +130,7 @@ def _network_class(config: dict[str, Any]) -> Any:
 
 
 def start_from(network: torch.nn.Module, run: Path) -> None:
-    """Copy a finished run's weights into a network of the same shape.
+    """Copy a finished run's weights into a network of the same shape. Relations, which begin as none, may be new.
 
     Raises:
         UserError: the shapes differ.
@@ -136,8 +143,8 @@ def start_from(network: torch.nn.Module, run: Path) -> None:
         return
     other, _, _ = load_model(run, torch.device("cpu"))
     try:
-        network.load_state_dict(other.state_dict())
-    except RuntimeError:
-        raise UserError(
-            f"init_from={run} holds another network than this one; give the same model= and codec=."
-        ) from None
+        lacks = network.load_state_dict(other.state_dict(), strict=False)
+    except RuntimeError:  # shapes
+        lacks = None
+    if lacks is None or lacks.unexpected_keys or not all(k.endswith(BEGIN_AS_NONE) for k in lacks.missing_keys):
+        raise UserError(f"init_from={run} holds another network than this one; give the same model= and codec=.")

@@ -64,7 +64,7 @@ class Evaluation:
     pictures: int  # GIFs
     start: int | None = None  # last given frame of every rollout; null = drawn
     starts: int = 1  # rollouts per scene, from different frames
-    samples: int = 0  # answers drawn besides the greedy one
+    samples: int = 0  # answers drawn besides the one that is judged
     temperature: float = 1.0  # of the drawn answers
     video: str = "gif"  # or mp4: of the pictures
 
@@ -159,7 +159,7 @@ class Evaluation:
         """Roll the model out, and everything it is compared with.
 
         Args:
-            store: where finished batches of sample k are kept; 0 is the greedy answer.
+            store: where finished batches of sample k are kept; 0 is the answer without drawing.
         """
         settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
         said = rollout(model, codec, moments.given, self.frames, store=store and store(0), **settings)

@@ -21,7 +21,7 @@ from physworld.rollout import rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
-from physworld.sources.windows import EVENT_SPEED, choose, impulses
+from physworld.sources.windows import choose, events
 from physworld.types import Sample, Scene, State, Trajectory
 
 SCENES_AT_ONCE = 32  # rolled out side by side
@@ -99,8 +99,7 @@ class OwnStates(PhysicsSource):
         for at in range(first, len(path)):
             after = answer(path.scene, path.frame(at), self.target_frames)
             moments.append((path.window(at + 1 - self.context_frames, at + 1), after))
-            pushed = impulses(path.window(at, at + 1).then(after.window(0, 1)))
-            event.append(np.abs(pushed).max(initial=0.0) > EVENT_SPEED)
+            event.append(events(path.window(at, at + 1).then(after.window(0, 1)), self.resting)[0])
         event_at, calm_at = np.flatnonzero(event), np.flatnonzero(np.logical_not(event))
         found = []
         for wanted in rng.random(FROM_EACH) < self.event_fraction:

@@ -16,9 +16,12 @@ PARTS = 256  # documents that are answered side by side
 
 
 class Generator(Protocol):
-    """Says the most likely answers. Two keywords are given only where they mean something: `noise`, when answers are
-    drawn, is added to the scores of each step (rows, tokens); `rows`, to a model whose attribute `keep` is true, says
-    whose prompt each is, so that it can keep what it has read for the same row in the call before."""
+    """Says answers: the most likely ones, or as near to it as the model knows (`GPT.pick`).
+
+    Two keywords are given only where they mean something: `noise`, when answers are drawn, is added to the scores of
+    each step (rows, tokens); `rows`, to a model whose attribute `keep` is true, says whose prompt each is, so that it
+    can keep what it has read for the same row in the call before.
+    """
 
     def generate(
         self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Guide | None
@@ -38,7 +41,7 @@ class DocumentsCodec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Drawing answers instead of taking the most likely one; the same seed draws the same."""
+    """Drawing answers, token by token; the same seed draws the same."""
 
     temperature: float
     seed: int
@@ -129,7 +132,7 @@ def rollout(
     Args:
         given: context of at least codec.context_frames frames each.
         guided: keep answers within the format's grammar, where the codec knows one.
-        sampling: draw answers; None = the most likely one, greedily.
+        sampling: draw answers; None = the one that the model says without drawing.
         store: finished batches are looked up and kept there.
         progress: called with the number of frames that have just been finished.
     """

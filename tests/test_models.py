@@ -46,7 +46,7 @@ def _one_thread() -> Any:
 def network(codec: Any = CODEC, *, stirred: bool = True, **sizes: Any) -> GPT:
     """A small GPT; stirred: with no weight left at zero, where parts of it would be switched off."""
     torch.manual_seed(0)
-    model = GPT.for_vocabulary(codec.vocabulary, **{"width": 32, "depth": 2, "heads": 2, **sizes})
+    model = GPT.for_vocabulary(codec.vocabulary, **{"width": 32, "depth": 2, "heads": 2, "relations": True, **sizes})
     if stirred:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -224,13 +224,19 @@ def test_positions_know_whom_they_are_about() -> None:
 
 def test_relations_start_as_none_and_then_lead_to_the_partner() -> None:
     batch = batch_of(count=2, names=("billiards",))
-    plain, model = network(), network(relations=True, stirred=False)
+    plain, model = network(relations=False), network(stirred=False)
     model.load_state_dict(plain.state_dict(), strict=False)
     assert torch.allclose(model(batch.input_ids), plain(batch.input_ids), atol=1e-5)
     with torch.no_grad():
         for block in model.blocks:
             block.relation[1, 0] = 4.0  # what my partner says of itself
     assert not torch.allclose(model(batch.input_ids), plain(batch.input_ids), atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["prefix", "relations", "median"])
+def test_a_switch_is_a_truth_value(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}=maybe must be true or false"):
+        network(**{name: "maybe"})
 
 
 @pytest.mark.parametrize("codec", [CardCodec(), EngineCodec()], ids=["card", "engine"])
@@ -240,7 +246,7 @@ def test_text_without_the_words(codec: Any) -> None:
         network(codec, prefix=True)
 
 
-@pytest.mark.parametrize("sizes", [{}, {"prefix": True}, {"relations": True}], ids=["plain", "prefix", "relations"])
+@pytest.mark.parametrize("sizes", [{}, {"prefix": True}, {"relations": False}], ids=["default", "prefix", "plain"])
 def test_padding_and_company_change_nothing(sizes: Any) -> None:
     model, batch = network(**sizes), batch_of()
     together, _, flat = model.scored(batch.input_ids, batch.labels)
@@ -328,7 +334,7 @@ def greedy(model: GPT, prompt: np.ndarray, given: Trajectory, limit: int, guided
     return said
 
 
-@pytest.mark.parametrize("sizes", [{}, {"prefix": True}, {"relations": True}], ids=["plain", "prefix", "relations"])
+@pytest.mark.parametrize("sizes", [{}, {"prefix": True}, {"relations": False}], ids=["default", "prefix", "plain"])
 @pytest.mark.parametrize("guided", [True, False])
 @torch.no_grad()
 def test_cached_answers_are_those_of_reading_everything_again(guided: bool, sizes: Any) -> None:
@@ -377,14 +383,19 @@ def test_a_limit_ends_an_answer() -> None:
 # --- saving
 
 
-def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
-    model, batch = network(), batch_of()
+@pytest.mark.parametrize("sizes", [{"relations": False}, {"prefix": True, "median": False}], ids=["plain", "other"])
+def test_saved_and_loaded_it_is_the_same(sizes: Any, tmp_path: Path) -> None:
+    model, batch = network(**sizes), batch_of()
     save_model(model, CODEC, tmp_path)
     again = GPT.from_pretrained(tmp_path).eval()
     assert torch.equal(model.scored(batch.input_ids, batch.labels)[0], again.scored(batch.input_ids, batch.labels)[0])
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["width"], config["depth"], config["heads"]) == (32, 2, 2)
+    for other in (again, model.unsharded()):
+        settings = (other.prompt_end, other.names, other.median)
+        assert settings == ((NEXT, [FIRST_BODY, 128], False) if "prefix" in sizes else (-1, None, True))
+        assert other.state_dict().keys() == model.state_dict().keys()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     text = "self o0 0 1 -1 -60 60 0 -16.35 0\nnext\no0 coast\nend"
     assert tokenizer(text)["input_ids"] == CODEC.tokenizer(text)["input_ids"]

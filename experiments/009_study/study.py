@@ -48,7 +48,6 @@ ARMS = {
     "width 64": "model.network.width=64",
     "width 192": "model.network.width=192",
     "prompts read as a whole": "model.network.prefix=true",
-    "numbers said as their median": "model.network.median=true",
     "only what is struck is an event": "data.source.resting=false",
     "relations": "model.network.relations=true",
     "relations, struck islands, median": (

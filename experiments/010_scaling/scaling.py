@@ -46,6 +46,7 @@ def train(width: int, steps: int, out: Path) -> dict:
     folder = out / f"{width}x{steps}"
     if not (folder / "metrics.json").is_file():
         words = (
+            "model.network.relations=false model.network.median=false data.source.resting=true "  # as they were then
             f"experiment=default_cpu codec=islands model.network.width={width} steps={steps} validate_every={steps} "
             f"evaluation.pictures=0 evaluation.rollouts=6 evaluation.rollouts_while_training=1 hydra.run.dir={folder}"
         )

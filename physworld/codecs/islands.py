@@ -49,9 +49,9 @@ class IslandCodec(ImpulseCodec):
     """One document per island; training samples hold one island of their frame, drawn by its number of bodies."""
 
     def __init__(self, *, shuffle_names: bool = True, struck: float = 0.0) -> None:
-        """struck: share of training samples whose island is drawn by the bodies that are struck, where any is."""
+        """struck: share of samples (validation's too) whose island is drawn by the bodies that are struck, if any."""
         super().__init__(shuffle_names=shuffle_names)
-        if not 0 <= struck <= 1:
+        if isinstance(struck, bool) or not isinstance(struck, int | float) or not 0 <= struck <= 1:
             raise ValueError(f"struck={struck} is no share: it must be between 0 and 1")
         self.struck = struck
 
@@ -127,9 +127,10 @@ def _scrambled(seed: int) -> int:
 
 
 def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(M,) bool: the velocity of the body whose `self` stands at `bodies` jumps in the answer, gravity included.
+    """(M,) bool: the answer changes the velocity of the body whose `self` stands at `bodies`, with gravity and without.
 
-    What lies on the ground is not struck, though the ground takes as much from it in every frame as gravity gives.
+    What lies on the ground is not struck, though the ground takes as much from it in every frame as gravity gives; nor
+    is what falls.
     """
 
     def numbers(at: np.ndarray) -> np.ndarray:
@@ -140,9 +141,10 @@ def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarr
     said = begin + np.flatnonzero(names) + 1  # one line a body, in the order of their `self`
     word = ids[said]
     _, _, _, vn, vt, _, gn, gt = (numbers(bodies + k) for k in range(2, 10))
-    along = np.where(word == REST, -vn, numbers(said) + gn)
-    across = np.where(word == REST, -vt, numbers(said + 1) + gt)
-    return (word != COAST) & (np.maximum(np.abs(along), np.abs(across)) > EVENT_SPEED)
+    along = np.where(word == REST, -vn - gn, numbers(said))
+    across = np.where(word == REST, -vt - gt, numbers(said + 1))
+    acted = np.maximum(np.abs(along), np.abs(across)) > EVENT_SPEED
+    return (word != COAST) & acted & (np.maximum(np.abs(along + gn), np.abs(across + gt)) > EVENT_SPEED)
 
 
 @compiled

@@ -5,7 +5,9 @@
 * A record (`touch o3 fixed 0.25 ...`) has a fixed layout, so its tokens are embedded together into ONE position, as
   byte-patch models do (MegaByte, arXiv 2305.07185). A scene of ten bodies takes about 50 positions, not 400.
 * Answers are said token by token. Number outputs are scored against features of their value too, and the target is
-  spread over the nearest grid steps, so that a near miss costs less than a far one.
+  spread over the nearest grid steps, so that a near miss costs less than a far one. What is said of a number in doubt
+  is the median.
+* Attention knows which positions are about the same body, or about what touches it (see gpt_blocks.Block).
 * Blocks: RMSNorm, rotary positions, normalised queries and keys, squared-ReLU MLP (arXiv 2109.08668).
 
 Shape suffixes: B batch, L tokens, P positions after merging records, N of
@@ -157,7 +159,7 @@ class GPT(
         self.codes: Tensor
         self.register_buffer("record_length", length, persistent=False)
         self.register_buffer("record_names", named, persistent=False)
-        self.register_buffer("codes", name_codes(names[1] if names else 0), persistent=False)
+        self.register_buffer("codes", name_codes(names[1] if names else 0), persistent=names is not None)
 
     @classmethod
     def for_vocabulary(
@@ -171,8 +173,11 @@ class GPT(
                 codec has words that name bodies.
 
         Raises:
-            ValueError: prefix, and the codec's prompts end with no word of their own.
+            ValueError: a switch is no truth value, or prefix and the codec's prompts end with no word of their own.
         """
+        for name, value in (("prefix", prefix), ("relations", relations), ("median", sizes.get("median", True))):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value} must be true or false")
         if prefix and vocabulary.prompt_end < 0:
             raise ValueError("prefix=true needs a text whose prompts end with a word of their own: impulse or islands")
         model = cls(
@@ -382,7 +387,7 @@ class GPT(
         width = self.words.embedding_dim
         cache = Cache(
             len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1,
-            width // self.heads + (0 if self.names is None else 2 * CODE), self.words.weight,
+            width // self.heads + (0 if self.names is None else 2 * CODE), width // self.heads, self.words.weight,
         )  # fmt: skip
         h_ND, layout, _ = self._hidden(ids, cache)
         h_BD = h_ND[layout.first_B + real - 1]

@@ -16,7 +16,8 @@ GAIN = 8.0  # of a learned relation, so that it can decide whom to attend to wit
 
 
 def name_codes(count: int) -> Tensor:
-    """(count + 1, C) unit vectors in random directions, always the same ones; the last, of no body, is zero."""
+    """(count + 1, C) unit vectors in random directions; the last, of no body, is zero. They are saved with the weights:
+    nothing promises that another PyTorch draws the same."""
     codes = torch.randn(count + 1, CODE, generator=torch.Generator().manual_seed(0))
     codes = codes / codes.norm(dim=1, keepdim=True)
     codes[-1] = 0.0
@@ -47,9 +48,11 @@ class Layout(NamedTuple):
 class Cache:
     """Keys and values of every block, with each row's own length, for token-by-token answers."""
 
-    def __init__(self, depth: int, batch: int, heads: int, room: int, head_width: int, like: Tensor) -> None:
-        self.keys = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
-        self.values = [like.new_zeros(batch, heads, room, head_width) for _ in range(depth)]
+    def __init__(
+        self, depth: int, batch: int, heads: int, room: int, key_width: int, value_width: int, like: Tensor
+    ) -> None:
+        self.keys = [like.new_zeros(batch, heads, room, key_width) for _ in range(depth)]
+        self.values = [like.new_zeros(batch, heads, room, value_width) for _ in range(depth)]
         self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
         self.filled = False  # the prompts are in
         self.since_word: Tensor | None = None  # (B,) tokens since the last word, once answers arrive one by one
@@ -115,16 +118,17 @@ class Block(nn.Module):
         q, k, v = self.qkv(F.rms_norm(x_ND, (D,))).view(N, 3, self.heads, E).unbind(dim=1)
         q, k = rotate(F.rms_norm(q, (E,)), turn), rotate(F.rms_norm(k, (E,)), turn)
         scale = E**-0.5
-        if self.relation is not None and layout.codes_N2C is not None:
+        if self.relation is not None:
+            assert layout.codes_N2C is not None
             codes = layout.codes_N2C.to(q.dtype)
             wanted = torch.einsum("nac,abh->nhbc", codes, self.relation * (GAIN / scale)).flatten(2)
             q = torch.cat([q, wanted.to(q.dtype)], dim=-1)
             k = torch.cat([k, codes.flatten(1)[:, None].expand(N, self.heads, 2 * CODE)], dim=-1)
-            v = F.pad(v, (0, 2 * CODE))  # fast attention wants all three of one width
         if cache is None or not cache.filled:
+            v = F.pad(v, (0, q.shape[-1] - E))  # fast attention wants all three of one width
             q, k, v = layout.pad(torch.stack([q, k, v], dim=1)).permute(2, 0, 3, 1, 4)
             if cache is not None:
-                cache.keys[layer][:, :, : k.shape[2]], cache.values[layer][:, :, : v.shape[2]] = k, v
+                cache.keys[layer][:, :, : k.shape[2]], cache.values[layer][:, :, : v.shape[2]] = k, v[..., :E]
             dropout = self.dropout if self.training else 0.0
             seen = layout.seen_BPP
             y = F.scaled_dot_product_attention(

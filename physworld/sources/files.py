@@ -97,6 +97,7 @@ class FilesSource(Windows):
         target_frames: int = 1,
         windows_per_scene: int = 8,
         event_fraction: float = 0.66,
+        resting: bool = False,
         held_back: float = 0.1,
         on_error: str = "raise",
         unwritable: Callable[[Scene], str] | None = None,
@@ -108,6 +109,7 @@ class FilesSource(Windows):
             names: scenario types wanted; it selects among the rows of Parquet files, and among folders called like
                 types: a flat folder is taken whole.
             difficulties: not used: a file is what it is.
+            event_fraction, resting: as of `PhysicsSource`.
             held_back: share of the scenes that val and test get together, half each.
             on_error: raise = a broken scene ends the run; skip = it is named and counted, and the next takes its place.
             unwritable: says why the text that is to be learned cannot write a scene, or ''; such a scene is broken.
@@ -138,8 +140,7 @@ class FilesSource(Windows):
             )
         self.seed, self.split = seed, split
         self.context_frames, self.target_frames = context_frames, target_frames
-        super().__init__(windows_per_scene)
-        self.event_fraction = event_fraction
+        super().__init__(windows_per_scene, event_fraction, resting)
 
     def _rows(self, path: Path, names: Sequence[str]) -> list[Row]:
         """The wanted scenes of a Parquet file, by its column of names; nothing else of it is read."""
@@ -179,6 +180,7 @@ class FilesSource(Windows):
                     context_frames=self.context_frames,
                     target_frames=self.target_frames,
                     event_fraction=self.event_fraction,
+                    resting=self.resting,
                 )
             except (FormatError, OSError, ValueError) as error:
                 problem = str(error) if str(scene) in str(error) else f"{scene}: {error}"

@@ -68,8 +68,7 @@ class PhysicsSource(Windows):
             raise ValueError(f"frames={frames} is shorter than a window of {context_frames} + {target_frames} frames")
         self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
-        super().__init__(windows_per_scene)
-        self.event_fraction, self.resting = event_fraction, resting
+        super().__init__(windows_per_scene, event_fraction, resting)
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
 
     def _draw(self, rng: np.random.Generator) -> Scene:

@@ -10,15 +10,17 @@ import numpy as np
 from physworld.sim.fields import Fields
 from physworld.types import Sample, Trajectory
 
-EVENT_SPEED = 10.0  # px/s of velocity change by contacts and joints that makes a frame an event
+EVENT_SPEED = 10.0  # px/s of velocity change that makes a frame an event (see `events`)
 PAIRS_AT_ONCE = 200_000  # bodies² x frames whose mutual gravity is worked out together: about 10 MB
 
 
 class Windows(ABC):
     """A source whose window `index` is cut from scene `index // windows_per_scene`; the scenes used last are kept."""
 
-    def __init__(self, windows_per_scene: int) -> None:
-        self.windows_per_scene = windows_per_scene
+    def __init__(self, windows_per_scene: int, event_fraction: float, resting: bool) -> None:
+        if not isinstance(resting, bool):
+            raise ValueError(f"resting={resting} must be true or false")
+        self.windows_per_scene, self.event_fraction, self.resting = windows_per_scene, event_fraction, resting
         self._windows: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
 
     @abstractmethod
@@ -52,7 +54,7 @@ def cut_windows(
     Args:
         event_fraction: that share, where the trajectory holds any event.
         kicked: (T,) bool, frames whose state is not what physics made of the frame before; they are never targets.
-        resting: whether what lies or hangs makes an event too: gravity is taken from it in every frame.
+        resting: see `events`.
     """
     first, last = context_frames, len(run) - target_frames
     if last < first:
@@ -64,11 +66,7 @@ def cut_windows(
         for ahead in range(target_frames):
             clean &= ~kicked[ahead : ahead + last + 1]
     clean[:first] = False
-    event = np.zeros(len(run), bool)
-    acted = np.abs(impulses(run)).max(axis=2) > EVENT_SPEED  # (T - 1, N)
-    if not resting:
-        acted &= np.abs(np.diff(run.velocity, axis=0)).max(axis=2) > EVENT_SPEED
-    event[1:] = acted.any(axis=1)
+    event = np.concatenate([[False], events(run, resting)])
     calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
     wanted = rng.random(count) < event_fraction
     windows = []
@@ -77,6 +75,19 @@ def cut_windows(
         at = int(pool[rng.integers(len(pool))]) if len(pool) else first
         windows.append((run.window(at - context_frames, at), run.window(at, at + target_frames)))
     return windows
+
+
+def events(run: Trajectory, resting: bool) -> np.ndarray:
+    """(T - 1,) bool: whether contacts or joints change a body's velocity in frames 1, 2 ...
+
+    Args:
+        resting: count what lies or hangs too: in every frame as much is given to it as gravity takes.
+    """
+    acted = np.abs(impulses(run)).max(axis=2) > EVENT_SPEED
+    if not resting:
+        acted &= np.abs(np.diff(run.velocity, axis=0)).max(axis=2) > EVENT_SPEED
+    found: np.ndarray = acted.any(axis=1)
+    return found
 
 
 def choose(event: bool, calm_at: np.ndarray, event_at: np.ndarray) -> np.ndarray:
