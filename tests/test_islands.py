@@ -74,6 +74,8 @@ def test_islands_are_drawn_by_what_is_struck():
     share = {0.0: [], 1.0: []}
     for index in range(0, 800, 4):
         sample = SOURCE.sample(index)
+        if sample.given.scene.fields:  # a strong field's pull is in the answer too
+            continue
         jump = sample.target.velocity[0] - sample.given.velocity[-1]
         (push,) = impulses(sample.given.then(sample.target))  # what gravity and fields do not explain
         hit = np.minimum(np.abs(jump).max(axis=1), np.abs(push).max(axis=1))

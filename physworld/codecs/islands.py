@@ -130,7 +130,7 @@ def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarr
     """(M,) bool: the answer changes the velocity of the body whose `self` stands at `bodies`, with gravity and without.
 
     What lies on the ground is not struck, though the ground takes as much from it in every frame as gravity gives; nor
-    is what falls.
+    is what falls. A field whose pull is as strong counts like a contact.
     """
 
     def numbers(at: np.ndarray) -> np.ndarray:
