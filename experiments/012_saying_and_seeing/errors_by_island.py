@@ -3,7 +3,7 @@
     python experiments/012_saying_and_seeing/errors_by_island.py --runs shipped RUN --samples 1280
 
 Validation windows of the 39 seen types, difficulties 1-5, each with an event; nothing is kicked. `struck` bodies change
-their velocity by more than 10 px/s in the frame.
+their velocity by more than 10 px/s in the frame, with gravity and without it: what falls or lies is not struck.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def table(name: str, samples: list[Sample], said: list[np.ndarray]) -> None:
         bodies, sizes = island_sizes(codec, sample.given)
         fall = np.array(sample.given.scene.gravity) * sample.given.scene.dt
         true, guess = then[bodies] - now[bodies], velocity[bodies] - now[bodies]
-        jumps = [
-            np.minimum(size(x), size(x - fall)) for x in (true, guess)
-        ]  # neither falling nor lying is being struck
+        jumps = [np.minimum(size(x), size(x - fall)) for x in (true, guess)]
         found.append(np.stack([sizes, *jumps, size(guess - true)], axis=1))
     sizes, true, guess, error = np.concatenate(found).T
 
