@@ -12,64 +12,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_gpt import CODEC, batch_of, network, prompts
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from physworld import scenarios
 from physworld.checkpoints import save_model
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD, ImpulseCodec
-from physworld.data import collate
+from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.models.causal_lm import CausalLM
 from physworld.models.gpt import GPT, IGNORE, number_features
 from physworld.models.optim import MuonAdamW, split_layers
-from physworld.seeding import generator
-from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
 from physworld.types import Batch, Trajectory
 
-CODEC = ImpulseCodec()
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    """The same sums in the same order, and no fight over cores with other tests."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
-def network(codec: Any = CODEC, *, stirred: bool = True, **sizes: Any) -> GPT:
-    """A small GPT; stirred: with no weight left at zero, where parts of it would be switched off."""
-    torch.manual_seed(0)
-    model = GPT.for_vocabulary(codec.vocabulary, **{"width": 32, "depth": 2, "heads": 2, "relations": True, **sizes})
-    if stirred:
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model.eval()
-
-
-def batch_of(
-    codec: Any = CODEC, count: int = 6, names: tuple[str, ...] = ("billiards", "pendulum", "tower", "orbit")
-) -> Batch:
-    stream = PhysicsSource(
-        seed=0, split="train", names=names, difficulties=(1, 2), frames=40, windows_per_scene=1,
-        context_frames=codec.context_frames,
-    )  # fmt: skip
-    return collate([codec.encode(stream.sample(k)) for k in range(count)], pad=int(codec.tokenizer.pad_token_id))
-
-
-def prompts() -> tuple[list[Trajectory], list[np.ndarray]]:
-    given = [
-        simulate(scenarios.build(name, generator(0, "val", k), 1), 20).window(15, 16)
-        for k, name in enumerate(("billiards", "pendulum", "tower", "orbit", "dominos"))
-    ]
-    return given, [CODEC.prompt(g) for g in given]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- positions
@@ -185,58 +143,6 @@ def test_nothing_sees_what_comes_later(codec: Any) -> None:
         assert not torch.allclose(new[:, here], hidden[:, here], atol=1e-6)
         changed += 1
     assert changed >= 10
-
-
-def test_a_prompt_read_as_a_whole_sees_all_of_itself_and_nothing_of_its_answer() -> None:
-    """A number of the last record is changed: with `prefix` the first position feels it, without it none before does;
-    an answer's token is felt by no position before its own, with or without."""
-    batch = batch_of(count=1, names=("billiards",))
-    ids = batch.input_ids
-    end = int((ids[0] == NEXT).nonzero()[0, 0])
-    edges = {end - 1: True, ids.shape[1] - 3: False}  # token -> whether it belongs to the prompt
-    for prefix in (True, False):
-        model = network(prefix=prefix)
-        place, _, _ = model.places(ids)
-        hidden = model(ids)
-        for at, asked in edges.items():
-            other = ids.clone()
-            other[0, at] += 1 if ids[0, at] >= NUMBER_BASE else -1
-            same = torch.isclose(model(other), hidden, atol=1e-6).all(dim=-1)[0]
-            assert bool(same[: int(place[0, at])].all()) is not (prefix and asked)
-            assert bool(same[0]) is not (prefix and asked)
-            assert not same[int(place[0, at])]
-
-
-def test_positions_know_whom_they_are_about() -> None:
-    model = network(relations=True)
-    lines = (
-        "world 0 0 16.6\nself o7 0 1 -1 -60 60 0 -16.4 0\ntouch o7 o9 0 0 0 0 0 0 0 0 0 0 0 0 0\nnext\no7 coast\no9 1 2"
-    )
-    ids = torch.tensor([CODEC.tokenizer(lines)["input_ids"]])
-    _, opens, _ = model.places(ids)
-    names, line = model.about(ids, opens)
-    none = model.names[1]
-    assert names.tolist() == [[none, none], [7, none], [7, 9], [none, none], [7, none], [7, none], *[[9, none]] * 3]
-    assert line.tolist() == [FIRST_BODY + 9]
-    on, line = model.about(ids[:, -1:], opens[:, -1:], line)  # one token alone, the rest being in the cache
-    assert on.tolist() == [[9, none]]
-
-
-def test_relations_start_as_none_and_then_lead_to_the_partner() -> None:
-    batch = batch_of(count=2, names=("billiards",))
-    plain, model = network(relations=False), network(stirred=False)
-    model.load_state_dict(plain.state_dict(), strict=False)
-    assert torch.allclose(model(batch.input_ids), plain(batch.input_ids), atol=1e-5)
-    with torch.no_grad():
-        for block in model.blocks:
-            block.relation[1, 0] = 4.0  # what my partner says of itself
-    assert not torch.allclose(model(batch.input_ids), plain(batch.input_ids), atol=1e-2)
-
-
-@pytest.mark.parametrize("name", ["prefix", "relations", "median"])
-def test_a_switch_is_a_truth_value(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}=maybe must be true or false"):
-        network(**{name: "maybe"})
 
 
 @pytest.mark.parametrize("codec", [CardCodec(), EngineCodec()], ids=["card", "engine"])
@@ -359,18 +265,6 @@ def test_answers_do_not_depend_on_company() -> None:
     for k in range(len(ids)):
         alone = model.generate(ids[k : k + 1], limits[k : k + 1], END, CODEC.guide(given[k : k + 1]))
         assert alone[0].tolist() == together[k].tolist()
-
-
-def test_a_number_in_doubt_is_said_as_its_median() -> None:
-    """Numbers that share 0.65 of the probability beat a word that has 0.35; half of theirs lies on each side."""
-    model = network()
-    k, count = model.ordered_from, len(model.outputs)
-    probability = torch.zeros(3, count)
-    probability[0, 1], probability[0, k + 10 : k + 23] = 0.35, 0.05  # in doubt, but a number
-    probability[1, 1], probability[1, k + 10 : k + 23] = 0.6, 0.4 / 13  # a word
-    probability[2, 1], probability[2, k], probability[2, k + 50 : k + 53] = 0.1, 0.4, 0.5 / 3  # one end, or the other
-    assert model.pick(probability.log()).tolist() == [k + 16, 1, k + 50]
-    assert network(median=False).pick(probability.log()).tolist() == [1, 1, k]
 
 
 def test_a_limit_ends_an_answer() -> None:
