@@ -2,9 +2,10 @@
 
     python experiments/010_scaling/scaling.py --out outputs/010_scaling
 
-Trains every width for every number of steps (each with its own decay of the learning rate), fits Chinchilla's form
-L(N, D) = E + A N^-a + B D^-b (Hoffmann et al. 2022, arXiv 2203.15556) to the validation losses, and refits it with
-each run left out to tell what the fit can be trusted with. Finished runs are kept.
+Trains every width for every number of steps (each with its own decay of the learning rate) and every seed, fits
+Chinchilla's form L(N, D) = E + A N^-a + B D^-b (Hoffmann et al. 2022, arXiv 2203.15556) to the validation losses, and
+refits it with each pair of width and steps left out to tell what the fit can be trusted with. Finished runs are kept;
+`--only SEED` trains one seed's runs and fits nothing, so that two cores can share the work.
 Writes runs.csv, fit.json and scaling.png.
 """
 
@@ -23,13 +24,14 @@ from scipy.optimize import least_squares
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 HERE = Path(__file__).parent
-WIDTHS, STEPS, WINDOWS = (32, 64, 128), (50, 140, 400), 128
+WIDTHS, STEPS, SEEDS, WINDOWS = (32, 64, 128, 192), (60, 180, 540), (0, 1), 128
 POSITIONS = 25  # of an island of these scenes, on average, words of the answer included
 H100_DAY = 0.4 * 989e12 * 86400  # FLOP: 40 % of the data sheet's dense bf16 peak
 STREAM_DAY = 3300 * 15 * 86400  # windows that 15 cores simulate in a day at benchmarks/loader.py's rate a core
 COLUMNS = (
     "width",
     "steps",
+    "seed",
     "parameters",
     "in_blocks",
     "windows",
@@ -41,14 +43,14 @@ COLUMNS = (
 )
 
 
-def train(width: int, steps: int, out: Path) -> dict:
+def train(width: int, steps: int, seed: int, out: Path) -> dict:
     """One run's figures; a finished run is not made again."""
-    folder = out / f"{width}x{steps}"
+    folder = out / f"{width}x{steps}_seed{seed}"
     if not (folder / "metrics.json").is_file():
         words = (
-            "model.network.relations=false model.network.median=false data.source.resting=true "  # as they were then
-            f"experiment=default_cpu codec=islands model.network.width={width} steps={steps} validate_every={steps} "
-            f"evaluation.pictures=0 evaluation.rollouts=6 evaluation.rollouts_while_training=1 hydra.run.dir={folder}"
+            f"experiment=default_cpu codec=islands model.network.width={width} steps={steps} seed={seed} "
+            f"validate_every={steps} evaluation.pictures=0 evaluation.rollouts=6 evaluation.rollouts_while_training=1 "
+            f"hydra.run.dir={folder}"
         )
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(
@@ -61,7 +63,7 @@ def train(width: int, steps: int, out: Path) -> dict:
     ratios = [metrics["seen"]["horizons"][h]["ratio_best"]["mean"] for h in ("10", "30")]
     held_out = metrics["held_out"]["horizons"]["30"]["ratio_best"]["mean"]
     figures = (
-        width, steps, cost["parameters"], 4 * 12 * width**2, cost["samples"], cost["seconds"],
+        width, steps, seed, cost["parameters"], 4 * 12 * width**2, cost["samples"], cost["seconds"],
         events.Scalars("val/loss")[-1].value, *ratios, held_out,
     )  # fmt: skip
     return dict(zip(COLUMNS, figures, strict=True))
@@ -105,7 +107,7 @@ def draw(rows: list[dict], p: np.ndarray) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    colours = ("#0072B2", "#E69F00", "#009E73")
+    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
     for colour, width in zip(colours, WIDTHS, strict=True):
         mine = [r for r in rows if r["width"] == width]
         data, loss = np.array([r["windows"] for r in mine]), np.array([r["loss"] for r in mine])
@@ -113,9 +115,11 @@ def draw(rows: list[dict], p: np.ndarray) -> None:
         line = np.geomspace(data[0], 20 * data[-1], 100)
         axes[0].plot(data, loss, "o", color=colour, label=f"{size / 1e6:.2f} M parameters")
         axes[0].plot(line, law(p, np.full(100, size), line), "-", color=colour)
-        compute = [6 * r["parameters"] * r["windows"] * POSITIONS for r in mine]
-        axes[1].plot(compute, loss, "o-", color=colour)
-        axes[2].plot(compute, [r["ratio30"] for r in mine], "o-", color=colour)
+        compute, ratio = 6 * size * data * POSITIONS, np.array([r["ratio30"] for r in mine])
+        for axis, values in ((axes[1], loss), (axes[2], ratio)):
+            axis.plot(compute, values, "o", color=colour)
+            mean = [values[data == n].mean() for n in np.unique(data)]
+            axis.plot(np.unique(compute), mean, "-", color=colour)
     for axis, name in zip(axes, ("windows", "FLOP (6 N D)", "FLOP (6 N D)"), strict=True):
         axis.set(xscale="log", xlabel=name)
     axes[0].set_ylabel("validation loss, nats a token")
@@ -129,27 +133,33 @@ def draw(rows: list[dict], p: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("outputs/010_scaling"))
+    parser.add_argument("--only", type=int, metavar="SEED", choices=SEEDS)
     options = parser.parse_args()
     rows = []
     for width in WIDTHS:
         for steps in STEPS:
-            rows.append(train(width, steps, options.out))
-            print(rows[-1], flush=True)
+            for seed in SEEDS if options.only is None else (options.only,):
+                rows.append(train(width, steps, seed, options.out))
+                print(rows[-1], flush=True)
+    if options.only is not None:
+        return
     with (HERE / "runs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     size, data, loss = (np.array([row[name] for row in rows], float) for name in ("parameters", "windows", "loss"))
     whole = fit(size, data, loss)
-    left_out = [fit(*(np.delete(x, k) for x in (size, data, loss))) for k in range(len(rows))]
+    cells = [np.flatnonzero((size == n) & (data == d)) for n in np.unique(size) for d in np.unique(data)]
+    left_out = [fit(*(np.delete(x, cell) for x in (size, data, loss))) for cell in cells]
     error = np.log(law(whole, size, data)) - np.log(loss)
     days = np.array([one_day(p, H100_DAY, STREAM_DAY) for p in (whole, *left_out)])
     answer = {
         "E, log A, a, log B, b": whole.tolist(),
         "each left out": [p.tolist() for p in left_out],
         "rms error of the fit": float(np.sqrt((error**2).mean())),
-        "error at the run left out": [
-            float(np.log(law(p, size[k : k + 1], data[k : k + 1])[0] / loss[k])) for k, p in enumerate(left_out)
+        "error at those left out": [
+            float(np.mean(np.log(law(p, size[cell], data[cell]) / loss[cell])))
+            for cell, p in zip(cells, left_out, strict=True)
         ],
         "one H100-day": dict(zip(("parameters", "windows", "loss"), days[0], strict=True)),
         "one H100-day, range over fits": {"low": days.min(axis=0).tolist(), "high": days.max(axis=0).tolist()},

@@ -1,0 +1,111 @@
+"""How many contacts does a rollout still find, frame by frame? Beside simulators that err by a known amount.
+
+    python experiments/012_saying_and_seeing/contacts_in_rollouts.py --runs shipped --samples 195
+
+Validation moments of the 39 seen types, difficulties 1-5, continued by 30 frames. The simulator goes on from the
+given frame as the text rounds it (the floor); from that frame with all remembered impulses lost in every frame; and,
+exact otherwise, with its bodies kicked a little in every frame, as by a model that errs by so much.
+A contact is an onset of the truth (metrics/events.py); it is found where the body has one within the tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from physworld import runs, scenarios
+from physworld.baselines import rounded_state
+from physworld.checkpoints import load_model
+from physworld.codecs.islands import IslandCodec
+from physworld.metrics.events import onsets
+from physworld.rollout import rollout
+from physworld.sim.pymunk_sim import simulate
+from physworld.sources.physics import PhysicsSource
+from physworld.types import Sample, Trajectory
+
+FRAMES = 30
+PARTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 30))  # frames after the given one
+KICKS = (0.0, 0.1, 0.3, 1.0, 3.0)  # px/s a frame, standard deviation; px by a tenth of that, as a model's errors are
+SCENARIOS = 39
+
+
+def forgetful(given: Trajectory, codec: IslandCodec | None) -> Trajectory:
+    """The simulator, restarted in every frame from the state as the text rounds it; None: from the exact state."""
+    said = given
+    for _ in range(FRAMES):
+        said = said.then(rounded_state(said, 1, codec.round_state if codec else lambda state, _: state))
+    return said.window(len(given), len(said))
+
+
+def kicked(given: Trajectory, size: float, rng: np.random.Generator) -> Trajectory:
+    """The simulator from the true state; in every frame bodies are kicked by so many px/s."""
+    kicks = np.zeros((FRAMES + 1, len(given.scene.bodies), 6))
+    kicks[1:, :, :4] = rng.normal(size=(FRAMES, len(given.scene.bodies), 4)) * size * np.array([0.1, 0.1, 1.0, 1.0])
+    return simulate(given.scene, FRAMES + 1, start=given.frame(-1), kicks=kicks).window(1, FRAMES + 1)
+
+
+def near(mask: np.ndarray, frames: int) -> np.ndarray:
+    """(T, N) bool: whether there is one at most so many frames away."""
+    found = mask.copy()
+    for apart in range(1, frames + 1):
+        found[apart:] |= mask[:-apart]
+        found[:-apart] |= mask[apart:]
+    return found
+
+
+def line(name: str, samples: list[Sample], said: list[Trajectory]) -> str:
+    """Share of the true onsets that are found, by part of the rollout; with more tolerance; RMSE at the end."""
+    true, guess, loose = [], [], []
+    for sample, trajectory in zip(samples, said, strict=True):
+        before = sample.given.frame(-1)
+        true.append(onsets(sample.target, before))
+        mask = onsets(trajectory, before)
+        guess.append(near(mask, 1))
+        loose.append(near(mask, 3))
+    cells = []
+    for first, last in PARTS:
+        part = slice(first - 1, last)
+        happened = sum(int(t[part].sum()) for t in true)
+        cells.append(f"{100 * sum(int((t & g)[part].sum()) for t, g in zip(true, guess, strict=True)) / happened:.0f}%")
+    happened = sum(int(t.sum()) for t in true)
+    for found in (guess, loose):
+        cells.append(f"{100 * sum(int((t & g).sum()) for t, g in zip(true, found, strict=True)) / happened:.0f}%")
+    error = [
+        np.sqrt(np.square(s.target.position[-1] - t.position[-1]).sum(axis=1).mean())
+        for s, t in zip(samples, said, strict=True)
+    ]
+    return " | ".join([name, *cells, f"{np.mean(error):.1f} ({np.median(error):.2f})"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="*", default=["shipped"], help="none: simulators only")
+    parser.add_argument("--samples", type=int, default=5 * SCENARIOS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    codec, rng = IslandCodec(), np.random.default_rng(5)
+    samples: list[Sample] = []
+    for difficulty in range(1, 6):
+        for number, name in enumerate(scenarios.seen()):
+            source = PhysicsSource(
+                seed=12, split="val", names=[name], difficulties=[difficulty], kicked_scenes=0.0, target_frames=FRAMES,
+                windows_per_scene=1, event_fraction=0.0,
+            )  # fmt: skip
+            samples.append(source.sample(number))
+    samples = samples[: options.samples]
+    print("who | " + " | ".join(f"frames {a}-{b}" for a, b in PARTS) + " | all | within 3 | RMSE@30 (median), px")
+    given = [s.given for s in samples]
+    print(line("floor", samples, [rounded_state(g, FRAMES, codec.round_state) for g in given]), flush=True)
+    print(line("forgets in every frame", samples, [forgetful(g, None) for g in given]), flush=True)
+    print(line("forgets and rounds in every frame", samples, [forgetful(g, codec) for g in given]), flush=True)
+    for size in KICKS:
+        print(line(f"kicked by {size} px/s", samples, [kicked(g, size, rng) for g in given]), flush=True)
+    for run in options.runs:
+        model, codec_of_run, _ = load_model(runs.find_run(run), torch.device("cpu"))
+        print(line(run, samples, list(rollout(model, codec_of_run, given, FRAMES).predicted)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
