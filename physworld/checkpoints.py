@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -15,12 +16,13 @@ from hydra.utils import instantiate
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
-from physworld.errors import UserError
+from physworld.checks import typed
+from physworld.errors import CONFIG_DIR, UserError
 from physworld.files import replacing
 from physworld.models.pretrained import Pretrained
 from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.pairing import codec_for, uses_weights_tokenizer
-from physworld.runs import read_config
+from physworld.runs import flatten, read_config
 
 BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
 
@@ -45,11 +47,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with zipfile.ZipFile(path) as parts:
+            if parts.testzip() is not None:  # torch does not compare the check sums that it writes
+                raise zipfile.BadZipFile
     except pickle.UnpicklingError:
         raise UserError(
             f"checkpoint {path} holds more than weights and numbers, or is damaged; it is not loaded."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError):
+    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile):
         raise UserError(
             f"checkpoint {path} is damaged or cut short; give another one, for example ckpt=best."
         ) from None
@@ -117,7 +122,9 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         raise UserError(str(error)) from None
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        if "loading state_dict" in reason:  # torch's heading of many lines
+        if isinstance(error, SafetensorError):  # whose words are about headers and buffers
+            reason = "its weights are damaged or cut short"
+        elif "loading state_dict" in reason:  # torch's heading of many lines
             reason = "its config.json describes another network than its weights are of"
         raise UserError(f"The model in {folder} cannot be loaded ({reason}).") from None
     return network.to(device).eval(), codec, config
@@ -129,8 +136,11 @@ def _network_class(config: dict[str, Any]) -> Any:
     return getattr(found, "__self__", found)
 
 
-def start_from(network: torch.nn.Module, run: Path) -> None:
+def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> None:
     """Copy a finished run's weights into a network of the same shape. Relations, which begin as none, may be new.
+
+    Args:
+        config: of the new run.
 
     Raises:
         UserError: the shapes differ.
@@ -141,10 +151,23 @@ def start_from(network: torch.nn.Module, run: Path) -> None:
         except (ValueError, RuntimeError, OSError) as error:
             raise UserError(f"{str(error).splitlines()[0]}; give the same model= and codec=.") from None
         return
-    other, _, _ = load_model(run, torch.device("cpu"))
+    other, _, theirs = load_model(run, torch.device("cpu"))
     try:
         lacks = network.load_state_dict(other.state_dict(), strict=False)
     except RuntimeError:  # shapes
         lacks = None
     if lacks is None or lacks.unexpected_keys or not all(k.endswith(BEGIN_AS_NONE) for k in lacks.missing_keys):
-        raise UserError(f"init_from={run} holds another network than this one; give the same model= and codec=.")
+        raise UserError(
+            f"init_from={run} holds another network than this one; give what it has: {_shape(theirs, config)}."
+        )
+
+
+def _shape(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """The overrides that would make our network theirs, as far as the two configurations tell."""
+    have, want = (flatten(config["model"]["network"], "model.network.") for config in (ours, theirs))
+    words = [f"{key}={typed(want[key])}" for key in want if key in have and have[key] != want[key]]
+    target = theirs["codec"]["_target_"]
+    if target != ours["codec"]["_target_"]:
+        files = (CONFIG_DIR / "codec").glob("*.yaml")
+        words.insert(0, f"codec={next((f.stem for f in files if f'_target_: {target}' in f.read_text()), target)}")
+    return " ".join(words) or "the same model= and codec="

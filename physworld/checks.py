@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
@@ -15,29 +18,87 @@ from physworld.seeding import SPLITS
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
+def typed(value: Any) -> str:
+    """A value as it is written on the command line."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
 def whole(name: str, value: Any, least: int, *, or_null: bool = False) -> None:
     """Refuse what is no whole number >= `least` (or null, where that means something)."""
     if value is None and or_null:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UserError(f"{name}={value} must be a whole number from {least} on{', or null' if or_null else ''}.")
+        valid = f"a whole number from {least} on{', or null' if or_null else ''}"
+        raise UserError(f"{name}={typed(value)} must be {valid}.")
 
 
-def number(name: str, value: Any, above: float) -> None:
-    """Refuse what is no finite number > `above`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < float("inf"):
-        raise UserError(f"{name}={value} must be a number above {above:g}.")
+def number(name: str, value: Any, above: float, *, or_equal: bool = False) -> None:
+    """Refuse what is no finite number > `above` (or equal to it)."""
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not real or not (above < value < float("inf") or (or_equal and value == above)):
+        valid = f"a number from {above:g} on" if or_equal else f"a number above {above:g}"
+        raise UserError(f"{name}={typed(value)} must be {valid}.")
 
 
 def share(name: str, value: Any) -> None:
     """Refuse what is no number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UserError(f"{name}={value} must be a number from 0 to 1.")
+        raise UserError(f"{name}={typed(value)} must be a number from 0 to 1.")
 
 
 def flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise UserError(f"{name}={value} must be true or false.")
+        raise UserError(f"{name}={typed(value)} must be true or false.")
+
+
+FROM_0 = partial(number, above=0, or_equal=True)
+# What train.py's settings may be, wherever the chosen group has them.
+SETTINGS: dict[str, Callable[[str, Any], None]] = {
+    "codec.context_frames": partial(whole, least=1),
+    "codec.history_frames": partial(whole, least=1, or_null=True),
+    "codec.published_bytes": flag,
+    "codec.struck": share,
+    "data.source.event_fraction": share,
+    "data.source.frames": partial(whole, least=1),
+    "data.source.held_back": share,
+    "data.source.kick_rate": share,
+    "data.source.kick_size": FROM_0,
+    "data.source.kicked_scenes": share,
+    "data.source.resting": flag,
+    "data.source.rollout_frames": partial(whole, least=1),
+    "data.source.share": share,
+    "data.source.windows_per_scene": partial(whole, least=1),
+    "data.stream.val_samples": partial(whole, least=1),
+    "model.adam_learning_rate": partial(number, above=0),
+    "model.decay_fraction": share,
+    "model.ema_decay": share,
+    "model.event_weight": FROM_0,
+    "model.learning_rate": partial(number, above=0),
+    "model.length_groups": partial(whole, least=1),
+    "model.network.absolute": partial(whole, least=0),
+    "model.network.by_value": flag,
+    "model.network.depth": partial(whole, least=1),
+    "model.network.dropout": share,
+    "model.network.heads": partial(whole, least=1),
+    "model.network.median": flag,
+    "model.network.prefix": flag,
+    "model.network.relations": flag,
+    "model.network.smoothing": FROM_0,
+    "model.network.width": partial(whole, least=1),
+    "model.warmup_fraction": share,
+    "model.warmup_steps": FROM_0,
+    "model.weight_decay": FROM_0,
+}
+
+
+def settings(cfg: DictConfig) -> None:
+    """Refuse what the settings of a model, its data and its codec cannot be, each by its whole name."""
+    for key, check in SETTINGS.items():
+        parent, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(cfg, parent)
+        if isinstance(node, DictConfig) and leaf in node:
+            check(key, node[leaf])
 
 
 def file(name: str, value: Any) -> Path | None:

@@ -194,7 +194,23 @@ def _explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str:
     else:
         hint = ""
     holds = f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
-    return f"{key} is unknown.{hint}{holds}"
+    others = _options_with(key)
+    where = f" {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it." if others else ""
+    return f"{key} is unknown.{hint}{where}{holds}"
+
+
+def _options_with(key: str) -> list[str]:
+    """Choices of the key's group, such as codec=islands, that have this setting."""
+    from omegaconf import OmegaConf
+
+    group, _, rest = key.partition(".")
+    found = [path for path in sorted((CONFIG_DIR / group).glob("*.yaml")) if rest]
+    missing = object()
+    return [
+        f"{group}={path.stem}"
+        for path in found
+        if OmegaConf.select(OmegaConf.load(path), rest, default=missing) is not missing
+    ]
 
 
 def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ def build(cfg: DictConfig) -> Parts:
         cfg.steps = epoch_steps(cfg)
     for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
         checks.whole(name, cfg[name], 0 if name == "seed" else 1)
+    checks.settings(cfg)
     if ("codec" in cfg.model) != (cfg.data.task == "video"):  # a video model brings its own codec
         raise UserError(
             "This data and model do not fit together: clips (data=video_...) go with model=tiny_video or cogvideox."
@@ -72,9 +73,12 @@ def train(cfg: DictConfig) -> float:
     parts = build(cfg)
     if checkpoint is not None and saved is not None:
         check_fits(checkpoint, saved, parts.module)
-    if cfg.init_from is not None:
-        start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"))
+        reached = saved["global_step"]
+        if reached > cfg.steps:
+            raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if cfg.init_from is not None:
+        start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"), resolved)
     size = sum(p.numel() for p in parts.module.network.parameters())
     console.print(
         f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}", highlight=False

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import runs
 from physworld.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
-from physworld.checkpoints import AtomicCheckpointIO
+from physworld.checkpoints import AtomicCheckpointIO, read_checkpoint
 from physworld.errors import UserError, call
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
     Raises:
         Interrupted: stopped from outside; the checkpoint is saved.
     """
-    if checkpoint is not None:
-        _say_changes(checkpoint, resolved)
+    changed = _say_changes(checkpoint, resolved) if checkpoint is not None else []
     logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
     throughput = Throughput(parts.pad_id, cfg.trainer.log_every_n_steps)
     saving: dict[str, Any] = {
@@ -93,6 +92,9 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
         )
         if trainer.is_global_zero:
             directory.mkdir(parents=True, exist_ok=True)
+            if checkpoint is not None and changed and (directory / "config.yaml").is_file():
+                before = f"config_until_step_{read_checkpoint(checkpoint)['global_step']}.yaml"
+                (directory / "config.yaml").replace(directory / before)
             OmegaConf.save(resolved, directory / "config.yaml")
             runs.write_json(directory / "versions.json", runs.versions())
         trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
@@ -101,15 +103,16 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
     return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)
 
 
-def _say_changes(checkpoint: Path, resolved: dict[str, Any]) -> None:
-    """A continued run is exact only with the same settings; say which differ."""
+def _say_changes(checkpoint: Path, resolved: dict[str, Any]) -> list[str]:
+    """A continued run is exact only with the same settings; say which differ, and return them."""
     try:
         before = runs.read_config(checkpoint.parent.parent)
     except UserError:
-        return  # a checkpoint that was moved away from its run: nothing to compare with
+        return []  # a checkpoint that was moved away from its run: nothing to compare with
     changed = [key for key in runs.differences([before, resolved]) if not key.startswith(FREE_TO_CHANGE)]
     if changed:
         print(f"Note: {', '.join(changed)} differ from the run that {checkpoint} comes from.")
+    return changed
 
 
 def resume_command(directory: Path) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_gpt import network
 
 from physworld import checks
-from physworld.checkpoints import AtomicCheckpointIO, check_fits
+from physworld.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation
 from physworld.hardware import Hardware
-from physworld.runs import read_config
+from physworld.runs import find_run, read_config
 from physworld.types import Scene
 
 HARDWARE: dict[str, Any] = {
@@ -40,7 +41,7 @@ EVALUATION: dict[str, Any] = {
 
 @pytest.mark.parametrize("value", [0, -1, "abc", 1.5, True, None])
 def test_a_count_is_a_whole_number_from_one(value: Any) -> None:
-    with pytest.raises(UserError, match=f"count={value} must be a whole number from 1"):
+    with pytest.raises(UserError, match=f"count={checks.typed(value)} must be a whole number from 1"):
         checks.whole("count", value, 1)
 
 
@@ -143,6 +144,23 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     check_fits(Path("same.ckpt"), {"state_dict": module.state_dict()}, module)
     with pytest.raises(UserError, match=r"other\.ckpt holds another network"):
         check_fits(Path("other.ckpt"), {"state_dict": torch.nn.Linear(4, 2).state_dict()}, module)
+
+
+def test_one_changed_byte_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {"weight": torch.arange(4096.0)}}, path)
+    assert torch.equal(read_checkpoint(path)["state_dict"]["weight"], torch.arange(4096.0))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged or cut short"):
+        read_checkpoint(path)
+
+
+def test_weights_of_another_network_say_what_they_are_of() -> None:
+    ours = {"codec": {"_target_": "physworld.codecs.impulse.ImpulseCodec"}, "model": {"network": {"depth": 4}}}
+    with pytest.raises(UserError, match=r"another network.* what it has: codec=islands model\.network\.depth=6\.$"):
+        start_from(network(), find_run("shipped"), ours)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(

@@ -17,10 +17,11 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from spatial_tools import samples, save_tiny_qwen
 
-from physworld import run, scenarios
+from physworld import checks, run, scenarios
 from physworld.codecs.scene_json import write_jsonl
 from physworld.codecs.spatial_rows import row
 from physworld.conf_store import scenario_sets
+from physworld.errors import UserError
 from physworld.models.video_network import VideoNetwork
 from physworld.runs import TRUSTED
 from physworld.seeding import generator
@@ -94,6 +95,40 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
     } <= set(found)
     for path, node in found.items():
         check_binding(path, node)
+    if main == "train":
+        checks.settings(cfg)
+
+
+def test_every_checked_setting_is_one_of_its_group() -> None:
+    for key in checks.SETTINGS:
+        group, leaf = key.partition(".")[0], key.rpartition(".")[2]
+        written = "\n".join(path.read_text() for path in (CONF / group).glob("*.yaml"))
+        assert re.search(rf"^ *{leaf}:", written, re.MULTILINE), key
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ("model.network.smoothing=-1", "model.network.smoothing=-1 must be a number from 0 on"),
+        ("model.network.absolute=-5", "model.network.absolute=-5 must be a whole number from 0 on"),
+        ("model.network.heads=0", "model.network.heads=0 must be a whole number from 1 on"),
+        ("model.network.depth=null", "model.network.depth=null must be a whole number from 1 on"),
+        ("model.network.dropout=2", "model.network.dropout=2 must be a number from 0 to 1"),
+        ("model.network.by_value=3", "model.network.by_value=3 must be true or false"),
+        ("model.network.median=null", "model.network.median=null must be true or false"),
+        ("model.learning_rate=abc", "model.learning_rate=abc must be a number above 0"),
+        ("model.length_groups=0", "model.length_groups=0 must be a whole number from 1 on"),
+        ("data.source.event_fraction=abc", "data.source.event_fraction=abc must be a number from 0 to 1"),
+        ("data.source.kick_rate=-1", "data.source.kick_rate=-1 must be a number from 0 to 1"),
+        ("data=own_states data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
+        ("codec=islands codec.struck=true", "codec.struck=true must be a number from 0 to 1"),
+        ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
+        ("codec=engine codec.published_bytes=3", "codec.published_bytes=3 must be true or false"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(overrides: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(says)}[.]$"):
+        run.build(composed("train", "steps=1", *overrides.split()))
 
 
 VIDEO_WITHOUT_WEIGHTS = ("model=cogvideox", "model=cogvideox_5b")

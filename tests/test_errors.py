@@ -51,6 +51,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("scenario=billiard", ["Did you mean billiards?", "tower"]),
         ("curriculum=stage9", ["stage9 is unknown", "stage4", "progressive"]),
         ("model.learning_rat=1", ["model.learning_rat is unknown", "Did you mean model.learning_rate?"]),
+        ("codec.struck=0.5", ["codec.struck is unknown", "codec=islands has it"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
         ("steps=1,2", ["steps=1,2"]),
         ("scenario=[pong,tower]", ["takes one option", "scenario.names=[pong,tower]"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import AutoTokenizer
 
 from physworld.codecs.scene_json import read_jsonl
@@ -132,6 +134,22 @@ def test_killed_and_resumed_is_the_same_to_the_bit(work: Path, workers: int, acc
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (whole, directory)]
     assert metrics[0]["headline"] == metrics[1]["headline"]
     assert metrics[1]["cost"]["samples"] == metrics[0]["cost"]["samples"] == 16 * STEPS
+
+
+def test_a_run_that_goes_on_differently_keeps_what_it_was(work: Path) -> None:
+    directory = work / "longer"
+    shutil.copytree(straight(work, 1), directory)
+    options = [o for o in arguments(directory, 0, 1) if not o.startswith("steps=")]
+    refused = subprocess.run(
+        command("train.py", *options, "ckpt=last", "steps=1"),
+        cwd=work, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1 and f"is at step {STEPS} already; steps=1 must be {STEPS} or more" in refused.stderr
+    assert yaml.safe_load((directory / "config.yaml").read_text())["steps"] == STEPS
+    said = run(work, "train.py", *options, "ckpt=last", f"steps={STEPS + 1}")
+    assert "Note: steps differ" in said
+    assert yaml.safe_load((directory / f"config_until_step_{STEPS}.yaml").read_text())["steps"] == STEPS
+    assert yaml.safe_load((directory / "config.yaml").read_text())["steps"] == STEPS + 1
 
 
 def test_a_run_directory_is_complete(work: Path) -> None:
