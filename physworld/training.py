@@ -73,6 +73,7 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the number is chosen in hardware.py
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
+        warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`.*")  # `last` by another interval
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a continued run's checkpoint folder
         trainer: Trainer = call(
             instantiate(cfg.trainer),
