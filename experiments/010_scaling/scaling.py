@@ -91,6 +91,13 @@ def fit(size: np.ndarray, data: np.ndarray, loss: np.ndarray) -> np.ndarray:
     return best.x
 
 
+def power(size: np.ndarray, data: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """(log c, a, b) of least squares for ratio = c N^-a D^-b: no floor is in sight yet."""
+    columns = np.stack([np.ones(len(size)), -np.log(size), -np.log(data)], axis=1)
+    found: np.ndarray = np.linalg.lstsq(columns, np.log(ratio), rcond=None)[0]
+    return found
+
+
 def one_day(p: np.ndarray, flops: float, most: float) -> tuple[float, float, float]:
     """(parameters, windows, loss) that the law thinks best for 6 N D positions = flops and at most so many windows."""
     size = np.geomspace(1e5, 1e11, 2000)
@@ -152,6 +159,17 @@ def main() -> None:
     cells = [np.flatnonzero((size == n) & (data == d)) for n in np.unique(size) for d in np.unique(data)]
     left_out = [fit(*(np.delete(x, cell) for x in (size, data, loss))) for cell in cells]
     error = np.log(law(whole, size, data)) - np.log(loss)
+    skill = {}
+    for name in ("ratio30", "held_out30"):
+        ratio = np.array([row[name] for row in rows], float)
+        laws = np.array([power(*(np.delete(x, cell) for x in (size, data, ratio))) for cell in cells])
+        law30 = power(size, data, ratio)
+        said = law30[0] - law30[1] * np.log(size) - law30[2] * np.log(data)
+        skill[name] = {
+            "log c, a, b": law30.tolist(),
+            "a, b with each left out": {"low": laws.min(axis=0)[1:].tolist(), "high": laws.max(axis=0)[1:].tolist()},
+            "rms error": float(np.sqrt(np.mean((said - np.log(ratio)) ** 2))),
+        }
     days = np.array([one_day(p, H100_DAY, STREAM_DAY) for p in (whole, *left_out)])
     answer = {
         "E, log A, a, log B, b": whole.tolist(),
@@ -161,6 +179,7 @@ def main() -> None:
             float(np.mean(np.log(law(p, size[cell], data[cell]) / loss[cell])))
             for cell, p in zip(cells, left_out, strict=True)
         ],
+        "skill = c N^-a D^-b": skill,
         "one H100-day": dict(zip(("parameters", "windows", "loss"), days[0], strict=True)),
         "one H100-day, range over fits": {"low": days.min(axis=0).tolist(), "high": days.max(axis=0).tolist()},
     }

@@ -1,10 +1,10 @@
 """How many contacts does a rollout still find, frame by frame? Beside simulators that err by a known amount.
 
-    python experiments/012_saying_and_seeing/contacts_in_rollouts.py --runs shipped --samples 195
+    python experiments/012_saying_and_seeing/contacts_in_rollouts.py
 
-Validation moments of the 39 seen types, difficulties 1-5, continued by 30 frames. The simulator goes on from the
-given frame as the text rounds it (the floor); from that frame with all remembered impulses lost in every frame; and,
-exact otherwise, with its bodies kicked a little in every frame, as by a model that errs by so much.
+Validation moments, unless told otherwise one of each seen type and difficulty, continued by 30 frames. The simulator
+goes on from the given frame as the text rounds it (the floor); from that frame with all remembered impulses lost in
+every frame; and, exact otherwise, with its bodies kicked a little in every frame, as by a model that errs by so much.
 A contact is an onset of the truth (metrics/events.py); it is found where the body has one within the tolerance.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from physworld import runs, scenarios
-from physworld.baselines import rounded_state
+from physworld.baselines import linear, rounded_state
 from physworld.checkpoints import load_model
 from physworld.codecs.islands import IslandCodec
 from physworld.metrics.events import onsets
@@ -28,7 +28,6 @@ from physworld.types import Sample, Trajectory
 FRAMES = 30
 PARTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 30))  # frames after the given one
 KICKS = (0.0, 0.1, 0.3, 1.0, 3.0)  # px/s a frame, standard deviation; px by a tenth of that, as a model's errors are
-SCENARIOS = 39
 
 
 def forgetful(given: Trajectory, codec: IslandCodec | None) -> Trajectory:
@@ -82,21 +81,23 @@ def line(name: str, samples: list[Sample], said: list[Trajectory]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="*", default=["shipped"], help="none: simulators only")
-    parser.add_argument("--samples", type=int, default=5 * SCENARIOS)
+    parser.add_argument("--names", nargs="+", default=scenarios.seen(), metavar="TYPE")
+    parser.add_argument("--difficulties", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--each", type=int, default=1, help="scenes of a type and difficulty")
     options = parser.parse_args()
     torch.set_num_threads(1)
     codec, rng = IslandCodec(), np.random.default_rng(5)
     samples: list[Sample] = []
-    for difficulty in range(1, 6):
-        for number, name in enumerate(scenarios.seen()):
+    for difficulty in options.difficulties:
+        for number, name in enumerate(options.names * options.each):
             source = PhysicsSource(
                 seed=12, split="val", names=[name], difficulties=[difficulty], kicked_scenes=0.0, target_frames=FRAMES,
                 windows_per_scene=1, event_fraction=0.0,
             )  # fmt: skip
             samples.append(source.sample(number))
-    samples = samples[: options.samples]
     print("who | " + " | ".join(f"frames {a}-{b}" for a, b in PARTS) + " | all | within 3 | RMSE@30 (median), px")
     given = [s.given for s in samples]
+    print(line("linear", samples, [linear(g, FRAMES) for g in given]), flush=True)
     print(line("floor", samples, [rounded_state(g, FRAMES, codec.round_state) for g in given]), flush=True)
     print(line("forgets in every frame", samples, [forgetful(g, None) for g in given]), flush=True)
     print(line("forgets and rounds in every frame", samples, [forgetful(g, codec) for g in given]), flush=True)
