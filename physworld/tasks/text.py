@@ -245,7 +245,9 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
         raise UserError(f"input={path} cannot be read (it is not UTF-8 text).") from None
     given: Trajectory | None = codec.read_prompt(text)
     if given is None:
-        raise UserError(f"{path} is no prompt in this run's format, which is impulse text: {codec.why_no_prompt(text)}.")
+        raise UserError(
+            f"{path} is no prompt in this run's format, which is impulse text: {codec.why_no_prompt(text)}."
+        )
     return given
 
 
