@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from physworld.checks import typed
-from physworld.errors import CONFIG_DIR, UserError
+from physworld.errors import UserError, options
 from physworld.files import replacing
 from physworld.models.pretrained import Pretrained
 from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
@@ -168,6 +168,6 @@ def _shape(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     words = [f"{key}={typed(want[key])}" for key in want if key in have and have[key] != want[key]]
     target = theirs["codec"]["_target_"]
     if target != ours["codec"]["_target_"]:
-        files = (CONFIG_DIR / "codec").glob("*.yaml")
-        words.insert(0, f"codec={next((f.stem for f in files if f'_target_: {target}' in f.read_text()), target)}")
+        name = next((name for name, option in options("codec").items() if option["_target_"] == target), target)
+        words.insert(0, f"codec={name}")
     return " ".join(words) or "the same model= and codec="

@@ -59,6 +59,7 @@ SETTINGS: dict[str, Callable[[str, Any], None]] = {
     "codec.history_frames": partial(whole, least=1, or_null=True),
     "codec.published_bytes": flag,
     "codec.struck": share,
+    "data.repeat": partial(whole, least=1, or_null=True),
     "data.source.event_fraction": share,
     "data.source.frames": partial(whole, least=1),
     "data.source.held_back": share,

@@ -204,13 +204,19 @@ def _options_with(key: str) -> list[str]:
     from omegaconf import OmegaConf
 
     group, _, rest = key.partition(".")
-    found = [path for path in sorted((CONFIG_DIR / group).glob("*.yaml")) if rest]
     missing = object()
     return [
-        f"{group}={path.stem}"
-        for path in found
-        if OmegaConf.select(OmegaConf.load(path), rest, default=missing) is not missing
+        f"{group}={name}"
+        for name, option in (options(group) if rest else {}).items()
+        if OmegaConf.select(option, rest, default=missing) is not missing
     ]
+
+
+def options(group: str) -> dict[str, Any]:
+    """What the files of a Hydra group hold, by the choice's name."""
+    from omegaconf import OmegaConf
+
+    return {path.stem: OmegaConf.load(path) for path in sorted((CONFIG_DIR / group).glob("*.yaml"))}
 
 
 def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Iterator[str]:

@@ -45,12 +45,13 @@ class OwnStates(PhysicsSource):
             physics: as of `PhysicsSource`.
         """
         super().__init__(**physics)
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        if not 0 <= share <= 1:
             raise ValueError(f"share must be from 0 to 1, got {share}")
         if not 1 <= rollout_frames < self.frames:
             raise ValueError(f"rollout_frames must be from 1 to frames - 1 = {self.frames - 1}, got {rollout_frames}")
         self.run: Path = runs.find_run(run, "data.source.run")
-        load_model(self.run, torch.device("cpu"))  # what is damaged shows now, not in a worker
+        if self.split == "train":
+            load_model(self.run, torch.device("cpu"))  # what is damaged shows now, not in a worker
         self.share = share if self.split == "train" else 0.0
         self.rollout_frames = rollout_frames
         self._loaded: tuple[Any, Any] | None = None  # model and codec, once a worker needs them

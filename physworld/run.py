@@ -70,10 +70,10 @@ def train(cfg: DictConfig) -> float:
             f"{directory} already holds a run; continue it with ckpt=last, or choose another hydra.run.dir."
         )
     saved = read_checkpoint(checkpoint) if checkpoint is not None else None
+    reached = int(saved["global_step"]) if saved is not None else 0
     parts = build(cfg)
     if checkpoint is not None and saved is not None:
         check_fits(checkpoint, saved, parts.module)
-        reached = saved["global_step"]
         if reached > cfg.steps:
             raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
@@ -84,7 +84,7 @@ def train(cfg: DictConfig) -> float:
         f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}", highlight=False
     )
     try:
-        trained = fit(cfg, resolved, parts, directory, checkpoint)
+        trained = fit(cfg, resolved, parts, directory, checkpoint, reached)
     except Interrupted as stopped:
         console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
         print(f"  {resume_command(directory)}")

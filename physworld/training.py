@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import runs
 from physworld.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
-from physworld.checkpoints import AtomicCheckpointIO, read_checkpoint
+from physworld.checkpoints import AtomicCheckpointIO
 from physworld.errors import UserError, call
 
 if TYPE_CHECKING:
@@ -44,8 +44,13 @@ class Trained:
         self.logger.experiment.close()
 
 
-def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path, checkpoint: Path | None) -> Trained:
+def fit(
+    cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path, checkpoint: Path | None, reached: int
+) -> Trained:
     """Run the training loop.
+
+    Args:
+        reached: the checkpoint's step; 0 without one.
 
     Raises:
         Interrupted: stopped from outside; the checkpoint is saved.
@@ -93,9 +98,8 @@ def fit(cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path
         )
         if trainer.is_global_zero:
             directory.mkdir(parents=True, exist_ok=True)
-            if checkpoint is not None and changed and (directory / "config.yaml").is_file():
-                before = f"config_until_step_{read_checkpoint(checkpoint)['global_step']}.yaml"
-                (directory / "config.yaml").replace(directory / before)
+            if changed and (directory / "config.yaml").is_file():
+                (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
             OmegaConf.save(resolved, directory / "config.yaml")
             runs.write_json(directory / "versions.json", runs.versions())
         trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from physworld.metrics.bootstrap import paired_ratio
+from physworld.metrics.scores import BASELINES, MODEL
 
-BASELINES = ("copy_last", "linear", "ballistic")
 AT = "rmse@30"
 Rows = dict[str, dict[tuple[str, str], float]]  # method -> (type, shift) -> mean over starts, px
 
@@ -32,10 +32,9 @@ def per_scene(rows: Sequence[dict[str, Any]], column: str = AT) -> Rows:
 
 def cell(scenes: Rows, keys: Sequence[tuple[str, str]], by_type: bool) -> tuple[str, float]:
     """`ratio (low-high)` of the model to the best single baseline on these scenes, and the ratio."""
-    model, *others = (np.array([scenes[m][key] for key in keys]) for m in ("model", *BASELINES))
+    model, *others = (np.array([scenes[m][key] for key in keys]) for m in (MODEL, *BASELINES))
     best = min(others, key=np.mean)
-    groups = [key[0] for key in keys] if by_type else ["all"] * len(keys)
-    ratio = paired_ratio(model, best, groups=groups)
+    ratio = paired_ratio(model, best, groups=[key[0] for key in keys] if by_type else None)
     return f"{ratio.mean:.2f} ({ratio.low:.2f}–{ratio.high:.2f})", ratio.mean
 
 
@@ -45,7 +44,7 @@ def main() -> None:
     folder = parser.parse_args().run
     with (folder / "rows.jsonl").open() as file:
         scenes = per_scene([json.loads(line) for line in file])
-    keys = list(scenes["model"])
+    keys = list(scenes[MODEL])
     shifts = sorted({shift for _, shift in keys})
     print("| scenes | " + " | ".join(f"level {level}" for level in ("0.25", "0.5", "1")) + " | scenes |")
     families: dict[str, list[str]] = {}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what weights beside it are
@@ -226,6 +225,4 @@ def _plain(weights: str, error: Exception, option: str = "weights") -> WeightsEr
             f"there is a network run `hf download {weights} --local-dir models/{name}`, bring that folder here and "
             f"give {option}=models/{name}."
         )
-    if isinstance(error, SafetensorError):  # whose words are about headers and buffers
-        return WeightsError(f"{option}={weights} cannot be loaded (its weights are damaged or cut short).")
     return WeightsError(f"{option}={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")

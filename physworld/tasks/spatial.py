@@ -62,7 +62,6 @@ def build(cfg: DictConfig) -> SpatialParts:
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
-    checks.whole("data.repeat", cfg.data.repeat, 1, or_null=True)
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     codec = instantiate(cfg.codec)

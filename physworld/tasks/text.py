@@ -53,7 +53,6 @@ def build(cfg: DictConfig) -> TextParts:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
     checks.whole("curriculum.samples_per_stage", cfg.curriculum.samples_per_stage, 1, or_null=True)
-    checks.whole("data.repeat", cfg.data.repeat, 1, or_null=True)
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
