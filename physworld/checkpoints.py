@@ -24,6 +24,7 @@ from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenize
 from physworld.pairing import codec_for, uses_weights_tokenizer
 from physworld.runs import flatten, read_config
 
+TRAINING_STATE = ("state_dict", "global_step", "optimizer_states", "lr_schedulers")  # what a run goes on from
 BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
 
 
@@ -58,8 +59,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(
             f"checkpoint {path} is damaged or cut short; give another one, for example ckpt=best."
         ) from None
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise UserError(f"checkpoint {path} holds no training state (no state_dict).")
+    absent = [name for name in TRAINING_STATE if not isinstance(content, dict) or name not in content]
+    if absent:  # for example weights alone
+        raise UserError(f"checkpoint {path} holds no training state (no {', no '.join(absent)}).")
     return content
 
 

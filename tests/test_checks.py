@@ -150,13 +150,20 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
 
 def test_one_changed_byte_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"state_dict": {"weight": torch.arange(4096.0)}}, path)
+    state = {"state_dict": {"weight": torch.arange(4096.0)}, "global_step": 7, "optimizer_states": []}
+    AtomicCheckpointIO().save_checkpoint({**state, "lr_schedulers": []}, path)
     assert torch.equal(read_checkpoint(path)["state_dict"]["weight"], torch.arange(4096.0))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"last\.ckpt is damaged or cut short"):
         read_checkpoint(path)
+
+
+def test_weights_alone_are_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"state_dict": torch.nn.Linear(3, 2).state_dict(), "global_step": 7}, tmp_path / "alone.ckpt")
+    with pytest.raises(UserError, match=r"no training state \(no optimizer_states, no lr_schedulers\)"):
+        read_checkpoint(tmp_path / "alone.ckpt")
 
 
 def test_weights_of_another_network_say_what_they_are_of() -> None:
