@@ -33,12 +33,14 @@ def whole(name: str, value: Any, least: int, *, or_null: bool = False) -> None:
         raise UserError(f"{name}={typed(value)} must be {valid}.")
 
 
-def number(name: str, value: Any, above: float, *, or_equal: bool = False) -> None:
-    """Refuse what is no finite number > `above` (or equal to it)."""
+def number(name: str, value: Any, above: float, *, or_equal: bool = False, or_null: bool = False) -> None:
+    """Refuse what is no finite number > `above` (or equal to it, or null, where that means something)."""
+    if value is None and or_null:
+        return
     real = isinstance(value, int | float) and not isinstance(value, bool)
     if not real or not (above < value < float("inf") or (or_equal and value == above)):
         valid = f"a number from {above:g} on" if or_equal else f"a number above {above:g}"
-        raise UserError(f"{name}={typed(value)} must be {valid}.")
+        raise UserError(f"{name}={typed(value)} must be {valid}{', or null' if or_null else ''}.")
 
 
 def share(name: str, value: Any) -> None:
@@ -52,13 +54,22 @@ def flag(name: str, value: Any) -> None:
         raise UserError(f"{name}={typed(value)} must be true or false.")
 
 
+def below_one(name: str, value: Any) -> None:
+    """Refuse what is no number from 0 to just below 1: an average that keeps all of itself never moves."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise UserError(f"{name}={typed(value)} must be a number from 0 to just below 1.")
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
 # What train.py's settings may be, wherever the chosen group has them.
-SETTINGS: dict[str, Callable[[str, Any], None]] = {
+SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "codec.context_frames": partial(whole, least=1),
     "codec.history_frames": partial(whole, least=1, or_null=True),
     "codec.published_bytes": flag,
     "codec.struck": share,
+    "curriculum.difficulties": lambda name, value: difficulties(value, name),
+    "curriculum.keep_easier": flag,
+    "curriculum.samples_per_stage": partial(whole, least=1, or_null=True),
     "data.repeat": partial(whole, least=1, or_null=True),
     "data.source.event_fraction": share,
     "data.source.frames": partial(whole, least=1),
@@ -73,7 +84,7 @@ SETTINGS: dict[str, Callable[[str, Any], None]] = {
     "data.stream.val_samples": partial(whole, least=1),
     "model.adam_learning_rate": partial(number, above=0),
     "model.decay_fraction": share,
-    "model.ema_decay": share,
+    "model.ema_decay": below_one,
     "model.event_weight": FROM_0,
     "model.learning_rate": partial(number, above=0),
     "model.length_groups": partial(whole, least=1),
@@ -90,6 +101,8 @@ SETTINGS: dict[str, Callable[[str, Any], None]] = {
     "model.warmup_fraction": share,
     "model.warmup_steps": FROM_0,
     "model.weight_decay": FROM_0,
+    "trainer.gradient_clip_val": partial(number, above=0, or_equal=True, or_null=True),
+    "trainer.log_every_n_steps": partial(whole, least=1),
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
@@ -161,6 +161,13 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
         key = _refused_key(str(error))
         if key is not None:
             return _explain_key(key, config_name, arguments)
+    if isinstance(error, OverrideParseException):
+        name, _, value = error.override.partition("=")
+        inner = value.replace("'", "\\'")
+        return (
+            f"{error.override} cannot be read as NAME=VALUE; a value with letters beyond ASCII, brackets or a = needs "
+            f"quotes of its own: \"{name}='{inner}'\"."
+        )
     return _plain(error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -60,15 +61,23 @@ def build(cfg: DictConfig) -> Parts:
 def train(cfg: DictConfig) -> float:
     """Train, evaluate, report. Returns the figure that a search lowers."""
     hydra = HydraConfig.get()
+    sweep = hydra.mode == RunMode.MULTIRUN
+    instantiate(cfg.hardware).refuse_sweep(multirun=sweep, arguments=shlex.join(hydra.overrides.task))
+    # Lightning names the first rank's directory to the others, whether the command does or not.
+    named = runs.first_rank() and (sweep or any(o.startswith("hydra.run.dir=") for o in hydra.overrides.hydra))
     directory = runs.relative(hydra.runtime.output_dir)
-    instantiate(cfg.hardware).refuse_sweep(
-        multirun=hydra.mode == RunMode.MULTIRUN, arguments=shlex.join(hydra.overrides.task)
-    )
-    checkpoint = runs.find_checkpoint(cfg.ckpt, directory) if cfg.ckpt is not None else None
-    if checkpoint is None and (directory / "checkpoints").is_dir():
+    with runs.held(directory):
+        return _train(cfg, directory, named)
+
+
+def _train(cfg: DictConfig, directory: Path, named: bool) -> float:
+    checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
+    kept = runs.kept_checkpoints(directory)
+    if checkpoint is None and kept:
         raise UserError(
-            f"{directory} already holds a run; continue it with ckpt=last, or choose another hydra.run.dir."
+            f"{directory} already holds a run; continue it with ckpt={kept[0]}, or choose another hydra.run.dir."
         )
+    hydra = HydraConfig.get()
     saved = read_checkpoint(checkpoint) if checkpoint is not None else None
     reached = int(saved["global_step"]) if saved is not None else 0
     parts = build(cfg)
@@ -123,7 +132,8 @@ def evaluate(cfg: DictConfig) -> None:
         name = override.partition("=")[0].lstrip("+~").partition(".")[0]
         if name in OF_TEXT:
             raise UserError(f"{name}= is for text runs, and run={cfg.run} is a {task} one; leave it out.")
-    tasks.find(task).evaluate(cfg)
+    with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
+        tasks.find(task).evaluate(cfg)
 
 
 def predict(cfg: DictConfig) -> None:

@@ -15,10 +15,12 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from physworld.errors import UserError, suggest
@@ -148,15 +150,58 @@ def claim(directory: Path, config: Any) -> None:
     write_json(directory / "versions.json", versions())
 
 
-def find_checkpoint(ckpt: str, run_directory: Path) -> Path:
-    """`last` and `best` mean this run directory's (when it is being continued), else the newest one's.
+def first_rank() -> bool:
+    """Not a further process of a run on several devices (started by Lightning, torchrun or SLURM)."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+@contextmanager
+def held(directory: Path, patience: float = 20.0) -> Iterator[None]:
+    """One command at a time writes in a run directory; the system gives it free when the process is killed.
+
+    Args:
+        patience: seconds to wait for it; workers of a killed run need up to five to notice that they are alone.
+
+    Raises:
+        UserError: another command is still writing there.
+    """
+    if not first_rank():
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=patience, poll_interval=0.2)
+    except Timeout:
+        raise UserError(
+            f"Another command is writing in {directory}; wait for it, or choose another hydra.run.dir."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def kept_checkpoints(directory: Path) -> list[str]:
+    """Which of `last` and `best` a run directory has."""
+    return [name for name in ("last", "best") if (directory / f"checkpoints/{name}.ckpt").is_file()]
+
+
+def find_checkpoint(ckpt: str, run_directory: Path, *, named: bool) -> Path:
+    """`last` and `best` mean this run directory's, and where the command names no directory, the newest run's.
+
+    Args:
+        named: the command says in which directory to go on.
 
     Raises:
         UserError: there is none.
     """
     if ckpt in ("last", "best"):
-        name = f"checkpoints/{ckpt}.ckpt"
-        home = run_directory if (run_directory / name).is_file() else newest(name)
+        name, kept = f"checkpoints/{ckpt}.ckpt", kept_checkpoints(run_directory)
+        if named and ckpt not in kept:
+            instead = f"ckpt={kept[0]} is there" if kept else "give ckpt=PATH, or leave ckpt out to begin there"
+            raise UserError(f"ckpt={ckpt} finds no {run_directory / name}; {instead}.")
+        home = run_directory if ckpt in kept else newest(name)
         if home is None:
             raise UserError(f"ckpt={ckpt} finds no {name} under {OUTPUTS}/; train first, or give ckpt=PATH.")
         return home / name

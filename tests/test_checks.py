@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_gpt import network
 
-from physworld import checks
+from physworld import checks, runs
 from physworld.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
@@ -146,6 +146,26 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     check_fits(Path("same.ckpt"), {"state_dict": module.state_dict()}, module)
     with pytest.raises(UserError, match=r"other\.ckpt holds another network"):
         check_fits(Path("other.ckpt"), {"state_dict": torch.nn.Linear(4, 2).state_dict()}, module)
+
+
+def test_last_is_of_the_named_directory_or_of_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, newest = Path("outputs/mine"), Path("outputs/newest")
+    for kept in (mine / "checkpoints/best.ckpt", newest / "checkpoints/last.ckpt"):
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+    assert runs.find_checkpoint("best", mine, named=True) == mine / "checkpoints/best.ckpt"
+    assert runs.find_checkpoint("last", mine, named=False) == newest / "checkpoints/last.ckpt"
+    with pytest.raises(UserError, match=r"finds no outputs/mine/checkpoints/last\.ckpt; ckpt=best is there\.$"):
+        runs.find_checkpoint("last", mine, named=True)
+
+
+def test_one_command_at_a_time_writes_in_a_run_directory(tmp_path: Path) -> None:
+    refused = pytest.raises(UserError, match="Another command is writing in")
+    with runs.held(tmp_path), refused, runs.held(tmp_path, patience=0.1):
+        pass
+    with runs.held(tmp_path, patience=0.1):
+        pass
 
 
 def test_one_changed_byte_of_a_checkpoint_is_seen(tmp_path: Path) -> None:

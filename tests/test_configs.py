@@ -102,7 +102,7 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
 def test_every_checked_setting_is_one_of_its_group() -> None:
     for key in checks.SETTINGS:
         group, leaf = key.partition(".")[0], key.rpartition(".")[2]
-        written = "\n".join(path.read_text() for path in (CONF / group).glob("*.yaml"))
+        written = "\n".join(path.read_text() for path in [CONF / "train.yaml", *(CONF / group).glob("*.yaml")])
         assert re.search(rf"^ *{leaf}:", written, re.MULTILINE), key
 
 
@@ -123,6 +123,15 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
         ("data=own_states data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
         ("codec=islands codec.struck=true", "codec.struck=true must be a number from 0 to 1"),
         ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
+        (
+            "curriculum.difficulties=[7]",
+            "curriculum.difficulties=[7] must be a list of difficulties from 1 to 5, for "
+            "example curriculum.difficulties=[1,2]",
+        ),
+        ("curriculum.keep_easier=maybe", "curriculum.keep_easier=maybe must be true or false"),
+        ("model.ema_decay=1", "model.ema_decay=1 must be a number from 0 to just below 1"),
+        ("trainer.gradient_clip_val=abc", "trainer.gradient_clip_val=abc must be a number from 0 on, or null"),
+        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 must be a whole number from 1 on"),
         ("codec=engine codec.published_bytes=3", "codec.published_bytes=3 must be true or false"),
     ],
 )

@@ -54,6 +54,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("codec.struck=0.5", ["codec.struck is unknown", "codec=islands has it"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
         ("steps=1,2", ["steps=1,2"]),
+        ("init_from=scène.d", ["cannot be read as NAME=VALUE", "\"init_from='scène.d'\""]),
         ("scenario=[pong,tower]", ["takes one option", "scenario.names=[pong,tower]"]),
     ],
 )
@@ -70,6 +71,14 @@ def test_checkpoints(tmp_path: Path) -> None:
     short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     said = ends(tmp_path, "train.py", f"ckpt={short}")
     assert "short.ckpt" in said and "cut short" in said
+
+
+def test_a_named_run_never_goes_on_from_another(tmp_path: Path) -> None:
+    other = tmp_path / "outputs" / "other" / "checkpoints"
+    other.mkdir(parents=True)
+    torch.save({"state_dict": {"weight": torch.zeros(1000)}}, other / "last.ckpt")
+    said = ends(tmp_path, "train.py", "ckpt=last", "hydra.run.dir=outputs/mistyped")
+    assert "ckpt=last finds no outputs/mistyped/checkpoints/last.ckpt; give ckpt=PATH, or leave ckpt out" in said
 
 
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:

@@ -52,7 +52,6 @@ def build(cfg: DictConfig) -> TextParts:
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
-    checks.whole("curriculum.samples_per_stage", cfg.curriculum.samples_per_stage, 1, or_null=True)
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
@@ -191,6 +190,8 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))
     checks.whole("row", cfg.row, 0)
+    if cfg.row and path.suffix != ".parquet":
+        raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
     known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
     if known is None:
