@@ -8,6 +8,7 @@ import functools
 import inspect
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -162,13 +163,30 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
         if key is not None:
             return _explain_key(key, config_name, arguments)
     if isinstance(error, OverrideParseException):
-        name, _, value = error.override.partition("=")
-        inner = value.replace("'", "\\'")
+        return f"{error.override} cannot be read as NAME=VALUE{_quoting(error.override) or f': {_first_line(error)}'}."
+    several = re.match(r"Ambiguous value for argument '(.*)'", str(error))
+    if several:
+        name, _, values = several.group(1).partition("=")
         return (
-            f"{error.override} cannot be read as NAME=VALUE; a value with letters beyond ASCII, brackets or a = needs "
-            f"quotes of its own: \"{name}='{inner}'\"."
+            f"{several.group(1)} gives several values: add -m to run with each of them, write {name}=[{values}] for a "
+            f"list, or quote one value that has a comma: {quoted(name, values)}."
         )
     return _plain(error)
+
+
+def _quoting(override: str) -> str:
+    """How to write a value that Hydra cannot read as it stands; '' where something else is wrong."""
+    name, given, value = override.partition("=")
+    if not given or not re.fullmatch(r"[+~]*[\w./@]+", name, re.ASCII) or value.startswith(("[", "{", "'", '"')):
+        return ""
+    return f"; a value with letters beyond ASCII, brackets or a = needs quotes of its own: {quoted(name, value)}"
+
+
+def quoted(name: str, value: str) -> str:
+    """NAME=VALUE as a shell and then Hydra read it, whatever is in the value."""
+    for_hydra = re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", value))
+    argument = f"{name}='{for_hydra}'"
+    return shlex.quote(argument) if re.search(r"""["$`\\!]""", argument) else f'"{argument}"'
 
 
 def _plain(error: Exception) -> str:

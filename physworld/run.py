@@ -64,7 +64,9 @@ def train(cfg: DictConfig) -> float:
     sweep = hydra.mode == RunMode.MULTIRUN
     instantiate(cfg.hardware).refuse_sweep(multirun=sweep, arguments=shlex.join(hydra.overrides.task))
     # Lightning names the first rank's directory to the others, whether the command does or not.
-    named = runs.first_rank() and (sweep or any(o.startswith("hydra.run.dir=") for o in hydra.overrides.hydra))
+    named = runs.first_rank() and (
+        sweep or any(o.lstrip("+").startswith("hydra.run.dir=") for o in hydra.overrides.hydra)
+    )
     directory = runs.relative(hydra.runtime.output_dir)
     with runs.held(directory):
         return _train(cfg, directory, named)

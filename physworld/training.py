@@ -124,5 +124,5 @@ def resume_command(directory: Path) -> str:
     """What to type to go on in the same run directory."""
     skip = ("ckpt=", "init_from=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep")
     overrides = HydraConfig.get().overrides
-    kept = [o for o in (*overrides.task, *overrides.hydra) if not o.startswith(skip)]
+    kept = [o for o in (*overrides.task, *overrides.hydra) if not o.lstrip("+").startswith(skip)]
     return shlex.join(["python", "train.py", *kept, "ckpt=last", f"hydra.run.dir={os.fspath(directory)}"])

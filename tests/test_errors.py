@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tiny_lms import save_base
 
 from physworld import cli
 from physworld.codecs._tokenizer import word_tokenizer
+from physworld.errors import quoted
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,7 +56,8 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("model.learning_rat=1", ["model.learning_rat is unknown", "Did you mean model.learning_rate?"]),
         ("codec.struck=0.5", ["codec.struck is unknown", "codec=islands has it"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
-        ("steps=1,2", ["steps=1,2"]),
+        ("steps=1,2", ["steps=1,2", "-m", "steps=[1,2]", "\"steps='1,2'\""]),
+        ("steps=[1", ["steps=[1 cannot be read as NAME=VALUE: "]),
         ("init_from=scène.d", ["cannot be read as NAME=VALUE", "\"init_from='scène.d'\""]),
         ("scenario=[pong,tower]", ["takes one option", "scenario.names=[pong,tower]"]),
     ],
@@ -61,6 +65,15 @@ def ends(where: Path, main: str, *arguments: str) -> str:
 def test_composition(tmp_path: Path, argument: str, words: list[str]) -> None:
     said = ends(tmp_path, "train.py", argument)
     assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a b (1).jsonl", "scène.d", "a=1", "a,b", "`idé`", "$HOMEé", 'é"q', "a\\ü\\", "it's é", "a\\'b", "\\\\", "hi!"],
+)
+def test_a_suggested_quoting_is_read_back(value: str) -> None:
+    (argument,) = shlex.split(quoted("input", value))
+    assert OverridesParser.create().parse_override(argument).value() == value
 
 
 def test_checkpoints(tmp_path: Path) -> None:
@@ -77,7 +90,7 @@ def test_a_named_run_never_goes_on_from_another(tmp_path: Path) -> None:
     other = tmp_path / "outputs" / "other" / "checkpoints"
     other.mkdir(parents=True)
     torch.save({"state_dict": {"weight": torch.zeros(1000)}}, other / "last.ckpt")
-    said = ends(tmp_path, "train.py", "ckpt=last", "hydra.run.dir=outputs/mistyped")
+    said = ends(tmp_path, "train.py", "ckpt=last", "++hydra.run.dir=outputs/mistyped")
     assert "ckpt=last finds no outputs/mistyped/checkpoints/last.ckpt; give ckpt=PATH, or leave ckpt out" in said
 
 
