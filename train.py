@@ -4,7 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 import physworld.conf_store  # noqa: F401  registers the scenario group
-from physworld.errors import job, run_main
+from physworld.messages import job, run_main
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")

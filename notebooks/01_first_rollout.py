@@ -40,7 +40,8 @@ from physworld.baselines import BASELINES, rounded_state
 from physworld.checkpoints import load_model
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.metrics.errors import per_horizon, position_rmse
-from physworld.render import comparison, gif_bytes, render
+from physworld.images import gif_bytes
+from physworld.render import comparison, render
 from physworld.rollout import rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate

@@ -1,10 +1,9 @@
-"""L4: what one sees of a training run: progress, throughput, rollouts at each validation, and a clean way to stop."""
+"""L4: callbacks of every training run: progress bar, throughput, seeds, and a clean way to stop."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-
-from physworld.evaluation import Evaluation, Moments, judgement_frames
-from physworld.pictures import add_gif
 
 
 class Interrupted(Exception):
@@ -163,25 +158,3 @@ class ProgressBar(RichProgressBar):
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._stop_progress()  # Lightning leaves the live display running, and it would swallow what is printed next
-
-
-class RolloutValidation(Callback):
-    """At each validation: roll out, log errors against the baselines, and draw one rollout."""
-
-    def __init__(self, evaluation: Evaluation, draw: Callable[[], Moments], codec: Any) -> None:
-        self.evaluation, self.draw, self.codec = evaluation, draw, codec
-        self.moments: Moments | None = None
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if trainer.sanity_checking:
-            return
-        self.moments = self.moments or self.draw()
-        # Every rank rolls out all of them: a sharded model needs all ranks in each forward pass.
-        judgement = self.evaluation.judge(module.eval_network(), self.codec, self.moments)
-        # The monitored figure is always there, even where a baseline makes no error and there is no ratio to it.
-        headline = {f"ratio_best@{max(self.evaluation.horizons)}": float("inf"), **judgement.summary["headline"]}
-        module.log_dict({f"rollout/{key}": value for key, value in headline.items()}, rank_zero_only=False)
-        logger = trainer.logger
-        if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
-            shown = trainer.global_step % len(judgement.predicted)
-            add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, shown), trainer.global_step)

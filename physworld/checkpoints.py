@@ -17,8 +17,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
 from physworld.checks import typed
-from physworld.errors import UserError, options
+from physworld.errors import UserError
 from physworld.files import replacing
+from physworld.messages import options
 from physworld.models.pretrained import Pretrained
 from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.pairing import codec_for, uses_weights_tokenizer

@@ -1,4 +1,4 @@
-"""L4: mistakes of the person at the keyboard become one plain sentence and exit code 1; bugs keep their traceback."""
+"""Mistakes of the person at the keyboard: one plain sentence each. Bugs keep their traceback."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ import difflib
 import errno
 import functools
 import inspect
-import os
-import re
-import shlex
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-
-Result = TypeVar("Result")
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or in the quota
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
 
 class UserError(Exception):
     """A mistake the user can mend; the message is one sentence that names the thing and the valid choices."""
+
+
+class FormatError(ValueError):
+    """A file that does not follow its format."""
 
 
 class SweepError(UserError):
@@ -50,91 +41,6 @@ def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     return make(*objects, **named)
 
 
-def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Put between `hydra.main` and the task: Hydra would add a line of its own to an exception that passes through it.
-
-    In a sweep a job's mistake does pass through, so that the other jobs still run.
-    """
-
-    @functools.wraps(task)
-    def wrapped(cfg: DictConfig) -> Result:
-        from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
-
-        try:
-            _refuse_lists(cfg, HydraConfig.get().overrides.task)
-            return task(cfg)
-        except UserError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
-                raise
-            _leave(str(error))
-        except HydraException as error:  # building the parts
-            _leave(_plain(error))
-        except (OSError, SafetensorError) as error:
-            _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
-
-    return wrapped
-
-
-def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
-    """Hydra takes a list of a group's options, puts them over one another and so keeps the last, without a word.
-
-    Raises:
-        UserError: names the option.
-    """
-    for override in overrides:
-        group, _, value = override.partition("=")
-        # A key that holds a list shows it; a group shows the settings of the one option that was kept.
-        if value.startswith("[") and group in cfg and isinstance(cfg[group], DictConfig):
-            several = f"; for several types write scenario.names={value}" if group == "scenario" else ""
-            raise UserError(f"{override} is a list, and {group} takes one option{several}.")
-
-
-def run_main(main: Callable[[], Any], config_name: str) -> None:
-    """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
-    try:
-        with _one_sentence_a_job():
-            main()
-    except UserError as error:
-        _leave(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _leave(explain(error, config_name, sys.argv[1:]))
-    except RuntimeError as error:
-        if "srun" not in str(error):
-            raise
-        _leave("This sweep wants SLURM, but there is no srun here; leave hydra/launcher out, or use submitit_local.")
-    except BrokenPipeError:  # `--help | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        _leave(unwritable(error))
-    except KeyboardInterrupt:
-        _leave("Stopped.", code=130)
-
-
-@contextmanager
-def _one_sentence_a_job() -> Iterator[None]:
-    """A job of a sweep hands its mistake on through Hydra, whose accessor prints a line of its own before it raises."""
-    theirs: Any = JobReturn.return_value
-
-    def value(result: JobReturn) -> Any:
-        if result.status == JobStatus.FAILED and isinstance(result._return_value, UserError):
-            raise result._return_value
-        return theirs.fget(result)
-
-    JobReturn.return_value = property(value, theirs.fset)  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        JobReturn.return_value = theirs  # type: ignore[method-assign]
-
-
-def _leave(sentence: str, code: int = 1) -> NoReturn:
-    print(sentence, file=sys.stderr)
-    sys.exit(code)
-
-
 def unwritable(error: Exception, folder: str | None = None) -> str:
     """A disk that is full, read-only or not there.
 
@@ -150,119 +56,8 @@ def unwritable(error: Exception, folder: str | None = None) -> str:
         return (
             f"{name or (f'A file of {folder}' if folder else 'A file')} cannot be read or written ({error.strerror})."
         )
-    return f"A file{f' of {folder}' if folder else ''} cannot be read or written ({_first_line(error)})."
+    return f"A file{f' of {folder}' if folder else ''} cannot be read or written ({first_line(error)})."
 
 
-def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
-    """One sentence for an exception that Hydra or OmegaConf raised while composing or building."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, wrong = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={wrong} is unknown.{suggest(wrong, error.options)} Choose one of {', '.join(error.options)}."
-    if isinstance(error, ConfigCompositionException):
-        key = _refused_key(str(error))
-        if key is not None:
-            return _explain_key(key, config_name, arguments)
-    if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as NAME=VALUE{_quoting(error.override) or f': {_first_line(error)}'}."
-    several = re.match(r"Ambiguous value for argument '(.*)'", str(error))
-    if several:
-        name, _, values = several.group(1).partition("=")
-        return (
-            f"{several.group(1)} gives several values: add -m to run with each of them, write {name}=[{values}] for a "
-            f"list, or quote one value that has a comma: {quoted(name, values)}."
-        )
-    return _plain(error)
-
-
-def _quoting(override: str) -> str:
-    """How to write a value that Hydra cannot read as it stands; '' where something else is wrong."""
-    name, given, value = override.partition("=")
-    if not given or not re.fullmatch(r"[+~]*[\w./@]+", name, re.ASCII) or value.startswith(("[", "{", "'", '"')):
-        return ""
-    return f"; a value with letters beyond ASCII, brackets or a = needs quotes of its own: {quoted(name, value)}"
-
-
-def quoted(name: str, value: str) -> str:
-    """NAME=VALUE as a shell and then Hydra read it, whatever is in the value."""
-    for_hydra = re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", value))
-    argument = f"{name}='{for_hydra}'"
-    return shlex.quote(argument) if re.search(r"""["$`\\!]""", argument) else f'"{argument}"'
-
-
-def _plain(error: Exception) -> str:
-    """The deepest cause of a failed instantiation, without the path that led there."""
-    root: BaseException = error
-    while type(root).__name__ == "InstantiationException" and root.__cause__ is not None:
-        root = root.__cause__
-    cause = f" ({_first_line(root.__cause__)})" if root.__cause__ is not None else ""
-    return f"The configuration is not usable: {_first_line(root)}{cause}"
-
-
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _refused_key(message: str) -> str | None:
-    match = re.search(r"Could not (?:override|append|delete from config\.?) '?([\w./@]+)'?", message)
-    return match.group(1).rstrip(".") if match else None
-
-
-def _explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str:
-    """Name the key, the nearest one that exists, and what its parent holds."""
-    keys = list(_valid_keys(key, config_name, arguments))
-    parent, _, leaf = key.rpartition(".")
-    siblings = sorted(k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent)
-    near = difflib.get_close_matches(leaf, siblings, n=1) or difflib.get_close_matches(key, keys, n=1)
-    if near:
-        prefix = f"{parent}." if parent and near[0] in siblings else ""
-        hint = f" Did you mean {prefix}{near[0]}?"
-    else:
-        hint = ""
-    holds = f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
-    others = _options_with(key)
-    where = f" {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it." if others else ""
-    return f"{key} is unknown.{hint}{where}{holds}"
-
-
-def _options_with(key: str) -> list[str]:
-    """Choices of the key's group, such as codec=islands, that have this setting."""
-    from omegaconf import OmegaConf
-
-    group, _, rest = key.partition(".")
-    missing = object()
-    return [
-        f"{group}={name}"
-        for name, option in (options(group) if rest else {}).items()
-        if OmegaConf.select(option, rest, default=missing) is not missing
-    ]
-
-
-def options(group: str) -> dict[str, Any]:
-    """What the files of a Hydra group hold, by the choice's name."""
-    from omegaconf import OmegaConf
-
-    return {path.stem: OmegaConf.load(path) for path in sorted((CONFIG_DIR / group).glob("*.yaml"))}
-
-
-def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Iterator[str]:
-    """Every key of the configuration as composed without the wrong override."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    # Only plain group choices such as model=gpt_small shape which keys exist.
-    choices = [a for a in arguments if re.fullmatch(r"[\w/]+=\w+", a) and (CONFIG_DIR / a.partition("=")[0]).is_dir()]
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(config_name, [c for c in choices if c.partition("=")[0] != wrong])
-    except Exception:
-        return  # another mistake on the same line: the key is named, the suggestion is left out
-    stack: list[tuple[str, Any]] = [("", OmegaConf.to_container(config))]
-    while stack:
-        prefix, node = stack.pop()
-        if isinstance(node, dict):
-            for name, child in node.items():
-                if not str(name).startswith("_"):
-                    yield f"{prefix}{name}"
-                    stack.append((f"{prefix}{name}.", child))

@@ -14,12 +14,13 @@ from physworld import scenarios
 from physworld.baselines import BASELINES, random_impulses, rounded_state
 from physworld.checks import flag, horizons, number, whole
 from physworld.errors import UserError
+from physworld.images import write_gif, write_mp4
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import per_horizon
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
 from physworld.ood import shift
-from physworld.render import comparison, write_gif, write_mp4
+from physworld.render import comparison
 from physworld.rollout import Sampling, Store, rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate

@@ -11,8 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld import charts
 from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Judgement, judgement_frames
+from physworld.images import write_animation
 from physworld.metrics.scores import MODEL
-from physworld.pictures import add_gif, write_animation
+from physworld.pictures import add_gif
 from physworld.types import State
 
 WORST = 10  # rollouts in the gallery
@@ -75,7 +76,7 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
     for caption, figure in figures(judgement).items():
         logger.experiment.add_image(f"charts/{slug(caption)[:40]}", charts.pixels(figure), 0, dataformats="HWC")
     if len(judgement.moments.truth[0]) > 1:
-        add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, 0), 0)
+        add_gif(logger, "rollout/truth_prediction_overlay", judgement_frames(judgement, 0), 0, fps=FRAMES_PER_SECOND)
     headline = {f"final/{key}": value for key, value in judgement.summary["headline"].items()}
     logger.log_hyperparams({"model": name, "suite": suite, **cost}, headline)
     logger.save()

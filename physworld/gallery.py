@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 
 from physworld import scenarios
 from physworld.files import replacing
+from physworld.images import gif_bytes
 from physworld.pen import GROUND, INK, mix
-from physworld.render import font, gif_bytes, render
+from physworld.render import font, render
 from physworld.scenarios._parts import counted
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Trajectory

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.files import replacing
+from physworld.images import write_gif, write_png
 from physworld.placing import placing
-from physworld.render import write_gif, write_png
 from physworld.spatial import adm, metadata
 from physworld.spatial.binaural import render_binaural
 from physworld.spatial.documents import Payload, SpatialScene

@@ -1,16 +1,13 @@
-"""L1: Trajectory -> pictures, uint8 (T, H, W, 3), and picture files. World y points up, picture y down."""
+"""L1: Trajectory -> pictures, uint8 (T, H, W, 3). World y points up, picture y down."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from physworld.files import replacing
 from physworld.metrics.errors import per_horizon
 from physworld.pen import ERROR, GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Pen, mix
 from physworld.types import Trajectory
@@ -110,71 +107,3 @@ def _header(total: int, panel: int, frame: int, error: float) -> np.ndarray:
         draw.text((x + 6, HEADER // 2), left, fill=INK, font=font(12), anchor="lm")
         draw.text((x + panel - 6, HEADER // 2), right, fill=ERROR if k == 2 else INK, font=font(12), anchor="rm")
     return np.asarray(strip)
-
-
-def _checked(frames: np.ndarray) -> np.ndarray:
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
-        raise ValueError(f"frames must be uint8 (T, H, W, 3) with T >= 1, got {frames.dtype} {frames.shape}")
-    return frames
-
-
-def _palette(frames: np.ndarray) -> Image.Image:
-    """The 96 commonest colours exactly, and 96 that share out the rest.
-
-    In the rest every colour counts once, however rare, else a thin red line loses its red to the background.
-    """
-    packed = frames.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    colours, counts = np.unique(packed, return_counts=True)
-    colours = colours[np.argsort(-counts, kind="stable")]
-    rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)
-    entries = rgb[:96]
-    if len(rgb) > 96:
-        rest = Image.fromarray(rgb[None, 96:]).quantize(96, method=Image.Quantize.MEDIANCUT)
-        entries = np.concatenate([entries, np.array(rest.getpalette(), dtype=np.uint8).reshape(-1, 3)])
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(entries.tobytes())
-    return palette
-
-
-def gif_bytes(frames: np.ndarray, fps: float) -> bytes:
-    """Animated GIF of uint8 (T, H, W, 3), looping, one palette of up to 192 colours for all frames.
-
-    GIF counts time in 1/100 s and browsers slow delays under 2 down to 10, so the true rate is 100 / round(100 / fps)
-    and at most 50 per second.
-    """
-    frames = _checked(frames)
-    palette = _palette(frames[:: max(1, len(frames) // 8)])
-    pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
-    out = io.BytesIO()
-    delay = max(2, round(100 / fps)) * 10  # ms
-    pictures[0].save(out, "GIF", save_all=True, append_images=pictures[1:], duration=delay, loop=0, optimize=True)
-    return out.getvalue()
-
-
-def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> Path:
-    """Write `gif_bytes`; the file is whole or absent."""
-    data = gif_bytes(frames, fps)
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-    return Path(path)
-
-
-def write_mp4(path: str | Path, frames: np.ndarray, fps: float) -> Path:
-    """H.264 file of uint8 (T, H, W, 3). Odd sides grow by one repeated pixel: 4:2:0 colour needs even sides."""
-    import imageio.v3 as iio  # here, because PyAV loads all of ffmpeg
-
-    frames = _checked(frames)
-    even = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-    with replacing(path) as temporary:
-        iio.imwrite(temporary, even, plugin="pyav", codec="libx264", fps=fps)
-    return Path(path)
-
-
-def write_png(path: str | Path, frame: np.ndarray) -> Path:
-    """One picture, uint8 (H, W, 3)."""
-    if frame.ndim != 3:
-        raise ValueError(f"a PNG holds one picture (H, W, 3), got shape {frame.shape}; index one frame first")
-    image = Image.fromarray(_checked(frame[None])[0])
-    with replacing(path) as temporary:
-        image.save(temporary, "PNG", optimize=True)
-    return Path(path)

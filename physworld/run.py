@@ -16,8 +16,7 @@ from rich.console import Console
 from physworld import checks, runs, tasks
 from physworld.callbacks import Interrupted
 from physworld.checkpoints import check_fits, read_checkpoint, start_from
-from physworld.codecs.scene_json import FormatError
-from physworld.errors import UserError
+from physworld.errors import FormatError, UserError
 from physworld.models.preference import Collapsed
 from physworld.pairing import epoch_steps
 from physworld.tasks import Parts

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from physworld import runs
 from physworld.files import replacing
+from physworld.images import write_gif, write_png
 from physworld.metrics.spatial import ERRORS, RATES
-from physworld.render import write_gif, write_png
 from physworld.spatial.documents import SpatialScene
 from physworld.spatial.pictures import animate, draw_scene
 from physworld.spatial.reading import Invalid, scene_from

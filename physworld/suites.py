@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from physworld import checks
-from physworld.codecs.scene_json import FormatError
-from physworld.errors import UserError, suggest
+from physworld.errors import FormatError, UserError, suggest
 from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments, Shift
 from physworld.metrics.scores import RolloutMeta
 from physworld.ood import FAMILIES

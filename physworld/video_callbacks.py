@@ -9,8 +9,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from physworld.callbacks import add_gif
+from physworld.pictures import add_gif
 from physworld.video_judge import IN_RANGE, Judge
+
+SHOWN = 15  # frames a second of clips in TensorBoard
 
 
 class ClipSamples(Callback):
@@ -31,4 +33,4 @@ class ClipSamples(Callback):
         made = judge.generate(network, clips, place=9)
         for k, clip in enumerate(made.clips):
             larger = max(1, 96 // clip.shape[1])
-            add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step)
+            add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step, fps=SHOWN)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from physworld import checks, runs, scenarios
 from physworld.errors import UserError, suggest
+from physworld.images import write_gif, write_mp4
 from physworld.placing import placing
-from physworld.render import write_gif, write_mp4
 from physworld.seeding import generator
 from physworld.sim.clips import check_shape, film, write_clip
 from physworld.sim.pymunk_sim import simulate as simulate_scene

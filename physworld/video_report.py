@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.files import replacing
-from physworld.render import write_gif, write_png
+from physworld.images import write_gif, write_png
 from physworld.sim.clips import contact_sheet
 from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
 

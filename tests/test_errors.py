@@ -26,7 +26,7 @@ from tiny_lms import save_base
 
 from physworld import cli
 from physworld.codecs._tokenizer import word_tokenizer
-from physworld.errors import quoted
+from physworld.messages import quoted
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,8 +15,9 @@ import pytest
 from physworld import scenarios
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
+from physworld.codecs.scene_json import read_jsonl, write_jsonl
 from physworld.data import EncodedStream, IndexBatches, StreamData
+from physworld.errors import FormatError
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.files import FilesSource, read_scene

@@ -20,8 +20,8 @@ from physworld import scenarios
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import FormatError, read_jsonl, write_jsonl
-from physworld.errors import UserError
+from physworld.codecs.scene_json import read_jsonl, write_jsonl
+from physworld.errors import FormatError, UserError
 from physworld.recorded import Predictions
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate

@@ -9,7 +9,8 @@ import pytest
 
 from physworld.codecs.engine import write_header
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import FormatError, read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
+from physworld.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
+from physworld.errors import FormatError
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import (
     FIXED,

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from physworld import scenarios
-from physworld.codecs.scene_json import FormatError, write_jsonl
+from physworld.codecs.scene_json import write_jsonl
 from physworld.codecs.scene_parquet import SCHEMA, STATES, ScenesFile, ScenesWriter, read_parquet, write_parquet
+from physworld.errors import FormatError
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.files import FilesSource, Row, read_scene, scenes_below

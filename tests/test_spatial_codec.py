@@ -10,10 +10,10 @@ import pytest
 import torch
 from spatial_tools import payload, samples, save_tiny_qwen
 
-from physworld.codecs.scene_json import FormatError
 from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
 from physworld.codecs.spatial_rows import INSTRUCTION, read_row, row
+from physworld.errors import FormatError
 from physworld.models.decoding import generate
 from physworld.models.tiny_lm import TinyLM
 from physworld.sources.spatial_rows import RowsSource

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
+from physworld.errors import FormatError
 from physworld.types import (
     FIXED,
     Attractor,
@@ -42,10 +43,6 @@ PYMUNK_NAMES: dict[type, str] = {
     Spring: "DampedSpring",
     Motor: "SimpleMotor",
 }
-
-
-class FormatError(ValueError):
-    """A file that does not follow its format."""
 
 
 def mapping(value: Any, what: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""L2: compiled writer of `engine` and `card` frames, and compiled cutter of plain text into words.
+"""L2: compiled writer of `engine` and `card` frames.
 
 Both formats have the same body lines, and both the text's bytes and its tokens are single bytes (a word tokenizer's
 ids stay below 256), so one function writes either: fixed pieces come in as codes, digits follow each other in both.
@@ -191,39 +191,3 @@ def write_frames(
                     at = _number(out, at + n_whirl, w, printed, zero, minus, dot)
             lines[t, i + 1] = at
     return -1
-
-
-@njit(cache=True)
-def cut_words(text, words, starts, first, ids, single, unknown, out):
-    """Cut UTF-8 `text` into words, at each place the first that fits, else one character; returns how many.
-
-    Args:
-        text: (L,) uint8.
-        words, starts: bytes of all words, one after the other, and where each begins.
-        first: (257,): words first[b] .. first[b + 1] - 1 begin with byte b, longest first.
-        ids: id of each word. single: (256,) id of each ASCII character, or `unknown`.
-        out: (L,) uint8 to fill.
-    """
-    at, made = 0, 0
-    while at < len(text):
-        byte = text[at]
-        found = single[byte]
-        width = 1
-        if byte >= 0x80:  # all bytes of a character together are one unknown
-            found = unknown
-            while at + width < len(text) and text[at + width] & 0xC0 == 0x80:
-                width += 1
-        for w in range(first[byte], first[byte + 1]):
-            size = starts[w + 1] - starts[w]
-            if size > len(text) - at:
-                continue
-            same = 1
-            while same < size and text[at + same] == words[starts[w] + same]:
-                same += 1
-            if same == size:
-                found, width = ids[w], size
-                break
-        out[made] = found
-        made += 1
-        at += width
-    return made

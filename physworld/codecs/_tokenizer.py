@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterable
 
 import numpy as np
+from numba import njit
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-
-from physworld.codecs._text_kernel import cut_words
 
 PAD, UNKNOWN, BEGIN, END = "⟨pad⟩", "⟨unknown⟩", "⟨begin⟩", "⟨end⟩"
 CHARACTERS = ("\n", *(chr(code) for code in range(0x20, 0x7F)))
@@ -74,3 +73,39 @@ class WordCutter:
         codes = np.frombuffer(text.encode(), np.uint8)
         ids = np.empty(len(codes), np.uint8)
         return ids[: cut_words(codes, *self._tables, ids)]
+
+
+@njit(cache=True)
+def cut_words(text, words, starts, first, ids, single, unknown, out):
+    """Cut UTF-8 `text` into words, at each place the first that fits, else one character; returns how many.
+
+    Args:
+        text: (L,) uint8.
+        words, starts: bytes of all words, one after the other, and where each begins.
+        first: (257,): words first[b] .. first[b + 1] - 1 begin with byte b, longest first.
+        ids: id of each word. single: (256,) id of each ASCII character, or `unknown`.
+        out: (L,) uint8 to fill.
+    """
+    at, made = 0, 0
+    while at < len(text):
+        byte = text[at]
+        found = single[byte]
+        width = 1
+        if byte >= 0x80:  # all bytes of a character together are one unknown
+            found = unknown
+            while at + width < len(text) and text[at + width] & 0xC0 == 0x80:
+                width += 1
+        for w in range(first[byte], first[byte + 1]):
+            size = starts[w + 1] - starts[w]
+            if size > len(text) - at:
+                continue
+            same = 1
+            while same < size and text[at + same] == words[starts[w] + same]:
+                same += 1
+            if same == size:
+                found, width = ids[w], size
+                break
+        out[made] = found
+        made += 1
+        at += width
+    return made

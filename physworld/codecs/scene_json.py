@@ -28,7 +28,6 @@ from physworld.codecs._packed import BROKEN, opened, written
 from physworld.codecs._scene_dict import (
     MAX_BODIES,
     PYMUNK_NAMES,
-    FormatError,
     integer,
     mapping,
     number,
@@ -41,9 +40,10 @@ from physworld.codecs._scene_dict import (
     xy,
 )
 from physworld.codecs._text import describe
+from physworld.errors import FormatError
 from physworld.types import FIXED, Body, Joint, Motor, Peg, Scene, Segment, State, Trajectory
 
-__all__ = ["MAX_BODIES", "FormatError", "read_jsonl", "scene_from_dict", "scene_to_dict", "write_jsonl"]
+__all__ = ["MAX_BODIES", "read_jsonl", "scene_from_dict", "scene_to_dict", "write_jsonl"]
 
 VERSION = 1  # of the "physworld" key
 MAX_LINE = 16 * 2**20  # bytes; 4096 bodies take about 1 MB

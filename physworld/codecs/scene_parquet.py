@@ -30,8 +30,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from physworld.codecs._scene_dict import FormatError, scene_from_dict, scene_to_dict
+from physworld.codecs._scene_dict import scene_from_dict, scene_to_dict
 from physworld.codecs.scene_json import MAX_STATES
+from physworld.errors import FormatError
 from physworld.files import replacing
 from physworld.types import Scene, State, Trajectory
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from physworld.codecs._spatial_words import SequenceVocabulary
-from physworld.codecs.scene_json import FormatError
 from physworld.codecs.spatial_grammar import Guide, scene_schema
 from physworld.codecs.spatial_rows import prompt_text
+from physworld.errors import FormatError
 from physworld.spatial.brief import Brief
 from physworld.spatial.documents import SpatialScene
 from physworld.spatial.reading import Invalid, dumps, parse_json

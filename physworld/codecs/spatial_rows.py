@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from physworld.codecs.scene_json import FormatError
+from physworld.errors import FormatError
 from physworld.spatial.documents import Payload, SpatialScene
 from physworld.spatial.reading import (
     Invalid,

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from physworld.codecs._text import LARGEST
-from physworld.codecs.scene_json import FormatError, read_jsonl
+from physworld.codecs.scene_json import read_jsonl
+from physworld.errors import FormatError
 from physworld.seeding import SPLITS, generator
 from physworld.sources.windows import Windows, cut_windows
 from physworld.types import Scene, Trajectory

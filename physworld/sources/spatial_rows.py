@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from physworld.codecs._packed import BROKEN, opened
-from physworld.codecs.scene_json import FormatError
 from physworld.codecs.spatial_rows import read_row
+from physworld.errors import FormatError
 from physworld.spatial.brief import resolve
 from physworld.spatial.documents import Payload, SpatialScene
 from physworld.types import Sample

@@ -21,10 +21,10 @@ from transformers.utils import logging as transformers_logging
 from physworld import checks, runs
 from physworld.checkpoints import load_model, save_model
 from physworld.codecs._packed import written
-from physworld.codecs.scene_json import FormatError
 from physworld.codecs.spatial_grammar import MODES
 from physworld.codecs.spatial_rows import row
-from physworld.errors import CONFIG_DIR, UserError, call, suggest
+from physworld.errors import FormatError, UserError, call, suggest
+from physworld.messages import CONFIG_DIR
 from physworld.placing import placing
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource

@@ -15,17 +15,17 @@ from rich.progress import track
 
 from physworld import checks, runs, scenarios
 from physworld.artefacts import write_cards
-from physworld.callbacks import RolloutValidation
 from physworld.checkpoints import load_model, save_model
-from physworld.codecs.scene_json import FormatError, write_jsonl
-from physworld.errors import UserError, call, suggest
+from physworld.codecs.scene_json import write_jsonl
+from physworld.errors import FormatError, UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
 from physworld.gallery import card, write_gallery
 from physworld.generation import Dataset, Recipe
+from physworld.images import write_gif, write_mp4, write_png
 from physworld.judging import evaluate, judge_and_report
 from physworld.pairing import codec_and_module, longest, stage_samples
 from physworld.placing import placing
-from physworld.render import comparison, render, write_gif, write_mp4, write_png
+from physworld.render import comparison, render
 from physworld.rollout import rollout
 from physworld.sources.files import Row, read_scene
 from physworld.sources.streams import Repeated, Staged
@@ -33,6 +33,7 @@ from physworld.speed import Utilisation
 from physworld.stages import StageTable
 from physworld.tasks import Parts, placed
 from physworld.types import Trajectory
+from physworld.validation import RolloutValidation
 
 __all__ = ["build", "conclude", "evaluate", "predict", "simulate"]  # what tasks/__init__ asks of each system
 

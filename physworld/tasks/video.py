@@ -19,6 +19,7 @@ from rich.console import Console
 from physworld import checks, runs
 from physworld.clip_data import ClipData
 from physworld.errors import UserError, call
+from physworld.messages import CONFIG_DIR
 from physworld.models.video_network import EPSILON, LORA_FILE, VideoNetwork
 from physworld.placing import placing
 from physworld.tasks import Parts, placed
@@ -116,7 +117,7 @@ def _evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> Video
         return chosen
     if trained is not None:
         return instantiate(OmegaConf.create(trained["evaluation"]))
-    usual = OmegaConf.load(Path(__file__).resolve().parent.parent.parent / "conf" / "evaluation" / "video.yaml")
+    usual = OmegaConf.load(CONFIG_DIR / "evaluation" / "video.yaml")
     return instantiate(usual).quick()
 
 
