@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
-from physworld.messages import job, run_main
+import physworld.settings.groups  # noqa: F401  registers the scenario group
+from physworld.settings.messages import job, run_main
 
 
 @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")

@@ -33,9 +33,9 @@ WARM = 2  # steps that are not counted
 def examples(options: argparse.Namespace) -> list[Any]:
     """(input ids, labels) of each example, the same for everyone."""
     from physworld.codecs.engine import EngineCodec
-    from physworld.conf_store import DEFAULT
     from physworld.data import fitted
     from physworld.models.weights import load_tokenizer
+    from physworld.settings.groups import DEFAULT
     from physworld.sources.physics import PhysicsSource
 
     codec = EngineCodec(tokenizer=load_tokenizer(options.weights))

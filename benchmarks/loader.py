@@ -20,7 +20,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from stream import machine
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
+import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.run import build
 from physworld.types import Batch
 

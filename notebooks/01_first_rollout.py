@@ -35,13 +35,14 @@ import torch
 from IPython.display import Image, display
 from PIL import Image as Picture
 
-from physworld import runs, scenarios
+from physworld import scenarios
+from physworld.runs import directory as runs
 from physworld.baselines import BASELINES, rounded_state
-from physworld.checkpoints import load_model
+from physworld.runs.checkpoints import load_model
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.metrics.errors import per_horizon, position_rmse
-from physworld.images import gif_bytes
-from physworld.render import comparison, render
+from physworld.io.images import gif_bytes
+from physworld.drawing.render import comparison, render
 from physworld.rollout import rollout
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate

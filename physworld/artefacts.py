@@ -19,10 +19,10 @@ import torch
 from rich.console import Console
 
 from physworld.errors import UserError
-from physworld.files import replacing
 from physworld.gguf_file import GgufError, write_gguf
+from physworld.io.atomic import replacing
 from physworld.models.weights import WeightsError, load_network, load_tokenizer
-from physworld.runs import read_config, read_metrics
+from physworld.runs.directory import read_config, read_metrics
 
 FORMATS = ("onnx", "gguf")
 LICENSE = "apache-2.0"  # of what is trained here; a base keeps its own

@@ -14,8 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from safetensors import SafetensorError
 
-from physworld import checks, runs, scenarios
-from physworld.checkpoints import load_model
+from physworld import scenarios
 from physworld.codecs._frame_guide import is_word_level
 from physworld.errors import UserError
 from physworld.models.text_lm import TextLM
@@ -28,9 +27,12 @@ from physworld.models.weights import (
     refuse_damage,
     whole_weights,
 )
-from physworld.pairing import codec_for
 from physworld.recorded import Predictions
 from physworld.rollout import Generator, Store
+from physworld.runs.checkpoints import load_model
+from physworld.runs import directory as runs
+from physworld.runs.wiring import codec_for
+from physworld.settings import checks
 from physworld.store import DiskStore, code_digest, digest, file_digest
 
 ENGINES = ("transformers", "vllm")

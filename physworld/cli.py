@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.errors import UserError, unwritable
-from physworld.files import replacing
-from physworld.runs import differences, find_run, flatten, read_config, read_metrics, runs_under
+from physworld.io.atomic import replacing
+from physworld.runs.directory import differences, find_run, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
 INCIDENTAL = ("ckpt",)

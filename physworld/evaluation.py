@@ -12,19 +12,19 @@ import numpy as np
 
 from physworld import scenarios
 from physworld.baselines import BASELINES, random_impulses, rounded_state
-from physworld.checks import flag, horizons, number, whole
+from physworld.drawing.energy_strip import under
+from physworld.drawing.render import comparison
 from physworld.errors import UserError
-from physworld.images import write_gif, write_mp4
+from physworld.io.images import write_gif, write_mp4
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import per_horizon
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
-from physworld.ood import shift
-from physworld.render import comparison
 from physworld.rollout import Sampling, Store, rollout
 from physworld.seeding import generator
+from physworld.settings.checks import flag, horizons, number, whole
+from physworld.sim.ood import shift
 from physworld.sim.pymunk_sim import simulate
-from physworld.strips import under
 from physworld.types import Scene, Trajectory
 
 EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same

@@ -11,9 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld import charts
 from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Judgement, judgement_frames
-from physworld.images import write_animation
+from physworld.io.images import write_animation
 from physworld.metrics.scores import MODEL
-from physworld.pictures import add_gif
+from physworld.training.tensorboard import add_gif
 from physworld.types import State
 
 WORST = 10  # rollouts in the gallery

@@ -31,8 +31,8 @@ import physworld
 from physworld import scenarios
 from physworld.codecs.scene_json import write_jsonl
 from physworld.errors import UserError
-from physworld.ood import maybe_shifted
 from physworld.seeding import generator
+from physworld.sim.ood import maybe_shifted
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Trajectory
 

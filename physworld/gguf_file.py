@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "lfm2": "LFM2"}
 SPLITTERS = {"llama": "smollm", "qwen2": "qwen2", "lfm2": "lfm2"}  # llama.cpp's name of how a tokenizer cuts text

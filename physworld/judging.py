@@ -16,22 +16,24 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
 
-from physworld import charts, checks, paper, runs
+from physworld import charts, paper
 from physworld.candidates import Candidate, candidates
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation, Judgement, Moments
 from physworld.exhibits import figures, slug, to_tensorboard, worst
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.metrics.scores import MODEL
 from physworld.ranking import rank
 from physworld.recorded import Coverage, write_moments
 from physworld.report import print_table, report_lines, write_report
-from physworld.report_html import write_html
+from physworld.reporting.html import write_html
 from physworld.rollout import Store, room
+from physworld.runs import directory as runs
 from physworld.scenarios import DIFFICULTIES
 from physworld.sections import ranking_section, shift_table, span
+from physworld.settings import checks
 from physworld.suites import Suite
-from physworld.tasks import placed
+from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
 console = Console()

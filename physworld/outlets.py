@@ -12,9 +12,9 @@ import numpy as np
 from rich.console import Console
 
 from physworld.errors import UserError, suggest
-from physworld.files import replacing
-from physworld.images import write_gif, write_png
-from physworld.placing import placing
+from physworld.io.atomic import replacing
+from physworld.io.images import write_gif, write_png
+from physworld.io.placing import placing
 from physworld.spatial import adm, metadata
 from physworld.spatial.binaural import render_binaural
 from physworld.spatial.documents import Payload, SpatialScene

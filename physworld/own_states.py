@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from physworld import runs
-from physworld.checkpoints import load_model
 from physworld.rollout import rollout
+from physworld.runs.checkpoints import load_model
+from physworld.runs import directory as runs
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource

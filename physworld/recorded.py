@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from physworld.codecs._packed import BROKEN, opened
 from physworld.codecs.scene_json import scene_to_dict
 from physworld.errors import UserError
 from physworld.evaluation import Moments
-from physworld.files import replacing
+from physworld.io.atomic import replacing
+from physworld.io.compression import BROKEN, opened
 from physworld.rollout import Rollout
 from physworld.store import moment_id
 from physworld.types import State, Trajectory

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD

@@ -13,14 +13,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
-from physworld import checks, runs, tasks
-from physworld.callbacks import Interrupted
-from physworld.checkpoints import check_fits, read_checkpoint, start_from
+from physworld import tasks
 from physworld.errors import FormatError, UserError
 from physworld.models.preference import Collapsed
-from physworld.pairing import epoch_steps
-from physworld.tasks import Parts
-from physworld.training import fit, resume_command
+from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+from physworld.runs import directory as runs
+from physworld.runs.wiring import epoch_steps
+from physworld.settings import checks
+from physworld.training.callbacks import Interrupted
+from physworld.training.fit import fit, resume_command
+from physworld.training.parts import Parts
 
 console = Console()
 # What evaluate.py offers for text runs alone.

@@ -167,7 +167,7 @@ def shift_table(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
         "## Out of distribution",
         "",
         f"Position RMSE after {last} frames, px, mean / median, on the same scenes moved out of the training range; "
-        "distance 0 is its edge (units: physworld/ood.py).",
+        "distance 0 is its edge (units: physworld/sim/ood.py).",
         "",
         *table(
             ["scenes", "distance", "rollouts", "parsed", *(LABELS[m] for m in methods), "model / best baseline"], cells

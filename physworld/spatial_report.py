@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from physworld import runs
-from physworld.files import replacing
-from physworld.images import write_gif, write_png
+from physworld.io.atomic import replacing
+from physworld.io.images import write_gif, write_png
 from physworld.metrics.spatial import ERRORS, RATES
+from physworld.runs import directory as runs
 from physworld.spatial.documents import SpatialScene
 from physworld.spatial.pictures import animate, draw_scene
 from physworld.spatial.reading import Invalid, scene_from

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.evaluation import Evaluation, Moments
-from physworld.runs import write_json
+from physworld.runs.directory import write_json
 
 LATE = 0.1  # share of a stage, at its end, over which `end loss` is the mean
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from physworld.codecs.scene_json import scene_to_dict
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.rollout import Rollout
 from physworld.types import State, Trajectory
 

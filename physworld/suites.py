@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from physworld import checks
 from physworld.errors import FormatError, UserError, suggest
 from physworld.evaluation import EARLIEST, IN_DISTRIBUTION, Evaluation, Moments, Shift
 from physworld.metrics.scores import RolloutMeta
-from physworld.ood import FAMILIES
 from physworld.seeding import generator
+from physworld.settings import checks
+from physworld.sim.ood import FAMILIES
 from physworld.sources.files import SUFFIXES, read_scene, scenes_below
 from physworld.types import Trajectory
 

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.evaluation import FRAMES_PER_SECOND, Evaluation, Moments, judgement_frames
-from physworld.pictures import add_gif
+from physworld.training.tensorboard import add_gif
 
 
 class RolloutValidation(Callback):

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from physworld.pictures import add_gif
+from physworld.training.tensorboard import add_gif
 from physworld.video_judge import IN_RANGE, Judge
 
 SHOWN = 15  # frames a second of clips in TensorBoard

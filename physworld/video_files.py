@@ -13,11 +13,13 @@ from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from torch import Tensor
 
-from physworld import checks, runs, scenarios
+from physworld import scenarios
 from physworld.errors import UserError, suggest
-from physworld.images import write_gif, write_mp4
-from physworld.placing import placing
+from physworld.io.images import write_gif, write_mp4
+from physworld.io.placing import placing
+from physworld.runs import directory as runs
 from physworld.seeding import generator
+from physworld.settings import checks
 from physworld.sim.clips import check_shape, film, write_clip
 from physworld.sim.pymunk_sim import simulate as simulate_scene
 from physworld.sim.scene_clips import film_scene

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physworld.checks import whole
 from physworld.metrics.tracker import Physics, Track, recover, track
 from physworld.models.video_network import EPSILON, VideoNetwork
 from physworld.seeding import generator
+from physworld.settings.checks import whole
 from physworld.sim.clips import Clip
 from physworld.sim.warp_render import draw
 from physworld.sim.warp_scenes import CARD_TESTS, VIOLATIONS

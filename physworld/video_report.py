@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from physworld.files import replacing
-from physworld.images import write_gif, write_png
+from physworld.io.atomic import replacing
+from physworld.io.images import write_gif, write_png
 from physworld.sim.clips import contact_sheet
 from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 from tiny_gpt import network
 
-from physworld import checks, runs
-from physworld.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation
-from physworld.hardware import Hardware
-from physworld.runs import find_run, read_config
+from physworld.runs.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
+from physworld.runs import directory as runs
+from physworld.runs.directory import find_run, read_config
+from physworld.settings import checks
+from physworld.training.hardware import Hardware
 from physworld.types import Scene
 
 HARDWARE: dict[str, Any] = {
@@ -128,9 +129,9 @@ def test_an_evaluation_leaves_out_and_names_what_the_text_cannot_write() -> None
 @pytest.mark.parametrize(
     "text",
     [
-        "codec:\n  _target_: physworld.files.Path.write_text\n",
+        "codec:\n  _target_: physworld.io.atomic.Path.write_text\n",
         "codec:\n  _target_: physworld.codecs.scene_json.Path.write_text\n",
-        "codec:\n  _target_: physworld.files.os.system\n",
+        "codec:\n  _target_: physworld.io.atomic.os.system\n",
         "codec:\n  _target_: physworld.codecs.impulse.ImpulseCodec\n  more: [{_target_: pathlib.Path.unlink}]\n",
         "model:\n  network:\n    - - _target_: os.system\n",
     ],
@@ -202,7 +203,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         place.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("physworld.checkpoints.torch", SimpleNamespace(save=full))
+    monkeypatch.setattr("physworld.runs.checkpoints.torch", SimpleNamespace(save=full))
     with pytest.raises(OSError, match="No space"):
         writer.save_checkpoint({"step": 2}, path)
     monkeypatch.undo()

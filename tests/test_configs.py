@@ -17,14 +17,15 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from spatial_tools import samples, save_tiny_qwen
 
-from physworld import checks, run, scenarios
+from physworld import run, scenarios
 from physworld.codecs.scene_json import write_jsonl
 from physworld.codecs.spatial_rows import row
-from physworld.conf_store import scenario_sets
 from physworld.errors import UserError
 from physworld.models.video_network import VideoNetwork
-from physworld.runs import TRUSTED
+from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
+from physworld.settings import checks
+from physworld.settings.groups import scenario_sets
 from physworld.sim.pymunk_sim import simulate
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

@@ -15,12 +15,11 @@ import torch
 
 from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
-from physworld.data import IndexBatches, StreamData, collate
+from physworld.data import IndexBatches, Repeated, Staged, StreamData, collate
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources import windows
 from physworld.sources.physics import PhysicsSource
-from physworld.sources.streams import Repeated, Staged
 from physworld.sources.windows import EVENT_SPEED, impulses
 from physworld.types import Batch, Encoded, Sample, Trajectory
 

@@ -26,7 +26,7 @@ from tiny_lms import save_base
 
 from physworld import cli
 from physworld.codecs._tokenizer import word_tokenizer
-from physworld.messages import quoted
+from physworld.settings.messages import quoted
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,8 +95,8 @@ def test_a_named_run_never_goes_on_from_another(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
-    from physworld.checkpoints import read_checkpoint
     from physworld.errors import UserError
+    from physworld.runs.checkpoints import read_checkpoint
 
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -110,7 +110,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_names_foreign_classes_is_refused(tmp_path: Path) -> None:
     from physworld.errors import UserError
-    from physworld.runs import read_config
+    from physworld.runs.directory import read_config
 
     (tmp_path / "config.yaml").write_text("codec:\n  _target_: os.system\n  command: 'true'\n")
     with pytest.raises(UserError, match=r"os\.system"):
@@ -244,8 +244,8 @@ def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tmp_path: Path) -> None:
-    from physworld.checkpoints import AtomicCheckpointIO
     from physworld.errors import unwritable
+    from physworld.runs.checkpoints import AtomicCheckpointIO
 
     content = {"state_dict": {str(k): torch.zeros(10_000) for k in range(20)}}
     writer, target = AtomicCheckpointIO(), tmp_path / "checkpoints" / "last.ckpt"
@@ -260,7 +260,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tmp_path: Path) -> N
 
 def test_a_full_disk_is_named_for_other_files_too(tmp_path: Path) -> None:
     from physworld.errors import unwritable
-    from physworld.placing import placing
+    from physworld.io.placing import placing
 
     def fails() -> None:
         with placing(tmp_path) as work, Path("/dev/full").open("wb", buffering=0) as stream:
@@ -281,7 +281,7 @@ def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None
     from physworld.codecs.impulse import ImpulseCodec
     from physworld.errors import UserError
     from physworld.models.weights import load_tokenizer
-    from physworld.pairing import codec_for
+    from physworld.runs.wiring import codec_for
 
     engine = {"_target_": "physworld.codecs.engine.EngineCodec"}
     ImpulseCodec().tokenizer.save_pretrained(tmp_path / "impulse")

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from physworld import gallery, scenarios
+from physworld import scenarios
+from physworld.drawing import gallery
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 

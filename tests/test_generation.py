@@ -18,10 +18,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
-from physworld import checks
+import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
 from physworld.generation import Dataset, Recipe, digest
+from physworld.settings import checks
 from physworld.tasks.text import simulate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,9 +9,9 @@ import numpy as np
 import pymunk
 import pytest
 
-from physworld.geometry import Contacts, _place, contacts, solids
 from physworld.scenarios import build, names
 from physworld.seeding import generator
+from physworld.sim.contacts import Contacts, _place, contacts, solids
 from physworld.sim.pymunk_sim import build_space, simulate
 from physworld.types import Body, Peg, Scene, Segment
 

@@ -29,11 +29,10 @@ from peft import LoraConfig, get_peft_model
 from test_configs import composed
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
+import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld import scenarios
 from physworld.baselines import linear
 from physworld.candidates import candidates, from_hf, load_hf
-from physworld.checkpoints import save_model
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.codecs.scene_json import scene_from_dict, write_jsonl
@@ -47,7 +46,8 @@ from physworld.models.vllm_worker import ended
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room
-from physworld.runs import claim
+from physworld.runs.checkpoints import save_model
+from physworld.runs.directory import claim
 from physworld.sections import ranking_section
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate

@@ -43,7 +43,7 @@ def imported(source: str, module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             parent = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*parent, *([node.module] if node.module else [])])
-            # `from physworld import runs` names a module, `from physworld.runs import find_run` names a thing in one.
+            # `from physworld import runs` names a module, `from physworld.runs.directory import find_run` names a thing in one.
             found |= {f"{base}.{alias.name}" if base == "physworld" else base for alias in node.names}
     return found
 

@@ -16,13 +16,13 @@ from tiny_gpt import CODEC, batch_of, network, prompts
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from physworld.checkpoints import save_model
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.models.causal_lm import CausalLM
 from physworld.models.gpt import GPT, IGNORE, number_features
-from physworld.models.optim import MuonAdamW, split_layers
+from physworld.optim import MuonAdamW, split_layers
+from physworld.runs.checkpoints import save_model
 from physworld.types import Batch, Trajectory
 
 GOLDEN = Path(__file__).resolve().parent / "golden"

@@ -13,15 +13,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from test_scenarios import deepest_overlap
 
-from physworld import checks, scenarios
+from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.codecs.scene_json import read_jsonl
-from physworld.conf_store import register
 from physworld.errors import UserError
 from physworld.evaluation import Moments, _shifted
 from physworld.metrics.scores import RolloutMeta
-from physworld.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
 from physworld.seeding import generator
+from physworld.settings import checks
+from physworld.settings.groups import register
+from physworld.sim.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Segment
 

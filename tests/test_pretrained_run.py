@@ -21,14 +21,14 @@ from tiny_lms import samples, save_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from physworld import artefacts
-from physworld.checkpoints import load_model
 from physworld.codecs.engine import EngineCodec
 from physworld.errors import UserError
 from physworld.gguf_file import GgufError, write_gguf
 from physworld.models.pretrained import Pretrained
 from physworld.models.weights import load_network, load_tokenizer
 from physworld.run import build
-from physworld.speed import peak
+from physworld.runs.checkpoints import load_model
+from physworld.training.mfu import peak
 
 FEW = (
     "hardware=cpu",

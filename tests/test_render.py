@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from physworld import render as r
-from physworld.files import replacing
+from physworld.drawing import render as r
+from physworld.io.atomic import replacing
 from physworld.types import (
     FIXED,
     Attractor,

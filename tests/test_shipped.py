@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from physworld import scenarios
 from physworld.artefacts import export, published_files
 from physworld.baselines import BASELINES
-from physworld.checkpoints import load_model
 from physworld.errors import UserError
 from physworld.metrics.errors import position_rmse
 from physworld.rollout import rollout
-from physworld.runs import SHIPPED, find_run, read_config
+from physworld.runs.checkpoints import load_model
+from physworld.runs.directory import SHIPPED, find_run, read_config
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 

@@ -14,7 +14,7 @@ from test_configs import composed
 
 from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
-from physworld.data import StreamData, collate
+from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
 from physworld.models.decoding import generate
 from physworld.models.preference import Collapsed, PreferenceLM, RewardLM
@@ -24,7 +24,6 @@ from physworld.models.tiny_lm import TinyLM
 from physworld.models.weights import attach_lora, load_network
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
-from physworld.sources.streams import Repeated
 from physworld.spatial.rules import check
 from physworld.tasks.spatial import RuleReward, build
 

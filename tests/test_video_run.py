@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 from safetensors.torch import load_file
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
+import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.codecs.video import PixelCodec
 from physworld.errors import UserError
 from physworld.run import build

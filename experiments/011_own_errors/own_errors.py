@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from physworld import runs, scenarios
-from physworld.checkpoints import load_model
+from physworld import scenarios
 from physworld.evaluation import Evaluation
 from physworld.rollout import rollout
+from physworld.runs.checkpoints import load_model
+from physworld.runs import directory as runs
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
 

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from scipy.ndimage import maximum_filter1d
 
-from physworld import runs, scenarios
+from physworld import scenarios
 from physworld.baselines import linear, rounded_state
-from physworld.checkpoints import load_model
 from physworld.codecs.islands import IslandCodec
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import onsets
 from physworld.rollout import rollout
+from physworld.runs.checkpoints import load_model
+from physworld.runs import directory as runs
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory

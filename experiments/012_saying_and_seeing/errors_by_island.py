@@ -13,11 +13,12 @@ import argparse
 import numpy as np
 import torch
 
-from physworld import runs, scenarios
-from physworld.checkpoints import load_model
+from physworld import scenarios
 from physworld.codecs.impulse import FIRST_BODY, WORD
 from physworld.codecs.islands import IslandCodec
 from physworld.rollout import rollout
+from physworld.runs.checkpoints import load_model
+from physworld.runs import directory as runs
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory

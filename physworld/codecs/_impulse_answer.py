@@ -20,7 +20,7 @@ from physworld.codecs._impulse_kernel import (
     write_one,
 )
 from physworld.codecs.numbers import number_index
-from physworld.geometry import Solids, solids
+from physworld.sim.contacts import Solids, solids
 from physworld.types import Body, Encoded, Scene, State, Trajectory
 
 

@@ -12,10 +12,10 @@ import numba
 import numpy as np
 from numba import njit
 
-from physworld import geometry
 from physworld.codecs import numbers
 from physworld.codecs.numbers import number_index
-from physworld.geometry import CIRCLE, Solids, find_contacts
+from physworld.sim import contacts as geometry
+from physworld.sim.contacts import CIRCLE, Solids, find_contacts
 from physworld.types import FIXED, Attractor, Motor, MutualGravity, PinJoint, PivotJoint, Rope, Scene, Segment, Spring
 
 LIMIT = 1 << 20  # above all ids

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 import physworld
-from physworld.codecs._packed import BROKEN, opened, written
 from physworld.codecs._scene_dict import (
     MAX_BODIES,
     PYMUNK_NAMES,
@@ -41,6 +40,7 @@ from physworld.codecs._scene_dict import (
 )
 from physworld.codecs._text import describe
 from physworld.errors import FormatError
+from physworld.io.compression import BROKEN, opened, written
 from physworld.types import FIXED, Body, Joint, Motor, Peg, Scene, Segment, State, Trajectory
 
 __all__ = ["MAX_BODIES", "read_jsonl", "scene_from_dict", "scene_to_dict", "write_jsonl"]

@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from physworld.codecs._scene_dict import scene_from_dict, scene_to_dict
 from physworld.codecs.scene_json import MAX_STATES
 from physworld.errors import FormatError
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.types import Scene, State, Trajectory
 
 _FLOATS = pa.list_(pa.float64())

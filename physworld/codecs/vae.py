@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.types import ClipBatch, Sample
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

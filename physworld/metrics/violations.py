@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.geometry import contacts, solids
+from physworld.sim.contacts import contacts, solids
 from physworld.types import FIXED, PinJoint, PivotJoint, Rope, Scene, State, Trajectory
 
 ESCAPE = 200.0  # px beyond the canvas; scenes let bodies roll off a picture's edge, but not so far in a rollout

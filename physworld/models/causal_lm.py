@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from physworld.models.optim import check_optimizer, make_optimizer, plateau_rate, scheduled
+from physworld.optim import check_optimizer, make_optimizer, plateau_rate, scheduled
 from physworld.types import Batch
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from physworld.models.causal_lm import CausalLM
-from physworld.models.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.models.pretrained import Pretrained
+from physworld.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.types import Batch
 
 

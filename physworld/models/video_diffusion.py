@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from physworld.models.optim import MuonAdamW
 from physworld.models.video_network import EPSILON, V, VideoNetwork
+from physworld.optim import MuonAdamW
 from physworld.seeding import generator
 from physworld.types import ClipBatch
 

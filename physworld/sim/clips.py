@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from physworld.files import replacing
-from physworld.images import write_gif, write_mp4
+from physworld.io.atomic import replacing
+from physworld.io.images import write_gif, write_mp4
 from physworld.sim.look import Look
 from physworld.sim.warp_render import draw
 from physworld.sim.warp_scenes import Shot, distort, look, stack, stack_looks, violate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.pen import PALETTE
+from physworld.drawing.pen import PALETTE
 from physworld.sim.look import Look
 from physworld.sim.warp_render import draw
 from physworld.sim.worlds import BALL, BOX

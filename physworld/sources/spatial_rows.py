@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from physworld.codecs._packed import BROKEN, opened
 from physworld.codecs.spatial_rows import read_row
 from physworld.errors import FormatError
+from physworld.io.compression import BROKEN, opened
 from physworld.spatial.brief import resolve
 from physworld.spatial.documents import Payload, SpatialScene
 from physworld.types import Sample

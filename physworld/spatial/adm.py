@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 from physworld.spatial.documents import SceneObject, SpatialScene
 from physworld.spatial.reading import (
     MOST_BYTES,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from physworld.pen import GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Colour, mix
+from physworld.drawing.pen import GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Colour, mix
 from physworld.spatial.documents import SceneObject, SpatialScene
 from physworld.spatial.terms import CLASSES, Pose, pose_at
 

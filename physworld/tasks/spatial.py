@@ -18,17 +18,18 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
-from physworld import checks, runs
-from physworld.checkpoints import load_model, save_model
-from physworld.codecs._packed import written
 from physworld.codecs.spatial_grammar import MODES
 from physworld.codecs.spatial_rows import row
+from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call, suggest
-from physworld.messages import CONFIG_DIR
-from physworld.placing import placing
+from physworld.io.compression import written
+from physworld.io.placing import placing
+from physworld.runs.checkpoints import load_model, save_model
+from physworld.runs import directory as runs
+from physworld.settings import checks
+from physworld.settings.messages import CONFIG_DIR
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
-from physworld.sources.streams import Repeated
 from physworld.spatial.brief import Brief, resolve
 from physworld.spatial.documents import Payload
 from physworld.spatial.draw import AXES
@@ -43,7 +44,8 @@ from physworld.spatial.repair import repair
 from physworld.spatial.rules import check
 from physworld.spatial_evaluation import SpatialEvaluation
 from physworld.spatial_report import judge_and_report
-from physworld.tasks import Parts, placed
+from physworld.training.hardware import placed
+from physworld.training.parts import Parts
 
 console = Console()
 transformers_logging.disable_progress_bar()  # of files that are written in a blink

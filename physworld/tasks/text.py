@@ -13,25 +13,28 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
-from physworld import checks, runs, scenarios
+from physworld import scenarios
 from physworld.artefacts import write_cards
-from physworld.checkpoints import load_model, save_model
 from physworld.codecs.scene_json import write_jsonl
+from physworld.data import Repeated, Staged
+from physworld.drawing.gallery import card, write_gallery
+from physworld.drawing.render import comparison, render
 from physworld.errors import FormatError, UserError, call, suggest
 from physworld.evaluation import Evaluation, Moments, unwritable
-from physworld.gallery import card, write_gallery
 from physworld.generation import Dataset, Recipe
-from physworld.images import write_gif, write_mp4, write_png
+from physworld.io.images import write_gif, write_mp4, write_png
+from physworld.io.placing import placing
 from physworld.judging import evaluate, judge_and_report
-from physworld.pairing import codec_and_module, longest, stage_samples
-from physworld.placing import placing
-from physworld.render import comparison, render
 from physworld.rollout import rollout
+from physworld.runs.checkpoints import load_model, save_model
+from physworld.runs import directory as runs
+from physworld.runs.wiring import codec_and_module, longest, stage_samples
+from physworld.settings import checks
 from physworld.sources.files import Row, read_scene
-from physworld.sources.streams import Repeated, Staged
-from physworld.speed import Utilisation
 from physworld.stages import StageTable
-from physworld.tasks import Parts, placed
+from physworld.training.hardware import placed
+from physworld.training.mfu import Utilisation
+from physworld.training.parts import Parts
 from physworld.types import Trajectory
 from physworld.validation import RolloutValidation
 

@@ -16,13 +16,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from physworld import checks, runs
 from physworld.clip_data import ClipData
 from physworld.errors import UserError, call
-from physworld.messages import CONFIG_DIR
+from physworld.io.placing import placing
 from physworld.models.video_network import EPSILON, LORA_FILE, VideoNetwork
-from physworld.placing import placing
-from physworld.tasks import Parts, placed
+from physworld.runs import directory as runs
+from physworld.settings import checks
+from physworld.settings.messages import CONFIG_DIR
+from physworld.training.hardware import placed
+from physworld.training.parts import Parts
 from physworld.video_callbacks import ClipSamples
 from physworld.video_judge import (
     BASE,

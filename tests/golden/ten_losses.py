@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-import physworld.conf_store  # noqa: F401  registers the scenario group
+import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.run import build
 
 HERE = Path(__file__).resolve().parent

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from physworld import scenarios
-from physworld.files import replacing
-from physworld.images import gif_bytes
-from physworld.pen import GROUND, INK, mix
-from physworld.render import font, render
+from physworld.drawing.pen import GROUND, INK, mix
+from physworld.drawing.render import font, render
+from physworld.io.atomic import replacing
+from physworld.io.images import gif_bytes
 from physworld.scenarios._parts import counted
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, Trajectory

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
-from physworld.ood import FAMILIES
 from physworld.seeding import SPLITS
+from physworld.sim.ood import FAMILIES
 
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 

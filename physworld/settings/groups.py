@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from hydra.core.config_store import ConfigStore
 
-from physworld import ood, scenarios
+from physworld import scenarios
+from physworld.sim import ood
 
 # What a plain `python train.py` trains on: types on which it was shown to beat extrapolation (experiments/001_default).
 DEFAULT = ("billiards", "dominos", "head_on", "orbit", "pendulum", "projectile", "tower")
@@ -32,7 +33,9 @@ def register() -> None:
     for option, names in scenario_sets().items():
         store.store(group="scenario", name=option, node={"names": list(names)}, provider="physworld.scenarios")
     for family in (None, *ood.FAMILIES):
-        store.store(group="ood", name=family or "none", node={"family": family, "level": 1.0}, provider="physworld.ood")
+        store.store(
+            group="ood", name=family or "none", node={"family": family, "level": 1.0}, provider="physworld.sim.ood"
+        )
 
 
 register()

@@ -24,10 +24,11 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from physworld.errors import UserError, suggest
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 
 OUTPUTS = Path("outputs")
-SHIPPED = Path(__file__).parent / "pretrained"  # run=shipped: a finished run without its checkpoints
+PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = PACKAGE / "pretrained"  # run=shipped: a finished run without its checkpoints
 RESULTS = ("metrics.json", "ranking.json", "report.md", "tensorboard", "model", "checkpoints")  # worth not losing
 LIBRARIES = (
     "physworld",
@@ -76,8 +77,9 @@ def versions() -> dict[str, str]:
 
 def _commit() -> str:
     def git(*arguments: str) -> str:
-        home = Path(__file__).resolve().parent
-        return subprocess.run(["git", *arguments], cwd=home, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")

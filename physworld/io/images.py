@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:

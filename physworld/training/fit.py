@@ -17,13 +17,13 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from physworld import runs
-from physworld.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
-from physworld.checkpoints import AtomicCheckpointIO
 from physworld.errors import UserError, call
+from physworld.runs.checkpoints import AtomicCheckpointIO
+from physworld.runs import directory as runs
+from physworld.training.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
 
 if TYPE_CHECKING:
-    from physworld.tasks import Parts
+    from physworld.training.parts import Parts
 
 # Settings that may change between a checkpoint and its continuation without changing what is learned.
 FREE_TO_CHANGE = ("ckpt", "hardware.", "evaluation.", "validate_every", "checkpoint_every", "trainer.")

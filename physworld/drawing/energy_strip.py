@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from physworld.drawing.pen import GROUND, INK, PALETTE, WALL, mix
 from physworld.metrics.energy import linear_momentum, total_energy
-from physworld.pen import GROUND, INK, PALETTE, WALL, mix
 from physworld.types import Trajectory
 
 HEIGHT = 72  # px

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 
 BROKEN = (OSError, EOFError, zlib.error)  # what `opened` raises while it is read when the file is damaged
 

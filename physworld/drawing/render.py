@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from physworld.drawing.pen import ERROR, GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Pen, mix
 from physworld.metrics.errors import per_horizon
-from physworld.pen import ERROR, GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Pen, mix
 from physworld.types import Trajectory
 
 HEADER = 20  # px, label strip above the panels

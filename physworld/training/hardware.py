@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
 
-from physworld.checks import whole
 from physworld.errors import SweepError, UserError
+from physworld.settings.checks import whole
 
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 
@@ -136,3 +139,12 @@ class Hardware:
             "precision": precision,
             "strategy": strategy,
         }
+
+
+def placed(cfg: DictConfig) -> Hardware:
+    """The hardware of a configuration, checked to be there."""
+    hardware: Hardware = instantiate(cfg.hardware)
+    hardware.check(
+        HydraConfig.get().runtime.choices["hardware"] if HydraConfig.initialized() else cfg.hardware.accelerator
+    )
+    return hardware

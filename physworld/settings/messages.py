@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from physworld.errors import SweepError, UserError, first_line, suggest, unwritable
 
 Result = TypeVar("Result")
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 
 
 def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from physworld.files import replacing
+from physworld.io.atomic import replacing
 
 STYLE = """
 :root { color-scheme: light; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from physworld.images import gif_bytes
+from physworld.io.images import gif_bytes
 
 
 def add_gif(logger: TensorBoardLogger, tag: str, frames: np.ndarray, step: int, *, fps: float) -> None:

@@ -16,14 +16,14 @@ from hydra.utils import instantiate
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 
-from physworld.checks import typed
 from physworld.errors import UserError
-from physworld.files import replacing
-from physworld.messages import options
+from physworld.io.atomic import replacing
 from physworld.models.pretrained import Pretrained
 from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
-from physworld.pairing import codec_for, uses_weights_tokenizer
-from physworld.runs import flatten, read_config
+from physworld.runs.directory import flatten, read_config
+from physworld.runs.wiring import codec_for, uses_weights_tokenizer
+from physworld.settings.checks import typed
+from physworld.settings.messages import options
 
 TRAINING_STATE = ("state_dict", "global_step", "optimizer_states", "lr_schedulers")  # what a run goes on from
 BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
