@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from physworld import scenarios
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
-from physworld.models.text_lm import TextLM, guide_mask
+from physworld.lm.generator import TextLM, guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Sample, Trajectory

@@ -34,7 +34,7 @@ def examples(options: argparse.Namespace) -> list[Any]:
     """(input ids, labels) of each example, the same for everyone."""
     from physworld.codecs.engine import EngineCodec
     from physworld.data import fitted
-    from physworld.models.weights import load_tokenizer
+    from physworld.lm.weights import load_tokenizer
     from physworld.settings.groups import DEFAULT
     from physworld.sources.physics import PhysicsSource
 
@@ -123,8 +123,8 @@ def worker(options: argparse.Namespace) -> None:
 def parts(options: argparse.Namespace, items: list[Any]) -> tuple[Any, list[Any]]:
     """(our Lightning module, batches of one pass)."""
     from physworld.data import collate
-    from physworld.models.finetuning import FineTuning
-    from physworld.models.pretrained import Pretrained
+    from physworld.lm.finetune import FineTuning
+    from physworld.lm.packed_lm import Pretrained
 
     class Vocabulary:
         size = num_words = 0
@@ -191,7 +191,7 @@ def unsloth(options: argparse.Namespace, items: list[Any], clock: Clock) -> None
     """The same trainer with Unsloth's model and kernels; for NVIDIA GPUs."""
     from unsloth import FastLanguageModel
 
-    from physworld.models.lm_parts import linear_names
+    from physworld.lm.parts import linear_names
 
     model, _ = FastLanguageModel.from_pretrained(
         model_name=options.weights, max_seq_length=options.max_length, load_in_4bit=False
@@ -211,7 +211,7 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock, model: Any 
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from physworld.models.lm_parts import linear_names
+    from physworld.lm.parts import linear_names
 
     class Tick(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:

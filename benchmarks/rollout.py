@@ -31,7 +31,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessor, Logi
 from physworld import scenarios
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
-from physworld.models.text_lm import TextLM, guide_mask
+from physworld.lm.generator import TextLM, guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory

@@ -19,9 +19,9 @@ import torch
 from rich.console import Console
 
 from physworld.errors import UserError
-from physworld.gguf_file import GgufError, write_gguf
 from physworld.io.atomic import replacing
-from physworld.models.weights import WeightsError, load_network, load_tokenizer
+from physworld.lm.gguf import GgufError, write_gguf
+from physworld.lm.weights import WeightsError, load_network, load_tokenizer
 from physworld.runs.directory import read_config, read_metrics
 
 FORMATS = ("onnx", "gguf")
@@ -123,7 +123,7 @@ def export(run: Path, kind: str) -> Path:
         raise UserError(f"format {kind} is unknown; choose one of {', '.join(FORMATS)}.")
     config = read_config(run)
     target = str(((config.get("model") or {}).get("network") or {}).get("_target_"))
-    if target.startswith(("physworld.models.gpt", "physworld.models.video")):
+    if target.startswith(("physworld.lm.gpt", "physworld.models.video")):
         what = "a GPT of physworld's own" if "gpt" in target else "one for video"
         raise UserError(f"{run} cannot be exported: its network is {what}, and only runs of language models are.")
     folder = run / kind

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from physworld import scenarios
 from physworld.codecs._frame_guide import is_word_level
 from physworld.errors import UserError
-from physworld.models.text_lm import TextLM
-from physworld.models.weights import (
+from physworld.lm.generator import TextLM
+from physworld.lm.weights import (
     WeightsError,
     find_adapter,
     load_network,
@@ -29,8 +29,8 @@ from physworld.models.weights import (
 )
 from physworld.recorded import Predictions
 from physworld.rollout import Generator, Store
-from physworld.runs.checkpoints import load_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.runs.wiring import codec_for
 from physworld.settings import checks
 from physworld.store import DiskStore, code_digest, digest, file_digest
@@ -162,7 +162,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
     Raises:
         UserError: vLLM is not there, or cannot do what is asked.
     """
-    from physworld.models.vllm_lm import VllmLM
+    from physworld.lm.vllm_generator import VllmLM
 
     if cfg.evaluation.samples:
         raise UserError("engine=vllm gives the likeliest answers only; use evaluation.samples=0, or leave engine out.")

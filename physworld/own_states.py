@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from physworld.rollout import rollout
-from physworld.runs.checkpoints import load_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from physworld import tasks
 from physworld.errors import FormatError, UserError
-from physworld.models.preference import Collapsed
-from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+from physworld.lm.preference import Collapsed
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.runs.wiring import epoch_steps
 from physworld.settings import checks
 from physworld.training.callbacks import Interrupted

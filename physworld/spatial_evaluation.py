@@ -16,9 +16,9 @@ import numpy as np
 
 from physworld.codecs.spatial_grammar import MODES
 from physworld.errors import UserError, suggest
+from physworld.lm.decoding import generate
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.metrics.spatial import ERRORS, RATES, Score, diversity, score_scene
-from physworld.models.decoding import generate
 from physworld.settings.checks import whole
 from physworld.sources.spatial import SpatialSource
 from physworld.spatial.brief import Brief

@@ -13,8 +13,8 @@ from tiny_gpt import network
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation
-from physworld.runs.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
 from physworld.settings import checks
 from physworld.training.hardware import Hardware

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from tiny_lms import save_base
 
 from physworld import cli
-from physworld.codecs._tokenizer import word_tokenizer
+from physworld.lm.tokenizers import word_tokenizer
 from physworld.settings.messages import quoted
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -280,7 +280,7 @@ def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None
     from physworld.codecs.engine import WORDS
     from physworld.codecs.impulse import ImpulseCodec
     from physworld.errors import UserError
-    from physworld.models.weights import load_tokenizer
+    from physworld.lm.weights import load_tokenizer
     from physworld.runs.wiring import codec_for
 
     engine = {"_target_": "physworld.codecs.engine.EngineCodec"}
@@ -322,7 +322,7 @@ def test_predictions_refuse_what_they_would_ignore(overrides: list[str], words: 
 
 
 def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
-    from physworld.models.weights import WeightsError, load_network, load_tokenizer
+    from physworld.lm.weights import WeightsError, load_network, load_tokenizer
 
     for load in (load_network, load_tokenizer):
         with pytest.raises(WeightsError, match=r"holds no model: there is no config\.json and no adapter_config\.json"):

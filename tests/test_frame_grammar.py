@@ -16,7 +16,7 @@ from physworld.codecs._frame_grammar import expression
 from physworld.codecs._frame_guide import TokenGuide, WordGuide
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
-from physworld.models.text_lm import guide_mask
+from physworld.lm.generator import guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Sample, Trajectory

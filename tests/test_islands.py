@@ -8,7 +8,7 @@ import pytest
 from physworld import scenarios
 from physworld.codecs.impulse import END, NEXT, WORD, ImpulseCodec
 from physworld.codecs.islands import IslandCodec
-from physworld.models.gpt import GPT
+from physworld.lm.gpt import GPT
 from physworld.rollout import rollout
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource

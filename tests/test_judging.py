@@ -40,9 +40,9 @@ from physworld.codecs.scene_parquet import write_parquet
 from physworld.errors import UserError
 from physworld.evaluation import Evaluation, Moments
 from physworld.judging import types_asked_for
-from physworld.models.gpt import GPT
-from physworld.models.vllm_lm import VllmError, room_for
-from physworld.models.vllm_worker import ended
+from physworld.lm.gpt import GPT
+from physworld.lm.vllm_generator import VllmError, room_for
+from physworld.lm.vllm_worker import ended
 from physworld.paper import collision_decomposition
 from physworld.ranking import rank
 from physworld.rollout import room

@@ -31,7 +31,7 @@ LAYERS = {
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 CONFIGURATION = {"hydra", "omegaconf"}
 # What a model may know of a codec without knowing which codec it is.
-ABSTRACT = {"physworld.codecs.vocabulary"}
+ABSTRACT = {"physworld.lm.vocabulary"}
 
 
 def imported(source: str, module: str) -> set[str]:
@@ -105,9 +105,9 @@ def test_arrows_point_down(name: str, path: Path) -> None:
         ("physworld.sim.pymunk_sim", "import torch.nn"),
         ("physworld.metrics.errors", "from physworld.codecs.card import CardCodec"),
         ("physworld.codecs.card", "from omegaconf import DictConfig"),
-        ("physworld.models.gpt", "from physworld.sources.physics import PhysicsSource"),
+        ("physworld.lm.gpt", "from physworld.sources.physics import PhysicsSource"),
         ("physworld.sources.physics", "def f():\n    from physworld import models"),
-        ("physworld.models.gpt", "from ..codecs import impulse"),
+        ("physworld.lm.gpt", "from ..codecs import impulse"),
         ("physworld.data", "import physworld.codecs.impulse"),
         ("physworld.data", "from physworld import run"),
         ("physworld.novelty", ""),

@@ -19,8 +19,8 @@ from transformers import AutoTokenizer
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
-from physworld.models.causal_lm import CausalLM
-from physworld.models.gpt import GPT, IGNORE, number_features
+from physworld.lm.gpt import GPT, IGNORE, number_features
+from physworld.lm.next_token import CausalLM
 from physworld.optim import MuonAdamW, split_layers
 from physworld.runs.checkpoints import save_model
 from physworld.types import Batch, Trajectory

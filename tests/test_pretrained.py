@@ -16,13 +16,13 @@ from torch import Tensor
 from physworld.codecs.engine import EngineCodec
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import EncodedStream, collate
-from physworld.models.finetuning import FineTuning
-from physworld.models.lm_parts import linear_names
-from physworld.models.packing import Documents, can_pack, packed
-from physworld.models.pretrained import Pretrained
-from physworld.models.scored_loss import scored_loss
-from physworld.models.short_conv import convolve
-from physworld.models.weights import WeightsError, load_network, load_tokenizer
+from physworld.lm.finetune import FineTuning
+from physworld.lm.packed_lm import Pretrained
+from physworld.lm.packing import Documents, can_pack, packed
+from physworld.lm.parts import linear_names
+from physworld.lm.scored_loss import scored_loss
+from physworld.lm.short_conv import convolve
+from physworld.lm.weights import WeightsError, load_network, load_tokenizer
 
 LENGTHS = [7, 2, 19, 3, 11]
 

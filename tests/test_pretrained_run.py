@@ -23,9 +23,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from physworld import artefacts
 from physworld.codecs.engine import EngineCodec
 from physworld.errors import UserError
-from physworld.gguf_file import GgufError, write_gguf
-from physworld.models.pretrained import Pretrained
-from physworld.models.weights import load_network, load_tokenizer
+from physworld.lm.gguf import GgufError, write_gguf
+from physworld.lm.packed_lm import Pretrained
+from physworld.lm.weights import load_network, load_tokenizer
 from physworld.run import build
 from physworld.runs.checkpoints import load_model
 from physworld.training.mfu import peak

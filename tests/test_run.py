@@ -18,7 +18,7 @@ import yaml
 from transformers import AutoTokenizer
 
 from physworld.codecs.scene_json import read_jsonl
-from physworld.models.gpt import GPT
+from physworld.lm.gpt import GPT
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 12

@@ -14,8 +14,8 @@ from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
 from physworld.codecs.spatial_rows import INSTRUCTION, read_row, row
 from physworld.errors import FormatError
-from physworld.models.decoding import generate
-from physworld.models.tiny_lm import TinyLM
+from physworld.lm.decoding import generate
+from physworld.lm.tiny_lm import TinyLM
 from physworld.sources.spatial_rows import RowsSource
 from physworld.spatial.brief import resolve
 from physworld.spatial.draw import AXES
@@ -185,7 +185,7 @@ def test_too_long_is_an_error_not_a_loss_of_nothing(qwen: str) -> None:
 
 def test_a_pretrained_tokenizer_under_the_grammar(qwen: str) -> None:
     """Random weights, byte-level tokens: the pinned answer is canonical JSON all the same."""
-    from physworld.models.weights import load_network
+    from physworld.lm.weights import load_network
 
     codec, network = SceneTextCodec(name=qwen, max_length=4096), load_network(qwen).eval()
     sample = next(s for s in samples() if len(s.given.objects) == 2)

@@ -16,12 +16,12 @@ from physworld.codecs.scene_text import SceneTextCodec
 from physworld.codecs.spatial import SpatialCodec
 from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
-from physworld.models.decoding import generate
-from physworld.models.preference import Collapsed, PreferenceLM, RewardLM
-from physworld.models.pretrained_lm import PretrainedLM
-from physworld.models.sequence_lm import NothingToLearn, SequenceLM, scored_logits
-from physworld.models.tiny_lm import TinyLM
-from physworld.models.weights import attach_lora, load_network
+from physworld.lm.decoding import generate
+from physworld.lm.preference import Collapsed, PreferenceLM, RewardLM
+from physworld.lm.pretrained_lm import PretrainedLM
+from physworld.lm.sequence import NothingToLearn, SequenceLM, scored_logits
+from physworld.lm.tiny_lm import TinyLM
+from physworld.lm.weights import attach_lora, load_network
 from physworld.sources.preference import PreferencePairs
 from physworld.sources.spatial import SpatialSource
 from physworld.spatial.rules import check

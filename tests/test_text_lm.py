@@ -18,10 +18,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from physworld.models import kept
-from physworld.models.kept import KeptCache
-from physworld.models.short_conv import tell_apart
-from physworld.models.text_lm import TextLM
+from physworld.lm import kv_cache as kept
+from physworld.lm.generator import TextLM
+from physworld.lm.kv_cache import KeptCache
+from physworld.lm.short_conv import tell_apart
 from physworld.rollout import Sampling
 
 SIZES: dict[str, Any] = {

@@ -17,9 +17,9 @@ from plain_texts import CODECS, SCENE, bpe_tokenizer, each_codec, texts, traject
 from physworld import scenarios
 from physworld.codecs import _text_kernel, card, engine
 from physworld.codecs._text_kernel import BOUND
-from physworld.codecs._tokenizer import WordCutter, word_tokenizer
 from physworld.codecs.card import CardCodec
 from physworld.codecs.engine import EngineCodec
+from physworld.lm.tokenizers import WordCutter, word_tokenizer
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Body, Encoded, Sample, Scene, Trajectory

@@ -10,7 +10,7 @@ import torch
 from physworld import scenarios
 from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import collate
-from physworld.models.gpt import GPT
+from physworld.lm.gpt import GPT
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource

@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from physworld.models.finetuning import FineTuning
+from physworld.lm.finetune import FineTuning
 
 ROOT = Path(__file__).resolve().parent.parent
 seen: list[float] = []

@@ -19,8 +19,8 @@ import torch
 from physworld import scenarios
 from physworld.evaluation import Evaluation
 from physworld.rollout import rollout
-from physworld.runs.checkpoints import load_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Trajectory
 

@@ -22,8 +22,8 @@ from physworld.codecs.islands import IslandCodec
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import onsets
 from physworld.rollout import rollout
-from physworld.runs.checkpoints import load_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory

@@ -17,8 +17,8 @@ from physworld import scenarios
 from physworld.codecs.impulse import FIRST_BODY, WORD
 from physworld.codecs.islands import IslandCodec
 from physworld.rollout import rollout
-from physworld.runs.checkpoints import load_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
 from physworld.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory

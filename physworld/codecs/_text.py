@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerBase
 from physworld.codecs._frame_grammar import Piece
 from physworld.codecs._frame_guide import Guides, TokenGuide, WordGuide
 from physworld.codecs._text_writer import Layout, Page, TextWriter, utf8
-from physworld.codecs._tokenizer import WordCutter, word_tokenizer
-from physworld.codecs.vocabulary import Vocabulary
+from physworld.lm.tokenizers import WordCutter, word_tokenizer
+from physworld.lm.vocabulary import Vocabulary
 from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
 UNSCORED = -100

@@ -55,7 +55,7 @@ from physworld.codecs import _impulse_answer as answers
 from physworld.codecs import _impulse_kernel as kernel
 from physworld.codecs._impulse_reader import NoPrompt, read_prompt
 from physworld.codecs.numbers import number_indices, number_texts, number_values, output_grid
-from physworld.codecs.vocabulary import Vocabulary, word_level_tokenizer
+from physworld.lm.vocabulary import Vocabulary, word_level_tokenizer
 from physworld.sim import contacts as geometry
 from physworld.types import (
     FIXED,

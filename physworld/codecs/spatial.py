@@ -37,8 +37,8 @@ from physworld.codecs._spatial_words import (
     number,
     plain_words,
 )
-from physworld.codecs._tokenizer import CHARACTERS, END, PAD, word_tokenizer
 from physworld.codecs.spatial_grammar import Guide, chunk_tokenizer, scene_schema
+from physworld.lm.tokenizers import CHARACTERS, END, PAD, word_tokenizer
 from physworld.spatial.brief import Brief, Target, inside
 from physworld.spatial.documents import Payload, SpatialScene
 from physworld.spatial.engineer import dominant, tenths

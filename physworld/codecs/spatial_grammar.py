@@ -24,7 +24,7 @@ MOST_KEYFRAMES = 3
 
 
 class Guide:
-    """One answer's grammar, as `physworld.models.decoding` wants it."""
+    """One answer's grammar, as `physworld.lm.decoding` wants it."""
 
     def __init__(self, tokenizer: LLTokenizer, schema: dict[str, Any], preferred: np.ndarray | None = None) -> None:
         """preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to say.

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
-from physworld.models.pretrained import Pretrained
-from physworld.models.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
+from physworld.lm.packed_lm import Pretrained
+from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.runs.directory import flatten, read_config
 from physworld.runs.wiring import codec_for, uses_weights_tokenizer
 from physworld.settings.checks import typed

@@ -11,7 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from physworld.errors import UserError
-from physworld.models.weights import WeightsError, load_tokenizer
+from physworld.lm.weights import WeightsError, load_tokenizer
 
 EXAMPLES_OF_A_STAGE = 50_000  # of the LFM_Physics350M card, for curricula that name no number
 

@@ -24,8 +24,8 @@ from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call, suggest
 from physworld.io.compression import written
 from physworld.io.placing import placing
-from physworld.runs.checkpoints import load_model, save_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.settings.messages import CONFIG_DIR
 from physworld.sources.preference import PreferencePairs

@@ -26,8 +26,8 @@ from physworld.io.images import write_gif, write_mp4, write_png
 from physworld.io.placing import placing
 from physworld.judging import evaluate, judge_and_report
 from physworld.rollout import rollout
-from physworld.runs.checkpoints import load_model, save_model
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model, save_model
 from physworld.runs.wiring import codec_and_module, longest, stage_samples
 from physworld.settings import checks
 from physworld.sources.files import Row, read_scene

@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError, call
-from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.training.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physworld.models.causal_lm import CausalLM
-from physworld.models.pretrained import Pretrained
+from physworld.lm.next_token import CausalLM
+from physworld.lm.packed_lm import Pretrained
 from physworld.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.types import Batch
 

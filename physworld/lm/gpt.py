@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from physworld.models.gpt_blocks import CODE, Block, Cache, Layout, name_codes, turns
+from physworld.lm.gpt_blocks import CODE, Block, Cache, Layout, name_codes, turns
 
 IGNORE = -100
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from physworld.models.causal_lm import CausalLM
+from physworld.lm.next_token import CausalLM
 from physworld.types import Batch
 
 IGNORE = -100

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from physworld.models.weights import check_tuning, load_network, tunable
+from physworld.lm.weights import check_tuning, load_network, tunable
 
 
 class PretrainedLM:

@@ -24,7 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from physworld.models.short_conv import tell_apart
+from physworld.lm.short_conv import tell_apart
 
 NAME = "physworld"  # of the attention implementation: the usual one, except where documents are packed
 HALF = (torch.float16, torch.bfloat16)

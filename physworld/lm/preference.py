@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from physworld.models.decoding import generate
-from physworld.models.sequence_lm import IGNORE, SequenceLM, check_labels, scored_logits
+from physworld.lm.decoding import generate
+from physworld.lm.sequence import IGNORE, SequenceLM, check_labels, scored_logits
 from physworld.types import Batch
 
 

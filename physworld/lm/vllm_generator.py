@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from physworld.models import vllm_worker
+from physworld.lm import vllm_worker
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from physworld.models.lm_parts import flops, linear_names, plain_names, plain_state, random_lm
-from physworld.models.packing import Documents, can_pack, packed, prepare
-from physworld.models.scored_loss import scored_loss
-from physworld.models.text_lm import TextLM, switched
-from physworld.models.weights import check_tuning, find_adapter, load_network, refuse_damage, tunable
+from physworld.lm.generator import TextLM, switched
+from physworld.lm.packing import Documents, can_pack, packed, prepare
+from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
+from physworld.lm.scored_loss import scored_loss
+from physworld.lm.weights import check_tuning, find_adapter, load_network, refuse_damage, tunable
 
 IGNORE = -100
 

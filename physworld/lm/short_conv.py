@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
 
-from physworld.models.kept import KeptLayer
+from physworld.lm.kv_cache import KeptLayer
 
 
 class ShortConv(Lfm2ShortConv):

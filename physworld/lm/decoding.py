@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physworld.models.kept import KeptCache
-from physworld.models.short_conv import tell_apart
+from physworld.lm.kv_cache import KeptCache
+from physworld.lm.short_conv import tell_apart
 
 
 class RowGuide(Protocol):

@@ -19,8 +19,8 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from physworld.models.kept import KeptCache, can_keep, compiled_step
-from physworld.models.short_conv import tell_apart
+from physworld.lm.kv_cache import KeptCache, can_keep, compiled_step
+from physworld.lm.short_conv import tell_apart
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
 GROUPED = "physworld_grouped"
