@@ -25,10 +25,10 @@ import pymunk
 from rich.console import Console
 
 from physworld.seeding import generator
-from physworld.sim.warp_render import draw
-from physworld.sim.warp_scenes import look, shot, stack, stack_looks
-from physworld.sim.warp_sim import roll
-from physworld.sim.worlds import GRAVITY, Worlds, drop
+from physworld.video.scenes import look, shot, stack, stack_looks
+from physworld.video.warp.render import draw
+from physworld.video.warp.simulation import roll
+from physworld.video.warp.worlds import GRAVITY, Worlds, drop
 
 ENVIRONMENTS, FRAMES, FPS = 4096, 120, 60
 RESULTS = Path(__file__).parent / "results" / "warp.md"
@@ -143,7 +143,7 @@ def on_gpu(rounds: int) -> list[tuple[str, str, float]]:
     import torch
     from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 
-    from physworld.models.video_network import VideoNetwork, cogvideox_schedule
+    from physworld.video.network import VideoNetwork, cogvideox_schedule
 
     clock = time.perf_counter
     worlds = drops(ENVIRONMENTS)

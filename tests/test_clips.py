@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from physworld import scenarios
-from physworld.metrics import likelihood, pisa
-from physworld.metrics.tracker import bounces, recover, track
 from physworld.seeding import generator
-from physworld.sim.clips import check_shape, film, write_clip
 from physworld.sim.pymunk_sim import simulate
-from physworld.sim.scene_clips import film_scene
-from physworld.sim.warp_scenes import SCENARIOS, shot
-from physworld.sources.video import ClipSource
-from physworld.video_judge import follow, plate
+from physworld.video.clips import check_shape, film, write_clip
+from physworld.video.evaluation import follow, plate
+from physworld.video.metrics import likelihood, pisa
+from physworld.video.metrics.tracker import bounces, recover, track
+from physworld.video.scene_clips import film_scene
+from physworld.video.scenes import SCENARIOS, shot
+from physworld.video.source import ClipSource
 
 GOLDEN = Path(__file__).parent / "golden" / "clips"
 SHOWN = ("ball_elastic", "multi_ball", "ball_on_ramp", "box_tumble")

@@ -21,12 +21,12 @@ from physworld import run, scenarios
 from physworld.codecs.scene_json import write_jsonl
 from physworld.codecs.spatial_rows import row
 from physworld.errors import UserError
-from physworld.models.video_network import VideoNetwork
 from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
 from physworld.settings import checks
 from physworld.settings.groups import scenario_sets
 from physworld.sim.pymunk_sim import simulate
+from physworld.video.network import VideoNetwork
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")

@@ -15,12 +15,12 @@ import pytest
 import tiny_cogvideox
 import torch
 
-from physworld.codecs.vae import VaeCodec
-from physworld.codecs.video import PixelCodec
-from physworld.models.video_diffusion import VideoDiffusion
-from physworld.models.video_network import EPSILON, LORA_FILE, V, VideoNetwork, tiny
-from physworld.models.video_recipes import SHIPPED, CogVideoX, TinyVideo
-from physworld.sources.video import ClipSource
+from physworld.video.backbones import SHIPPED, CogVideoX, TinyVideo
+from physworld.video.codecs.pixels import PixelCodec
+from physworld.video.codecs.vae import VaeCodec
+from physworld.video.diffusion_module import VideoDiffusion
+from physworld.video.network import EPSILON, LORA_FILE, V, VideoNetwork, tiny
+from physworld.video.source import ClipSource
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER = {"rank": 4, "alpha": 12, "dropout": 0.0}
@@ -207,7 +207,7 @@ def test_the_cache_key_knows_how_it_was_encoded(codec: VaeCodec) -> None:
 
 def test_a_killed_caching_run_leaves_no_half_written_latent(folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from physworld.codecs.vae import VaeCodec; from physworld.sources.video import ClipSource\n"
+        "import sys; from physworld.video.codecs.vae import VaeCodec; from physworld.video.source import ClipSource\n"
         f"c = VaeCodec(pretrained={str(folder)!r}, dtype='float32', tokens=8, cache={str(tmp_path)!r}, device='cpu')\n"
         "s = ClipSource(seed=0, split='train', frames=9, width=32, height=32)\n"
         "for k in range(10000): c.encode(s.samples([k]))\n"

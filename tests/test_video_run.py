@@ -25,10 +25,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
-from physworld.codecs.video import PixelCodec
 from physworld.errors import UserError
 from physworld.run import build
-from physworld.video_files import simulate_clips
+from physworld.video.codecs.pixels import PixelCodec
+from physworld.video.simulate import simulate_clips
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from physworld.metrics.tracker import bounces
 from physworld.seeding import generator
-from physworld.sim.warp_scenes import CARD, SCENARIOS, VIOLATIONS, distort, shot, stack, violate
-from physworld.sim.warp_sim import roll
-from physworld.sim.worlds import BALL, BOX, GRAVITY, Worlds, drop
+from physworld.video.metrics.tracker import bounces
+from physworld.video.scenes import CARD, SCENARIOS, VIOLATIONS, distort, shot, stack, violate
+from physworld.video.warp.simulation import roll
+from physworld.video.warp.worlds import BALL, BOX, GRAVITY, Worlds, drop
 
 G = GRAVITY
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from physworld.models.video_network import cogvideox_schedule
+from physworld.video.network import cogvideox_schedule
 
 WIDTH = 32
 

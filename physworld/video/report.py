@@ -13,8 +13,8 @@ from rich.table import Table
 
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
-from physworld.sim.clips import contact_sheet
-from physworld.video_judge import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
+from physworld.video.clips import contact_sheet
+from physworld.video.evaluation import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
 
 # What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for
 # the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 
-from physworld.models.video_network import TARGETS, VideoNetwork, tiny
+from physworld.video.network import TARGETS, VideoNetwork, tiny
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "tiny_video"
 SAFE = {"use_safetensors": True}  # weights in other files could run code when they are read

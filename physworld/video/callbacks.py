@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.training.tensorboard import add_gif
-from physworld.video_judge import IN_RANGE, Judge
+from physworld.video.evaluation import IN_RANGE, Judge
 
 SHOWN = 15  # frames a second of clips in TensorBoard
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from physworld.models.video_network import EPSILON, V, VideoNetwork
 from physworld.optim import MuonAdamW
 from physworld.seeding import generator
 from physworld.types import ClipBatch
+from physworld.video.network import EPSILON, V, VideoNetwork
 
 TARGETS = (V, EPSILON)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physworld.sim.look import Look
+from physworld.video.warp.look import Look
 
 LEAST_MASS, MOST_MASS = 0.5, 1.7  # of the expected disc: outside it a frame shows no ball, or more than one
 MOST_SPREAD = 1.6  # times the disc's own standard deviation r/2: two half balls far apart spread more

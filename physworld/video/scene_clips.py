@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.drawing.pen import PALETTE
-from physworld.sim.look import Look
-from physworld.sim.warp_render import draw
-from physworld.sim.worlds import BALL, BOX
 from physworld.types import FIXED, PIXELS_PER_METRE, Anchored, Peg, Segment, Trajectory
+from physworld.video.warp.look import Look
+from physworld.video.warp.render import draw
+from physworld.video.warp.worlds import BALL, BOX
 
 BEADS = 6  # per joint
 BEAD = 0.03  # m

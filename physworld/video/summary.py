@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from physworld.metrics import likelihood, pisa
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.types import Interval
-from physworld.video_judge import BASE, ORACLE, Judgement, VideoEvaluation
+from physworld.video.evaluation import BASE, ORACLE, Judgement, VideoEvaluation
+from physworld.video.metrics import likelihood, pisa
 
 UNTUNED = (BASE, "zero", "scalar")
 

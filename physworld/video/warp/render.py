@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import warp as wp
 
-from physworld.sim._warp import device as find_device
-from physworld.sim.look import Look
+from physworld.video.warp.device import device as find_device
+from physworld.video.warp.look import Look
 
 BALL = wp.constant(1)
 NEAR = wp.constant(1.0e-3)  # m: a shadow ray starts this far off its surface
@@ -100,7 +100,7 @@ def _colour(s: Stage, e: int, t: int, ray: wp.vec3) -> wp.vec3:
     """What the unit `ray` from the eye sees."""
     eye = s.eye[e]
     light = s.light[e]
-    nearest, which = float(MISS), int(-1)
+    nearest, which = float(MISS), (-1)
     for n in range(s.shape.shape[1]):
         d = _meet(s, e, t, n, eye, ray)
         if d < nearest:

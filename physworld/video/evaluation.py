@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physworld.metrics.tracker import Physics, Track, recover, track
-from physworld.models.video_network import EPSILON, VideoNetwork
 from physworld.seeding import generator
 from physworld.settings.checks import whole
-from physworld.sim.clips import Clip
-from physworld.sim.warp_render import draw
-from physworld.sim.warp_scenes import CARD_TESTS, VIOLATIONS
+from physworld.video.clips import Clip
+from physworld.video.metrics.tracker import Physics, Track, recover, track
+from physworld.video.network import EPSILON, VideoNetwork
+from physworld.video.scenes import CARD_TESTS, VIOLATIONS
+from physworld.video.warp.render import draw
 
 BASE, LORA, PLACEBO, ORACLE = "base", "lora", "placebo", "oracle"
 CARD, CARD_PLACEBO = "card", "card_placebo"

@@ -12,11 +12,11 @@ import numpy as np
 
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_mp4
-from physworld.sim.look import Look
-from physworld.sim.warp_render import draw
-from physworld.sim.warp_scenes import Shot, distort, look, stack, stack_looks, violate
-from physworld.sim.warp_sim import roll
-from physworld.sim.worlds import NOTHING
+from physworld.video.scenes import Shot, distort, look, stack, stack_looks, violate
+from physworld.video.warp.look import Look
+from physworld.video.warp.render import draw
+from physworld.video.warp.simulation import roll
+from physworld.video.warp.worlds import NOTHING
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

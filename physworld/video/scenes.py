@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from physworld.sim.look import Look
-from physworld.sim.worlds import BALL, BOX, GRAVITY, NOTHING, Rollout, Worlds, drop
+from physworld.video.warp.look import Look
+from physworld.video.warp.worlds import BALL, BOX, GRAVITY, NOTHING, Rollout, Worlds, drop
 
 RADIUS = 0.35  # m
 CARD = {  # name -> (drop height m, restitution)

@@ -16,17 +16,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from physworld.clip_data import ClipData
 from physworld.errors import UserError, call
 from physworld.io.placing import placing
-from physworld.models.video_network import EPSILON, LORA_FILE, VideoNetwork
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.settings.messages import CONFIG_DIR
 from physworld.training.hardware import placed
 from physworld.training.parts import Parts
-from physworld.video_callbacks import ClipSamples
-from physworld.video_judge import (
+from physworld.video.callbacks import ClipSamples
+from physworld.video.evaluation import (
     BASE,
     CARD,
     CARD_PLACEBO,
@@ -36,8 +34,10 @@ from physworld.video_judge import (
     Judge,
     VideoEvaluation,
 )
-from physworld.video_report import headline_of, print_summary, write_video_report
-from physworld.video_scores import summarise
+from physworld.video.network import EPSILON, LORA_FILE, VideoNetwork
+from physworld.video.report import headline_of, print_summary, write_video_report
+from physworld.video.stream import ClipData
+from physworld.video.summary import summarise
 
 console = Console()
 CAPTIONS = 40  # encoded ahead
@@ -287,7 +287,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def predict(cfg: DictConfig) -> None:
     """A caption, and perhaps a first picture, become a clip: MP4 and GIF."""
-    from physworld.video_files import first_latent, write_both
+    from physworld.video.simulate import first_latent, write_both
 
     if cfg.prompt is None:
         raise UserError(
@@ -322,6 +322,6 @@ def predict(cfg: DictConfig) -> None:
 
 def simulate(cfg: DictConfig) -> None:
     """Write clips with their truth, from Warp's scenarios or from any two-dimensional one."""
-    from physworld.video_files import simulate_clips
+    from physworld.video.simulate import simulate_clips
 
     simulate_clips(cfg, console)

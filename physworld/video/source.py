@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from physworld.seeding import generator
-from physworld.sim.clips import Clip, check_shape, film
-from physworld.sim.warp_scenes import SCENARIOS, Shot, check_physics, shot
 from physworld.types import Sample
+from physworld.video.clips import Clip, check_shape, film
+from physworld.video.scenes import SCENARIOS, Shot, check_physics, shot
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,10 +20,10 @@ from physworld.io.placing import placing
 from physworld.runs import directory as runs
 from physworld.seeding import generator
 from physworld.settings import checks
-from physworld.sim.clips import check_shape, film, write_clip
 from physworld.sim.pymunk_sim import simulate as simulate_scene
-from physworld.sim.scene_clips import film_scene
-from physworld.sim.warp_scenes import SCENARIOS, check_physics, shot, with_restitution
+from physworld.video.clips import check_shape, film, write_clip
+from physworld.video.scene_clips import film_scene
+from physworld.video.scenes import SCENARIOS, check_physics, shot, with_restitution
 
 FORMATS = ("mp4", "gif")
 
