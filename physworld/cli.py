@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     from physworld import artefacts
-    from physworld.outlets import EXPORTS, export, validate
+    from physworld.spatial.commands import EXPORTS, export, validate
 
     parser = argparse.ArgumentParser(
         prog="physworld",

@@ -12,10 +12,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from physworld.codecs.spatial_rows import prompt_text
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.documents import Payload
-from physworld.spatial.reading import dumps, payload_from
+from physworld.spatial.codecs.rows import prompt_text
+from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.reading import dumps, payload_from
+from physworld.spatial.sources.drawn import SpatialSource
 from physworld.types import Sample
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "physworld" / "spatial" / "examples" / "payload.json"

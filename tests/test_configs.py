@@ -19,13 +19,13 @@ from spatial_tools import samples, save_tiny_qwen
 
 from physworld import run, scenarios
 from physworld.codecs.scene_json import write_jsonl
-from physworld.codecs.spatial_rows import row
 from physworld.errors import UserError
 from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
 from physworld.settings import checks
 from physworld.settings.groups import scenario_sets
 from physworld.sim.pymunk_sim import simulate
+from physworld.spatial.codecs.rows import row
 from physworld.video.network import VideoNetwork
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

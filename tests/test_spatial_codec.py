@@ -10,18 +10,18 @@ import pytest
 import torch
 from spatial_tools import payload, samples, save_tiny_qwen
 
-from physworld.codecs.scene_text import SceneTextCodec
-from physworld.codecs.spatial import SpatialCodec
-from physworld.codecs.spatial_rows import INSTRUCTION, read_row, row
 from physworld.errors import FormatError
 from physworld.lm.decoding import generate
 from physworld.lm.tiny_lm import TinyLM
-from physworld.sources.spatial_rows import RowsSource
-from physworld.spatial.brief import resolve
-from physworld.spatial.draw import AXES
-from physworld.spatial.engineer import engineer
-from physworld.spatial.reading import as_dict, dumps
-from physworld.spatial.rules import check
+from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.rows import INSTRUCTION, read_row, row
+from physworld.spatial.codecs.scene_text import SceneTextCodec
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.draw import AXES
+from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.reading import as_dict, dumps
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.rows import RowsSource
 
 
 @pytest.fixture(scope="module")

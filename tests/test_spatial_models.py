@@ -12,8 +12,6 @@ import torch
 from spatial_tools import samples, save_tiny_qwen
 from test_configs import composed
 
-from physworld.codecs.scene_text import SceneTextCodec
-from physworld.codecs.spatial import SpatialCodec
 from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
 from physworld.lm.decoding import generate
@@ -22,10 +20,12 @@ from physworld.lm.pretrained_lm import PretrainedLM
 from physworld.lm.sequence import NothingToLearn, SequenceLM, scored_logits
 from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import attach_lora, load_network
-from physworld.sources.preference import PreferencePairs
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.rules import check
-from physworld.tasks.spatial import RuleReward, build
+from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.scene_text import SceneTextCodec
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.preference import PreferencePairs
+from physworld.spatial.task import RuleReward, build
 
 TARGETS = ["q_proj", "v_proj", "up_proj"]
 CODEC = SpatialCodec()

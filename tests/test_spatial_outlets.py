@@ -18,14 +18,14 @@ from PIL import Image
 from spatial_tools import EXAMPLE, payload, samples
 
 from physworld.cli import main
-from physworld.spatial.adm import AdmError, read_adm, write_adm
-from physworld.spatial.binaural import ear_delay, render_binaural
-from physworld.spatial.documents import SpatialScene
-from physworld.spatial.engineer import engineer
-from physworld.spatial.metadata import as_csv, metadata
-from physworld.spatial.pictures import animate, draw_scene, from_above, from_side
-from physworld.spatial.reading import as_dict, dumps
-from physworld.spatial.stems import StemError, loudness, read_stems
+from physworld.spatial.export.adm import AdmError, read_adm, write_adm
+from physworld.spatial.export.binaural import ear_delay, render_binaural
+from physworld.spatial.export.metadata import as_csv, metadata
+from physworld.spatial.export.pictures import animate, draw_scene, from_above, from_side
+from physworld.spatial.export.stems import StemError, loudness, read_stems
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.reading import as_dict, dumps
 
 RATE = 48000
 
@@ -228,7 +228,7 @@ def test_stems_are_checked(tmp_path: Path) -> None:
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from physworld.spatial.reading import read_payload
+    from physworld.spatial.scene.reading import read_payload
 
     asked = read_payload(EXAMPLE.read_text(encoding="utf-8"))
     scene = engineer(asked)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from spatial_tools import payload, samples, spoiled
 
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.reading import as_dict, dumps
-from physworld.spatial.repair import repair
-from physworld.spatial.rules import check
+from physworld.spatial.scene.reading import as_dict, dumps
+from physworld.spatial.scene.repair import repair
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
 
 BATCHES = 10  # of 1000 scenes
 

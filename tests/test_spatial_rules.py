@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from spatial_tools import EXAMPLE, NOISE, payload, samples
 
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.breaking import break_rule
-from physworld.spatial.brief import resolve
-from physworld.spatial.documents import RULE_TYPES
-from physworld.spatial.draw import AXES, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
-from physworld.spatial.engineer import engineer
-from physworld.spatial.reading import (
+from physworld.spatial.scene.breaking import break_rule
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.documents import RULE_TYPES
+from physworld.spatial.scene.draw import AXES, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
+from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.reading import (
     Invalid,
     as_dict,
     dumps,
@@ -30,8 +29,9 @@ from physworld.spatial.reading import (
     scene_from,
     schema,
 )
-from physworld.spatial.rules import applied, check, check_text
-from physworld.spatial.terms import GRID, great_circle, grid_values, on_grid, pose_at, snap, turn
+from physworld.spatial.scene.rules import applied, check, check_text
+from physworld.spatial.scene.terms import GRID, great_circle, grid_values, on_grid, pose_at, snap, turn
+from physworld.spatial.sources.drawn import SpatialSource
 
 
 def test_great_circle_and_circular_distance() -> None:

@@ -15,11 +15,11 @@ from omegaconf import OmegaConf
 from spatial_tools import EXAMPLE, samples
 
 from physworld.errors import UserError
-from physworld.sources.spatial import SpatialSource
-from physworld.sources.spatial_rows import RowsSource
-from physworld.spatial.reading import dumps, read_payload
-from physworld.spatial.rules import check_text
-from physworld.tasks import spatial
+from physworld.spatial import task as spatial
+from physworld.spatial.scene.reading import dumps, read_payload
+from physworld.spatial.scene.rules import check_text
+from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.rows import RowsSource
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}

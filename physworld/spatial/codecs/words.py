@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physworld.spatial.reading import canonical
-from physworld.spatial.rules import VERSION
-from physworld.spatial.terms import (
+from physworld.spatial.scene.reading import canonical
+from physworld.spatial.scene.rules import VERSION
+from physworld.spatial.scene.terms import (
     BANDS,
     CLASSES,
     DIALS,

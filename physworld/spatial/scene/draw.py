@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from physworld.spatial.documents import Payload
-from physworld.spatial.reading import payload_from
-from physworld.spatial.terms import CLASSES, FORMATS, SECTIONS, STYLES
+from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.reading import payload_from
+from physworld.spatial.scene.terms import CLASSES, FORMATS, SECTIONS, STYLES
 
 # Kept from training, each scored apart. Every style, section, rule and nearly every count is seen in other company.
 HELD_OUT_PAIRS = frozenset(

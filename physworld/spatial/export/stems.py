@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from physworld.spatial.documents import SpatialScene
-from physworld.spatial.reading import printable
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.reading import printable
 
 SUFFIXES = (".wav", ".flac")
 MOST_SECONDS = 3600

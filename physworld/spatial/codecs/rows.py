@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from physworld.errors import FormatError
-from physworld.spatial.documents import Payload, SpatialScene
-from physworld.spatial.reading import (
+from physworld.spatial.scene.documents import Payload, SpatialScene
+from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
     parse_json,

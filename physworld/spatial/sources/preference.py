@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from physworld.seeding import generator
-from physworld.spatial.breaking import break_one
+from physworld.spatial.scene.breaking import break_one
 from physworld.types import Sample
 
 

@@ -10,8 +10,8 @@ import io
 import json
 from typing import Any
 
-from physworld.spatial.documents import SceneObject, SpatialScene
-from physworld.spatial.reading import canonical
+from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.reading import canonical
 
 COLUMNS = (
     "id", "class", "time_s", "azimuth_deg", "elevation_deg", "distance_m", "spread_deg", "gain_db", "reverb_send",

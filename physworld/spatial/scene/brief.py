@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from physworld.spatial.documents import (
+from physworld.spatial.scene.documents import (
     Anchor,
     AvoidMasking,
     ElevationRange,
@@ -20,7 +20,7 @@ from physworld.spatial.documents import (
     Stem,
     WidthTarget,
 )
-from physworld.spatial.terms import CLASSES, GRID, LOW_END, SLACK, great_circle, snap, turn
+from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, great_circle, snap, turn
 
 FREE_WIDTH = (0.0, 1.0)
 FREE_ELEVATION = (-45.0, 90.0)

@@ -15,9 +15,9 @@ import llguidance.numpy as bits
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
-from physworld.spatial.brief import Brief, Target
-from physworld.spatial.rules import VERSION, tag
-from physworld.spatial.terms import CLASSES, DIALS, FORMATS, MOST_OBJECTS, POSE, ROOMS, SLACK, grid_values
+from physworld.spatial.scene.brief import Brief, Target
+from physworld.spatial.scene.rules import VERSION, tag
+from physworld.spatial.scene.terms import CLASSES, DIALS, FORMATS, MOST_OBJECTS, POSE, ROOMS, SLACK, grid_values
 
 MODES = ("raw", "schema", "pinned")
 MOST_KEYFRAMES = 3

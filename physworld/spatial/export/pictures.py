@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from physworld.drawing.pen import GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Colour, mix
-from physworld.spatial.documents import SceneObject, SpatialScene
-from physworld.spatial.terms import CLASSES, Pose, pose_at
+from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.terms import CLASSES, Pose, pose_at
 
 SIDE = 320  # px of one view
 RINGS = (1, 2, 4, 8)  # m

@@ -18,8 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
-from physworld.codecs.spatial_grammar import MODES
-from physworld.codecs.spatial_rows import row
 from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call, suggest
 from physworld.io.compression import written
@@ -28,22 +26,24 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.settings.messages import CONFIG_DIR
-from physworld.sources.preference import PreferencePairs
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.brief import Brief, resolve
-from physworld.spatial.documents import Payload
-from physworld.spatial.draw import AXES
-from physworld.spatial.reading import (
+from physworld.spatial.codecs.grammar import MODES
+from physworld.spatial.codecs.rows import row
+from physworld.spatial.evaluation import SpatialEvaluation
+from physworld.spatial.report import judge_and_report
+from physworld.spatial.scene.brief import Brief, resolve
+from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.draw import AXES
+from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
     parse_json,
     payload_from,
     printable,
 )
-from physworld.spatial.repair import repair
-from physworld.spatial.rules import check
-from physworld.spatial_evaluation import SpatialEvaluation
-from physworld.spatial_report import judge_and_report
+from physworld.spatial.scene.repair import repair
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.preference import PreferencePairs
 from physworld.training.hardware import placed
 from physworld.training.parts import Parts
 
@@ -172,7 +172,7 @@ class RulesValidation(Callback):
 
 def score_means(scenes: list[Any], samples: list[Any]) -> dict[str, float]:
     """What is logged while training: shares of answers, lower `broken` being better."""
-    from physworld.spatial_evaluation import cell
+    from physworld.spatial.evaluation import cell
 
     scores = cell(scenes, samples).scores
     means = {name: _mean([s[name] for s in scores]) for name in ("parse", "schema", "all_rules", "honest")}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from physworld.seeding import generator
-from physworld.spatial.brief import resolve
-from physworld.spatial.documents import Payload
-from physworld.spatial.draw import AXES, draw_payload
-from physworld.spatial.engineer import engineer
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.draw import AXES, draw_payload
+from physworld.spatial.scene.engineer import engineer
 from physworld.types import Sample
 
 
@@ -14,7 +14,7 @@ class SpatialSource:
     """Payloads drawn while training goes on; everything is a function of (seed, split, axis, index)."""
 
     def __init__(self, *, seed: int, split: str, axis: str = "seen") -> None:
-        """axis: `seen` is what training meets; the others are new in one respect (physworld/spatial/draw.py)."""
+        """axis: `seen` is what training meets; the others are new in one respect (physworld/spatial/scene/draw.py)."""
         if axis not in AXES:
             raise ValueError(f"axis {axis!r} is unknown; choose one of {', '.join(AXES)}")
         self.seed, self.split, self.axis = seed, split, axis

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from physworld.spatial.documents import SceneObject, SpatialScene
-from physworld.spatial.stems import loudness
-from physworld.spatial.terms import Pose, pose_at, wrapped
+from physworld.spatial.export.stems import loudness
+from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.terms import Pose, pose_at, wrapped
 
 HEAD = 0.0875  # m, radius
 SOUND = 343.0  # m/s

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from physworld.codecs.spatial_rows import read_row
 from physworld.errors import FormatError
 from physworld.io.compression import BROKEN, opened
-from physworld.spatial.brief import resolve
-from physworld.spatial.documents import Payload, SpatialScene
+from physworld.spatial.codecs.rows import read_row
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.documents import Payload, SpatialScene
 from physworld.types import Sample
 
 

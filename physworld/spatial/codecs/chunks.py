@@ -1,6 +1,6 @@
 """L2: spatial scenes as tokens that a small model can learn: resolved briefs in, Spatial9Scene JSON out.
 
-The prompt is a brief: rules resolved onto stems, in output order (physworld/spatial/brief.py), one line per object:
+The prompt is a brief: rules resolved onto stems, in output order (physworld/spatial/scene/brief.py), one line per object:
 
     brief fmt=iamf style=club section=drop energy=0.9
     @3","class":"kick","az_deg":0 low,"width":0 high,"width":0.1 still lufs=-10 transient=1 leadness=0.3 band=low
@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from physworld.codecs._spatial_words import (
+from physworld.lm.tokenizers import CHARACTERS, END, PAD, word_tokenizer
+from physworld.spatial.codecs.grammar import Guide, chunk_tokenizer, scene_schema
+from physworld.spatial.codecs.words import (
     FINISH,
     LAST,
     MOVED,
@@ -37,18 +39,16 @@ from physworld.codecs._spatial_words import (
     number,
     plain_words,
 )
-from physworld.codecs.spatial_grammar import Guide, chunk_tokenizer, scene_schema
-from physworld.lm.tokenizers import CHARACTERS, END, PAD, word_tokenizer
-from physworld.spatial.brief import Brief, Target, inside
-from physworld.spatial.documents import Payload, SpatialScene
-from physworld.spatial.engineer import dominant, tenths
-from physworld.spatial.reading import (
+from physworld.spatial.scene.brief import Brief, Target, inside
+from physworld.spatial.scene.documents import Payload, SpatialScene
+from physworld.spatial.scene.engineer import dominant, tenths
+from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
     parse_json,
 )
-from physworld.spatial.rules import tag
-from physworld.spatial.terms import (
+from physworld.spatial.scene.rules import tag
+from physworld.spatial.scene.terms import (
     DIALS,
     MOST_OBJECTS,
     MOST_RULES,

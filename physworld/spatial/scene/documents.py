@@ -1,4 +1,4 @@
-"""L1: payloads and scenes as typed objects (physworld/spatial/reading.py reads and writes them).
+"""L1: payloads and scenes as typed objects (physworld/spatial/scene/reading.py reads and writes them).
 
 `schemas/*.json` are the contract for other programs; tests keep these classes and the schemas in agreement.
 """
@@ -9,8 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from physworld.spatial.terms import CLASSES, FORMATS, ID_PATTERN, MOST_OBJECTS, MOST_RULES, MOST_STEMS, SECTIONS, STYLES
-from physworld.spatial.terms import Pose as Place
+from physworld.spatial.scene.terms import (
+    CLASSES,
+    FORMATS,
+    ID_PATTERN,
+    MOST_OBJECTS,
+    MOST_RULES,
+    MOST_STEMS,
+    SECTIONS,
+    STYLES,
+)
+from physworld.spatial.scene.terms import Pose as Place
 
 RULE_TYPES = (
     "anchor", "mono_low_end", "width_target", "avoid_masking", "motion_limit", "elevation_range", "keep_in_bed",

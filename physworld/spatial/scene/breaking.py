@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.spatial.brief import Brief, anchored, is_low_end, pairs
-from physworld.spatial.documents import (
+from physworld.spatial.scene.brief import Brief, anchored, is_low_end, pairs
+from physworld.spatial.scene.documents import (
     Anchor,
     AvoidMasking,
     ElevationRange,
@@ -17,7 +17,7 @@ from physworld.spatial.documents import (
     SpatialScene,
     WidthTarget,
 )
-from physworld.spatial.terms import CLASSES, snap
+from physworld.spatial.scene.terms import CLASSES, snap
 
 
 def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Generator) -> SpatialScene | None:

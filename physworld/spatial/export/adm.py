@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from physworld.io.atomic import replacing
-from physworld.spatial.documents import SceneObject, SpatialScene
-from physworld.spatial.reading import (
+from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.reading import (
     MOST_BYTES,
     Invalid,
     Violation,
     parse_json,
     scene_from,
 )
-from physworld.spatial.rules import VERSION
-from physworld.spatial.terms import GRID, snap
+from physworld.spatial.scene.rules import VERSION
+from physworld.spatial.scene.terms import GRID, snap
 
 START = 0.001  # s, length of a moving object's first block, which puts it at its first keyframe
 NAMESPACE = "urn:ebu:metadata-schema:ebuCore_2014"

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from physworld.spatial.apart import cleared, pose_of, settle
-from physworld.spatial.brief import FREE_WIDTH, Brief, Target, inside, resolve
-from physworld.spatial.documents import Payload, SpatialScene, Stem
-from physworld.spatial.rules import VERSION, applied
-from physworld.spatial.terms import BANDS, LOUDNESS, ROOMS, Pose, snap, turn
+from physworld.spatial.scene.apart import cleared, pose_of, settle
+from physworld.spatial.scene.brief import FREE_WIDTH, Brief, Target, inside, resolve
+from physworld.spatial.scene.documents import Payload, SpatialScene, Stem
+from physworld.spatial.scene.rules import VERSION, applied
+from physworld.spatial.scene.terms import BANDS, LOUDNESS, ROOMS, Pose, snap, turn
 
 # class: azimuth ° off centre (0 = stays in the middle), elevation °, distance m, width, reverb, early reflections
 TEMPLATE = {

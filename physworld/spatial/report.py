@@ -11,12 +11,12 @@ from rich.table import Table
 
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
-from physworld.metrics.spatial import ERRORS, RATES
 from physworld.runs import directory as runs
-from physworld.spatial.documents import SpatialScene
-from physworld.spatial.pictures import animate, draw_scene
-from physworld.spatial.reading import Invalid, scene_from
-from physworld.spatial_evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
+from physworld.spatial.evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
+from physworld.spatial.export.pictures import animate, draw_scene
+from physworld.spatial.metrics import ERRORS, RATES
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.reading import Invalid, scene_from
 
 MEANING = {
     "parse": "is JSON",

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from physworld.codecs._spatial_words import SequenceVocabulary
-from physworld.codecs.spatial_grammar import Guide, scene_schema
-from physworld.codecs.spatial_rows import prompt_text
 from physworld.errors import FormatError
-from physworld.spatial.brief import Brief
-from physworld.spatial.documents import SpatialScene
-from physworld.spatial.reading import Invalid, dumps, parse_json
+from physworld.spatial.codecs.grammar import Guide, scene_schema
+from physworld.spatial.codecs.rows import prompt_text
+from physworld.spatial.codecs.words import SequenceVocabulary
+from physworld.spatial.scene.brief import Brief
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.reading import Invalid, dumps, parse_json
 from physworld.types import Encoded, Sample
 
 TOKENS_PER_OBJECT = 320  # an object with three keyframes takes about 250 tokens of Qwen's tokenizer

@@ -6,13 +6,13 @@ import copy
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from physworld.spatial.apart import settle
-from physworld.spatial.brief import Brief, Target, inside, resolve
-from physworld.spatial.documents import KeepInBed, Payload, SpatialScene
-from physworld.spatial.engineer import engineer, room
-from physworld.spatial.reading import as_dict, scene_from
-from physworld.spatial.rules import LOUDNESS_RANGE, VERSION, applied, check
-from physworld.spatial.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
+from physworld.spatial.scene.apart import settle
+from physworld.spatial.scene.brief import Brief, Target, inside, resolve
+from physworld.spatial.scene.documents import KeepInBed, Payload, SpatialScene
+from physworld.spatial.scene.engineer import engineer, room
+from physworld.spatial.scene.reading import as_dict, scene_from
+from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check
+from physworld.spatial.scene.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
 
 MOST_KEYFRAMES = 64
 BOUNDS = {"el_deg": "el", "dist_m": "dist", "width": "width"}  # field -> the interval of Target that bounds it

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from physworld.codecs.spatial_grammar import MODES
 from physworld.errors import UserError, suggest
 from physworld.lm.decoding import generate
 from physworld.metrics.bootstrap import bootstrap_mean
-from physworld.metrics.spatial import ERRORS, RATES, Score, diversity, score_scene
 from physworld.settings.checks import whole
-from physworld.sources.spatial import SpatialSource
-from physworld.spatial.brief import Brief
-from physworld.spatial.documents import SpatialScene
-from physworld.spatial.draw import AXES
-from physworld.spatial.reading import Invalid, as_dict, scene_from
-from physworld.spatial.repair import distance, repair
-from physworld.spatial.rules import tag
+from physworld.spatial.codecs.grammar import MODES
+from physworld.spatial.metrics import ERRORS, RATES, Score, diversity, score_scene
+from physworld.spatial.scene.brief import Brief
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.draw import AXES
+from physworld.spatial.scene.reading import Invalid, as_dict, scene_from
+from physworld.spatial.scene.repair import distance, repair
+from physworld.spatial.scene.rules import tag
+from physworld.spatial.sources.drawn import SpatialSource
 from physworld.types import Sample
 
 REPAIRED = "repaired"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from physworld.spatial.brief import Target, inside
-from physworld.spatial.terms import POSE, Pose, great_circle, snap, wrapped
+from physworld.spatial.scene.brief import Target, inside
+from physworld.spatial.scene.terms import POSE, Pose, great_circle, snap, wrapped
 
 CLEAR = 2.0  # degrees kept beyond a required separation, where there is room
 TRIES = 400  # places tried for the first of two objects that move together

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from physworld.spatial.documents import RULE_TYPES, Payload, SpatialScene
+from physworld.spatial.scene.documents import RULE_TYPES, Payload, SpatialScene
 
 MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
 

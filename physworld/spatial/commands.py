@@ -15,19 +15,19 @@ from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
 from physworld.io.placing import placing
-from physworld.spatial import adm, metadata
-from physworld.spatial.binaural import render_binaural
-from physworld.spatial.documents import Payload, SpatialScene
-from physworld.spatial.pictures import animate, draw_scene
-from physworld.spatial.reading import (
+from physworld.spatial.export import adm, metadata
+from physworld.spatial.export.binaural import render_binaural
+from physworld.spatial.export.pictures import animate, draw_scene
+from physworld.spatial.export.stems import StemError, read_stems
+from physworld.spatial.scene.documents import Payload, SpatialScene
+from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
     parse_json,
     read_payload,
     read_scene,
 )
-from physworld.spatial.rules import check
-from physworld.spatial.stems import StemError, read_stems
+from physworld.spatial.scene.rules import check
 
 # format -> suffix of its file
 EXPORTS = {

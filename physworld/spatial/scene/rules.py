@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from physworld.spatial.brief import Brief, anchored, is_low_end, members, pairs, resolve
-from physworld.spatial.documents import (
+from physworld.spatial.scene.brief import Brief, anchored, is_low_end, members, pairs, resolve
+from physworld.spatial.scene.documents import (
     Anchor,
     AvoidMasking,
     ElevationRange,
@@ -19,13 +19,13 @@ from physworld.spatial.documents import (
     SpatialScene,
     WidthTarget,
 )
-from physworld.spatial.reading import (
+from physworld.spatial.scene.reading import (
     Invalid,
     Violation,
     parse_json,
     scene_from,
 )
-from physworld.spatial.terms import CLASSES, DIALS, POSE, ROOMS, SLACK, great_circle, on_grid, pose_at, turn
+from physworld.spatial.scene.terms import CLASSES, DIALS, POSE, ROOMS, SLACK, great_circle, on_grid, pose_at, turn
 
 VERSION = "1.0"
 LOUDNESS_RANGE = (-36.0, -8.0)  # LUFS

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from physworld.spatial.brief import Brief
-from physworld.spatial.documents import (
+from physworld.spatial.scene.brief import Brief
+from physworld.spatial.scene.documents import (
     RULE_TYPES,
     Payload,
     SceneObject,
     SpatialScene,
     Stem,
 )
-from physworld.spatial.reading import scene_from
-from physworld.spatial.rules import check, least_separation
-from physworld.spatial.terms import great_circle
+from physworld.spatial.scene.reading import scene_from
+from physworld.spatial.scene.rules import check, least_separation
+from physworld.spatial.scene.terms import great_circle
 
 Score = dict[str, float | None]  # None = does not apply to this payload, or cannot be read off this scene
 
