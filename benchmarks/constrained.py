@@ -20,18 +20,18 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from physworld import scenarios
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
-from physworld.lm.generator import TextLM, guide_mask
+from physworld.lm.generator import CachedGenerator, guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Sample, Trajectory
 
 RESULTS = Path(__file__).parent / "results"
 TYPES = ("billiards", "pendulum", "tower", "projectile", "head_on", "dominos", "bowling", "pong")
 
 
-def moments(codec: Any) -> list[Sample]:
+def cases(codec: Any) -> list[Sample]:
     """Two scenes of each type."""
     found = []
     for k, name in enumerate(TYPES * 2):
@@ -55,17 +55,17 @@ def byte_level(texts: list[str], size: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>")
 
 
-def untrained(size: int) -> TextLM:
+def untrained(size: int) -> CachedGenerator:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=size, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=16384,
     )  # fmt: skip
-    return TextLM(LlamaForCausalLM(config), pad_id=0, max_length=16384)
+    return CachedGenerator(LlamaForCausalLM(config), pad_id=0, max_length=16384)
 
 
 def measure(codec: Any) -> dict[str, float]:
-    samples = moments(codec)
+    samples = cases(codec)
     given: list[Trajectory] = [sample.given for sample in samples]
     start = time.process_time()
     codec.guide(given)
@@ -106,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     found = {}
     for make in (CardCodec, EngineCodec):
-        texts = [make().write_prompt(sample.given) + make().write_target(sample) for sample in moments(make())]
+        texts = [make().write_prompt(sample.given) + make().write_target(sample) for sample in cases(make())]
         for label, codec in (("words", make()), ("bytes", make(tokenizer=byte_level(texts, 8000)))):
             found[f"{make.__name__}, {label}"] = measure(codec)
     print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from physworld import scenarios
-from physworld.generation import Dataset, Recipe
+from physworld.text.shards import Dataset, Recipe
 
 FORMATS = ("parquet", "jsonl", "jsonl.zst", "jsonl.gz")
 

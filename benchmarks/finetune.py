@@ -32,11 +32,11 @@ WARM = 2  # steps that are not counted
 
 def examples(options: argparse.Namespace) -> list[Any]:
     """(input ids, labels) of each example, the same for everyone."""
-    from physworld.codecs.engine import EngineCodec
     from physworld.data import fitted
     from physworld.lm.weights import load_tokenizer
     from physworld.settings.groups import DEFAULT
-    from physworld.sources.physics import PhysicsSource
+    from physworld.text.codecs.engine import EngineCodec
+    from physworld.text.sources.physics import PhysicsSource
 
     codec = EngineCodec(tokenizer=load_tokenizer(options.weights))
     source = PhysicsSource(
@@ -123,20 +123,20 @@ def worker(options: argparse.Namespace) -> None:
 def parts(options: argparse.Namespace, items: list[Any]) -> tuple[Any, list[Any]]:
     """(our Lightning module, batches of one pass)."""
     from physworld.data import collate
-    from physworld.lm.finetune import FineTuning
-    from physworld.lm.packed_lm import Pretrained
+    from physworld.lm.finetune import FinetuneModule
+    from physworld.lm.packed_lm import PackedLM
 
     class Vocabulary:
         size = num_words = 0
         pad = 0
 
-    network = Pretrained.for_vocabulary(
-        Vocabulary, weights=options.weights, gradient_checkpointing=True, fused=options.fused,
+    network = PackedLM.for_vocabulary(
+        Vocabulary, weights=options.weights, gradient_checkpointing=True, fused_attention=options.fused_attention,
         compile_layers=options.compile_layers, **LORA,
     )  # fmt: skip
     if options.device == "cuda":
         network.lower_base(__import__("torch").bfloat16)
-    module = FineTuning(network=network, total_steps=options.steps, optimizer="adamw", warmup_steps=0)
+    module = FinetuneModule(network=network, total_steps=options.steps, optimizer="adamw", warmup_steps=0)
     micro = options.batch // options.accumulate
     return module, [collate(items[k : k + micro], pad=0) for k in range(0, len(items), micro)]
 

@@ -3,7 +3,7 @@
 The same small Llama (untrained, its answers kept within the frame grammar, so that every frame can be read) rolls 32
 scenes forward in text whose prompt grows by a frame each time, as the published model is run:
 
-* ours: 32 scenes side by side, one cache of keys and values kept over frames (`TextLM`, as `rollout` uses it);
+* ours: 32 scenes side by side, one cache of keys and values kept over frames (`CachedGenerator`, as `rollout` uses it);
 * ours, read anew (--anew): the same without the kept cache;
 * generate, batched: `transformers`' `generate` on the 32 padded prompts, once a frame;
 * generate, one by one: `generate` on one scene's prompt, once a frame, which is what the usual loop does.
@@ -29,11 +29,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from physworld import scenarios
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
-from physworld.lm.generator import TextLM, guide_mask
+from physworld.lm.generator import CachedGenerator, guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Trajectory
 
 RESULTS = Path(__file__).parent / "results" / "rollout.json"
@@ -69,7 +69,7 @@ def network(kind: str, vocabulary: int, width: int, layers: int) -> Any:
     return made.eval()
 
 
-def moments(codec: CardCodec | EngineCodec, bodies: int) -> list[Trajectory]:
+def cases(codec: CardCodec | EngineCodec, bodies: int) -> list[Trajectory]:
     """32 scenes of `bodies` bodies."""
     found: list[Trajectory] = []
     for index in range(1000):
@@ -131,14 +131,14 @@ def measure(
     layers: int,
     also_anew: bool,
     device: str,
-    static: str,
+    static_cache: str,
 ) -> dict[str, Any]:
     codec = (CardCodec if text == "card" else EngineCodec)(history_frames=10_000)
     net = network(kind, len(codec.tokenizer), width, layers).to(device)
-    contexts = moments(codec, bodies)
-    plain = copy.deepcopy(net)  # TextLM changes how its network attends
-    settings: dict[str, Any] = {"pad_id": 0, "max_length": 16384, "static": static}
-    ours, anew = TextLM(net, **settings), TextLM(net, **settings, keep=False)
+    contexts = cases(codec, bodies)
+    plain = copy.deepcopy(net)  # CachedGenerator changes how its network attends
+    settings: dict[str, Any] = {"pad_id": 0, "max_length": 16384, "static": static_cache}
+    ours, anew = CachedGenerator(net, **settings), CachedGenerator(net, **settings, reuse_cache=False)
     rows = list(range(BATCH))
     names = ["ours", "generate, batched", "generate, one by one", *(["ours, read anew"] if also_anew else [])]
     timers = {name: Timer() for name in names}  # over the frames at which all are timed
@@ -148,7 +148,7 @@ def measure(
     for frame in range(frames):
         limits = [codec.max_new_tokens(c.scene) for c in contexts]
 
-        def answer(model: TextLM, contexts: list[Trajectory] = contexts, limits: list[int] = limits) -> Any:
+        def answer(model: CachedGenerator, contexts: list[Trajectory] = contexts, limits: list[int] = limits) -> Any:
             prompts = [codec.prompt(c) for c in contexts]
             said = model.generate(prompts, limits, codec.end_id, codec.guide(contexts), rows=rows)
             return prompts, said, [codec.decode(a, c) for a, c in zip(said, contexts, strict=True)]
@@ -222,7 +222,7 @@ def main() -> None:
     found = measure(
         options.frames, options.bodies, options.every, options.singles,
         text=options.text, kind=options.kind, width=options.width, layers=options.layers, also_anew=options.anew,
-        device=options.device, static=options.static,
+        device=options.device, static_cache=options.static_cache,
     )  # fmt: skip
     print(json.dumps(found, indent=2))
     if not options.fast:

@@ -22,11 +22,11 @@ from rich.progress import track
 from rich.table import Table
 
 from physworld import scenarios
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import ImpulseCodec
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import build_space, simulate
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.types import Codec, Encoded, Sample, Scene, Trajectory
 
 COMMAND = "python benchmarks/stream.py"

@@ -117,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from physworld import artefacts
     from physworld.spatial.commands import EXPORTS, export, validate
+    from physworld.text import hub as artefacts
 
     parser = argparse.ArgumentParser(
         prog="physworld",

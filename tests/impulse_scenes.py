@@ -1,4 +1,4 @@
-"""Moments of every scenario type in the impulse text, and the same worlds turned and mirrored."""
+"""EvalCases of every scenario type in the impulse text, and the same worlds turned and mirrored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from physworld import scenarios
-from physworld.codecs import impulse
-from physworld.codecs.impulse import RECORDS, ImpulseCodec
 from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs import impulse
+from physworld.text.codecs.impulse import RECORDS, ImpulseCodec
 from physworld.types import (
     FIXED,
     Attractor,
@@ -40,7 +40,7 @@ def path(name: str, difficulty: int, frames: int = 90) -> Trajectory:
     return simulate(scenarios.build(name, generator(0, "test", 11), difficulty), frames)
 
 
-def moments(name: str, difficulty: int) -> list[tuple[Trajectory, State]]:
+def cases(name: str, difficulty: int) -> list[tuple[Trajectory, State]]:
     """(given frame, true next state) from the first frame, the middle, and wherever most bodies are hit."""
     run = path(name, difficulty)
     jump = np.abs(np.diff(run.velocity, axis=0) - np.array(run.scene.gravity) * run.scene.dt).max(axis=2)

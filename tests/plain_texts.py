@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import FIXED, Attractor, Body, Peg, PinJoint, Sample, Scene, Segment, State, Trajectory
 
 SCENE = Scene(

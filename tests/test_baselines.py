@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from physworld import scenarios
-from physworld.baselines import BASELINES, ballistic, copy_last, linear, rounded_state
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.evaluation.baselines import BASELINES, ballistic, copy_last, linear, rounded_state
 from physworld.types import Body, Scene, State
 
 FREE = Scene(

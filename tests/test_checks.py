@@ -10,13 +10,13 @@ import pytest
 import torch
 from tiny_gpt import network
 
-from physworld.codecs.impulse import ImpulseCodec
 from physworld.errors import UserError
-from physworld.evaluation import Evaluation
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
 from physworld.settings import checks
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.evaluation.evaluation import Evaluation
 from physworld.training.hardware import Hardware
 from physworld.types import Scene
 
@@ -119,20 +119,20 @@ def test_an_evaluation_leaves_out_and_names_what_the_text_cannot_write() -> None
         def unwritable(self, scene: Scene) -> str:
             return f"{len(scene.bodies)} bodies are too many" if len(scene.bodies) > 3 else ""
 
-    moments = Evaluation(**EVALUATION).draw(
+    cases = Evaluation(**EVALUATION).draw(
         Small(), ["pendulum", "tower"], [1], split="test", seed=0, per_scenario=2, trained_on=[]
     )
-    assert list(moments.left_out) == ["tower"] and "too many" in moments.left_out["tower"]
-    assert {given.scene.name for given in moments.given} == {"pendulum"} and len(moments.given) == 2
+    assert list(cases.left_out) == ["tower"] and "too many" in cases.left_out["tower"]
+    assert {given.scene.name for given in cases.given} == {"pendulum"} and len(cases.given) == 2
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "codec:\n  _target_: physworld.io.atomic.Path.write_text\n",
-        "codec:\n  _target_: physworld.codecs.scene_json.Path.write_text\n",
+        "codec:\n  _target_: physworld.text.codecs.scene_json.Path.write_text\n",
         "codec:\n  _target_: physworld.io.atomic.os.system\n",
-        "codec:\n  _target_: physworld.codecs.impulse.ImpulseCodec\n  more: [{_target_: pathlib.Path.unlink}]\n",
+        "codec:\n  _target_: physworld.text.codecs.impulse.ImpulseCodec\n  more: [{_target_: pathlib.Path.unlink}]\n",
         "model:\n  network:\n    - - _target_: os.system\n",
     ],
 )
@@ -188,7 +188,7 @@ def test_weights_alone_are_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_network_say_what_they_are_of() -> None:
-    ours = {"codec": {"_target_": "physworld.codecs.impulse.ImpulseCodec"}, "model": {"network": {"depth": 4}}}
+    ours = {"codec": {"_target_": "physworld.text.codecs.impulse.ImpulseCodec"}, "model": {"network": {"depth": 4}}}
     with pytest.raises(UserError, match=r"another network.* what it has: codec=islands model\.network\.depth=6\.$"):
         start_from(network(), find_run("shipped"), ours)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plain_texts import FREE, SCENE, each_codec, same, sample, states, texts, trajectory
 
-from physworld.codecs._text import LARGEST
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
+from physworld.text.codecs._text import LARGEST
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Sample, State, Trajectory
 
 # --- golden texts -------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from plain_texts import SCENE, bpe_tokenizer, each_codec, sample, trajectory
 from transformers import AutoTokenizer
 
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
 from physworld.lm.tokenizers import word_tokenizer
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 
 
 @each_codec

@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from spatial_tools import samples, save_tiny_qwen
 
 from physworld import run, scenarios
-from physworld.codecs.scene_json import write_jsonl
 from physworld.errors import UserError
 from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
@@ -26,6 +25,7 @@ from physworld.settings import checks
 from physworld.settings.groups import scenario_sets
 from physworld.sim.pymunk_sim import simulate
 from physworld.spatial.codecs.rows import row
+from physworld.text.codecs.scene_json import write_jsonl
 from physworld.video.network import VideoNetwork
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -111,18 +111,18 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
     ("overrides", "says"),
     [
         ("model.network.smoothing=-1", "model.network.smoothing=-1 must be a number from 0 on"),
-        ("model.network.absolute=-5", "model.network.absolute=-5 must be a whole number from 0 on"),
+        ("model.network.learned_positions=-5", "model.network.learned_positions=-5 must be a whole number from 0 on"),
         ("model.network.heads=0", "model.network.heads=0 must be a whole number from 1 on"),
         ("model.network.depth=null", "model.network.depth=null must be a whole number from 1 on"),
         ("model.network.dropout=2", "model.network.dropout=2 must be a number from 0 to 1"),
-        ("model.network.by_value=3", "model.network.by_value=3 must be true or false"),
+        ("model.network.numeric_embedding=3", "model.network.numeric_embedding=3 must be true or false"),
         ("model.network.median=null", "model.network.median=null must be true or false"),
         ("model.learning_rate=abc", "model.learning_rate=abc must be a number above 0"),
         ("model.length_groups=0", "model.length_groups=0 must be a whole number from 1 on"),
         ("data.source.event_fraction=abc", "data.source.event_fraction=abc must be a number from 0 to 1"),
         ("data.source.kick_rate=-1", "data.source.kick_rate=-1 must be a number from 0 to 1"),
         ("data=own_states data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
-        ("codec=islands codec.struck=true", "codec.struck=true must be a number from 0 to 1"),
+        ("codec=islands codec.collision_sampling=true", "codec.collision_sampling=true must be a number from 0 to 1"),
         ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
         (
             "curriculum.difficulties=[7]",
@@ -265,5 +265,5 @@ def test_what_a_run_may_name_is_what_our_options_name() -> None:
     """A run directory is read back only if every class in its configuration is trusted."""
     files = [path for path in CONF.rglob("*.yaml") if "hydra" not in path.parts]
     named = {word for path in files for word in re.findall(r"_target_: (\S+)", path.read_text(encoding="utf-8"))}
-    assert "physworld.own_states.OwnStates" in named
+    assert "physworld.text.sources.on_policy.OnPolicySource" in named
     assert {name for name in named if not TRUSTED.fullmatch(name)} == set()

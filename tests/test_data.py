@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from physworld import scenarios
-from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import IndexBatches, Repeated, Staged, StreamData, collate
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources import windows
-from physworld.sources.physics import PhysicsSource
-from physworld.sources.windows import EVENT_SPEED, impulses
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.sources import windows
+from physworld.text.sources.physics import PhysicsSource
+from physworld.text.sources.windows import EVENT_SPEED, impulses
 from physworld.types import Batch, Encoded, Sample, Trajectory
 
 CODEC = ImpulseCodec()
@@ -155,11 +155,13 @@ def test_event_fraction() -> None:
 def test_what_rests_is_no_event_unless_wanted() -> None:
     """Jenga mostly stands: with `resting` nearly every frame holds an event, without it some body must jump."""
     jumps = {}
-    for resting in (True, False):
-        stream = source(names=("jenga",), frames=150, event_fraction=1.0, kicked_scenes=0.0, resting=resting)
-        moments = [stream.sample(index) for index in range(160)]
-        jump = [np.abs(m.target.velocity[0] - m.given.velocity[-1]).max() for m in moments]
-        jumps[resting] = np.mean(np.array(jump) > EVENT_SPEED)
+    for include_resting in (True, False):
+        stream = source(
+            names=("jenga",), frames=150, event_fraction=1.0, kicked_scenes=0.0, include_resting=include_resting
+        )
+        cases = [stream.sample(index) for index in range(160)]
+        jump = [np.abs(m.target.velocity[0] - m.given.velocity[-1]).max() for m in cases]
+        jumps[include_resting] = np.mean(np.array(jump) > EVENT_SPEED)
     assert jumps[False] > 0.8
     assert jumps[True] < 0.3
 

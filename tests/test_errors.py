@@ -54,7 +54,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("scenario=billiard", ["Did you mean billiards?", "tower"]),
         ("curriculum=stage9", ["stage9 is unknown", "stage4", "progressive"]),
         ("model.learning_rat=1", ["model.learning_rat is unknown", "Did you mean model.learning_rate?"]),
-        ("codec.struck=0.5", ["codec.struck is unknown", "codec=islands has it"]),
+        ("codec.collision_sampling=0.5", ["codec.collision_sampling is unknown", "codec=islands has it"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
         ("steps=1,2", ["steps=1,2", "-m", "steps=[1,2]", "\"steps='1,2'\""]),
         ("steps=[1", ["steps=[1 cannot be read as NAME=VALUE: "]),
@@ -149,8 +149,8 @@ def _scene_lines(where: Path) -> list[str]:
     import numpy as np
 
     from physworld import scenarios
-    from physworld.codecs.scene_json import write_jsonl
     from physworld.sim.pymunk_sim import simulate
+    from physworld.text.codecs.scene_json import write_jsonl
 
     scene = scenarios.build("projectile", np.random.default_rng(0), 1)
     write_jsonl(where / "whole.jsonl", simulate(scene, 12))
@@ -206,8 +206,8 @@ def test_exports_and_verbs_say_what_they_want(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
-    from physworld.artefacts import export
     from physworld.errors import UserError
+    from physworld.text.hub import export
 
     (tmp_path / "model").mkdir()
     (tmp_path / "config.yaml").write_text("data:\n  task: text\n")
@@ -277,15 +277,15 @@ def test_a_full_disk_is_named_for_other_files_too(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None:
-    from physworld.codecs.engine import WORDS
-    from physworld.codecs.impulse import ImpulseCodec
     from physworld.errors import UserError
     from physworld.lm.weights import load_tokenizer
     from physworld.runs.wiring import codec_for
+    from physworld.text.codecs.engine import WORDS
+    from physworld.text.codecs.impulse import ImpulseCodec
 
-    engine = {"_target_": "physworld.codecs.engine.EngineCodec"}
+    engine = {"_target_": "physworld.text.codecs.engine.EngineCodec"}
     ImpulseCodec().tokenizer.save_pretrained(tmp_path / "impulse")
-    for some in (engine, {"_target_": "physworld.codecs.card.CardCodec"}):
+    for some in (engine, {"_target_": "physworld.text.codecs.card.CardCodec"}):
         with pytest.raises(
             UserError, match=f"The tokenizer in {tmp_path}/impulse cannot write codec=(engine|card) text"
         ):
@@ -330,8 +330,8 @@ def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    from physworld.candidates import load_hf
     from physworld.errors import UserError
+    from physworld.text.evaluation.candidates import load_hf
 
     folder = save_base(tmp_path / "base", "llama")
     weights = load_file(folder / "model.safetensors")

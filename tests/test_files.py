@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from physworld import scenarios
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import read_jsonl, write_jsonl
 from physworld.data import EncodedStream, IndexBatches, StreamData
 from physworld.errors import FormatError
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.files import FilesSource, read_scene
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
+from physworld.text.sources.files import FilesSource, read_scene
 from physworld.types import Batch, PinJoint
 
 NAMES = ("billiards", "pendulum")

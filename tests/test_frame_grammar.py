@@ -12,13 +12,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from physworld import scenarios
-from physworld.codecs._frame_grammar import expression
-from physworld.codecs._frame_guide import TokenGuide, WordGuide
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
 from physworld.lm.generator import guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs._frame_grammar import expression
+from physworld.text.codecs._frame_guide import TokenGuide, WordGuide
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Sample, Trajectory
 
 

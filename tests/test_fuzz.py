@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from physworld import scenarios
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import read_jsonl, write_jsonl
 from physworld.errors import FormatError, UserError
-from physworld.recorded import Predictions
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.store import DiskStore, moment_id
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
+from physworld.text.evaluation.external_predictions import Predictions
+from physworld.text.evaluation.store import DiskStore, moment_id
 from physworld.types import Sample, State, Trajectory
 
 CASES = int(os.environ.get("PHYSWORLD_FUZZ", "250"))
@@ -205,7 +205,7 @@ def test_token_ids_of_any_kind(tmp_path: Path) -> None:
 
 
 def test_a_damaged_store_is_made_anew(tmp_path: Path) -> None:
-    from physworld.rollout import Rollout
+    from physworld.text.rollout import Rollout
 
     store = DiskStore(tmp_path, "key")
     done = Rollout(predicted=[TARGET], parsed=[1], missing=[0], drifted=[0])

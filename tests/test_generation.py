@@ -20,9 +20,9 @@ from omegaconf import OmegaConf
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
-from physworld.generation import Dataset, Recipe, digest
 from physworld.settings import checks
-from physworld.tasks.text import simulate
+from physworld.text.shards import Dataset, Recipe, digest
+from physworld.text.task import simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = {

@@ -11,8 +11,8 @@ import pytest
 from impulse_scenes import (
     CODEC,
     DIFFICULTIES,
+    cases,
     mirror_image,
-    moments,
     own_lines,
     path,
     rounding,
@@ -23,7 +23,8 @@ from impulse_scenes import (
 )
 
 from physworld import scenarios
-from physworld.codecs.impulse import (
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.impulse import (
     END,
     FIRST_BODY,
     MAX_BODIES,
@@ -33,7 +34,6 @@ from physworld.codecs.impulse import (
     STILL,
     ImpulseCodec,
 )
-from physworld.sim.pymunk_sim import simulate
 from physworld.types import FIXED, Attractor, Body, PinJoint, Sample, Scene, Segment, State, Trajectory
 
 NAMES = scenarios.names()
@@ -46,7 +46,7 @@ each_name = pytest.mark.parametrize("name", NAMES)
 @each_name
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_prompt_is_what_the_tokenizer_reads(name: str, difficulty: int) -> None:
-    for now, _ in moments(name, difficulty):
+    for now, _ in cases(name, difficulty):
         ids = CODEC.prompt(now)
         again = CODEC.tokenizer(CODEC.text(ids), add_special_tokens=False)["input_ids"]
         assert again == ids.tolist()
@@ -55,7 +55,7 @@ def test_prompt_is_what_the_tokenizer_reads(name: str, difficulty: int) -> None:
 @each_name
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_lines_have_their_words_and_numbers(name: str, difficulty: int) -> None:
-    for now, _ in moments(name, difficulty):
+    for now, _ in cases(name, difficulty):
         text = CODEC.text(CODEC.prompt(now)).split("\n")
         assert text[-1] == "next"
         for line in text[:-1]:
@@ -130,7 +130,7 @@ def test_names_are_shuffled_and_nothing_else() -> None:
     shuffled = ImpulseCodec(shuffle_names=True)
     shifts = set()
     for seed in range(40):
-        now, then = moments("tower", 2)[2]
+        now, then = cases("tower", 2)[2]
         sample = Sample(seed=seed, given=now, target=Trajectory.of(now.scene, [then]))
         plain, other = CODEC.encode(sample), shuffled.encode(sample)
         is_name = (plain.input_ids >= FIRST_BODY) & (plain.input_ids < FIRST_BODY + MAX_BODIES)
@@ -165,7 +165,7 @@ def test_more_bodies_than_names_is_refused() -> None:
     ids=["turned", "turned back", "mirrored"],
 )
 def test_turned_and_mirrored_scenes_read_the_same(name: str, difficulty: int, image: object) -> None:
-    for seed, (now, _) in enumerate(moments(name, difficulty)):
+    for seed, (now, _) in enumerate(cases(name, difficulty)):
         now = stirred(now, seed)
         plain, other = own_lines(now), own_lines(image(now))  # type: ignore[operator]
         assert [line[:2] for line in plain] == [line[:2] for line in other]
@@ -180,7 +180,7 @@ def test_turned_and_mirrored_scenes_read_the_same(name: str, difficulty: int, im
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_answers_read_back(name: str, difficulty: int) -> None:
     """Velocity and gyration speed to the grid's rounding; bodies without a line move exactly as said: freely."""
-    for now, then in moments(name, difficulty):
+    for now, then in cases(name, difficulty):
         scene, start = now.scene, now.frame(0)
         _, listed, frames = CODEC._views(now)
         ids, _ = CODEC.answer(scene, listed, frames, start, then)
@@ -224,7 +224,7 @@ def test_answers_read_back(name: str, difficulty: int) -> None:
 @each_name
 def test_positions_are_exact_from_a_state(name: str) -> None:
     """Without a push left over from an earlier frame, Chipmunk moves by p + v·dt and so does the codec."""
-    for now, _ in moments(name, 3):
+    for now, _ in cases(name, 3):
         then = simulate(now.scene, 2, start=now.frame(0)).frame(1)
         got = CODEC.decode(true_answer(now), now)
         assert got is not None
@@ -261,7 +261,7 @@ def test_levers_are_the_simulators(shape: str) -> None:
 
 def test_events_are_the_bodies_that_are_hit() -> None:
     seen = {True: 0, False: 0}
-    for now, then in moments("billiards", 2):
+    for now, then in cases("billiards", 2):
         _, listed, frames = CODEC._views(now)
         ids, event = CODEC.answer(now.scene, listed, frames, now.frame(0), then)
         change = CODEC._impulses(now.scene, listed, frames, now.frame(0), then)[0]

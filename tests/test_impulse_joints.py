@@ -14,8 +14,8 @@ import pytest
 from impulse_scenes import CODEC, mirror_image, own_lines, step, stirred, true_answer, turned
 from test_sim_laws import disc, world
 
-from physworld.codecs.impulse import RECORDS
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.impulse import RECORDS
 from physworld.types import (
     FIXED,
     Attractor,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from impulse_scenes import CODEC, VALUES, rounding
 
-from physworld.codecs import numbers
-from physworld.codecs.impulse import NUMBER_BASE, WORDS
+from physworld.text.codecs import numbers
+from physworld.text.codecs.impulse import NUMBER_BASE, WORDS
 
 
 def test_every_number_reads_back() -> None:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physworld import scenarios
-from physworld.codecs import _impulse_answer as answers
-from physworld.codecs import _impulse_kernel as kernel
-from physworld.codecs.impulse import MAX_BODIES, RECORDS, ImpulseCodec
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs import _impulse_answer as answers
+from physworld.text.codecs import _impulse_kernel as kernel
+from physworld.text.codecs.impulse import MAX_BODIES, RECORDS, ImpulseCodec
 from physworld.types import Sample, Trajectory
 
 # The others follow from these.

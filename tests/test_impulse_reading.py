@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from impulse_scenes import CODEC, VALUES, moments, true_answer
+from impulse_scenes import CODEC, VALUES, cases, true_answer
 
 from physworld import scenarios
-from physworld.codecs.impulse import (
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.impulse import (
     COAST,
     END,
     FIRST_BODY,
@@ -23,13 +25,11 @@ from physworld.codecs.impulse import (
     REST,
     ImpulseCodec,
 )
-from physworld.rollout import rollout
-from physworld.seeding import generator
-from physworld.sim.pymunk_sim import simulate
+from physworld.text.rollout import rollout
 from physworld.types import Guide, Trajectory
 
 READERS = [
-    moments(name, difficulty)[which][0]
+    cases(name, difficulty)[which][0]
     for name, difficulty, which in (
         ("tower", 2, -1),
         ("billiards", 1, 0),

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from physworld import scenarios
-from physworld.codecs.impulse import END, NEXT, WORD, ImpulseCodec
-from physworld.codecs.islands import IslandCodec
 from physworld.lm.gpt import GPT
-from physworld.rollout import rollout
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
-from physworld.sources.windows import impulses
+from physworld.text.codecs.impulse import END, NEXT, WORD, ImpulseCodec
+from physworld.text.codecs.islands import IslandCodec
+from physworld.text.rollout import rollout
+from physworld.text.sources.physics import PhysicsSource
+from physworld.text.sources.windows import impulses
 from physworld.types import Body, Sample, Scene, Trajectory
 
 CODEC, PLAIN = IslandCodec(), ImpulseCodec(shuffle_names=False)
@@ -81,8 +81,8 @@ def test_islands_are_drawn_by_what_is_struck():
         hit = np.minimum(np.abs(jump).max(axis=1), np.abs(push).max(axis=1))
         if hit.max() < 10.1 * 2**0.5:  # struck in whatever frame of reference
             continue
-        for struck, found in share.items():
-            encoded = IslandCodec(shuffle_names=False, struck=struck).encode(sample)
+        for collision_sampling, found in share.items():
+            encoded = IslandCodec(shuffle_names=False, collision_sampling=collision_sampling).encode(sample)
             named = encoded.input_ids[np.flatnonzero(encoded.input_ids == WORD["self"]) + 1] - WORD["o0"]
             found.append(hit[named].max() > 9.9 / 2**0.5)
     assert len(share[1.0]) > 40
@@ -92,7 +92,7 @@ def test_islands_are_drawn_by_what_is_struck():
 
 def test_a_share_is_between_none_and_all():
     with pytest.raises(ValueError, match=r"struck=1\.5 is no share"):
-        IslandCodec(struck=1.5)
+        IslandCodec(collision_sampling=1.5)
 
 
 def pair(at: tuple[float, float], extra: tuple[Body, ...] = ()) -> Trajectory:

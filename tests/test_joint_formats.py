@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from physworld.codecs.engine import write_header
-from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.errors import FormatError
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.engine import write_header
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.types import (
     FIXED,
     Attractor,

@@ -31,27 +31,27 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld import scenarios
-from physworld.baselines import linear
-from physworld.candidates import candidates, from_hf, load_hf
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import scene_from_dict, write_jsonl
-from physworld.codecs.scene_parquet import write_parquet
 from physworld.errors import UserError
-from physworld.evaluation import Evaluation, Moments
-from physworld.judging import types_asked_for
 from physworld.lm.gpt import GPT
 from physworld.lm.vllm_generator import VllmError, room_for
 from physworld.lm.vllm_worker import ended
-from physworld.paper import collision_decomposition
-from physworld.ranking import rank
-from physworld.rollout import room
 from physworld.runs.checkpoints import save_model
 from physworld.runs.directory import claim
-from physworld.sections import ranking_section
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.suites import Suite
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.scene_json import scene_from_dict, write_jsonl
+from physworld.text.codecs.scene_parquet import write_parquet
+from physworld.text.evaluate import types_asked_for
+from physworld.text.evaluation.baselines import linear
+from physworld.text.evaluation.candidates import candidates, from_hf, load_hf
+from physworld.text.evaluation.evaluation import EvalCases, Evaluation
+from physworld.text.evaluation.ranking import rank
+from physworld.text.evaluation.suites import Suite
+from physworld.text.report.paper import collision_decomposition
+from physworld.text.report.sections import ranking_section
+from physworld.text.rollout import room
 from physworld.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -177,9 +177,9 @@ def test_metrics_follow_their_schema(work: Path) -> None:
 
 def test_predictions_made_elsewhere(work: Path) -> None:
     """The truth scores nothing wrong, straight lines score as the baseline does, and what is missing is counted."""
-    moments = work / "moments.jsonl"
-    evaluate(work, f"export={moments}")
-    lines = [json.loads(line) for line in moments.read_text().splitlines()]
+    cases = work / "moments.jsonl"
+    evaluate(work, f"export={cases}")
+    lines = [json.loads(line) for line in cases.read_text().splitlines()]
     assert len(lines) == 4 and lines[0]["prompt"].startswith("Scene: ")
     answers = []
     for line in lines:
@@ -209,9 +209,9 @@ def test_predictions_made_elsewhere(work: Path) -> None:
 
 
 def test_lines_about_other_scenes_are_counted_before_anything_is_judged(work: Path) -> None:
-    moments, some, none = work / "two.jsonl", work / "some.jsonl", work / "none.jsonl"
-    evaluate(work, f"export={moments}", "limit=1")
-    ids = [json.loads(line)["id"] for line in moments.read_text().splitlines()]
+    cases, some, none = work / "two.jsonl", work / "some.jsonl", work / "none.jsonl"
+    evaluate(work, f"export={cases}", "limit=1")
+    ids = [json.loads(line)["id"] for line in cases.read_text().splitlines()]
     strangers = "".join(json.dumps({"id": f"elsewhere{k}", "position": []}) + "\n" for k in range(3))
     some.write_text(strangers + json.dumps({"id": ids[0], "position": []}) + "\n")
     none.write_text(strangers)
@@ -268,7 +268,7 @@ def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> Non
     write_jsonl(tmp_path / ".shards" / "left" / "scene_9.jsonl", runs[0])  # what a killed process leaves
     evaluation, suite = Evaluation(**EVALUATION), Suite(name="standard")
 
-    def read(**wanted: Any) -> Moments:
+    def read(**wanted: Any) -> EvalCases:
         return suite.read(tmp_path, evaluation, [EngineCodec()], seed=0, **{"limit": None, **wanted})
 
     everything = read()

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from physworld.baselines import ballistic, copy_last, linear, random_impulses
 from physworld.metrics.conservation import flight_errors, relative_energy_error, relative_momentum_error
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import (
@@ -25,6 +24,7 @@ from physworld.metrics.horizon import SMALLEST_SPREAD, skill, valid_prediction_t
 from physworld.metrics.violations import escaped, joint_drift, penetration
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.evaluation.baselines import ballistic, copy_last, linear, random_impulses
 from physworld.types import Body, PinJoint, PivotJoint, Rope, Scene, Segment, Trajectory
 
 DT = 1 / 60

@@ -16,13 +16,13 @@ from tiny_gpt import CODEC, batch_of, network, prompts
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.lm.gpt import GPT, IGNORE, number_features
-from physworld.lm.next_token import CausalLM
+from physworld.lm.next_token import NextTokenModule
 from physworld.optim import MuonAdamW, split_layers
 from physworld.runs.checkpoints import save_model
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.types import Batch, Trajectory
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -167,7 +167,7 @@ def test_grouping_by_length_changes_nothing() -> None:
     batch = batch_of(count=9)
     values = []
     for groups in (1, 4, 9):
-        module = CausalLM(network=network(), total_steps=10, length_groups=groups)
+        module = NextTokenModule(network=network(), total_steps=10, length_groups=groups)
         losses, event, right = module._losses(batch)
         values.append((losses.mean().item(), event.sum().item(), right.sum().item(), len(losses)))
     assert values[0][3] == int((batch.labels != IGNORE).sum())

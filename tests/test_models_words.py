@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_gpt import CODEC, batch_of, network
 
-from physworld.codecs.impulse import FIRST_BODY, NEXT, NUMBER_BASE
+from physworld.text.codecs.impulse import FIRST_BODY, NEXT, NUMBER_BASE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,16 +14,16 @@ from hydra import compose, initialize_config_dir
 from test_scenarios import deepest_overlap
 
 from physworld import scenarios
-from physworld.codecs.impulse import ImpulseCodec
-from physworld.codecs.scene_json import read_jsonl
 from physworld.errors import UserError
-from physworld.evaluation import Moments, _shifted
 from physworld.metrics.scores import RolloutMeta
 from physworld.seeding import generator
 from physworld.settings import checks
 from physworld.settings.groups import register
 from physworld.sim.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.scene_json import read_jsonl
+from physworld.text.evaluation.evaluation import EvalCases, _shifted
 from physworld.types import Scene, Segment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -199,11 +199,11 @@ def test_thick_walls_keep_their_inner_faces() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_levels_of_an_evaluation_are_in_order(family: str) -> None:
     """All levels of a family shift one scene by one draw, so the error can be read against the distance."""
-    codec, moments = ImpulseCodec(), Moments(given=[], truth=[], meta=[], left_out={})
+    codec, cases = ImpulseCodec(), EvalCases(given=[], truth=[], meta=[], left_out={})
     scene = scenarios.build("projectile", generator(0, "test", 5), 4)
     distances = []
     for level in (0.25, 0.5, 1.0):
         about = RolloutMeta(index=5, start_frame=3, seed=0, held_out=False, shift="", distance=0.0)
-        if _shifted(moments, codec, scene, (family, level), about, "test") is not None:
+        if _shifted(cases, codec, scene, (family, level), about, "test") is not None:
             distances.append(about["distance"])
     assert distances and distances == sorted(distances)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from physworld import own_states, scenarios
+from physworld import scenarios
 from physworld.errors import UserError
-from physworld.own_states import OwnStates, answer
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
+from physworld.text.sources import on_policy as own_states
+from physworld.text.sources.on_policy import OnPolicySource, answer
+from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Sample
 
 PHYSICS = {"seed": 3, "names": ("billiards", "tower"), "difficulties": (1,)}
@@ -27,8 +28,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_states, "FROM_EACH", 4)
 
 
-def make(**other: object) -> OwnStates:
-    return OwnStates(**{"run": "shipped", "share": 0.5, "rollout_frames": 3, "split": "train", **PHYSICS, **other})
+def make(**other: object) -> OnPolicySource:
+    return OnPolicySource(**{"run": "shipped", "share": 0.5, "rollout_frames": 3, "split": "train", **PHYSICS, **other})
 
 
 @pytest.mark.usefixtures("small")

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from physworld import scenarios
-from physworld.codecs.scene_json import write_jsonl
-from physworld.codecs.scene_parquet import SCHEMA, STATES, ScenesFile, ScenesWriter, read_parquet, write_parquet
 from physworld.errors import FormatError
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.files import FilesSource, Row, read_scene, scenes_below
+from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.codecs.scene_parquet import SCHEMA, STATES, ScenesFile, ScenesWriter, read_parquet, write_parquet
+from physworld.text.sources.files import FilesSource, Row, read_scene, scenes_below
 from physworld.types import Trajectory
 
 
@@ -62,7 +62,7 @@ def test_what_simulates_on_is_in_the_file(tmp_path: Path) -> None:
 def test_datasets_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder as `simulate.py shards=2` leaves it, by `load_dataset`, whole and streamed."""
     datasets = pytest.importorskip("datasets")
-    from physworld.generation import Dataset, Recipe
+    from physworld.text.shards import Dataset, Recipe
 
     folder = tmp_path / "folder"
     for split, count in (("train", 5), ("test", 2)):

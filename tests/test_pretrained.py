@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from tiny_lms import FAMILIES, bpe_tokenizer, examples, samples, save_base, tiny
 from torch import Tensor
 
-from physworld.codecs.engine import EngineCodec
-from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import EncodedStream, collate
-from physworld.lm.finetune import FineTuning
-from physworld.lm.packed_lm import Pretrained
+from physworld.lm.finetune import FinetuneModule
+from physworld.lm.packed_lm import PackedLM
 from physworld.lm.packing import Documents, can_pack, packed
 from physworld.lm.parts import linear_names
 from physworld.lm.scored_loss import scored_loss
 from physworld.lm.short_conv import convolve
 from physworld.lm.weights import WeightsError, load_network, load_tokenizer
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.impulse import ImpulseCodec
 
 LENGTHS = [7, 2, 19, 3, 11]
 
@@ -48,7 +48,7 @@ def read_packed(lm: Any, documents: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_packed_example_sees_no_other(family: str, checkpointing: bool) -> None:
-    network = Pretrained(tiny(family), pad_id=0).train()
+    network = PackedLM(tiny(family), pad_id=0).train()
     assert network.packs
     lm = network.lm
     if checkpointing:
@@ -68,9 +68,9 @@ def test_a_packed_example_sees_no_other(family: str, checkpointing: bool) -> Non
 def test_one_kernel_for_all_documents_sees_what_one_by_one_does(family: str) -> None:
     """On a GPU only: loss and gradient of bf16 training with and without the fused attention, heads of 64."""
     found = []
-    for fused in (False, True):
+    for fused_attention in (False, True):
         lm = tiny(family, hidden_size=256).cuda()
-        network = Pretrained(lm, pad_id=0, fused=fused).train()
+        network = PackedLM(lm, pad_id=0, fused_attention=fused_attention).train()
         ids, labels = (x.cuda() for x in examples([70, 2, 190, 33, 110]))
         with torch.autocast("cuda", torch.bfloat16):
             scored = network.scored(ids, labels)
@@ -97,7 +97,7 @@ def test_the_usual_packing_leaks_through_convolutions() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_loss_and_gradient_are_those_of_single_examples(family: str) -> None:
     plain = tiny(family).train()
-    network = Pretrained(copy.deepcopy(plain), pad_id=0).train()
+    network = PackedLM(copy.deepcopy(plain), pad_id=0).train()
     ids, labels = examples(LENGTHS)
     scored = network.scored(ids, labels)
     scored.loss.backward()
@@ -115,7 +115,7 @@ def test_packed_loss_and_gradient_are_those_of_single_examples(family: str) -> N
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_unscored_tokens_do_not_count(family: str) -> None:
-    network = Pretrained(tiny(family), pad_id=0).eval()
+    network = PackedLM(tiny(family), pad_id=0).eval()
     ids, labels = examples([8])
     whole = network.scored(ids, labels)
     fewer = labels.clone()
@@ -125,7 +125,7 @@ def test_unscored_tokens_do_not_count(family: str) -> None:
 
 
 def test_a_batch_split_in_any_way_has_the_same_loss() -> None:
-    network = Pretrained(tiny("lfm2"), pad_id=0).eval()
+    network = PackedLM(tiny("lfm2"), pad_id=0).eval()
     ids, labels = examples([9, 4, 30, 5])
     whole = float(network.scored(ids, labels).loss)
     parts = [float(network.scored(ids[k : k + 2], labels[k : k + 2]).loss) for k in (0, 2)]
@@ -135,7 +135,7 @@ def test_a_batch_split_in_any_way_has_the_same_loss() -> None:
 def test_a_model_that_cannot_be_packed_is_padded() -> None:
     lm = tiny("qwen2", use_sliding_window=True, sliding_window=4, max_window_layers=0)
     assert not can_pack(lm)
-    network = Pretrained(lm, pad_id=0).eval()
+    network = PackedLM(lm, pad_id=0).eval()
     ids, labels = examples(LENGTHS)
     scored = network.scored(ids, labels)
     assert (scored.real, scored.computed) == (sum(LENGTHS), len(LENGTHS) * max(LENGTHS))
@@ -148,7 +148,7 @@ def test_an_example_without_scores_is_refused() -> None:
     ids, labels = examples([5, 6])
     labels[1] = -100
     with pytest.raises(ValueError, match="no scored token"):
-        Pretrained(tiny("llama"), pad_id=0).scored(ids, labels)
+        PackedLM(tiny("llama"), pad_id=0).scored(ids, labels)
 
 
 def test_convolution_is_torch_s_within_each_document() -> None:
@@ -210,13 +210,13 @@ def batch_of(codec: Any, count: int = 4) -> Any:
 def test_every_tuning_learns_with_every_optimiser(base: Path, tuning: str, optimizer: str) -> None:
     torch.manual_seed(0)
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings())
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings())
     # On CPUs bitsandbytes rearranges the bytes of 4-bit weights when they are first used.
     floats = {n: p for n, p in network.named_parameters() if p.dtype != torch.uint8}
     frozen = {n: p.detach().clone() for n, p in floats.items() if not p.requires_grad}
     assert bool(frozen) == (tuning != "full")
     rate = 0.02 if optimizer == "muon" else 0.01
-    module = FineTuning(network=network, total_steps=10, optimizer=optimizer, learning_rate=rate, warmup_steps=0)
+    module = FinetuneModule(network=network, total_steps=10, optimizer=optimizer, learning_rate=rate, warmup_steps=0)
     steps = module._optimizer()
     batch, losses = batch_of(codec), []
     for _ in range(6):
@@ -233,7 +233,7 @@ def test_every_tuning_learns_with_every_optimiser(base: Path, tuning: str, optim
 def test_a_frozen_base_in_half_precision_keeps_its_adapters_whole(base: Path) -> None:
     """What a GPU does with bf16: the base in bfloat16, adapters and their steps in float32."""
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
     network.lower_base(torch.bfloat16)
     kinds = {parameter.dtype for parameter in network.parameters() if parameter.requires_grad}
     assert kinds == {torch.float32}
@@ -241,7 +241,7 @@ def test_a_frozen_base_in_half_precision_keeps_its_adapters_whole(base: Path) ->
     with torch.autocast("cpu", torch.bfloat16):
         scored = network.scored(batch.input_ids, batch.labels)
     scored.loss.backward()
-    whole = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
+    whole = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
     expected = float(whole.scored(batch.input_ids, batch.labels).loss.detach())
     assert float(scored.loss.detach()) == pytest.approx(expected, rel=0.02)
     grads = [p.grad for n, p in network.named_parameters() if "lora_B" in n]
@@ -253,7 +253,7 @@ def test_a_frozen_base_in_half_precision_keeps_its_adapters_whole(base: Path) ->
 def test_loaded_weights_are_trained_with_dropout_and_checkpointing(base: Path) -> None:
     codec = codec_of(base)
     more = settings(dropout=0.5, gradient_checkpointing=True)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **more)
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **more)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "lora_B" in name:
@@ -267,17 +267,17 @@ def test_loaded_weights_are_trained_with_dropout_and_checkpointing(base: Path) -
 
 def test_checkpoints_hold_what_is_trained_and_no_more(base: Path) -> None:
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
-    module = FineTuning(network=network, total_steps=1)
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="lora", **settings())
+    module = FinetuneModule(network=network, total_steps=1)
     assert module.state_dict() and all(".lora_" in name for name in module.state_dict())
-    full = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="full", **settings())
-    assert len(FineTuning(network=full, total_steps=1).state_dict()) == len(full.state_dict())
+    full = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="full", **settings())
+    assert len(FinetuneModule(network=full, total_steps=1).state_dict()) == len(full.state_dict())
 
 
 @pytest.mark.parametrize("tuning", ["lora", "qlora", "full"])
 def test_saved_weights_load_with_plain_libraries(base: Path, tmp_path: Path, tuning: str) -> None:
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings())
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings())
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "lora_B" in name:
@@ -313,7 +313,7 @@ def test_adapter_on_random_weights_brings_its_base(tmp_path: Path) -> None:
     architecture = {"model_type": "lfm2", "hidden_size": 32, **FAMILIES["lfm2"], "intermediate_size": 64,
                     "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
     made = [
-        Pretrained.for_vocabulary(
+        PackedLM.for_vocabulary(
             codec.vocabulary, weights=None, architecture=architecture, tuning="lora", **settings()
         ).eval()
         for _ in range(2)
@@ -323,7 +323,7 @@ def test_adapter_on_random_weights_brings_its_base(tmp_path: Path) -> None:
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     made[0].save_run(tmp_path, codec.tokenizer, codec.end_id)
-    merged = Pretrained.from_pretrained(tmp_path / "model").eval()
+    merged = PackedLM.from_pretrained(tmp_path / "model").eval()
     ids, labels = examples([20, 30], vocab_size=codec.vocabulary.num_words)
     expected = made[0].scored(ids, labels).losses
     assert torch.allclose(merged.scored(ids, labels).losses, expected, atol=1e-4)
@@ -341,18 +341,18 @@ def test_what_does_not_fit_is_refused_in_a_sentence(base: Path, tmp_path: Path) 
         load_network(str(tmp_path))
     codec = codec_of(base)
     with pytest.raises(ValueError, match="choose one of lora, qlora, full"):
-        Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="half")
+        PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="half")
     with pytest.raises(ValueError, match="fewer embeddings"):
-        Pretrained.for_vocabulary(ImpulseCodec().vocabulary, weights=str(base))
+        PackedLM.for_vocabulary(ImpulseCodec().vocabulary, weights=str(base))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="fused=on needs an NVIDIA GPU"):
-            Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), fused="on")
+            PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), fused_attention="on")
     with pytest.raises(ValueError, match="give weights="):
-        Pretrained.for_vocabulary(codec.vocabulary, weights=None, tuning="qlora")
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), **settings())
+        PackedLM.for_vocabulary(codec.vocabulary, weights=None, tuning="qlora")
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), **settings())
     for key, value in (("optimizer", "sgd"), ("schedule", "steps")):
         with pytest.raises(ValueError, match="choose one of"):
-            FineTuning(network=network, total_steps=1, **{key: value})
+            FinetuneModule(network=network, total_steps=1, **{key: value})
 
 
 # --- answers, lengths
@@ -360,7 +360,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(base: Path, tmp_path: Path) 
 
 def test_guided_answers_of_a_batch_are_those_of_single_prompts(base: Path) -> None:
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), **settings()).eval()
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), **settings()).eval()
     given = [sample.given for sample in samples(3, ("billiards", "tower"))]
     prompts = [codec.prompt(g) for g in given]
     limits = [codec.max_new_tokens(g.scene) for g in given]
@@ -373,7 +373,7 @@ def test_guided_answers_of_a_batch_are_those_of_single_prompts(base: Path) -> No
 
 def test_training_forgets_what_answers_have_read(base: Path) -> None:
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning="full", **settings()).eval()
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning="full", **settings()).eval()
     prompt = codec.prompt(samples(1)[0].given)
     before = network.generate([prompt], [8], codec.end_id)[0]
     network.train()
@@ -381,7 +381,7 @@ def test_training_forgets_what_answers_have_read(base: Path) -> None:
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     after = network.eval().generate([prompt], [8], codec.end_id)[0]
-    fresh = Pretrained(network.lm, pad_id=network.pad).eval().generate([prompt], [8], codec.end_id)[0]
+    fresh = PackedLM(network.lm, pad_id=network.pad).eval().generate([prompt], [8], codec.end_id)[0]
     assert after.tolist() == fresh.tolist() != before.tolist()
 
 
@@ -414,7 +414,7 @@ def test_operations_are_those_torch_counts(base: Path, tuning: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     codec = codec_of(base)
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings()).train()
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), tuning=tuning, **settings()).train()
     ids, labels = examples([40, 60], vocab_size=300)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network.scored(ids, labels).loss.backward()
@@ -425,9 +425,11 @@ def test_operations_are_those_torch_counts(base: Path, tuning: str) -> None:
 
 
 def test_rates_follow_their_schedules(base: Path) -> None:
-    network = Pretrained.for_vocabulary(codec_of(base).vocabulary, weights=str(base), **settings())
+    network = PackedLM.for_vocabulary(codec_of(base).vocabulary, weights=str(base), **settings())
     rates = {
-        name: [FineTuning(network=network, total_steps=20, warmup_steps=5, schedule=name)._rate(k) for k in range(21)]
+        name: [
+            FinetuneModule(network=network, total_steps=20, warmup_steps=5, schedule=name)._rate(k) for k in range(21)
+        ]
         for name in ("linear", "cosine", "constant")
     }
     for rate in rates.values():

@@ -20,14 +20,14 @@ from test_run import ENVIRONMENT, command, run, same
 from tiny_lms import samples, save_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from physworld import artefacts
-from physworld.codecs.engine import EngineCodec
 from physworld.errors import UserError
 from physworld.lm.gguf import GgufError, write_gguf
-from physworld.lm.packed_lm import Pretrained
+from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import load_network, load_tokenizer
 from physworld.run import build
 from physworld.runs.checkpoints import load_model
+from physworld.text import hub as artefacts
+from physworld.text.codecs.engine import EngineCodec
 from physworld.training.mfu import peak
 
 FEW = (
@@ -160,7 +160,7 @@ def test_a_run_is_loaded_like_any_other(staged: tuple[Path, str], tuned: Path, b
 def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path: Path) -> None:
     """Base + adapter as a start of training: what is learned next lies on the merged weights, which go with it."""
     codec = EngineCodec(tokenizer=load_tokenizer(str(tuned / "adapter"), str(base)))
-    network = Pretrained.for_vocabulary(codec.vocabulary, weights=str(tuned / "adapter"), base=str(base))
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(tuned / "adapter"), base=str(base))
     network.save_run(tmp_path, codec.tokenizer, codec.end_id)
     ours, theirs = load_network(str(tmp_path / "base")), load_network(str(tuned / "model"))
     for name, value in theirs.state_dict().items():

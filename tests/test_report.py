@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from physworld.metrics.scores import DETAILS
-from physworld.report import print_table, score_rollouts, summarise, write_report
+from physworld.text.report.report import print_table, score_rollouts, summarise, write_report
 from physworld.types import Body, Scene, Trajectory
 
 HORIZONS = [1, 5]

@@ -17,8 +17,8 @@ import torch
 import yaml
 from transformers import AutoTokenizer
 
-from physworld.codecs.scene_json import read_jsonl
 from physworld.lm.gpt import GPT
+from physworld.text.codecs.scene_json import read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 12

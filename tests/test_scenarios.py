@@ -14,11 +14,11 @@ import pymunk
 import pytest
 
 from physworld import scenarios
-from physworld.codecs.scene_json import scene_from_dict, scene_to_dict
 from physworld.metrics.energy import kinetic_energy, potential_energy
 from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import build_space, simulate
+from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict
 from physworld.types import FIXED, Motor, PinJoint, PivotJoint, Rope, Scene, Segment, Trajectory, Wind
 
 NAMES = scenarios.names()

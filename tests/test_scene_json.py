@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from plain_texts import SCENE, same, texts, trajectory
 
 import physworld
-from physworld.codecs import scene_json
-from physworld.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.errors import FormatError
+from physworld.text.codecs import scene_json
+from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.types import FIXED, Attractor, Body, State, Trajectory
 
 

@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from physworld import scenarios
-from physworld.artefacts import export, published_files
-from physworld.baselines import BASELINES
 from physworld.errors import UserError
 from physworld.metrics.errors import position_rmse
-from physworld.rollout import rollout
 from physworld.runs.checkpoints import load_model
 from physworld.runs.directory import SHIPPED, find_run, read_config
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.evaluation.baselines import BASELINES
+from physworld.text.hub import export, published_files
+from physworld.text.rollout import rollout
 
 FRAMES, START = 20, 10
 
@@ -93,7 +93,7 @@ def test_a_run_that_lacks_a_part_is_one_sentence(copied: Path) -> None:
     assert refused(copied) == f"{copied / 'model'} has no config.json, so it holds no model."
     config.write_text(whole)
     text = settings.read_text()
-    settings.write_text(text.replace("physworld.codecs.islands.IslandCodec", "physworld.codecs.nothing.Codec"))
+    settings.write_text(text.replace("physworld.text.codecs.islands.IslandCodec", "physworld.codecs.nothing.Codec"))
     assert settings.read_text() != text
     assert refused(copied).endswith("names physworld.codecs.nothing.Codec, which this physworld does not have.")
 

@@ -15,9 +15,9 @@ from test_configs import composed
 from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
 from physworld.lm.decoding import generate
-from physworld.lm.preference import Collapsed, PreferenceLM, RewardLM
+from physworld.lm.preference import Collapsed, DPOModule, GRPOModule
 from physworld.lm.pretrained_lm import PretrainedLM
-from physworld.lm.sequence import NothingToLearn, SequenceLM, scored_logits
+from physworld.lm.sequence import NothingToLearn, SequenceModule, scored_logits
 from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import attach_lora, load_network
 from physworld.spatial.codecs.chunks import SpatialCodec
@@ -62,7 +62,7 @@ def fit(module: Any, source: Any, codec: Any, steps: int, batch: int, folder: Pa
 
 
 def test_tiny_network_learns_the_form(tmp_path: Path) -> None:
-    module = SequenceLM(network=tiny(), total_steps=60, learning_rate=0.02, adam_learning_rate=0.008)
+    module = SequenceModule(network=tiny(), total_steps=60, learning_rate=0.02, adam_learning_rate=0.008)
     figures = fit(module, SpatialSource(seed=0, split="train"), CODEC, 60, 8, tmp_path)
     assert figures[0]["train/loss"] > 7 and figures[-1]["train/loss"] < 3.5  # log 1995 = 7.6 nats of no knowledge
 
@@ -84,7 +84,7 @@ def test_unscored_logits_do_not_matter() -> None:
 def test_a_row_without_labels_is_an_error() -> None:
     batch = collate([CODEC.encode(s) for s in samples(count=3)], pad=CODEC.pad_id)
     batch.labels[1] = -100
-    for module in (SequenceLM(network=tiny(), total_steps=1), PreferenceLM(network=tiny(), total_steps=1)):
+    for module in (SequenceModule(network=tiny(), total_steps=1), DPOModule(network=tiny(), total_steps=1)):
         with pytest.raises(NothingToLearn, match="row 1"):
             module.training_step(batch, 0)
 
@@ -150,7 +150,7 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
     )
     if tuning == "qlora":
         assert any("4bit" in type(m).__name__.lower() for m in network.modules())
-    module = SequenceLM(
+    module = SequenceModule(
         network=network, total_steps=50, optimizer=optimizer, learning_rate=0.01, warmup_fraction=0.02,
         decay_fraction=0.1,
     )  # fmt: skip
@@ -202,7 +202,7 @@ def test_five_dpo_steps_on_a_tiny_qwen(qwen: str, tmp_path: Path) -> None:
     network = PretrainedLM.for_vocabulary(
         codec.vocabulary, name=qwen, tuning="lora", rank=8, alpha=16, dropout=0.0, targets=TARGETS
     )
-    module = PreferenceLM(
+    module = DPOModule(
         network=network, total_steps=50, optimizer="adamw", learning_rate=0.01, warmup_fraction=0.02, beta=1.0,
         decay_fraction=0.1,
     )  # fmt: skip
@@ -214,8 +214,8 @@ def test_five_dpo_steps_on_a_tiny_qwen(qwen: str, tmp_path: Path) -> None:
 
 
 def test_dpo_stops_when_preferred_answers_collapse(tmp_path: Path) -> None:
-    module = PreferenceLM(
-        network=tiny(), total_steps=50, learning_rate=0.5, adam_learning_rate=0.5, likelihood=0.0, most_drop=0.5,
+    module = DPOModule(
+        network=tiny(), total_steps=50, learning_rate=0.5, adam_learning_rate=0.5, likelihood=0.0, max_drop=0.5,
         warmup_fraction=0.0,
     )  # fmt: skip
     pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train")
@@ -226,8 +226,8 @@ def test_dpo_stops_when_preferred_answers_collapse(tmp_path: Path) -> None:
 def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
     """A reward for short answers is learned in a few steps; the rule checker's own reward orders answers."""
     source = SpatialSource(seed=0, split="train")
-    module = RewardLM(
-        network=tiny(), total_steps=100, group=8, kl=0.0, most_kl=50.0, learning_rate=0.01,
+    module = GRPOModule(
+        network=tiny(), total_steps=100, group=8, kl=0.0, max_kl=50.0, learning_rate=0.01,
         adam_learning_rate=0.003, warmup_fraction=0.0,
     )  # fmt: skip
     module.reward = lambda indices, answers: [float(answer[0] < 1000) for answer in answers]

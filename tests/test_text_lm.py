@@ -19,10 +19,10 @@ from transformers import (
 )
 
 from physworld.lm import kv_cache as kept
-from physworld.lm.generator import TextLM
-from physworld.lm.kv_cache import KeptCache
+from physworld.lm.generator import CachedGenerator
+from physworld.lm.kv_cache import PaddedKVCache
 from physworld.lm.short_conv import tell_apart
-from physworld.rollout import Sampling
+from physworld.text.rollout import Sampling
 
 SIZES: dict[str, Any] = {
     "vocab_size": 200,
@@ -62,11 +62,11 @@ def reference(net: Any, prompt: np.ndarray, limit: int, **more: Any) -> np.ndarr
 
 @pytest.mark.parametrize("static", ["off", "on"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "lfm2"])
-def test_answers_are_those_of_generate_while_prompts_grow_and_rows_leave(kind: str, static: str) -> None:
+def test_answers_are_those_of_generate_while_prompts_grow_and_rows_leave(kind: str, static_cache: str) -> None:
     """Prompts that go on, that part from what was said, and rows that disappear; the cache gets packed on the way."""
     net, rng = network(kind), np.random.default_rng(0)
-    model = TextLM(copy.deepcopy(net), pad_id=0, static=static)
-    assert model.keep and model.fixed is (static == "on")
+    model = CachedGenerator(copy.deepcopy(net), pad_id=0, static_cache=static_cache)
+    assert model.reuse_cache and model.fixed is (static_cache == "on")
     prompts = [rng.integers(4, 200, size) for size in (50, 7, 23, 31)]
     rows = [0, 1, 2, 3]
     for turn in range(5):
@@ -110,7 +110,7 @@ def test_rows_read_together_in_pieces_are_rows_read_alone_at_once(kind: str, fix
     alone = [net(torch.as_tensor(row)[None]).logits[0, -1] for row in rows]
     tell_apart(net)
     with torch.no_grad():
-        cache = KeptCache(net, 3, fixed=fixed)
+        cache = PaddedKVCache(net, 3, fixed=fixed)
         for ids, real in blocks(rows, [[20, 1, 7], [1, 0, 3], [1, 1, 1], [0, 2, 1], [16, 1, 10], [2, 4, 1]]):
             scores = cache.read(ids, real)
         for row in range(3):
@@ -149,7 +149,7 @@ def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     counter = CompileCounterWithBackend("eager")
     step = torch.compile(kept.scores, backend=counter, fullgraph=True, dynamic=False)
     with torch.no_grad():
-        caches = [KeptCache(net, 2, fixed=True, step=step), KeptCache(net, 2)]
+        caches = [PaddedKVCache(net, 2, fixed=True, step=step), PaddedKVCache(net, 2)]
         for ids, real in blocks(rows, [[8, 3], [1, 1], [1, 1], [1, 1], [1, 1], [0, 2]]):
             ours, theirs = (cache.read(ids, real) for cache in caches)
             assert torch.allclose(ours, theirs, atol=1e-5)
@@ -163,7 +163,7 @@ def test_where_nothing_can_be_compiled_steps_are_plain() -> None:
     net, ids = network("llama"), torch.tensor([[5], [6]])
     step = kept.or_plain(torch.compile(kept.scores, backend=compiler))
     with torch.no_grad(), pytest.warns(UserWarning, match="without compiled steps"):
-        caches = [KeptCache(net, 2, fixed=True, step=step), KeptCache(net, 2)]
+        caches = [PaddedKVCache(net, 2, fixed=True, step=step), PaddedKVCache(net, 2)]
         for _ in range(3):
             ours, theirs = (cache.read(ids, torch.ones(2, 1, dtype=torch.bool)) for cache in caches)
             assert torch.allclose(ours, theirs, atol=1e-5)
@@ -174,7 +174,9 @@ def test_where_nothing_can_be_compiled_steps_are_plain() -> None:
 def test_compiled_steps_say_what_others_do(kind: str) -> None:
     """On a GPU only: `static=auto` is on there, with CUDA graphs; tokens are those of `static=off`."""
     net, rng = network(kind).cuda(), np.random.default_rng(0)
-    models = [TextLM(copy.deepcopy(net), pad_id=0, static=static) for static in ("auto", "off")]
+    models = [
+        CachedGenerator(copy.deepcopy(net), pad_id=0, static_cache=static_cache) for static_cache in ("auto", "off")
+    ]
     assert [model.fixed for model in models] == [True, False]
     prompts = [rng.integers(4, 200, size) for size in (50, 7, 23)]
     for _ in range(4):
@@ -185,15 +187,15 @@ def test_compiled_steps_say_what_others_do(kind: str) -> None:
 
 def test_static_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="static=sometimes is unknown; choose one of auto, on, off"):
-        TextLM(network("llama"), pad_id=0, static="sometimes")
-    assert not TextLM(network("llama"), pad_id=0).fixed  # auto, on a CPU
-    assert TextLM(network("llama"), pad_id=0, static=True).fixed  # what YAML makes of `on`
+        CachedGenerator(network("llama"), pad_id=0, static_cache="sometimes")
+    assert not CachedGenerator(network("llama"), pad_id=0).fixed  # auto, on a CPU
+    assert CachedGenerator(network("llama"), pad_id=0, static_cache=True).fixed  # what YAML makes of `on`
 
 
 def test_repetition_penalty_is_that_of_generate() -> None:
     net = network("llama")
     prompt = np.random.default_rng(1).integers(4, 200, 12)
-    got = TextLM(net, pad_id=0, repetition_penalty=1.3).generate([prompt], [20], END)[0]
+    got = CachedGenerator(net, pad_id=0, repetition_penalty=1.3).generate([prompt], [20], END)[0]
     assert np.array_equal(got, reference(net, prompt, 20, repetition_penalty=1.3))
     assert not np.array_equal(got, reference(net, prompt, 20))
 
@@ -206,7 +208,7 @@ def test_noise_makes_draws_from_the_softmax() -> None:
         logits = net(torch.as_tensor(prompt)[None]).logits[0, -1] / 4.0
     expected = logits.softmax(-1)
     noise = Sampling(temperature=4.0, seed=3).noise(0)
-    model = TextLM(net, pad_id=0)
+    model = CachedGenerator(net, pad_id=0)
     draws = np.concatenate(
         [np.concatenate(model.generate([prompt] * 500, [1] * 500, END, noise=noise)) for _ in range(4)]
     )

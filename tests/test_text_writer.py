@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from plain_texts import CODECS, SCENE, bpe_tokenizer, each_codec, texts, trajectory
 
 from physworld import scenarios
-from physworld.codecs import _text_kernel, card, engine
-from physworld.codecs._text_kernel import BOUND
-from physworld.codecs.card import CardCodec
-from physworld.codecs.engine import EngineCodec
 from physworld.lm.tokenizers import WordCutter, word_tokenizer
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs import _text_kernel, card, engine
+from physworld.text.codecs._text_kernel import BOUND
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Body, Encoded, Sample, Scene, Trajectory
 
 Codec = CardCodec | EngineCodec

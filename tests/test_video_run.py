@@ -47,7 +47,7 @@ TINY = (
     "evaluation.card_noises=2",
     "evaluation.card_steps=2",
     "evaluation.pictures=1",
-    "evaluation.while_training=1",
+    "evaluation.val_clips=1",
 )
 LORA = "model/adapter/pytorch_lora_weights.safetensors"
 

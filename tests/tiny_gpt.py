@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from physworld import scenarios
-from physworld.codecs.impulse import ImpulseCodec
 from physworld.data import collate
 from physworld.lm.gpt import GPT
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Batch, Trajectory
 
 CODEC = ImpulseCodec()

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from physworld.codecs.engine import EngineCodec
-from physworld.sources.physics import PhysicsSource
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Sample
 
 SIZES: dict[str, Any] = {

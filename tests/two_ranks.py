@@ -12,11 +12,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from physworld.lm.finetune import FineTuning
+from physworld.lm.finetune import FinetuneModule
 
 ROOT = Path(__file__).resolve().parent.parent
 seen: list[float] = []
-training_step = FineTuning.training_step
+training_step = FinetuneModule.training_step
 
 
 def recorded(self: Any, batch: Any, index: int) -> Any:
@@ -26,7 +26,7 @@ def recorded(self: Any, batch: Any, index: int) -> Any:
     return loss
 
 
-FineTuning.training_step = recorded  # type: ignore[method-assign]
+FinetuneModule.training_step = recorded  # type: ignore[method-assign]
 
 
 def main(runs: list[list[str]]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PUBLISHED = (
-    "model.network.absolute=2048 model.optimizer=adamw model.learning_rate=0.0006 "
+    "model.network.learned_positions=2048 model.optimizer=adamw model.learning_rate=0.0006 "
     "data.source.event_fraction=0 data.source.kicked_scenes=0"
 )
 # arm -> what differs from the base: islands of impulse text, numbers by value, events, kicks, Muon, 128 x 4
@@ -30,11 +30,11 @@ ARMS = {
     "engine text, four frames": "codec=engine evaluation.rollouts=2",  # slow to judge
     "engine text, one frame": "codec=engine codec.context_frames=1 evaluation.rollouts=2",
     "impulse text, whole frames": "codec=impulse",
-    "published otherwise, but impulse text": f"codec=islands {PUBLISHED} model.network.by_value=false",
+    "published otherwise, but impulse text": f"codec=islands {PUBLISHED} model.network.numeric_embedding=false",
     "published otherwise, but impulse text, numbers by value": f"codec=islands {PUBLISHED}",
-    "numbers as words": "model.network.by_value=false model.network.smoothing=0",
+    "numbers as words": "model.network.numeric_embedding=false model.network.smoothing=0",
     "numbers by value, one-hot targets": "model.network.smoothing=0",
-    "learned positions": "model.network.absolute=512",
+    "learned positions": "model.network.learned_positions=512",
     "AdamW": "model.optimizer=adamw model.learning_rate=0.003",
     "EMA 0.99": "model.ema_decay=0.99",
     "windows drawn evenly": "data.source.event_fraction=0",
@@ -48,16 +48,16 @@ ARMS = {
     "width 64": "model.network.width=64",
     "width 192": "model.network.width=192",
     "prompts read as a whole": "model.network.prefix=true",
-    "only what is struck is an event": "data.source.resting=false",
+    "only what is struck is an event": "data.source.include_resting=false",
     "relations": "model.network.relations=true",
     "relations, struck islands, median": (
-        "model.network.relations=true model.network.median=true data.source.resting=false codec.struck=0.5"
+        "model.network.relations=true model.network.median=true data.source.include_resting=false codec.collision_sampling=0.5"
     ),
 }
 # The base of all arms; what has become a default since is switched off.
 COMMON = (
     "experiment=default_cpu codec=islands validate_every=1000000 evaluation.pictures=0 evaluation.rollouts=6 "
-    "model.network.relations=false model.network.median=false data.source.resting=true"
+    "model.network.relations=false model.network.median=false data.source.include_resting=true"
 )
 # Frames written out take minutes a rollout on a CPU: few windows a step, so that there are steps, and 10 frames.
 WRITTEN = "global_batch=16 evaluation.frames=10"

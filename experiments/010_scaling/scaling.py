@@ -49,7 +49,7 @@ def train(width: int, steps: int, seed: int, out: Path) -> dict:
     if not (folder / "metrics.json").is_file():
         words = (
             f"experiment=default_cpu codec=islands model.network.width={width} steps={steps} seed={seed} "
-            f"validate_every={steps} evaluation.pictures=0 evaluation.rollouts=6 evaluation.rollouts_while_training=1 "
+            f"validate_every={steps} evaluation.pictures=0 evaluation.rollouts=6 evaluation.val_rollouts=1 "
             f"hydra.run.dir={folder}"
         )
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

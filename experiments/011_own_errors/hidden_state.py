@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from physworld import scenarios
-from physworld.baselines import rounded_state
-from physworld.codecs.islands import IslandCodec
-from physworld.evaluation import Evaluation
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import score_events
-from physworld.own_states import answer
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.islands import IslandCodec
+from physworld.text.evaluation.baselines import rounded_state
+from physworld.text.evaluation.evaluation import Evaluation
+from physworld.text.sources.on_policy import answer
 from physworld.types import Trajectory
 
 HERE = Path(__file__).parent
@@ -40,17 +40,17 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20, help="of each seen type")
     options = parser.parse_args()
     evaluation = Evaluation(
-        rollouts=1, rollouts_while_training=1, frames=FRAMES, horizons=[FRAMES], latest_start=60, batch_size=64,
+        rollouts=1, val_rollouts=1, frames=FRAMES, horizons=[FRAMES], latest_start=60, batch_size=64,
         guided=True, pictures=0,
     )  # fmt: skip
-    moments = evaluation.draw(
+    cases = evaluation.sample_cases(
         CODEC, scenarios.seen(), [1, 2, 3, 4, 5], split="val", seed=0, per_scenario=options.scenes,
         trained_on=scenarios.seen(),
     )  # fmt: skip
     rows = []
     for name, restart in RESTARTS.items():
         errors, found, there = [], 0, 0
-        for given, truth in zip(moments.given, moments.truth, strict=True):
+        for given, truth in zip(cases.given, cases.truth, strict=True):
             said = restart(given)
             errors.append(position_rmse(truth, said, FRAMES))
             score = score_events(truth, said, given.frame(-1))

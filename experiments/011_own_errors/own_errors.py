@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from physworld import scenarios
-from physworld.evaluation import Evaluation
-from physworld.rollout import rollout
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.evaluation.evaluation import Evaluation
+from physworld.text.rollout import rollout
 from physworld.types import Trajectory
 
 HERE = Path(__file__).parent
@@ -58,19 +58,19 @@ def main() -> None:
     directory = runs.find_run(options.run, "--run")
     network, codec, config = load_model(directory, torch.device("cpu"))
     evaluation = Evaluation(
-        rollouts=1, rollouts_while_training=1, frames=max(FRAMES) + 1, horizons=[1], latest_start=60, batch_size=64,
+        rollouts=1, val_rollouts=1, frames=max(FRAMES) + 1, horizons=[1], latest_start=60, batch_size=64,
         guided=True, pictures=0,
     )  # fmt: skip
-    moments = evaluation.draw(
+    cases = evaluation.sample_cases(
         codec, config["scenario"]["names"], [1, 2, 3, 4, 5], split="val", seed=0, per_scenario=options.scenes,
         trained_on=scenarios.names(),
     )  # fmt: skip
     rows, rng = [], np.random.default_rng(0)
     with torch.inference_mode():
-        own = rollout(network, codec, moments.given, max(FRAMES) + 1).predicted
+        own = rollout(network, codec, cases.given, max(FRAMES) + 1).predicted
         for frames in FRAMES:
-            for kind, path in zip(KINDS, (own, moments.truth), strict=True):
-                starts = [given.then(p.window(0, frames)) for given, p in zip(moments.given, path, strict=True)]
+            for kind, path in zip(KINDS, (own, cases.truth), strict=True):
+                starts = [given.then(p.window(0, frames)) for given, p in zip(cases.given, path, strict=True)]
                 values = squares(starts, rollout(network, codec, starts, 1).predicted)
                 ratio = interval(values, rng)
                 sizes = np.sqrt(values.mean(axis=0))

@@ -17,15 +17,15 @@ import torch
 from scipy.ndimage import maximum_filter1d
 
 from physworld import scenarios
-from physworld.baselines import linear, rounded_state
-from physworld.codecs.islands import IslandCodec
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import onsets
-from physworld.rollout import rollout
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
+from physworld.text.codecs.islands import IslandCodec
+from physworld.text.evaluation.baselines import linear, rounded_state
+from physworld.text.rollout import rollout
+from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory
 
 FRAMES = 30

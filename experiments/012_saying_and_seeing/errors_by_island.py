@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from physworld import scenarios
-from physworld.codecs.impulse import FIRST_BODY, WORD
-from physworld.codecs.islands import IslandCodec
-from physworld.rollout import rollout
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.sim.pymunk_sim import simulate
-from physworld.sources.physics import PhysicsSource
+from physworld.text.codecs.impulse import FIRST_BODY, WORD
+from physworld.text.codecs.islands import IslandCodec
+from physworld.text.rollout import rollout
+from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Sample, Trajectory
 
 SIZES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 128))

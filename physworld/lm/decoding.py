@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physworld.lm.kv_cache import KeptCache
+from physworld.lm.kv_cache import PaddedKVCache
 from physworld.lm.short_conv import tell_apart
 
 
@@ -94,7 +94,7 @@ def _batch(
             said[row] += forced
             fresh[row] += forced
     tell_apart(network)
-    cache = KeptCache(network, len(prompts))
+    cache = PaddedKVCache(network, len(prompts))
     while going:
         ids, new = _left_padded([fresh[row] for row in going], pad, device)
         logits = cache.read(ids, new)

@@ -1,4 +1,4 @@
-"""L3: next-token training of pretrained networks, for Lightning: the loop of `CausalLM` with the usual optimisers."""
+"""Next-token training of pretrained networks: the loop of `NextTokenModule` with the usual optimisers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physworld.lm.next_token import CausalLM
-from physworld.lm.packed_lm import Pretrained
+from physworld.lm.next_token import NextTokenModule
+from physworld.lm.packed_lm import PackedLM
 from physworld.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.types import Batch
 
 
-class FineTuning(CausalLM):
+class FinetuneModule(NextTokenModule):
     """Trains what of `network` is trainable; checkpoints hold that and nothing else."""
 
     def __init__(
         self,
         *,
-        network: Pretrained,
+        network: PackedLM,
         total_steps: int,
         optimizer: str = "adamw",
         learning_rate: float = 2e-4,

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from physworld.lm.kv_cache import KeptCache, can_keep, compiled_step
+from physworld.lm.kv_cache import PaddedKVCache, can_keep, compiled_step
 from physworld.lm.short_conv import tell_apart
 
 Noise = Callable[[tuple[int, int]], np.ndarray]
@@ -52,7 +52,7 @@ AttentionInterface.register(GROUPED, grouped_attention)
 AttentionMaskInterface.register(GROUPED, eager_mask)
 
 
-class TextLM:
+class CachedGenerator:
     """Generates with a `transformers` causal language model."""
 
     def __init__(
@@ -62,35 +62,35 @@ class TextLM:
         pad_id: int,
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
-        keep: bool = True,
-        static: bool | str = "auto",
+        reuse_cache: bool = True,
+        static_cache: bool | str = "auto",
     ) -> None:
         """
         Args:
             max_length: tokens of prompt and answer together; whoever asks shortens the prompt.
             repetition_penalty: scores of tokens already there are divided (or, below 0, multiplied) by it, as Keskar et
                 al. 2019 (arXiv 1909.05858) do and the published physics weights were run.
-            keep: keep what has been read from call to call, where the network allows it.
-            static: a cache of fixed size, and on CUDA compiled steps; auto = on CUDA. Without effect where the network
+            reuse_cache: keep what has been read from call to call, where the network allows it.
+            static_cache: one of fixed size, and on CUDA compiled steps; auto = on CUDA. No effect where the network
                 does not allow it.
 
         Raises:
-            ValueError: static is something else.
+            ValueError: static_cache is something else.
         """
         self.network = network.eval()
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length = max_length if own is None else min(max_length, own)
-        self.keep = keep and can_keep(network)
+        self.reuse_cache = reuse_cache and can_keep(network)
         device = next(network.parameters()).device.type
-        self.fixed = switched("static", static, auto=device == "cuda") and can_keep(network)
+        self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and can_keep(network)
         if device == "cpu" and can_keep(network) and network.config._attn_implementation == "sdpa":
             network.set_attn_implementation(GROUPED)
         tell_apart(network)
         self._step = compiled_step() if self.fixed and device == "cuda" else None
         self._rows: list[int] = []
         self._read: list[np.ndarray] = []  # each row's tokens in the cache
-        self._cache: KeptCache | None = None
+        self._cache: PaddedKVCache | None = None
 
     def parameters(self) -> Any:
         return self.network.parameters()
@@ -106,7 +106,7 @@ class TextLM:
         noise: Noise | None = None,
         rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Answers without the prompt, up to and including `end_id` (see `physworld.rollout.Generator`)."""
+        """Answers without the prompt, up to and including `end_id` (see `physworld.text.rollout.Generator`)."""
         fresh = self._prepare(prompts, list(range(len(prompts))) if rows is None else list(rows))
         logits = self._feed([prompt[done:] for prompt, done in zip(prompts, fresh, strict=True)])
         batch = len(prompts)
@@ -133,9 +133,9 @@ class TextLM:
     def _prepare(self, prompts: list[np.ndarray], rows: list[int]) -> list[int]:
         """Make the cache fit these rows; returns how many tokens of each prompt are in it already."""
         order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
-        if not self.keep or self._cache is None or -1 in order:
+        if not self.reuse_cache or self._cache is None or -1 in order:
             self._rows, self._read = rows, [np.zeros(0, dtype=np.int64) for _ in rows]
-            self._cache = KeptCache(self.network, len(rows), fixed=self.fixed, step=self._step)
+            self._cache = PaddedKVCache(self.network, len(rows), fixed=self.fixed, step=self._step)
             return [0] * len(rows)
         # The last token is read again in any case: its scores are what is wanted.
         shared = [min(_common(self._read[k], p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from physworld import renamed
 from physworld.lm.gpt_blocks import CODE, Block, Cache, Layout, name_codes, turns
 
 IGNORE = -100
@@ -103,8 +104,8 @@ class GPT(
         heads: int = 4,
         dropout: float = 0.0,
         smoothing: float = 1.5,
-        by_value: bool = True,
-        absolute: int = 0,
+        numeric_embedding: bool = True,
+        learned_positions: int = 0,
         prompt_end: int = -1,
         median: bool = True,
         names: list[int] | None = None,
@@ -134,8 +135,8 @@ class GPT(
         self.register_buffer("values", torch.zeros(num_values))
         self.register_buffer("outputs", torch.zeros(num_outputs, dtype=torch.long))
         numbers = number_features(torch.zeros(1)).shape[-1]
-        self.opaque = None if by_value else nn.Embedding(max(1, num_values), numbers)
-        self.places_N = nn.Embedding(absolute, width) if absolute else None
+        self.opaque = None if numeric_embedding else nn.Embedding(max(1, num_values), numbers)
+        self.places_N = nn.Embedding(learned_positions, width) if learned_positions else None
         self.words = nn.Embedding(num_words, width)
         self.partner = nn.Linear(width, width, bias=False)
         self.alone = nn.Linear(numbers, width)
@@ -146,7 +147,7 @@ class GPT(
         self.blocks = nn.ModuleList([Block(width, heads, dropout, names is not None) for _ in range(depth)])
         ordered = num_outputs - ordered_from
         self.say_words = nn.Parameter(torch.zeros(ordered_from, width))
-        self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered and by_value else None
+        self.say_numbers = nn.Linear(numbers + 24, width, bias=False) if ordered and numeric_embedding else None
         self.say_each = nn.Parameter(torch.zeros(ordered, width)) if ordered else None
         nn.init.normal_(self.words.weight, std=0.5)
         nn.init.normal_(self.slot.weight, std=0.1)
@@ -194,6 +195,13 @@ class GPT(
         model.values.copy_(torch.as_tensor(vocabulary.values))
         model.outputs.copy_(torch.as_tensor(vocabulary.outputs))
         return model
+
+    @classmethod
+    def _from_pretrained(cls, *, config: dict[str, Any] | None = None, **options: Any) -> GPT:
+        """As the mixin does, for configurations of earlier versions too."""
+        renamed_here = {new: config[old] for old, new in renamed.NETWORK.items() if config and old in config}
+        network: GPT = super()._from_pretrained(**{**options, **renamed_here})
+        return network
 
     def unsharded(self) -> GPT:
         """An empty network of the same shape, whole on one device."""
@@ -376,7 +384,7 @@ class GPT(
         """Answers as `pick` says them (without the prompt, up to and including `end_id`) to prompts of any length.
 
         With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
-        of each step and the highest is said, which makes answers draws (see `physworld.rollout.Sampling`).
+        of each step and the highest is said, which makes answers draws (see `physworld.text.rollout.Sampling`).
         """
         device = self.words.weight.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)

@@ -38,7 +38,7 @@ class Where:
         self.before_BSK: Tensor | None = None  # places of the tokens before each, nearest first; -1 = none
 
 
-class KeptLayer(DynamicLayer):
+class PaddedKVLayer(DynamicLayer):
     """Tensors (B, ..., C, E) with room to grow: keys and values, or the inputs of a convolution."""
 
     def __init__(self, where: Where) -> None:
@@ -88,7 +88,7 @@ class KeptLayer(DynamicLayer):
         ]
 
 
-class KeptCache:
+class PaddedKVCache:
     """A cache for `B` rows of one network."""
 
     def __init__(self, network: Any, rows: int, *, fixed: bool = False, step: Step | None = None) -> None:
@@ -107,7 +107,7 @@ class KeptCache:
         self.cache: Any = None  # where the network keeps a state that we cannot mask, it makes its own
         if self.own:
             self.cache = DynamicCache()
-            self.cache.layers = [KeptLayer(self.where) for _ in range(config.num_hidden_layers)]
+            self.cache.layers = [PaddedKVLayer(self.where) for _ in range(config.num_hidden_layers)]
             kind = network.config._attn_implementation
             self.dtype = torch.bool if kind in BOOLEAN_MASKS else next(network.parameters()).dtype
 

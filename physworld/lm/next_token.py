@@ -13,7 +13,7 @@ from physworld.optim import check_optimizer, make_optimizer, plateau_rate, sched
 from physworld.types import Batch
 
 
-class CausalLM(lightning.LightningModule):
+class NextTokenModule(lightning.LightningModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
 
     `network` offers `places`, `scored`, `losses` and `generate` as GPT does.

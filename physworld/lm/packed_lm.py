@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from physworld.lm.generator import TextLM, switched
+from physworld.lm.generator import CachedGenerator, switched
 from physworld.lm.packing import Documents, can_pack, packed, prepare
 from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
 from physworld.lm.scored_loss import scored_loss
@@ -36,7 +36,7 @@ class Scored(NamedTuple):
     real: int  # of them, those of examples
 
 
-class Pretrained(nn.Module):
+class PackedLM(nn.Module):
     """`lm` is the model of transformers, or PEFT's around it; both are saved and loaded as these libraries do."""
 
     def __init__(
@@ -48,21 +48,21 @@ class Pretrained(nn.Module):
         tuning: str = "full",
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
-        keep: bool = True,
-        static: bool | str = "auto",
-        fused: bool | str = "auto",
+        reuse_cache: bool = True,
+        static_cache: bool | str = "auto",
+        fused_attention: bool | str = "auto",
     ) -> None:
         super().__init__()
         self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
         self.max_length = min(max_length, getattr(lm.config, "max_position_embeddings", max_length))
-        self.repetition_penalty, self.keep, self.static = repetition_penalty, keep, static
-        switched("static", static, auto=False)
-        self.fused = switched("fused", fused, auto=True)
+        self.repetition_penalty, self.reuse_cache, self.static_cache = repetition_penalty, reuse_cache, static_cache
+        switched("static_cache", static_cache, auto=False)
+        self.fused_attention = switched("fused_attention", fused_attention, auto=True)
         self.base_is_saved = weights is None  # beside the adapter, since nobody else has it
         self.packs = can_pack(self.inner)
         if self.packs:
             prepare(self.inner)
-        self._reader: TextLM | None = None
+        self._reader: CachedGenerator | None = None
 
     @classmethod
     def for_vocabulary(
@@ -80,10 +80,10 @@ class Pretrained(nn.Module):
         compile_layers: bool = False,
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
-        keep: bool = True,
-        static: bool | str = "auto",
-        fused: bool | str = "auto",
-    ) -> Pretrained:
+        reuse_cache: bool = True,
+        static_cache: bool | str = "auto",
+        fused_attention: bool | str = "auto",
+    ) -> PackedLM:
         """A network for a codec's tokens.
 
         Args:
@@ -95,15 +95,19 @@ class Pretrained(nn.Module):
             rank, alpha, dropout: of LoRA.
             gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
             compile_layers: torch.compile each layer; pays on a GPU.
-            max_length, repetition_penalty, keep, static: of answers (see TextLM).
-            fused: attention of packed examples in one kernel, on CUDA in half precision; on = not without CUDA.
+            max_length, repetition_penalty, reuse_cache, static_cache: of answers (see CachedGenerator).
+            fused_attention: of packed examples in one kernel, on CUDA in half precision; on = not without CUDA.
 
         Raises:
             ValueError: unknown settings, or weights that do not fit.
         """
         check_tuning(tuning)
-        if fused != "auto" and switched("fused", fused, auto=True) and not torch.cuda.is_available():
-            raise ValueError("fused=on needs an NVIDIA GPU, and none is visible here; give auto or off")
+        if (
+            fused_attention != "auto"
+            and switched("fused_attention", fused_attention, auto=True)
+            and not torch.cuda.is_available()
+        ):
+            raise ValueError("fused_attention=on needs an NVIDIA GPU, and none is visible here; give auto or off")
         if weights is None:
             if tuning == "qlora":
                 raise ValueError("qlora quantises given weights; give weights=FOLDER_OR_REPO, or choose lora or full")
@@ -121,7 +125,8 @@ class Pretrained(nn.Module):
         )  # fmt: skip
         network = cls(
             lm, pad_id=vocabulary.pad, weights=weights, tuning=tuning, max_length=max_length,
-            repetition_penalty=repetition_penalty, keep=keep, static=static, fused=fused,
+            repetition_penalty=repetition_penalty, reuse_cache=reuse_cache, static_cache=static_cache,
+            fused_attention=fused_attention,
         )  # fmt: skip
         network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
         if compile_layers:
@@ -151,7 +156,7 @@ class Pretrained(nn.Module):
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
 
-    def unsharded(self) -> Pretrained:
+    def unsharded(self) -> PackedLM:
         """A network of the same shape, whole on one device; its weights are to be loaded."""
         from transformers import AutoModelForCausalLM
 
@@ -160,9 +165,10 @@ class Pretrained(nn.Module):
             from peft import get_peft_model
 
             lm = get_peft_model(lm, copy.deepcopy(self.lm.peft_config["default"]))
-        other = Pretrained(
+        other = PackedLM(
             lm, pad_id=self.pad, weights=self.weights, tuning=self.tuning, max_length=self.max_length,
-            repetition_penalty=self.repetition_penalty, keep=self.keep, static=self.static, fused=self.fused,
+            repetition_penalty=self.repetition_penalty, reuse_cache=self.reuse_cache, static_cache=self.static_cache,
+            fused_attention=self.fused_attention,
         )  # fmt: skip
         other.base_is_saved = self.base_is_saved
         return other
@@ -184,7 +190,9 @@ class Pretrained(nn.Module):
         b, i = asked_BL.nonzero(as_tuple=True)
         if self.packs:
             real_BL = index_L < length_B[:, None]
-            hidden_ND = self._read_packed(ids_BL[real_BL], Documents(lengths, ids_BL.device, fused=self.fused))
+            hidden_ND = self._read_packed(
+                ids_BL[real_BL], Documents(lengths, ids_BL.device, fused=self.fused_attention)
+            )
             first_B = length_B.cumsum(0) - length_B
             hidden_MD = hidden_ND[first_B[b] + i - 1]
             computed = sum(lengths)
@@ -212,7 +220,7 @@ class Pretrained(nn.Module):
 
     # --- answering
 
-    def train(self, mode: bool = True) -> Pretrained:
+    def train(self, mode: bool = True) -> PackedLM:
         self._reader = None  # what it keeps was read by weights that may change
         super().train(mode)
         return self
@@ -231,16 +239,16 @@ class Pretrained(nn.Module):
         """Answers without the prompt, up to and including `end_id`."""
         if self._reader is None:
             self.lm.eval()
-            self._reader = TextLM(
+            self._reader = CachedGenerator(
                 self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
-                keep=self.keep, static=self.static,
+                reuse_cache=self.reuse_cache, static_cache=self.static_cache,
             )  # fmt: skip
         return self._reader.generate(prompts, max_new_tokens, end_id, guide, noise=noise, rows=rows)
 
     # --- on disk
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Pretrained:
+    def from_pretrained(cls, folder: str | Path) -> PackedLM:
         """Whole weights, as a run leaves them in model/."""
         lm = load_network(str(folder), dtype="auto" if torch.cuda.is_available() else torch.float32)
         pad = lm.config.pad_token_id

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from physworld.lm.decoding import generate
-from physworld.lm.sequence import IGNORE, SequenceLM, check_labels, scored_logits
+from physworld.lm.sequence import IGNORE, SequenceModule, check_labels, scored_logits
 from physworld.types import Batch
 
 
@@ -24,7 +24,7 @@ class Collapsed(RuntimeError):
     """The network has left what it knew; the message says by how much."""
 
 
-class Anchored(SequenceLM):
+class Anchored(SequenceModule):
     """A module that remembers the weights it started from."""
 
     def __init__(self, **settings: Any) -> None:
@@ -64,12 +64,12 @@ def per_row(values_M: Tensor, row_M: Tensor, rows: int) -> Tensor:
     return values_M.new_zeros(rows).index_add(0, row_M, values_M)
 
 
-class PreferenceLM(Anchored):
+class DPOModule(Anchored):
     """Rows 2k of a batch are preferred to rows 2k + 1."""
 
     objective = "preference"
 
-    def __init__(self, *, beta: float = 0.1, likelihood: float = 0.2, most_drop: float = 1.0, **settings: Any) -> None:
+    def __init__(self, *, beta: float = 0.1, likelihood: float = 0.2, max_drop: float = 1.0, **settings: Any) -> None:
         """
         Args:
             beta: strength of the pull towards the reference.
@@ -78,7 +78,7 @@ class PreferenceLM(Anchored):
             most_drop: nats per token by which preferred answers may become less likely than at the start.
         """
         super().__init__(**settings)
-        self.beta, self.likelihood, self.most_drop = beta, likelihood, most_drop
+        self.beta, self.likelihood, self.max_drop = beta, likelihood, max_drop
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         check_labels(batch.labels)
@@ -94,15 +94,15 @@ class PreferenceLM(Anchored):
         figures = {"loss": loss, "margin": margin.mean(), "preferred": (margin > 0).float().mean(), "nll": good_nll}
         self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()}, batch_size=rows)
         self.log("train/drop", drop, batch_size=rows)
-        if drop > self.most_drop:
+        if drop > self.max_drop:
             raise Collapsed(
                 f"Preferred answers have become {drop:.2f} nats per token less likely than at the start "
-                f"(model.most_drop={self.most_drop}); lower model.learning_rate or raise model.likelihood."
+                f"(model.max_drop={self.max_drop}); lower model.learning_rate or raise model.likelihood."
             )
         return loss
 
 
-class RewardLM(Anchored):
+class GRPOModule(Anchored):
     """Several answers are drawn for each prompt; what is better than their mean becomes likelier."""
 
     objective = "reward"
@@ -116,7 +116,7 @@ class RewardLM(Anchored):
         group: int = 8,
         temperature: float = 1.0,
         kl: float = 0.05,
-        most_kl: float = 1.0,
+        max_kl: float = 1.0,
         patience: int = 20,
         **settings: Any,
     ) -> None:
@@ -131,7 +131,7 @@ class RewardLM(Anchored):
         if group < 2:
             raise ValueError(f"model.group={group} must be 2 or more: a reward is judged against the others'")
         self.group, self.temperature, self.kl = group, temperature, kl
-        self.most_kl, self.patience, self._stuck = most_kl, patience, 0
+        self.max_kl, self.patience, self._stuck = max_kl, patience, 0
 
     def _drawn(self, batch: Batch) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
         """(ids (B·G, L), labels (B·G, L), answers per prompt)."""
@@ -186,8 +186,8 @@ class RewardLM(Anchored):
         """Raises: Collapsed."""
         same = all(len({answer.tobytes() for answer in answers}) == 1 for answers in groups)
         self._stuck = self._stuck + 1 if same and reward < 1 - 1e-6 else 0
-        if kl > self.most_kl or self._stuck > self.patience:
+        if kl > self.max_kl or self._stuck > self.patience:
             what = (
-                f"{kl:.2f} nats per token from the start" if kl > self.most_kl else "always the same imperfect answers"
+                f"{kl:.2f} nats per token from the start" if kl > self.max_kl else "always the same imperfect answers"
             )
             raise Collapsed(f"The network gives {what}; lower model.learning_rate or raise model.kl.")

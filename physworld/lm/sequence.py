@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from physworld.lm.next_token import CausalLM
+from physworld.lm.next_token import NextTokenModule
 from physworld.types import Batch
 
 IGNORE = -100
@@ -18,7 +18,7 @@ class NothingToLearn(ValueError):
     """A row of a batch has no scored token: its loss would be 0, and nobody would notice."""
 
 
-class SequenceLM(CausalLM):
+class SequenceModule(NextTokenModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens."""
 
     objective = "likelihood"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
 
-from physworld.lm.kv_cache import KeptLayer
+from physworld.lm.kv_cache import PaddedKVLayer
 
 
 class ShortConv(Lfm2ShortConv):
@@ -25,7 +25,7 @@ class ShortConv(Lfm2ShortConv):
         self, hidden_states: Tensor, past_key_values: Any = None, *args: Any, documents: Any = None, **kwargs: Any
     ) -> Tensor:
         layer = None if past_key_values is None else past_key_values.layers[self.layer_idx]
-        if documents is None and not isinstance(layer, KeptLayer):
+        if documents is None and not isinstance(layer, PaddedKVLayer):
             out: Tensor = super().forward(hidden_states, past_key_values, *args, **kwargs)
             return out
         gate, out_gate, x = self.in_proj(hidden_states).chunk(3, dim=-1)
@@ -51,7 +51,7 @@ def convolve(x_ND: Tensor, weight_DK: Tensor, place_N: Tensor) -> Tensor:
     return y_ND
 
 
-def convolve_kept(x_BSD: Tensor, weight_DK: Tensor, layer: KeptLayer) -> Tensor:
+def convolve_kept(x_BSD: Tensor, weight_DK: Tensor, layer: PaddedKVLayer) -> Tensor:
     """(B, S, D) the same over a row's own tokens, wherever they lie in the cache; x is added to it."""
     before_BSK = layer.where.before_BSK
     assert before_BSK is not None

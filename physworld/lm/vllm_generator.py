@@ -1,4 +1,4 @@
-"""L3: a causal language model behind vLLM, for suites of many rollouts: the same answers as TextLM's, up to rounding.
+"""A causal language model behind vLLM: the same answers as CachedGenerator's, up to rounding.
 
 vLLM (https://docs.vllm.ai) batches whatever rows go on, keeps what has been read by prefix, and puts PEFT adapters
 beside their base. It runs in a process of its own (see vllm_worker), which ends with this one.
@@ -27,7 +27,7 @@ class VllmError(ValueError):
 class VllmLM:
     """Generates greedily; `keep` is false because vLLM finds by itself what it has read before."""
 
-    keep = False
+    reuse_cache = False
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class VllmLM:
         rank: int = 0,
         max_length: int = 8192,
         repetition_penalty: float = 1.0,
-        keep: bool = True,
+        reuse_cache: bool = True,
         python: str | None = None,
     ) -> None:
         """
         Args:
             folder: whole weights, as safetensors.
             adapter: a PEFT adapter on them, of rank `rank`.
-            max_length, repetition_penalty, keep: as of TextLM.
+            max_length, repetition_penalty, keep: as of CachedGenerator.
             python: of the environment that vLLM is installed in; None = this one.
 
         Raises:
@@ -57,7 +57,7 @@ class VllmLM:
             "adapter": None if adapter is None else str(adapter),
             "dtype": "auto",
             "max_model_len": max_length,
-            "enable_prefix_caching": keep,
+            "enable_prefix_caching": reuse_cache,
             "structured_outputs_config": {"backend": "guidance"},
         }
         if adapter is not None:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
-from physworld.lm.packed_lm import Pretrained
+from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.runs.directory import flatten, read_config
 from physworld.runs.wiring import codec_for, uses_weights_tokenizer
@@ -148,7 +148,7 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
     Raises:
         UserError: the shapes differ.
     """
-    if isinstance(network, Pretrained):  # it knows what of it is trained
+    if isinstance(network, PackedLM):  # it knows what of it is trained
         try:
             network.start_from(run)
         except (ValueError, RuntimeError, OSError) as error:

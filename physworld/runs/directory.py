@@ -23,6 +23,7 @@ import yaml
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from physworld import renamed
 from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
 
@@ -46,9 +47,7 @@ LIBRARIES = (
 )
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    r"physworld\.(clip_data|codecs|data|evaluation|hardware|models|own_states|sources|spatial_evaluation|suites"
-    r"|video_judge)"
-    r"(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    r"physworld\.(data|lm|text|video|spatial|training\.hardware)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 
@@ -135,7 +134,7 @@ def claim(directory: Path, config: Any) -> None:
     path = directory / "config.yaml"
     if any((directory / name).exists() for name in RESULTS):
         try:
-            before: Any = OmegaConf.to_container(OmegaConf.load(path))
+            before: Any = renamed.in_config(OmegaConf.to_container(OmegaConf.load(path)))
         except (OSError, yaml.YAMLError):
             before = {}
         ours = isinstance(before, dict) and set(before) == set(config)
@@ -224,6 +223,7 @@ def read_config(run: Path) -> dict[str, Any]:
         raise UserError(f"{run / 'config.yaml'} cannot be read ({str(error).splitlines()[0]}).") from None
     if not isinstance(config, dict):
         raise UserError(f"{run / 'config.yaml'} is no configuration: it holds a {type(config).__name__}.")
+    config = renamed.in_config(config)
     for value in _targets(config):
         if not TRUSTED.fullmatch(str(value)):
             raise UserError(f"{run / 'config.yaml'} names {value}; only classes from physworld are used.")

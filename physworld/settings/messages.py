@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 
+from physworld import renamed
 from physworld.errors import SweepError, UserError, first_line, suggest, unwritable
 
 Result = TypeVar("Result")
@@ -68,6 +69,7 @@ def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
 def run_main(main: Callable[[], Any], config_name: str) -> None:
     """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
+    _rename(sys.argv)
     try:
         with _one_sentence_a_job():
             main()
@@ -86,6 +88,15 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         _leave(unwritable(error))
     except KeyboardInterrupt:
         _leave("Stopped.", code=130)
+
+
+def _rename(arguments: list[str]) -> None:
+    """Old names of settings are read as today's, in place, with a line that says so."""
+    for place, typed in enumerate(arguments[1:], start=1):
+        arguments[place] = renamed.in_override(typed)
+        if arguments[place] != typed:
+            new = arguments[place].partition("=")[0] if typed not in renamed.CHOICES else arguments[place]
+            print(f"Note: {typed} is now {new}.", file=sys.stderr)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def _valid(data: Any) -> SpatialScene | None:
 class SpatialEvaluation:
     samples: int  # payloads as training meets them
     samples_per_axis: int  # payloads of each held-out axis
-    samples_while_training: int
+    val_samples: int
     modes: list[str]  # of decoding: raw, schema, pinned
     axes: list[str]
     batch_size: int
@@ -105,7 +105,7 @@ class SpatialEvaluation:
                         f"evaluation.{name} has {item}.{suggest(str(item), known)} Choose from {', '.join(known)}."
                     )
 
-    def draw(self, axis: str, *, seed: int, split: str, count: int) -> list[Sample]:
+    def sample_cases(self, axis: str, *, seed: int, split: str, count: int) -> list[Sample]:
         """The same payloads for every model."""
         source = SpatialSource(seed=seed, split=split, axis=axis)
         return [source.sample(index) for index in range(count)]
@@ -129,7 +129,7 @@ class SpatialEvaluation:
         scenes = [codec.decode(output, brief) for output, brief in zip(ids, briefs, strict=True)]
         return Answers(scenes=scenes, tokens=sum(map(len, ids)), seconds=seconds, ids=ids)
 
-    def judge_network(self, network: Any, codec: Any, samples: Sequence[Sample]) -> dict[str, Cell]:
+    def evaluate_network(self, network: Any, codec: Any, samples: Sequence[Sample]) -> dict[str, Cell]:
         """Column -> cell."""
         briefs = [sample.given for sample in samples]
         cells: dict[str, Cell] = {}
@@ -145,7 +145,7 @@ class SpatialEvaluation:
             cells[REPAIRED] = repaired(cells["raw"].scenes, samples)
         return cells
 
-    def judge(
+    def evaluate(
         self,
         network: Any,
         codec: Any,
@@ -162,17 +162,17 @@ class SpatialEvaluation:
             progress: called with the axis that comes next.
         """
         table: dict[str, dict[str, dict[str, Cell]]] = {}
-        pool = self.draw("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
+        pool = self.sample_cases("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
         for axis in self.axes:
             if progress is not None:
                 progress(axis)
             count = self.samples if axis == "seen" else self.samples_per_axis
-            samples = self.draw(axis, seed=seed, split=split, count=count)
-            rows = {MODEL: self.judge_network(network, codec, samples)}
+            samples = self.sample_cases(axis, seed=seed, split=split, count=count)
+            rows = {MODEL: self.evaluate_network(network, codec, samples)}
             gold = [sample.target for sample in samples]
             rows[ENGINEER] = {"raw": cell(gold, samples), REPAIRED: repaired(gold, samples)}
             if untrained is not None and axis == "seen":
-                rows[RANDOM] = self.judge_network(untrained, codec, samples)
+                rows[RANDOM] = self.evaluate_network(untrained, codec, samples)
             if pool:
                 copies = [nearest_copy(sample.given, pool) for sample in samples]
                 rows[NEIGHBOUR] = {"raw": cell(copies, samples), REPAIRED: repaired(copies, samples)}

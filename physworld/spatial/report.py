@@ -46,7 +46,7 @@ SHORT = ("parse", "schema", "budget", "anchor", "all_rules", "honest")
 Rows = dict[str, dict[str, Cell]]
 
 
-def judge_and_report(
+def evaluate_and_report(
     network: Any,
     codec: Any,
     evaluation: SpatialEvaluation,
@@ -61,7 +61,7 @@ def judge_and_report(
 ) -> dict[str, float]:
     """Judge on every axis, write and print it all; returns the main numbers."""
     with console.status("Evaluating") as status:
-        table = evaluation.judge(
+        table = evaluation.evaluate(
             network, codec, seed=seed, split=split, untrained=untrained if evaluation.random_weights else None,
             progress=lambda axis: status.update(f"Evaluating {axis}"),
         )  # fmt: skip

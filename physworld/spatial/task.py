@@ -29,7 +29,7 @@ from physworld.settings.messages import CONFIG_DIR
 from physworld.spatial.codecs.grammar import MODES
 from physworld.spatial.codecs.rows import row
 from physworld.spatial.evaluation import SpatialEvaluation
-from physworld.spatial.report import judge_and_report
+from physworld.spatial.report import evaluate_and_report
 from physworld.spatial.scene.brief import Brief, resolve
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import AXES
@@ -162,7 +162,7 @@ class RulesValidation(Callback):
         if trainer.sanity_checking:
             return
         evaluation = self.evaluation
-        samples = evaluation.draw("seen", seed=self.seed, split="val", count=evaluation.samples_while_training)
+        samples = evaluation.sample_cases("seen", seed=self.seed, split="val", count=evaluation.val_samples)
         network: Any = module.eval_network()  # type: ignore[operator]
         answers = evaluation.answer(network, self.codec, [sample.given for sample in samples], "raw")
         found = score_means(answers.scenes, samples)
@@ -192,7 +192,7 @@ def conclude(
     save_model(network, parts.codec, directory / "model")
     if not (directory / "model" / "config.json").is_file():  # an adapter has none, and run=last looks for it
         network.get_base_model().config.save_pretrained(directory / "model")
-    headline = judge_and_report(
+    headline = evaluate_and_report(
         network, parts.codec, parts.evaluation, directory, untrained=_untrained(cfg, parts.codec), command=command,
         seed=cfg.seed, split="val", cost=cost, console=console,
     )  # fmt: skip
@@ -221,7 +221,7 @@ def evaluate(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
     runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
-    judge_and_report(
+    evaluate_and_report(
         network, codec, evaluation, directory, untrained=_untrained(trained, codec),
         command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]), seed=cfg.seed, split=cfg.split,
         cost={"parameters": sum(p.numel() for p in network.parameters())}, console=console,
@@ -240,7 +240,7 @@ def predict(cfg: DictConfig) -> None:
     hardware = placed(cfg)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
     evaluation = SpatialEvaluation(
-        samples=1, samples_per_axis=1, samples_while_training=1, modes=[cfg.mode], axes=["seen"], batch_size=64,
+        samples=1, samples_per_axis=1, val_samples=1, modes=[cfg.mode], axes=["seen"], batch_size=64,
         random_weights=False, neighbours=0, repeated=0, pictures=0,
     )  # fmt: skip
     payloads = [payload for _, payload in numbered]

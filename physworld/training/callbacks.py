@@ -18,7 +18,7 @@ class Interrupted(Exception):
     """Training was stopped from outside, after a checkpoint had been saved."""
 
 
-class StopGently(Callback):
+class GracefulStop(Callback):
     """Ctrl-C or SIGTERM: finish the optimiser step, save `last`, then stop. A second Ctrl-C stops at once."""
 
     def __init__(self, checkpoint: Path) -> None:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import UserError, call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
-from physworld.training.callbacks import ProgressBar, SeedEachPass, StopGently, Throughput
+from physworld.training.callbacks import GracefulStop, ProgressBar, SeedEachPass, Throughput
 
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
@@ -72,7 +72,7 @@ def fit(
         ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
         ModelCheckpoint(filename="best", monitor=parts.monitor, mode="min", **saving),
         ProgressBar(throughput),
-        StopGently(directory / "checkpoints" / "last.ckpt"),
+        GracefulStop(directory / "checkpoints" / "last.ckpt"),
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
     with warnings.catch_warnings():

@@ -38,7 +38,7 @@ def lengths(labels_BL: Tensor) -> Tensor:
     return torch.where(labels_BL != -100, place, 0).amax(dim=1)
 
 
-class Utilisation(Callback):
+class MFUCallback(Callback):
     """Logs TFLOP/s, and the share of the device's peak where that is known (MFU), between validations."""
 
     def __init__(self, every_n_steps: int) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.training.tensorboard import add_gif
-from physworld.video.evaluation import IN_RANGE, Judge
+from physworld.video.evaluation import IN_RANGE, VideoEvaluator
 
 SHOWN = 15  # frames a second of clips in TensorBoard
 
@@ -18,7 +18,7 @@ SHOWN = 15  # frames a second of clips in TensorBoard
 class ClipSamples(Callback):
     """At each validation: a few generated clips to TensorBoard, from the same captions and noise every time."""
 
-    def __init__(self, judge: Judge, count: int) -> None:
+    def __init__(self, judge: VideoEvaluator, count: int) -> None:
         self.judge, self.count = judge, count
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:

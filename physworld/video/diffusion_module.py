@@ -31,12 +31,12 @@ class VideoDiffusion(lightning.LightningModule):
         seed: int,
         target: str = V,
         learning_rate: float = 1e-4,
-        start_rate: float = 1e-6,
-        final_rate: float = 1e-6,
+        initial_lr: float = 1e-6,
+        final_lr: float = 1e-6,
         warmup_steps: int = 10,
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.01,
-        muon_rate: float | None = None,
+        muon_lr: float | None = None,
         times: tuple[int, int] = (50, 950),
     ) -> None:
         """
@@ -56,9 +56,9 @@ class VideoDiffusion(lightning.LightningModule):
             raise ValueError(f"times={list(times)} must lie within 0-{len(network.alphas) - 1}")
         self.network, self.total_steps, self.seed, self.kind = network, total_steps, seed, target
         self.codec = codec
-        self.learning_rate, self.start_rate, self.final_rate = learning_rate, start_rate, final_rate
+        self.learning_rate, self.initial_lr, self.final_lr = learning_rate, initial_lr, final_lr
         self.warmup_steps, self.betas, self.weight_decay = warmup_steps, betas, weight_decay
-        self.muon_rate, self.times = muon_rate, times
+        self.muon_lr, self.times = muon_lr, times
 
     def on_fit_start(self) -> None:  # before Lightning looks for modules in evaluation mode, and warns
         self.network.train()  # weights that were read from files come in evaluation mode: no dropout
@@ -99,7 +99,7 @@ class VideoDiffusion(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         named = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
         optimizer: torch.optim.Optimizer
-        if self.muon_rate is None:
+        if self.muon_lr is None:
             optimizer = torch.optim.AdamW(
                 [p for _, p in named], lr=self.learning_rate, betas=self.betas, eps=1e-8, weight_decay=self.weight_decay
             )
@@ -107,7 +107,7 @@ class VideoDiffusion(lightning.LightningModule):
             inside = [p for n, p in named if "transformer_blocks" in n and p.ndim == 2]
             rest = [p for n, p in named if not ("transformer_blocks" in n and p.ndim == 2)]
             optimizer = MuonAdamW(
-                inside, rest, lr=self.muon_rate, adam_lr=self.learning_rate, weight_decay=self.weight_decay
+                inside, rest, lr=self.muon_lr, adam_lr=self.learning_rate, weight_decay=self.weight_decay
             )
         return {
             "optimizer": optimizer,
@@ -116,7 +116,7 @@ class VideoDiffusion(lightning.LightningModule):
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine; as a share of the full rate."""
-        low, end = self.start_rate / self.learning_rate, self.final_rate / self.learning_rate
+        low, end = self.initial_lr / self.learning_rate, self.final_lr / self.learning_rate
         if step < self.warmup_steps:
             return low + (1 - low) * step / self.warmup_steps
         done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)

@@ -44,14 +44,14 @@ class VideoEvaluation:
     control_steps: int | None = None  # of the placebo; null = as many as the run
     card_steps: int = 60  # of the two that replicate the published recipe
     pictures: int = 4  # rows of each contact sheet
-    while_training: int = 2  # clips drawn at each validation
+    val_clips: int = 2  # clips drawn at each validation
     violations: tuple[str, ...] = VIOLATIONS
 
     def __post_init__(self) -> None:
         for name in ("pairs", "times", "generated", "steps", "card_noises", "batch_size", "card_steps", "pictures"):
             whole(f"evaluation.{name}", getattr(self, name), 2 if name in ("pairs", "generated") else 1)
         whole("evaluation.control_steps", self.control_steps, 1, or_null=True)
-        whole("evaluation.while_training", self.while_training, 0)
+        whole("evaluation.val_clips", self.val_clips, 0)
         unknown = sorted(set(self.controls) - {PLACEBO, CARD, CARD_PLACEBO})
         if unknown:
             raise ValueError(f"evaluation.controls={unknown} is unknown; choose from {PLACEBO}, {CARD}, {CARD_PLACEBO}")
@@ -74,7 +74,7 @@ class Generated:
 
 
 @dataclass(kw_only=True, eq=False)
-class Judgement:
+class VideoResult:
     likelihood: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # row -> physics -> (n, t)
     generated: dict[str, dict[str, Generated]] = field(default_factory=dict)  # scenario -> row -> clips
     truth: dict[str, list[Clip]] = field(default_factory=dict)  # scenario -> clips
@@ -100,7 +100,7 @@ def follow(frames: np.ndarray, clip: Clip) -> tuple[Track, Physics]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judge:
+class VideoEvaluator:
     """Draws the evaluation's clips once and asks every row the same questions."""
 
     evaluation: VideoEvaluation
@@ -110,13 +110,13 @@ class Judge:
     seed: int
     progress: Callable[[str], None] = lambda _: None
 
-    def run(self, network: VideoNetwork, rows: Sequence[str], card_rows: Sequence[str]) -> Judgement:
+    def run(self, network: VideoNetwork, rows: Sequence[str], card_rows: Sequence[str]) -> VideoResult:
         """
         Args:
             rows: adapter names, `base` for none; scored on everything.
             card_rows: adapters that are scored by the published metric alone.
         """
-        found = Judgement()
+        found = VideoResult()
         network = network.eval().to(self.device)
         count = self.evaluation.pairs
         latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}

@@ -14,7 +14,7 @@ from rich.table import Table
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
 from physworld.video.clips import contact_sheet
-from physworld.video.evaluation import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, Judgement
+from physworld.video.evaluation import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, VideoResult
 
 # What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for
 # the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
@@ -184,7 +184,7 @@ def _card_tables(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_video_report(directory: Path, summary: Mapping[str, Any], judgement: Judgement, *, pictures: int) -> Path:
+def write_video_report(directory: Path, summary: Mapping[str, Any], result: VideoResult, *, pictures: int) -> Path:
     """Write report.md with its contact sheets and GIFs into `directory`; return the report's path."""
     measured = summary["measured"]
     rows = [r for r in (LORA, PLACEBO) if r in summary["likelihood"]]
@@ -200,7 +200,7 @@ def write_video_report(directory: Path, summary: Mapping[str, Any], judgement: J
     lines += ["A test that the placebo passes as well would be no test of physics.", ""]
     lines += _likelihood_tables(summary) + _generation_tables(summary) + _card_tables(summary)
     lines += ["## Clips", "", "Rows, from the top: truth, " + ", ".join(r for r in (BASE, *rows)) + ".", ""]
-    for path in draw_sheets(directory / "pictures", judgement, [BASE, *rows], pictures):
+    for path in draw_sheets(directory / "pictures", result, [BASE, *rows], pictures):
         lines += [f"![{path.stem}](pictures/{path.name})", ""]
     lines += [
         "## What was measured", "",
@@ -217,12 +217,12 @@ def write_video_report(directory: Path, summary: Mapping[str, Any], judgement: J
     return directory / "report.md"
 
 
-def draw_sheets(folder: Path, judgement: Judgement, rows: Sequence[str], count: int) -> list[Path]:
+def draw_sheets(folder: Path, result: VideoResult, rows: Sequence[str], count: int) -> list[Path]:
     """One contact sheet per clip: truth and every row beneath each other; and the same as a GIF."""
     made = []
-    for scenario, truth in judgement.truth.items():
+    for scenario, truth in result.truth.items():
         for k in range(min(count, len(truth))):
-            clips = [truth[k].frames, *(judgement.generated[scenario][r].clips[k] for r in rows)]
+            clips = [truth[k].frames, *(result.generated[scenario][r].clips[k] for r in rows)]
             scale = max(1, math.ceil(72 / clips[0].shape[1]))
             path = folder / f"{scenario}_{truth[k].height:.1f}m_e{truth[k].restitution:.2f}_{k}.png"
             made.append(write_png(path, contact_sheet(clips, every=1, gap=1, scale=scale)))

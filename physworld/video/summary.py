@@ -9,7 +9,7 @@ import numpy as np
 
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.types import Interval
-from physworld.video.evaluation import BASE, ORACLE, Judgement, VideoEvaluation
+from physworld.video.evaluation import BASE, ORACLE, VideoEvaluation, VideoResult
 from physworld.video.metrics import likelihood, pisa
 
 UNTUNED = (BASE, "zero", "scalar")
@@ -32,9 +32,9 @@ def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
     return _plain(bootstrap_mean(known)) if len(known) else None
 
 
-def summarise(judgement: Judgement, evaluation: VideoEvaluation) -> dict[str, Any]:
+def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any]:
     """Every figure of the report, as JSON."""
-    losses = judgement.likelihood
+    losses = result.likelihood
     rows: dict[str, Any] = {}
     for row, by_kind in losses.items():
         right = by_kind["correct"].mean(1)
@@ -60,8 +60,8 @@ def summarise(judgement: Judgement, evaluation: VideoEvaluation) -> dict[str, An
         rows[row] = block
     return {
         "likelihood": rows,
-        "generated": {name: _generation(judgement, name) for name in judgement.generated},
-        "card": {row: {name: _mean(v) for name, v in tests.items()} for row, tests in judgement.card.items()},
+        "generated": {name: _generation(result, name) for name in result.generated},
+        "card": {row: {name: _mean(v) for name, v in tests.items()} for row, tests in result.card.items()},
     }
 
 
@@ -71,10 +71,10 @@ def _overall_specificity(losses: dict[str, dict[str, np.ndarray]], row: str, kin
     return likelihood.specificity(losses[BASE]["correct"].mean(1), losses[row]["correct"].mean(1), *wrong)
 
 
-def _generation(judgement: Judgement, scenario: str) -> dict[str, Any]:
-    truth, rows = judgement.truth[scenario], {}
-    masks = [t.mask for t in judgement.generated[scenario][ORACLE].tracks]
-    for row, made in judgement.generated[scenario].items():
+def _generation(result: VideoResult, scenario: str) -> dict[str, Any]:
+    truth, rows = result.truth[scenario], {}
+    masks = [t.mask for t in result.generated[scenario][ORACLE].tracks]
+    for row, made in result.generated[scenario].items():
         valid = [t.valid for t in made.tracks]
         good = [p for p, ok in zip(made.physics, valid, strict=True) if ok]
         wanted = [c for c, ok in zip(truth, valid, strict=True) if ok]

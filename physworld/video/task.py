@@ -31,8 +31,8 @@ from physworld.video.evaluation import (
     IN_RANGE,
     LORA,
     PLACEBO,
-    Judge,
     VideoEvaluation,
+    VideoEvaluator,
 )
 from physworld.video.network import EPSILON, LORA_FILE, VideoNetwork
 from physworld.video.report import headline_of, print_summary, write_video_report
@@ -66,7 +66,7 @@ def build(cfg: DictConfig) -> VideoParts:
     try:
         train, val = source("train"), source("val")
         # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
-        shown = source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.while_training))
+        shown = source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.val_clips))
         some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
         codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
         first = codec.encode(val.samples([0]))
@@ -81,7 +81,7 @@ def build(cfg: DictConfig) -> VideoParts:
         data=data,
         accumulate=accumulate,
         monitor="val/loss",
-        callbacks=[ClipSamples(judge, evaluation.while_training)],
+        callbacks=[ClipSamples(judge, evaluation.val_clips)],
         codec=codec,
         evaluation=evaluation,
         source=source,
@@ -125,13 +125,13 @@ def _evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> Video
 
 def _judge(
     cfg: DictConfig, evaluation: VideoEvaluation, codec: Any, source: Callable[..., Any], device: Any, *, split: str
-) -> Judge:
+) -> VideoEvaluator:
     seed = cfg.seed
 
     def scenes(scenario: str) -> Any:
         return source(split, scenarios=[scenario], physics="correct", repeat=None)
 
-    return Judge(evaluation=evaluation, codec=codec, source=scenes, device=device, seed=seed)
+    return VideoEvaluator(evaluation=evaluation, codec=codec, source=scenes, device=device, seed=seed)
 
 
 # ------------------------------------------------------------------------------------------------- after training
@@ -148,7 +148,7 @@ def conclude(
     runs.write_json(directory / "model" / "config.json", {"task": "video"})  # by this file run=last finds the run
     controls = _train_controls(cfg, parts, directory)
     adapters = {LORA: directory / ADAPTER, **controls}
-    summary = _judge_and_report(
+    summary = _evaluate_and_report(
         cfg, parts.evaluation, parts.codec, parts.source, network, adapters, directory, split="val", command=command,
         cost=cost, device=parts.hardware.device(),
     )  # fmt: skip
@@ -199,7 +199,7 @@ def _train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict
     return found
 
 
-def _judge_and_report(
+def _evaluate_and_report(
     cfg: Any,
     evaluation: VideoEvaluation,
     codec: Any,
@@ -223,8 +223,8 @@ def _judge_and_report(
         progress=lambda what: console.print(f"Judging {what}", highlight=False),
     )
     with torch.no_grad():
-        judgement = judge.run(network, rows, card_rows)
-    summary = summarise(judgement, evaluation)
+        result = judge.run(network, rows, card_rows)
+    summary = summarise(result, evaluation)
     summary["headline"] = headline_of(summary)
     summary["cost"] = cost
     summary["measured"] = {
@@ -232,7 +232,7 @@ def _judge_and_report(
         "times": judge.grid, "sampler_steps": evaluation.steps,
     }  # fmt: skip
     runs.write_json(directory / "metrics.json", summary)
-    report = write_video_report(directory, summary, judgement, pictures=evaluation.pictures)
+    report = write_video_report(directory, summary, result, pictures=evaluation.pictures)
     print_summary(summary, console)
     console.print(f"Report:       {report}", highlight=False)
     return summary
@@ -278,7 +278,7 @@ def evaluate(cfg: DictConfig) -> None:
     directory = runs.relative(hydra.runtime.output_dir)
     runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     OmegaConf.update(trained, "seed", cfg.seed)
-    _judge_and_report(
+    _evaluate_and_report(
         trained, evaluation, codec, source, network, adapters, directory, split=cfg.split,
         command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
         cost={"parameters": sum(p.numel() for p in network.parameters())}, device=device,

@@ -1,6 +1,6 @@
 """L2: spatial scenes as tokens that a small model can learn: resolved briefs in, Spatial9Scene JSON out.
 
-The prompt is a brief: rules resolved onto stems, in output order (physworld/spatial/scene/brief.py), one line per object:
+The prompt is a brief: rules resolved onto stems, in output order (spatial/scene/brief.py), one line per object:
 
     brief fmt=iamf style=club section=drop energy=0.9
     @3","class":"kick","az_deg":0 low,"width":0 high,"width":0.1 still lufs=-10 transient=1 leadness=0.3 band=low

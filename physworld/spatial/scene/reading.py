@@ -137,6 +137,6 @@ def _violation(item: Any) -> Violation:
 @functools.cache
 def schema(name: str) -> dict[str, Any]:
     """A JSON Schema (draft-07) of this package: `payload` or `scene`."""
-    file = importlib.resources.files(__package__) / "schemas" / f"{name}.schema.json"
+    file = importlib.resources.files("physworld.spatial") / "schemas" / f"{name}.schema.json"
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found

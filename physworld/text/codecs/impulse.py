@@ -1,0 +1,375 @@
+"""L2: `impulse` text, made to be learned: all geometry in the header, contacts spelled out, the answer is an impulse.
+
+A document is lines of words and numbers separated by single blanks; every word and every number is one token.
+
+    world GX GY DT                                px/s², px/s², ms
+    wall X1 Y1 X2 Y2 RADIUS FRICTION RESTITUTION SPEED       px; px/s at which its surface runs towards its end
+    peg X Y RADIUS FRICTION RESTITUTION           px
+    field X Y STRENGTH SOFTENING                  px, px, pull on a body 100 px away in px/s² (no softening), px
+    mutual STRENGTH SOFTENING                     the same, of a body of 1 kg on every other body
+    wind VX VY DRAG                               px/s, px/s, kg/(s·m)
+    pin oA oB AX AY BX BY LENGTH                  px; oA is `fixed` when nailed to the world
+    hinge oA oB AX AY BX BY | rope oA oB AX AY BX BY LENGTH
+    spring oA oB AX AY BX BY LENGTH STIFFNESS DAMPING        kg/s², kg/s
+    motor oA oB SPIN TORQUE                       rad/s of oB against oA, kg·m²/s²
+    ball oK X Y ANGLE VX VY SPIN RADIUS MASS FRICTION RESTITUTION        px, rad, px/s, rad/s, kg: the state now,
+    box oK X Y ANGLE VX VY SPIN WIDTH HEIGHT MASS FRICTION RESTITUTION   one line a body
+    self oK NX NY HAND VN VT VS GN GT             a body that something may act on, in its own frame (below)
+    link oK PARTNER SHARE CN CT STRETCH VN VT AN BN          pin; `tie` with the same numbers: rope
+    hold oK PARTNER SHARE EN ET VN VT AN AT BN BT            hinge
+    coil oK PARTNER SHARE CN CT KICK DAMP VN VT AN BN        spring
+    drive oK PARTNER SHARE LACK MOST              motor
+    touch oK PARTNER E MU SHARE CN CT, then once or twice (`touch2`): GAP NEXT VN VT AN AT BN BT
+    pull oK CN CT DISTANCE SOFTENING STRENGTH     field, or one of the bodies that pull most
+    air oK WN WT RATE                             wind
+    next
+    oK coast | oK rest | oK DN DT DS PUSH         the answer, one line per `self`
+    end
+
+Own frame: normal n = (NX, NY) points from the first partner towards the body: joints first (from a hinge to the
+body's centre; the body's own axis where it is hinged there), then the deepest contact, then fields (in wind, along
+the air that the body feels). Tangent t = HAND·(-NY, NX) where HAND = ±1 makes the first slip speed positive (a hinge:
+the spin): turned and mirrored scenes read the same. Speeds are px/s; spin is spoken of as gyration speed VS =
+HAND·spin·sqrt(moment/mass), so an impulse j/m at a point changes (VN, VT, VS) by (1, 0, AN)·j/m along n and (0, 1,
+AT)·j/m along t. GN, GT: gravity's share of one frame. CN, CT: this partner's normal in the own frame. GAP, NEXT: px
+now and after p + v·dt, negative = overlap. VN, VT: speed of the body's contact point relative to the partner's (its
+surface's, where that runs). AN, AT (BN, BT): lever arms of body (partner) over radius of gyration. SHARE = partner's
+part of the two masses (`drive`: moments), 1 if static. E, MU: products as Chipmunk forms them. STRETCH: px beyond the
+length; EN, ET: px between a hinge's two anchors, in the own frame, as are its VN, VT and arms. KICK: px/s that a
+spring adds to the body in a frame, DAMP: percent of VN that its damper takes. LACK: gyration speed that the motor
+still wants, MOST: what it can give in a frame. WN, WT: the air's velocity relative to the body's, RATE: percent of it
+that the body takes on in a frame. Answer: change of velocity beyond gravity and of gyration speed, and PUSH,
+Chipmunk's position correction along n as a speed; `coast` = all zero, `rest` = comes to a stop. The codec moves
+positions exactly as Chipmunk does: p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line has
+nothing within MARGIN: it flies freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from physworld.lm.vocabulary import Vocabulary, word_level_tokenizer
+from physworld.sim import contacts as geometry
+from physworld.text.codecs import _impulse_answer as answers
+from physworld.text.codecs import _impulse_kernel as kernel
+from physworld.text.codecs._impulse_reader import NoPrompt, read_prompt
+from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
+from physworld.types import (
+    FIXED,
+    PIXELS_PER_METRE,
+    Attractor,
+    Encoded,
+    Motor,
+    MutualGravity,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Sample,
+    Scene,
+    Spring,
+    State,
+    Trajectory,
+    Wind,
+)
+
+MAX_BODIES = 128
+BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
+# word -> how many words, then numbers, follow it on its line
+RECORDS = {
+    "world": (0, 3), "wall": (0, 8), "peg": (0, 5), "field": (0, 4), "mutual": (0, 2), "wind": (0, 3),
+    "pin": (2, 5), "hinge": (2, 4), "rope": (2, 5), "spring": (2, 7), "motor": (2, 2),
+    "ball": (1, 10), "box": (1, 11), "self": (1, 8),
+    "link": (2, 8), "tie": (2, 8), "hold": (2, 9), "coil": (2, 9), "drive": (2, 3),
+    "touch": (2, 13), "touch2": (2, 21), "pull": (1, 5), "air": (1, 3),
+}  # fmt: skip
+WORDS = ["pad", "end", "next", "coast", "rest", "fixed", *RECORDS, *BODY_WORDS]
+NUMBER_BASE = len(WORDS)
+WORD = {w: i for i, w in enumerate(WORDS)}
+PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
+FIRST_BODY = WORD["o0"]
+_WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
+kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
+MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
+QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
+STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
+EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
+
+
+class ImpulseCodec:
+    """Next frame as impulses in contact frames; see the module docstring for the text."""
+
+    context_frames = 1
+    target_frames = 1
+    end_id = END
+
+    def __init__(self, *, shuffle_names: bool = True) -> None:
+        """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
+        self.shuffle_names = shuffle_names
+        self.tokenizer = word_level_tokenizer(WORDS + number_texts(), pad="pad", end="end", unknown="pad")
+        grid = output_grid()
+        order = np.argsort(number_values()[grid])
+        self.vocabulary = Vocabulary(
+            num_words=NUMBER_BASE,
+            values=number_values(),
+            records={WORD[w]: n for w, n in RECORDS.items()},
+            outputs=np.concatenate(
+                [[END, COAST, REST], np.arange(FIRST_BODY, FIRST_BODY + MAX_BODIES), NUMBER_BASE + grid[order]]
+            ),
+            ordered_from=3 + MAX_BODIES,
+            pad=PAD,
+            prompt_end=NEXT,
+            names=(FIRST_BODY, MAX_BODIES),
+        )
+        values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
+        hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
+        self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
+        self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
+
+    # --- writing
+
+    def _packed(self, scene: Scene) -> tuple[Scene, tuple[Any, ...], geometry.Solids]:
+        """(scene, what compiled code reads of it, its solids), kept for the scenes seen last."""
+        known = self._worlds.get(id(scene))
+        if known is None:
+            missing = self.unwritable(scene)
+            if missing:
+                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}")
+            if len(self._worlds) > 256:
+                self._worlds.clear()
+            packed = geometry.solids(scene)
+            known = (scene, kernel.world_of(scene, *_header(scene), packed, MARGIN), packed)
+            self._worlds[id(scene)] = known
+        return known
+
+    def unwritable(self, scene: Scene) -> str:
+        """Why this text cannot hold the scene, as a sentence; else ''."""
+        return "" if len(scene.bodies) <= MAX_BODIES else f"impulse text names at most {MAX_BODIES} bodies"
+
+    def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""
+        now = given.frame(-1)
+        return kernel.write_prompt(self._packed(given.scene)[1], now.position, now.velocity, now.angle, now.spin)
+
+    def prompt(self, given: Trajectory) -> np.ndarray:
+        return self._views(given)[0]
+
+    def encode(self, sample: Sample) -> Encoded:
+        given: Trajectory = sample.given
+        ids, listed, frames = self._views(given)
+        scene, now, then = given.scene, given.frame(-1), sample.target.frame(0)
+        answer, event = self.answer(scene, listed, frames, now, then)
+        full = np.concatenate([ids, answer])
+        if self.shuffle_names:
+            names = (full >= FIRST_BODY) & (full < FIRST_BODY + MAX_BODIES)
+            full[names] += self._shift(sample.seed, scene)
+        labels = np.full(len(full), -100, np.int64)
+        labels[len(ids) :] = full[len(ids) :]
+        events = np.zeros(len(full), bool)
+        events[len(ids) :] = event
+        return Encoded(seed=sample.seed, input_ids=full, labels=labels, event=events)
+
+    def _shift(self, seed: Any, scene: Scene) -> Any:
+        """How far the names of training samples are moved on, for one seed or an array of them."""
+        return seed * 7919 % (MAX_BODIES - len(scene.bodies) + 1) if self.shuffle_names else seed * 0
+
+    def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
+        """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
+        scene, world, _ = self._packed(run.scene)
+        shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
+        return answers.Frames(world, run, self._grid, shifts, seed)
+
+    def answer(
+        self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Answer ids and their event mask for the true (or any other) next state."""
+        change, push, after = self._impulses(scene, listed, frames, now, then)
+        return answers.write_answer(listed, change, push, after, self._grid)
+
+    def _impulses(
+        self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Per listed body: change (M, 3) px/s of (n, t, gyration), push (M,) px/s, largest speed after (M,) px/s."""
+        return answers.impulses(self._packed(scene)[2], np.array(scene.gravity), scene.dt, listed, frames, now, then)
+
+    # --- reading
+
+    def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
+        _, listed, frames = self._views(given)
+        scene, now = given.scene, given.frame(-1)
+        said = self._read_answer(np.asarray(output), listed)
+        if said is None:
+            return None
+        change, rest = said
+        nx, ny, hand = frames.T
+        velocity = now.velocity + np.array(scene.gravity) * scene.dt
+        spin = now.spin.copy()
+        position = now.position + now.velocity * scene.dt
+        dn, dt, ds, push = change.T
+        velocity[listed] += np.stack([dn * nx - hand * dt * ny, dn * ny + hand * dt * nx], axis=1)
+        spin[listed] += hand * ds / self._packed(scene)[2].gyration[listed]
+        position[listed] += push[:, None] * frames[:, :2] * scene.dt
+        velocity[listed[rest]] = 0.0
+        spin[listed[rest]] = 0.0
+        return State(position=position, velocity=velocity, angle=now.angle + now.spin * scene.dt, spin=spin)
+
+    def _read_answer(self, ids: np.ndarray, listed: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """(change (M, 4), rest (M,) bool), or None unless `ids` is exactly one line per listed body."""
+        change, rest = np.zeros((len(listed), 4)), np.zeros(len(listed), bool)
+        values = self.vocabulary.values
+        at = 0
+        for row, body in enumerate(listed):
+            if at + 1 >= len(ids) or ids[at] != FIRST_BODY + body:
+                return None
+            if ids[at + 1] in (COAST, REST):
+                rest[row] = ids[at + 1] == REST
+                at += 2
+                continue
+            said = ids[at + 1 : at + 5]
+            if len(said) < 4 or said.min() < NUMBER_BASE or said.max() >= NUMBER_BASE + len(values):
+                return None
+            change[row] = values[said - NUMBER_BASE]
+            at += 5
+        tail = ids[at:]
+        if len(tail) and not (tail[0] == END and np.all((tail[1:] == END) | (tail[1:] == PAD))):
+            return None
+        return change, rest
+
+    def max_new_tokens(self, scene: Scene) -> int:
+        return 5 * len(scene.bodies) + 1
+
+    def guide(self, given: Sequence[Trajectory]) -> ImpulseGuide:
+        return ImpulseGuide([self._views(g)[1] for g in given], self.vocabulary.size)
+
+    def round_state(self, state: State, scene: Scene) -> State:
+        """The state as `ball` and `box` lines print it."""
+
+        def nearest(exact: np.ndarray) -> np.ndarray:
+            return self.vocabulary.values[number_indices(exact.ravel())].reshape(exact.shape)
+
+        return State(
+            position=nearest(state.position),
+            velocity=nearest(state.velocity),
+            angle=nearest(state.angle),
+            spin=nearest(state.spin),
+        )
+
+    def text(self, ids: np.ndarray) -> str:
+        """Ids as the lines of the module docstring."""
+        starts = {WORD["next"], END, *(WORD[w] for w in RECORDS)}
+        words = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
+        lines: list[str] = []
+        answering = False
+        for token, word in zip(ids, words, strict=True):
+            new = token in starts or (answering and FIRST_BODY <= token < FIRST_BODY + MAX_BODIES)
+            answering |= token == NEXT
+            if new or not lines:
+                lines.append(word)
+            else:
+                lines[-1] += " " + word
+        return "\n".join(lines)
+
+    def read_prompt(self, text: str) -> Trajectory | None:
+        """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
+        try:
+            return read_prompt(text, RECORDS, BODY_WORDS)
+        except NoPrompt:
+            return None
+
+    def why_no_prompt(self, text: str) -> str:
+        """Line and word that make a text no prompt, or ''."""
+        try:
+            read_prompt(text, RECORDS, BODY_WORDS)
+        except NoPrompt as problem:
+            return str(problem)
+        return ""
+
+    def parse(self, text: str, given: Trajectory) -> State | None:
+        """Next state from answer text."""
+        return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
+
+
+class ImpulseGuide:
+    """Answers name the listed bodies in order, each followed by one word or four numbers, then `end`."""
+
+    def __init__(self, listed: Sequence[np.ndarray], size: int) -> None:
+        """listed: the bodies that each prompt lists; size: of the vocabulary."""
+        self.kinds = np.zeros((2, size), bool)
+        self.kinds[:, NUMBER_BASE:] = True
+        self.kinds[0, [COAST, REST]] = True
+        self._names = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), END)
+        for row, bodies in enumerate(listed):
+            self._names[row, : len(bodies)] = FIRST_BODY + bodies
+        self._line = np.zeros(len(listed), np.int64)
+        self._said = np.full(len(listed), -1)  # tokens of the line behind its name; -1 = the name comes next
+
+    def kind(self) -> np.ndarray:
+        return np.minimum(self._said, 1)
+
+    def only(self) -> np.ndarray:
+        return self._names[np.arange(len(self._line)), np.minimum(self._line, self._names.shape[1] - 1)]
+
+    def advance(self, tokens: np.ndarray) -> None:
+        self._said += 1
+        over = (self._said == 4) | ((self._said == 1) & ((tokens == COAST) | (tokens == REST)))
+        self._line += over
+        self._said[over] = -1
+
+
+_NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once
+_STATE = (0.0,) * 6
+
+
+def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
+    ids: list[int] = []
+    values: list[float] = []
+
+    def line(word: str, *numbers: float, ends: tuple[str, ...] = ()) -> None:
+        ids.append(WORD[word])
+        ids.extend([WORD[end] for end in ends])
+        ids.extend(_NUMBERS[: len(numbers)])
+        values.extend(numbers)
+
+    line("world", *scene.gravity, scene.dt * 1000)
+    for shape in scene.static:
+        if isinstance(shape, Peg):
+            line("peg", *shape.center, shape.radius, shape.friction, shape.restitution)
+        else:
+            surface = (shape.radius, shape.friction, shape.restitution, shape.surface_speed)
+            line("wall", *shape.start, *shape.end, *surface)
+    for field in scene.fields:
+        match field:
+            case Attractor():
+                line("field", *field.center, field.strength / 1e4, field.softening)
+            case MutualGravity():
+                line("mutual", field.strength / 1e4, field.softening)
+            case Wind():
+                line("wind", *field.velocity, field.drag * PIXELS_PER_METRE)
+    for joint in scene.joints:
+        ends = ("fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a], BODY_WORDS[joint.body_b])
+        match joint:
+            case PinJoint():
+                line("pin", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
+            case PivotJoint():
+                line("hinge", *joint.anchor_a, *joint.anchor_b, ends=ends)
+            case Rope():
+                line("rope", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
+            case Spring():
+                own = (joint.length, joint.stiffness, joint.damping)
+                line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
+            case Motor():
+                line("motor", joint.spin, joint.torque / PIXELS_PER_METRE**2, ends=ends)
+    slots = []
+    for index, body in enumerate(scene.bodies):
+        slots.append(len(ids) + 2)
+        ids += (WORD["ball" if body.shape == "circle" else "box"], FIRST_BODY + index)
+        numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
+        ids += _NUMBERS[: len(numbers)]
+        values += numbers
+    header = np.array(ids, np.int64)
+    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
+    return header, np.array(slots, np.int64)

@@ -1,0 +1,213 @@
+"""L4: what can be judged: a finished run, any causal language model of transformers, or a file of predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+from safetensors import SafetensorError
+
+from physworld import scenarios
+from physworld.errors import UserError
+from physworld.lm.generator import CachedGenerator
+from physworld.lm.weights import (
+    WeightsError,
+    find_adapter,
+    load_network,
+    load_tokenizer,
+    local_folder,
+    refuse_damage,
+    whole_weights,
+)
+from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
+from physworld.runs.wiring import codec_for
+from physworld.settings import checks
+from physworld.text.codecs._frame_guide import is_word_level
+from physworld.text.evaluation.external_predictions import Predictions
+from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
+from physworld.text.rollout import Generator, Store
+
+ENGINES = ("transformers", "vllm")
+# Files that say what a model answers. What else lies in the folder (a card, optimiser states) does not.
+MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    name: str
+    codec: Any
+    model: Generator | None  # None: what it says is in `recorded`
+    trained_on: tuple[str, ...]  # scenario types
+    difficulties: list[int] | None  # that it was trained on, where that is known
+    key: str = ""  # changes with its weights, its text and the code that turns a moment into an answer
+    cost: dict[str, Any] = field(default_factory=dict)
+    recorded: Predictions | None = None
+
+    def store(self, folder: Path | None, settings: str) -> Callable[[int], Store] | None:
+        """Where its answers are kept: one store for each drawn sample, 0 = not drawn."""
+        if self.recorded is not None:
+            recorded = self.recorded
+            return lambda sample: recorded
+        if folder is None:
+            return None
+        return lambda sample: DiskStore(folder, digest(self.key, settings, str(sample)))
+
+
+def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
+    """Everything that the command line names: run=A or run=[A,B], model=hf, predictions=FILE.
+
+    Raises:
+        UserError: nothing is named, or something is not there or not usable.
+    """
+    if cfg.model is not None and ("network" not in cfg.model or "weights" not in cfg.model.network):
+        chosen = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else cfg.model._target_
+        raise UserError(
+            f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
+            "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
+        )
+    named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
+    found = [from_run(runs.find_run(str(run)), device) for run in named]
+    if cfg.engine not in ENGINES:
+        raise UserError(f"engine={cfg.engine} is unknown; choose one of {', '.join(ENGINES)}.")
+    if cfg.engine == "vllm" and cfg.model is None:
+        raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
+    if cfg.model is not None:
+        found.append(from_hf(cfg, device))
+    elif cfg.weights is not None:
+        raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
+    answers = checks.file("predictions", cfg.predictions)
+    if answers is not None:
+        found.append(from_predictions(answers, instantiate(cfg.codec)))
+    if not found:
+        raise UserError(
+            "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
+        )
+    names = [candidate.name for candidate in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{twice[0]} is named twice; give each run once.")
+    return found
+
+
+def from_run(run: Path, device: torch.device) -> Candidate:
+    """A run directory of ours."""
+    network, codec, config = load_model(run, device)
+    key = digest(code_digest(), file_digest(_files(run / "model")), json.dumps(config["codec"], sort_keys=True))
+    return Candidate(
+        name="shipped" if run == runs.SHIPPED else str(run),
+        codec=codec,
+        model=network,
+        trained_on=tuple(config["scenario"]["names"]),
+        difficulties=list(config["curriculum"]["difficulties"]),
+        key=key,
+        cost={"parameters": sum(p.numel() for p in network.parameters())},
+    )
+
+
+def from_predictions(path: Path, codec: Any) -> Candidate:
+    """Answers of a model that lives elsewhere."""
+    return Candidate(
+        name=path.name,
+        codec=codec,
+        model=None,
+        trained_on=scenarios.seen(),
+        difficulties=None,
+        recorded=Predictions(path, codec),
+    )
+
+
+def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
+    """Weights of a causal language model (merged), or a PEFT adapter with its base, behind a text codec.
+
+    Raises:
+        UserError: a part is missing, not safe to load, or does not fit.
+    """
+    weights = cfg.weights or cfg.model.network.weights
+    if weights is None:
+        raise UserError(
+            "model=hf needs weights=FOLDER_OR_REPO: merged weights, or a PEFT adapter (its base from base=)."
+        )
+    base = None if cfg.base is None else str(cfg.base)
+    if cfg.engine == "vllm":
+        return from_vllm(cfg, str(weights), base)
+    network, tokenizer = load_hf(str(weights), base, device)
+    codec = codec_for(cfg.codec, tokenizer)
+    answering = {
+        key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "reuse_cache", "static_cache")
+    }
+    pad = tokenizer.pad_token_id
+    model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
+    states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
+    settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
+    return Candidate(
+        name=str(weights),
+        codec=codec,
+        model=model,
+        trained_on=scenarios.seen(),
+        difficulties=None,
+        key=digest(code_digest(), str(states), *settings),
+        cost={"parameters": sum(p.numel() for p in network.parameters())},
+    )
+
+
+def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
+    """The same, behind vLLM.
+
+    Raises:
+        UserError: vLLM is not there, or cannot do what is asked.
+    """
+    from physworld.lm.vllm_generator import VllmLM
+
+    if cfg.evaluation.samples:
+        raise UserError("engine=vllm gives the likeliest answers only; use evaluation.samples=0, or leave engine out.")
+    try:
+        tokenizer, adapter = load_tokenizer(weights, base), find_adapter(weights)
+        codec = codec_for(cfg.codec, tokenizer)
+        if cfg.evaluation.guided and is_word_level(tokenizer):
+            raise UserError(
+                f"engine=vllm cannot keep answers in the tokenizer of {weights} within a grammar: its tokens are whole "
+                f"words; use evaluation.guided=false, or leave engine out."
+            )
+        folders = [local_folder(whole_weights(weights, base)), *([local_folder(weights)] if adapter else [])]
+        answering = {key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "reuse_cache")}
+        model = VllmLM(
+            folders[0], adapter=folders[1] if adapter else None, rank=adapter.r if adapter else 0,
+            python=cfg.engine_python, **answering,
+        )  # fmt: skip
+    except ValueError as error:
+        raise UserError(str(error).rstrip(".") + ".") from None
+    settings = (str(cfg.codec), str(cfg.model), "vllm")
+    key = digest(code_digest(), file_digest([file for folder in folders for file in _files(folder)]), *settings)
+    return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
+
+
+def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, Any]:
+    """(network in evaluation mode, tokenizer)."""
+    try:
+        tokenizer = load_tokenizer(weights, base)
+        network = load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(device)
+        refuse_damage(network, None, weights)
+    except WeightsError as error:
+        raise UserError(str(error)) from None
+    except SafetensorError as error:
+        raise UserError(f"The weights in {weights} cannot be read ({error}).") from None
+    rows = network.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise UserError(f"The tokenizer of {weights} has {len(tokenizer)} tokens, and its network only {rows}.")
+    return network, tokenizer
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for pattern in MODEL_FILES for path in folder.glob(pattern)]
+
+
+def _fingerprint(parameter: torch.Tensor) -> str:
+    return digest(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -1,0 +1,291 @@
+"""L4: how a model is judged: rollouts from drawn moments, against extrapolation and the text's own floor."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physworld import scenarios
+from physworld.drawing.energy_strip import under
+from physworld.drawing.render import comparison
+from physworld.errors import UserError
+from physworld.io.images import write_gif, write_mp4
+from physworld.metrics.ensembles import score_ensemble
+from physworld.metrics.errors import per_horizon
+from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.summary import summarise
+from physworld.seeding import generator
+from physworld.settings.checks import flag, horizons, number, whole
+from physworld.sim.ood import shift
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.evaluation.baselines import BASELINES, random_impulses, rounded_state
+from physworld.text.rollout import Sampling, Store, rollout
+from physworld.types import Scene, Trajectory
+
+EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same
+FRAMES_PER_SECOND = 15  # of pictures: a quarter of the true speed, so that a half-second rollout can be seen
+WRITERS = {"gif": write_gif, "mp4": write_mp4}
+Shift = tuple[str, float]  # family, level
+IN_DISTRIBUTION: Shift = ("", 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EvalCases:
+    """Where rollouts start: the given frames, and the truth that follows them."""
+
+    given: list[Trajectory]
+    truth: list[Trajectory]
+    meta: list[RolloutMeta]
+    left_out: dict[str, str]  # scenario types that the codec cannot write, and why
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EvalResult:
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    cases: EvalCases
+    predicted: list[Trajectory]
+    others: dict[str, list[Trajectory]] = field(default_factory=dict)  # what baselines, placebo and floor said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    rollouts: int  # scenes per scenario, in the final evaluation
+    val_rollouts: int  # scenes per scenario, at each validation
+    frames: int  # length of a rollout
+    horizons: list[int]  # frames ahead at which errors are read; null = 1, 5, 10, 30, 60, 100 within frames, and frames
+    latest_start: int  # a rollout starts up to this many frames after the earliest start
+    batch_size: int  # rollouts side by side
+    guided: bool  # answers kept within the text's grammar, where it has one
+    pictures: int  # GIFs
+    start: int | None = None  # last given frame of every rollout; null = drawn
+    starts: int = 1  # rollouts per scene, from different frames
+    samples: int = 0  # answers drawn besides the one that is judged
+    temperature: float = 1.0  # of the drawn answers
+    video: str = "gif"  # or mp4: of the pictures
+
+    def __post_init__(self) -> None:
+        may_be_zero = ("latest_start", "pictures", "samples")
+        for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "starts", *may_be_zero):
+            whole(f"evaluation.{name}", getattr(self, name), 0 if name in may_be_zero else 1)
+        whole("evaluation.start", self.start, 0, or_null=True)
+        object.__setattr__(self, "horizons", horizons(self.horizons, self.frames))  # the class is frozen
+        flag("evaluation.guided", self.guided)
+        number("evaluation.temperature", self.temperature, 0)
+        if self.video not in tuple(WRITERS):  # it may be a list
+            raise UserError(f"evaluation.video={self.video} is unknown; choose gif or mp4.")
+        if self.samples == 1:
+            raise UserError("evaluation.samples=1 must be 0, or at least 2, so that they can be compared.")
+        if self.starts > (self.latest_start + 1 if self.start is None else 1):
+            why = "raise evaluation.latest_start" if self.start is None else f"evaluation.start={self.start} is one"
+            raise UserError(f"evaluation.starts={self.starts} needs as many different frames: {why}.")
+
+    def sample_cases(
+        self,
+        codec: Any,
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        *,
+        split: str,
+        seed: int,
+        per_scenario: int,
+        trained_on: Iterable[str],
+        first_index: int = 0,
+        shifts: Sequence[Shift] = (IN_DISTRIBUTION,),
+    ) -> EvalCases:
+        """The same moments for every model and codec: they depend on names, split and seed alone.
+
+        A type is left out, and named, when the codec cannot write one of its scenes.
+
+        Args:
+            first_index: number of the first scene in each type's stream.
+            shifts: out-of-distribution families and levels; each scene is scored once under each.
+        """
+        cases = EvalCases(given=[], truth=[], meta=[], left_out={})
+        trained = set(trained_on)
+        for name in names:
+            why = unwritable(codec, name, difficulties, split=split, seed=seed, scenes=per_scenario, first=first_index)
+            cases.left_out.update(why)
+            if name in cases.left_out:
+                continue
+            for place in range(first_index, first_index + per_scenario):
+                for family, level in shifts:
+                    scene, rng = _scene(name, difficulties, split=split, seed=seed, place=place)
+                    about = RolloutMeta(
+                        index=place, start_frame=0, seed=seed, held_out=name not in trained, shift="", distance=0.0
+                    )
+                    if family:
+                        moved = _shifted(cases, codec, scene, (family, level), about, split)
+                        if moved is None:
+                            continue
+                        scene = moved
+                    self._add(cases, codec, scene, rng, about)
+        return cases
+
+    def _add(self, cases: EvalCases, codec: Any, scene: Scene, rng: np.random.Generator, about: RolloutMeta) -> None:
+        """The rollouts of one scene."""
+        earliest = max(EARLIEST, codec.context_frames - 1)
+        if self.start is not None:
+            if self.start < codec.context_frames - 1:
+                raise UserError(
+                    f"evaluation.start={self.start} is too early: this text is given {codec.context_frames} frames, "
+                    f"so choose {codec.context_frames - 1} or later."
+                )
+            lasts = [self.start]
+        elif self.starts == 1:
+            lasts = [earliest + int(rng.integers(self.latest_start + 1))]
+        else:
+            lasts = sorted((earliest + rng.choice(self.latest_start + 1, self.starts, replace=False)).tolist())
+        path = simulate(scene, lasts[-1] + 1 + self.frames)
+        for last in lasts:
+            first = last + 1 - codec.context_frames
+            cases.given.append(path.window(first, last + 1))
+            cases.truth.append(path.window(last + 1, last + 1 + self.frames))
+            cases.meta.append({**about, "start_frame": first})
+
+    def evaluate(
+        self,
+        model: Any,
+        codec: Any,
+        cases: EvalCases,
+        progress: Callable[[int], None] | None = None,
+        *,
+        store: Callable[[int], Store] | None = None,
+    ) -> EvalResult:
+        """Roll the model out, and everything it is compared with.
+
+        Args:
+            store: where finished batches of sample k are kept; 0 is the answer without drawing.
+        """
+        settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
+        said = rollout(model, codec, cases.given, self.frames, store=store and store(0), **settings)
+        others = compared(cases, self.frames, codec)
+        parsed = [count >= self.frames for count in said.parsed]
+        rows = score_rollouts(
+            cases.truth,
+            {MODEL: said.predicted, **others},
+            parsed,
+            self.horizons,
+            cases.meta,
+            before=[given.frame(-1) for given in cases.given],
+            faults=list(zip(said.missing, said.drifted, strict=True)),
+        )
+        summary = summarise(rows)
+        summary["curves"] = curves(cases, {MODEL: said.predicted, **others})
+        if self.samples:
+            drawn = [
+                rollout(
+                    model,
+                    codec,
+                    cases.given,
+                    self.frames,
+                    sampling=Sampling(temperature=self.temperature, seed=k),
+                    store=store and store(k),
+                    **settings,
+                ).predicted
+                for k in range(1, self.samples + 1)
+            ]
+            summary["sampled"] = self._ensembles(cases, drawn)
+        return EvalResult(rows=rows, summary=summary, cases=cases, predicted=said.predicted, others=others)
+
+    def _ensembles(self, cases: EvalCases, drawn: list[list[Trajectory]]) -> dict[str, Any]:
+        """Best, mean and spread of the drawn answers by horizon, means over scenario types."""
+        names = np.array([truth.scene.name for truth in cases.truth])
+        found: dict[str, Any] = {"samples": self.samples, "temperature": self.temperature, "horizons": {}}
+        for h in self.horizons:
+            scores = [score_ensemble(truth, [sample[n] for sample in drawn], h) for n, truth in enumerate(cases.truth)]
+            means = {}
+            for part in ("best", "mean", "of_mean", "spread"):
+                values = np.array([getattr(score, part) for score in scores])
+                mean = float(np.mean([values[names == name].mean() for name in np.unique(names)]))
+                means[part] = mean if np.isfinite(mean) else None
+            spread, off = means["spread"], means["of_mean"]
+            found["horizons"][str(h)] = {**means, "calibration": spread / off if spread is not None and off else None}
+        return found
+
+    def draw_pictures(self, result: EvalResult, folder: Path) -> list[Path]:
+        """Animations of the first rollout of as many scenario types as there is room for."""
+        first: dict[str, int] = {}
+        for n, truth in enumerate(result.cases.truth):
+            first.setdefault(truth.scene.name, n)
+        trained_first = sorted(first, key=lambda name: result.cases.meta[first[name]]["held_out"])
+        return [
+            WRITERS[self.video](folder / f"{name}.{self.video}", result_frames(result, first[name]), FRAMES_PER_SECOND)
+            for name in trained_first[: self.pictures]
+        ]
+
+
+def compared(cases: EvalCases, frames: int, codec: Any) -> dict[str, list[Trajectory]]:
+    """What baselines, placebo and floor say to the same moments."""
+    placebo = [
+        random_impulses(
+            given, frames, generator(about["seed"], "test", zlib.crc32(given.scene.name.encode()), about["index"])
+        )
+        for given, about in zip(cases.given, cases.meta, strict=True)
+    ]
+    return {
+        **{name: [guess(given, frames) for given in cases.given] for name, guess in BASELINES.items()},
+        PLACEBO: placebo,
+        FLOOR: [rounded_state(given, frames, codec.round_state) for given in cases.given],
+    }
+
+
+def curves(cases: EvalCases, predictions: dict[str, list[Trajectory]]) -> dict[str, list[float | None]]:
+    """Position RMSE at every frame, px: per method the mean over scenario types of means over rollouts."""
+    names = np.array([truth.scene.name for truth in cases.truth])
+    found = {}
+    for method, said in predictions.items():
+        errors = np.stack([per_horizon(truth, guess) for truth, guess in zip(cases.truth, said, strict=True)])
+        mean = np.mean([errors[names == name].mean(axis=0) for name in np.unique(names)], axis=0)
+        found[method] = [float(value) if np.isfinite(value) else None for value in mean]
+    return found
+
+
+def _scene(
+    name: str, difficulties: Sequence[int], *, split: str, seed: int, place: int
+) -> tuple[Scene, np.random.Generator]:
+    """Scene number `place` of a type, and the generator that goes on to draw its start."""
+    rng = generator(seed, split, zlib.crc32(name.encode()), place)
+    return scenarios.build(name, rng, difficulties[place % len(difficulties)]), rng
+
+
+def _shifted(cases: EvalCases, codec: Any, scene: Scene, how: Shift, about: RolloutMeta, split: str) -> Scene | None:
+    """The scene out of distribution, `about` filled in; None, and a note in `left_out`, where that cannot be."""
+    family, level = how
+    about["shift"] = f"{family}@{level:g}"
+    tag = f"{scene.name} {about['shift']}"
+    # The same draw at every level: then a higher one never comes out nearer.
+    rng = generator(about["seed"], split, zlib.crc32(f"{scene.name} {family}".encode()), about["index"])
+    try:
+        moved = shift(scene, family, rng, level=level)
+    except ValueError as error:  # no room for 51 bodies
+        cases.left_out[tag] = str(error)
+        return None
+    why = "a scene is so already" if moved.scene == scene else codec.unwritable(moved.scene)
+    if why:
+        cases.left_out[tag] = why
+        return None
+    about["distance"] = moved.distance
+    return moved.scene
+
+
+def unwritable(
+    codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
+) -> dict[str, str]:
+    """{name: why} if the codec cannot write one of the scenes first .. first + scenes - 1 of a type, else {}."""
+    for place in range(first, first + scenes):
+        why = codec.unwritable(_scene(name, difficulties, split=split, seed=seed, place=place)[0])
+        if why:
+            return {name: why}
+    return {}
+
+
+def result_frames(result: EvalResult, index: int, size: tuple[int, int] = (400, 300)) -> np.ndarray:
+    """uint8 (T, H, W, 3): truth, prediction and overlay, each of `size`; energy and momentum below."""
+    truth, predicted = result.cases.truth[index], result.predicted[index]
+    return under(comparison(truth, predicted, size=size), truth, predicted)

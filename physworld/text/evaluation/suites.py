@@ -1,0 +1,194 @@
+"""L4: named sets of moments: which scenes, how shifted, how far. `conf/suite/NAME.yaml` is the list of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physworld.errors import FormatError, UserError, suggest
+from physworld.metrics.scores import RolloutMeta
+from physworld.seeding import generator
+from physworld.settings import checks
+from physworld.sim.ood import FAMILIES
+from physworld.text.evaluation.evaluation import EARLIEST, IN_DISTRIBUTION, EvalCases, Evaluation, Shift
+from physworld.text.sources.files import SUFFIXES, read_scene, scenes_below
+from physworld.types import Trajectory
+
+
+class Together:
+    """Several codecs as one, for drawing moments that all of them can use."""
+
+    def __init__(self, codecs: Sequence[Any]) -> None:
+        self.codecs = codecs
+        self.context_frames = max(codec.context_frames for codec in codecs)
+
+    def unwritable(self, scene: Any) -> str:
+        return next((why for why in (codec.unwritable(scene) for codec in self.codecs) if why), "")
+
+    def refuses(self, given: Trajectory) -> str:
+        """Why one of the codecs cannot write these frames (more bodies than it has names for, say), or ''."""
+        for codec in self.codecs:
+            try:
+                codec.prompt(given)
+            except ValueError as error:
+                return str(error)
+        return ""
+
+
+def _starts(path: Trajectory, evaluation: Evaluation, context_frames: int, rng: np.random.Generator) -> list[int]:
+    """Last given frames of a recorded scene's rollouts; empty when it is too short for one."""
+    latest = len(path) - 1 - evaluation.frames
+    if evaluation.start is not None:
+        return [evaluation.start] if context_frames - 1 <= evaluation.start <= latest else []
+    earliest = max(EARLIEST, context_frames - 1)
+    choice = range(earliest, min(earliest + evaluation.latest_start, latest) + 1)
+    return sorted(rng.choice(choice, min(evaluation.starts, len(choice)), replace=False).tolist()) if choice else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What is judged beyond what `scenario`, `difficulties` and `evaluation` say."""
+
+    name: str
+    first_index: int = 0  # number of the first scene in each type's stream
+    families: list[str] = field(default_factory=list)  # out-of-distribution families; empty = scenes as they are
+    levels: list[float] = field(default_factory=list)  # how far out, above 0 and at most 1
+    curves: list[str] = field(default_factory=list)  # paper: types that are rolled out besides the single steps
+    curve_frames: int = 30  # paper: of those rollouts
+
+    def __post_init__(self) -> None:
+        checks.whole("suite.first_index", self.first_index, 0)
+        checks.whole("suite.curve_frames", self.curve_frames, 1)
+        families, levels = (part if isinstance(part, list) else [None] for part in (self.families, self.levels))
+        for family in families:
+            if family not in FAMILIES:
+                named = self.families if family is None else family
+                raise UserError(
+                    f"suite.families, a list, has {named}.{suggest(str(named), FAMILIES)} "
+                    f"Choose from {', '.join(FAMILIES)}."
+                )
+        within = all(isinstance(level, int | float) and 0 < level <= 1 for level in levels)
+        if not within or bool(families) != bool(levels):
+            raise UserError(
+                f"suite.levels={self.levels} must be a list of numbers above 0 and at most 1, and goes with "
+                "suite.families."
+            )
+        if self.curves:
+            checks.scenario_names(self.curves)
+
+    @property
+    def shifts(self) -> list[Shift]:
+        """Every family at every level, after the scenes as they are."""
+        return [IN_DISTRIBUTION, *((family, float(level)) for family in self.families for level in self.levels)]
+
+    def sample_cases(
+        self,
+        evaluation: Evaluation,
+        codecs: Sequence[Any],
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        *,
+        split: str,
+        seed: int,
+        trained_on: Sequence[str],
+        limit: int | None,
+    ) -> EvalCases:
+        """The suite's moments, the same for every model.
+
+        Raises:
+            UserError: nothing is left that these codecs can write.
+        """
+        cases = evaluation.sample_cases(
+            Together(codecs),
+            names,
+            difficulties,
+            split=split,
+            seed=seed,
+            per_scenario=evaluation.rollouts if limit is None else min(limit, evaluation.rollouts),
+            trained_on=trained_on,
+            first_index=self.first_index,
+            shifts=self.shifts,
+        )
+        if not cases.given:
+            why = sorted(set(cases.left_out.values()))
+            raise UserError(f"None of these scenario types can be written: {'; '.join(why)}.")
+        return cases
+
+    def read(
+        self,
+        folder: Path,
+        evaluation: Evaluation,
+        codecs: Sequence[Any],
+        *,
+        seed: int,
+        limit: int | None,
+        names: Sequence[str] | None = None,
+        difficulties: Sequence[int] | None = None,
+    ) -> EvalCases:
+        """EvalCases from the scenes in `folder` (or one file), JSONL or Parquet, `limit` a type at most, in path order.
+
+        The truth is what the files hold; starts are drawn as for simulated scenes.
+
+        Args:
+            names: scenario types wanted; None = all, also those that are not ours.
+            difficulties: wanted; None = all.
+
+        Raises:
+            UserError: there is no such folder, a file cannot be read, or nothing is left to judge.
+        """
+        if self.families:
+            raise UserError(
+                f"suite={self.name} moves simulated scenes out of distribution, and those of scenes={folder} are "
+                "judged as recorded; leave one of the two out."
+            )
+        if not folder.exists():
+            raise UserError(f"scenes={folder} is no file and no folder; give one of {', '.join(SUFFIXES)} files.")
+        together, counts = Together(codecs), Counter[str]()
+        cases = EvalCases(given=[], truth=[], meta=[], left_out={})
+
+        def wanted(name: str) -> bool:
+            if names is not None and name not in names:
+                cases.left_out[name] = "not a type that scenario= or the suite names"
+                return False
+            return limit is None or counts[name] < limit
+
+        try:
+            for index, (place, known) in enumerate(scenes_below(folder)):
+                if known is not None and not wanted(known):
+                    continue  # a row of Parquet tells its type without being read
+                path = read_scene(place)
+                if not wanted(path.scene.name):
+                    continue
+                if difficulties is not None and path.scene.difficulty not in difficulties:
+                    label = f"{path.scene.name} of difficulty {path.scene.difficulty}"
+                    cases.left_out[label] = f"not in difficulties={list(difficulties)}"
+                    continue
+                lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
+                windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
+                why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
+                if why:
+                    cases.left_out[str(place)] = why
+                    continue
+                counts[path.scene.name] += 1
+                for last, window in zip(lasts, windows, strict=True):
+                    first = last + 1 - together.context_frames
+                    cases.given.append(window)
+                    cases.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
+                    cases.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False))
+        except FormatError as error:
+            raise UserError(str(error)) from None
+        if not cases.given:
+            nothing = f"there are no {', '.join(SUFFIXES)} files"
+            why = "; ".join(sorted(set(cases.left_out.values()))) or nothing
+            raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
+        return cases
+
+    def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """How the types of `curves` are rolled out."""
+        horizons = sorted({1, 5, 10, 20, self.curve_frames} & set(range(1, self.curve_frames + 1)))
+        return replace(evaluation, frames=self.curve_frames, horizons=horizons, starts=1, samples=0)

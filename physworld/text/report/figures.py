@@ -1,0 +1,83 @@
+"""L4: what a judgement looks like: charts, the worst rollouts, and its place in TensorBoard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from physworld.io.images import write_animation
+from physworld.metrics.scores import MODEL
+from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
+from physworld.text.report import charts
+from physworld.training.tensorboard import add_gif
+from physworld.types import State
+
+WORST = 10  # rollouts in the gallery
+
+
+def slug(name: str) -> str:
+    """A file name for any name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.") or "model"
+
+
+def _before(result: EvalResult) -> list[State]:
+    return [given.frame(-1) for given in result.cases.given]
+
+
+def figures(result: EvalResult) -> dict[str, Any]:
+    """Caption -> figure."""
+    truth, summary = result.cases.truth, result.summary
+    everything = {MODEL: result.predicted, **result.others}
+    found = {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
+    if charts.has_events(truth, _before(result)):
+        found["Velocity jumps: every body and frame at which the truth has an event"] = charts.event_scatter(
+            truth, result.predicted, _before(result)
+        )
+    if len(truth[0]) > 1:
+        found["Energy and momentum against the truth's own, median over rollouts"] = charts.conservation_chart(
+            truth, everything
+        )
+    found["Each scenario type beside its best baseline (orange: not trained on)"] = charts.skill_chart(summary)
+    if "shift" in summary["breakdown"]:
+        found["Out of distribution: error against distance"] = charts.shift_chart(summary, result.rows)
+    return found
+
+
+def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tuple[str, Path]]:
+    """The worst rollouts as animations with what they are."""
+    last = f"rmse@{evaluation.horizons[-1]}"
+    mine = [row for row in result.rows if row["method"] == MODEL]
+    order = sorted(range(len(mine)), key=lambda n: (-mine[n][last], n))[:WORST]
+    found = []
+    for place, n in enumerate(order, start=1):
+        row = mine[n]
+        frames = result_frames(result, n, size=(280, 210))
+        every = max(1, len(frames) // 30)
+        path = folder / f"{place:02d}_{row['scenario']}.gif"
+        write_animation(path, frames[::every], FRAMES_PER_SECOND / every)
+        shifted = f", {row['shift']}" if row["shift"] else ""
+        unread = "" if row["parsed"] else ", text not readable to the end"
+        caption = f"{place}. {row['scenario']}, difficulty {row['difficulty']}, scene {row['index']}{shifted}: "
+        found.append((f"{caption}{row[last]:.1f} px{unread}", path))
+    return found
+
+
+def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, Any], result: EvalResult) -> None:
+    """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
+    logger = TensorBoardLogger(directory, name="tensorboard", version=slug(name), default_hp_metric=False)
+    for method, values in result.summary["curves"].items():
+        for frame, value in enumerate(values, start=1):
+            if value is not None:
+                logger.experiment.add_scalar(f"rmse_by_frame/{method}", value, frame)
+    for caption, figure in figures(result).items():
+        logger.experiment.add_image(f"charts/{slug(caption)[:40]}", charts.pixels(figure), 0, dataformats="HWC")
+    if len(result.cases.truth[0]) > 1:
+        add_gif(logger, "rollout/truth_prediction_overlay", result_frames(result, 0), 0, fps=FRAMES_PER_SECOND)
+    headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}
+    logger.log_hyperparams({"model": name, "suite": suite, **cost}, headline)
+    logger.save()
+    logger.experiment.close()

@@ -1,0 +1,276 @@
+"""L4: a model's own output becomes its next input, many scenes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from physworld.seeding import generator
+from physworld.types import Codec, Guide, Scene, State, Trajectory
+
+Noise = Callable[[tuple[int, int]], np.ndarray]
+PARTS = 256  # documents that are answered side by side
+
+
+class Generator(Protocol):
+    """Says answers: the most likely ones, or as near to it as the model knows (`GPT.pick`).
+
+    Two keywords are given only where they mean something: `noise`, when answers are drawn, is added to the scores of
+    each step (rows, tokens); `rows`, to a model whose attribute `reuse_cache` is true, says whose prompt each is, so that it
+    can keep what it has read for the same row in the call before.
+    """
+
+    def generate(
+        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Guide | None
+    ) -> list[np.ndarray]: ...
+
+
+class DocumentsCodec(Protocol):
+    """What a codec offers that writes a frame as several documents, each with an answer of its own."""
+
+    end_id: int
+
+    def prompts(self, given: Trajectory) -> list[np.ndarray]: ...
+    def most_new_tokens(self, prompt: np.ndarray) -> int: ...
+    def part_guide(self, prompts: Sequence[np.ndarray]) -> Guide: ...
+    def join(self, given: Trajectory, said: Sequence[np.ndarray]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Drawing answers, token by token; the same seed draws the same."""
+
+    temperature: float
+    seed: int
+
+    def noise(self, batch: int) -> Noise:
+        """Temperature times Gumbel noise: its argmax with the scores is a draw from softmax(scores / temperature)
+        (Maddison et al. 2014, arXiv 1411.0030)."""
+        rng = generator(self.seed, "test", batch)
+        return lambda shape: self.temperature * rng.gumbel(size=shape).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rollout:
+    predicted: list[Trajectory]  # num_frames each, the given frames not included
+    parsed: list[int]  # frames that were readable before the first that was not
+    missing: list[int] = field(default_factory=list)  # bodies without a readable line in that first unreadable frame
+    drifted: list[int] = field(default_factory=list)  # readable frames that were not written as the format has it
+
+
+class Store(Protocol):
+    """Where finished batches of rollouts are kept."""
+
+    def load(self, given: Sequence[Trajectory], num_frames: int) -> Rollout | None: ...
+    def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How prompt and answer of the first frame fit into what a model reads at once."""
+
+    tokens: int  # that the model reads, prompt and answer together
+    needed: int  # by the shortest prompt, with its answer, of the moment that needs least
+    too_long: int  # moments whose shortest prompt does not fit: they count as not parsed
+    shortened: int  # moments that lose their oldest frames
+    cases: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.too_long} of {self.cases} prompts do not fit into the {self.tokens} tokens that the model reads "
+            f"at once and count as not parsed, {self.shortened} lose their oldest frames"
+        )
+
+
+def room(model: Any, codec: Codec, given: Sequence[Trajectory]) -> Room | None:
+    """None where the model reads texts of any length."""
+    limit: int | None = getattr(model, "max_length", None)
+    if limit is None or not given:
+        return None
+    shortest, longest = [], []
+    for moment in given:
+        answer = codec.max_new_tokens(moment.scene)
+        context = moment.window(len(moment) - codec.context_frames, len(moment))
+        longest.append(len(codec.prompt(context)) + answer)
+        last = context.window(len(context) - 1, len(context))
+        shortest.append(len(codec.prompt(last)) + answer if longest[-1] > limit else longest[-1])
+    return Room(
+        tokens=limit,
+        needed=min(shortest),
+        too_long=sum(need > limit for need in shortest),
+        shortened=sum(least <= limit < most for least, most in zip(shortest, longest, strict=True)),
+        cases=len(given),
+    )
+
+
+def batches(given: Sequence[Trajectory], batch_size: int) -> list[list[int]]:
+    """Indices that share a batch: like sizes together, so that little is padded."""
+    order = sorted(range(len(given)), key=lambda i: len(given[i].scene.bodies))
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def rollout(
+    model: Generator,
+    codec: Codec,
+    given: Sequence[Trajectory],
+    num_frames: int,
+    *,
+    batch_size: int = 64,
+    guided: bool = True,
+    sampling: Sampling | None = None,
+    store: Store | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Rollout:
+    """Continue every scene by `num_frames` frames.
+
+    A scene whose output cannot be read stands still from there on and is counted in `parsed`.
+
+    Args:
+        given: context of at least codec.context_frames frames each.
+        guided: keep answers within the format's grammar, where the codec knows one.
+        sampling: draw answers; None = the one that the model says without drawing.
+        store: finished batches are looked up and kept there.
+        progress: called with the number of frames that have just been finished.
+    """
+    parts: list[tuple[list[int], Rollout]] = []
+    for number, rows in enumerate(batches(given, batch_size)):
+        some = [given[i] for i in rows]
+        part = store.load(some, num_frames) if store is not None else None
+        if part is None:
+            noise = None if sampling is None else sampling.noise(number)
+            part = _Batch(model, codec, some, guided, noise).roll(num_frames, progress)
+            if store is not None:
+                store.save(some, num_frames, part)
+        elif progress is not None:
+            progress(len(rows) * num_frames)
+        parts.append((rows, part))
+    return _in_order(parts, len(given))
+
+
+def _in_order(parts: list[tuple[list[int], Rollout]], count: int) -> Rollout:
+    predicted: dict[int, Trajectory] = {}
+    columns = {name: [0] * count for name in ("parsed", "missing", "drifted")}
+    for rows, part in parts:
+        predicted.update(zip(rows, part.predicted, strict=True))
+        for name, column in columns.items():
+            for row, value in zip(rows, getattr(part, name), strict=True):
+                column[row] = value
+    return Rollout(predicted=[predicted[i] for i in range(count)], **columns)
+
+
+class _Batch:
+    """Scenes that are rolled out side by side."""
+
+    def __init__(
+        self, model: Generator, codec: Codec, given: Sequence[Trajectory], guided: bool, noise: Noise | None
+    ) -> None:
+        self.model, self.codec, self.guided, self.noise = model, codec, guided, noise
+        self.context = [g.window(len(g) - codec.context_frames, len(g)) for g in given]
+        self.history = max(codec.context_frames, getattr(codec, "history_frames", None) or 0)
+        self.room: int | None = getattr(model, "max_length", None)  # tokens of prompt and answer
+        self.alive = list(range(len(given)))
+        self.states: list[list[State]] = [[] for _ in given]
+        self.parsed, self.missing, self.drifted = ([0] * len(given) for _ in range(3))
+
+    def roll(self, num_frames: int, progress: Callable[[int], None] | None) -> Rollout:
+        for _ in range(num_frames):
+            said = self._ask()
+            for row in range(len(self.context)):
+                self._take(row, said.get(row))
+            if progress is not None:
+                progress(len(self.context))
+        predicted = [Trajectory.of(c.scene, states) for c, states in zip(self.context, self.states, strict=True)]
+        return Rollout(predicted=predicted, parsed=self.parsed, missing=self.missing, drifted=self.drifted)
+
+    def _ask(self) -> dict[int, np.ndarray]:
+        """Answers of the scenes that still go on."""
+        more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
+        if hasattr(self.codec, "prompts"):
+            return self._ask_parts(more)
+        prompts = [self._prompt(row) for row in self.alive]
+        self.alive = [row for row, prompt in zip(self.alive, prompts, strict=True) if prompt is not None]
+        if not self.alive:
+            return {}
+        now = [self.context[row] for row in self.alive]
+        if getattr(self.model, "reuse_cache", False):
+            more["rows"] = list(self.alive)
+        answers = self.model.generate(
+            [prompt for prompt in prompts if prompt is not None],
+            [self.codec.max_new_tokens(context.scene) for context in now],
+            self.codec.end_id,
+            self.codec.guide(now) if self.guided else None,
+            **more,
+        )
+        return dict(zip(self.alive, answers, strict=True))
+
+    def _ask_parts(self, more: dict[str, Any]) -> dict[int, np.ndarray]:
+        """Answers that are put together from those to several documents a frame."""
+        codec: DocumentsCodec = self.codec  # type: ignore[assignment]
+        asked = [(row, prompt) for row in self.alive for prompt in codec.prompts(self.context[row])]
+        asked.sort(key=lambda part: len(part[1]))  # like sizes together, so that little is padded
+        said: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
+        for first in range(0, len(asked), PARTS):
+            some = asked[first : first + PARTS]
+            prompts = [prompt for _, prompt in some]
+            answers = self.model.generate(
+                prompts,
+                [codec.most_new_tokens(prompt) for prompt in prompts],
+                codec.end_id,
+                codec.part_guide(prompts) if self.guided else None,
+                **more,
+            )
+            for (row, _), answer in zip(some, answers, strict=True):
+                said[row].append(answer)
+        return {row: codec.join(self.context[row], parts) for row, parts in said.items()}
+
+    def _prompt(self, row: int) -> np.ndarray | None:
+        """The oldest frames go first when there is no room; None when even the shortest prompt is too long."""
+        prompt = self.codec.prompt(self.context[row])
+        if self.room is None:
+            return prompt
+        answer = self.codec.max_new_tokens(self.context[row].scene)
+        while len(prompt) + answer > self.room:
+            if len(self.context[row]) == 1:
+                return None
+            self.context[row] = self.context[row].window(1, len(self.context[row]))
+            prompt = self.codec.prompt(self.context[row])
+        return prompt
+
+    def _take(self, row: int, answer: np.ndarray | None) -> None:
+        context = self.context[row]
+        state = None if answer is None else self.codec.decode(answer, context)
+        if state is not None and not _finite(state):
+            state = None
+        if answer is not None:
+            self._inspect(row, answer, state)
+        if state is None:
+            if row in self.alive:
+                self.alive.remove(row)
+            state = context.frame(-1)
+        else:
+            self.parsed[row] += 1
+        self.states[row].append(state)
+        self.context[row] = _advance(context, context.scene, state, self.history)
+
+    def _inspect(self, row: int, answer: np.ndarray, state: State | None) -> None:
+        """Count what is missing from an unreadable answer, and readable answers in another hand."""
+        look: Any = getattr(self.codec, "inspect", None)
+        if look is not None:
+            missing, drifted = look(answer, self.context[row], state)
+            self.missing[row] += missing
+            self.drifted[row] += drifted
+
+
+def _finite(state: State) -> bool:
+    return bool(
+        np.isfinite(state.position).all() and np.isfinite(state.velocity).all() and np.isfinite(state.spin).all()
+    )
+
+
+def _advance(context: Trajectory, scene: Scene, state: State, history: int) -> Trajectory:
+    longer = context.then(Trajectory.of(scene, [state]))
+    return longer.window(max(0, len(longer) - history), len(longer))

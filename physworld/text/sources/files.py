@@ -1,0 +1,229 @@
+"""L2: scenes from files (ours or published ones), read lazily; windows as from simulated scenes."""
+
+from __future__ import annotations
+
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from physworld.errors import FormatError
+from physworld.seeding import SPLITS, generator
+from physworld.text.codecs._text import LARGEST
+from physworld.text.codecs.scene_json import read_jsonl
+from physworld.text.sources.windows import Windows, cut_windows
+from physworld.types import Scene, Trajectory
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+-of-\d+(\.parquet)?")
+
+
+class Row(NamedTuple):
+    """A scene in a Parquet file."""
+
+    path: Path
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.path} row {self.number}"
+
+
+def scene_files(root: Path) -> list[Path]:
+    """`root` itself, or every file of scenes below it, in path order; hidden folders hold work in progress."""
+    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.endswith(SUFFIXES))
+    return [p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+
+
+def scenes_below(root: Path) -> Iterator[tuple[Path | Row, str | None]]:
+    """Every scene and, where that is known without reading it, its type.
+
+    Raises:
+        FormatError: a Parquet file cannot be read.
+    """
+    for path in scene_files(root):
+        if path.suffix == ".parquet":
+            yield from ((Row(path, row), name) for row, name in enumerate(_opened(path).names()))
+        else:
+            yield path, None
+
+
+def read_scene(scene: Path | Row) -> Trajectory:
+    """
+    Raises:
+        FormatError: names the file, the place and the problem.
+    """
+    run = read_jsonl(scene) if not isinstance(scene, Row) else _read_row(scene)
+    for name in ("position", "velocity"):
+        large = np.abs(getattr(run, name)) > LARGEST
+        if large.any():
+            frame, body, axis = np.argwhere(large)[0].tolist()
+            raise FormatError(
+                f"{scene}: object {body} has {name} {'xy'[axis]} {getattr(run, name)[frame, body, axis]:g} in frame "
+                f"{frame}; at most {LARGEST:g} {'px' if name == 'position' else 'px/s'} can be read"
+            )
+    return run
+
+
+def _read_row(scene: Row) -> Trajectory:
+    file = _opened(scene.path)
+    if not 0 <= scene.number < len(file):
+        raise FormatError(f"{scene.path} has rows 0 to {len(file) - 1}, so there is no row {scene.number}")
+    run: Trajectory = file.read(scene.number)
+    return run
+
+
+class FilesSource(Windows):
+    """Every scene below `path`, each in one split, shuffled anew for every pass.
+
+    The checksum of its name decides which; but where there are shards called train-*, val-* or test-* (as
+    `simulate.py shards=N` names them) of more than one split, they keep theirs. Window `index` is a function of (files,
+    seed, split, index): workers and ranks read only the files of their own indices, and a resumed run reads on where
+    the other stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | None,
+        seed: int,
+        split: str,
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        context_frames: int = 1,
+        target_frames: int = 1,
+        windows_per_scene: int = 8,
+        event_fraction: float = 0.66,
+        include_resting: bool = False,
+        held_back: float = 0.1,
+        on_error: str = "raise",
+        unwritable: Callable[[Scene], str] | None = None,
+    ) -> None:
+        """
+        Args:
+            path: a folder, for example with SCENARIO/BUCKET/scene_SEED.jsonl[.gz|.zst] or *.parquet below it, or one
+                file.
+            names: scenario types wanted; it selects among the rows of Parquet files, and among folders called like
+                types: a flat folder is taken whole.
+            difficulties: not used: a file is what it is.
+            event_fraction, resting: as of `PhysicsSource`.
+            held_back: share of the scenes that val and test get together, half each.
+            on_error: raise = a broken scene ends the run; skip = it is named and counted, and the next takes its place.
+            unwritable: says why the text that is to be learned cannot write a scene, or ''; such a scene is broken.
+
+        Raises:
+            ValueError: nothing there, or an unknown on_error.
+        """
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error={on_error} is unknown; choose raise or skip")
+        if path is None:
+            raise ValueError("data.path is missing; give a folder of .jsonl or .parquet files")
+        root = Path(path)
+        if not root.exists():
+            raise ValueError(f"data.path={path} does not exist")
+        found = scene_files(root)
+        self.on_error, self.unwritable = on_error, unwritable
+        self.skipped: dict[Path | Row, str] = {}
+        tables = [p for p in found if p.suffix == ".parquet"]
+        plain = [p for p in found if p.suffix != ".parquet"]
+        typed = [p for p in plain if set(p.relative_to(root).parts[:-1]) & set(names)]
+        scenes: list[Path | Row] = [*(typed or plain), *(row for p in tables for row in self._rows(p, names))]
+        self.paths = scenes if len(scenes) == 1 else _of_split(scenes, root, split, held_back)
+        if not self.paths:
+            raise ValueError(
+                f"data.path={path} holds no {split} scene: {len(found)} files end in {', '.join(SUFFIXES)}"
+                + (f" and hold {len(scenes)} scenes of {', '.join(names)}" if found else "")
+                + (f"; {next(iter(self.skipped.values()))}" if self.skipped else "")
+            )
+        self.seed, self.split = seed, split
+        self.context_frames, self.target_frames = context_frames, target_frames
+        super().__init__(windows_per_scene, event_fraction, include_resting)
+
+    def _rows(self, path: Path, names: Sequence[str]) -> list[Row]:
+        """The wanted scenes of a Parquet file, by its column of names; nothing else of it is read."""
+        try:
+            return [Row(path, row) for row, name in enumerate(_opened(path).names()) if name in names]
+        except FormatError as error:
+            self._skip(path, str(error))
+            return []
+
+    def _skip(self, scene: Path | Row, problem: str) -> None:
+        if self.on_error == "raise":
+            raise FormatError(problem) from None
+        self.skipped[scene] = problem
+        print(f"Skipped ({len(self.skipped)} so far): {problem}", file=sys.stderr, flush=True)
+
+    def _read(self, scene: Path | Row) -> Trajectory:
+        run = read_scene(scene)
+        why = self.unwritable(run.scene) if self.unwritable is not None else ""
+        if why:
+            place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"
+            raise FormatError(f"{place}: {why} (the scene has {len(run.scene.bodies)} bodies)")
+        return run
+
+    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
+        turn, at = divmod(number, len(self.paths))
+        order = generator(self.seed, self.split, turn).permutation(len(self.paths))
+        problem = next(iter(self.skipped.values()), "")
+        for step in range(len(self.paths)):
+            scene = self.paths[int(order[(at + step) % len(self.paths)])]
+            if scene in self.skipped:
+                continue
+            try:
+                return cut_windows(
+                    self._read(scene),
+                    generator(self.seed, self.split, turn, at),
+                    count=self.windows_per_scene,
+                    context_frames=self.context_frames,
+                    target_frames=self.target_frames,
+                    event_fraction=self.event_fraction,
+                    include_resting=self.include_resting,
+                )
+            except (FormatError, OSError, ValueError) as error:
+                problem = str(error) if str(scene) in str(error) else f"{scene}: {error}"
+                self._skip(scene, problem)
+        raise FormatError(f"none of the {len(self.paths)} {self.split} scenes can be read; the last said: {problem}")
+
+
+def _of_split(scenes: list[Path | Row], root: Path, split: str, held_back: float) -> list[Path | Row]:
+    said = [_shard_split(scene, root) for scene in scenes]
+    kept = set(said) - {None}
+    if len(kept) == 1:
+        kept = set()
+    chosen = []
+    for scene, its in zip(scenes, said, strict=True):
+        if its not in kept or its == "train":  # what no shards were made for is held back from train
+            drawn = _drawn_split(scene, root, held_back)
+            its = "train" if drawn in kept else drawn
+        if its == split:
+            chosen.append(scene)
+    return chosen
+
+
+def _drawn_split(scene: Path | Row, root: Path, held_back: float) -> str:
+    path, row = scene if isinstance(scene, Row) else (scene, "")
+    place = zlib.crc32(f"{path.relative_to(root).as_posix()}{row}".encode()) / 2**32
+    return SPLITS[0] if place >= held_back else SPLITS[1] if place < held_back / 2 else SPLITS[2]
+
+
+def _shard_split(scene: Path | Row, root: Path) -> str | None:
+    path = scene.path if isinstance(scene, Row) else scene
+    names = (SHARD.fullmatch(part) for part in path.relative_to(root).parts)
+    return next((name[1] for name in names if name), None)
+
+
+def _opened(path: Path) -> Any:
+    return _scenes_file(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(16)
+def _scenes_file(path: Path, _changed: int) -> Any:
+    try:
+        from physworld.text.codecs.scene_parquet import ScenesFile
+    except ModuleNotFoundError:
+        raise FormatError(f"{path}: reading Parquet needs pyarrow, which is in the extra physworld[parquet]") from None
+    return ScenesFile(path)

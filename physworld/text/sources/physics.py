@@ -1,0 +1,101 @@
+"""L2: a seed becomes a simulated scene, a scene becomes windows (given frames -> next frame)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from physworld import scenarios
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.sources.windows import Windows, cut_windows
+from physworld.types import Scene, Trajectory
+
+KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
+
+
+class PhysicsSource(Windows):
+    """Scenes simulated on the fly; everything is a function of (seed, split, index).
+
+    Training windows come `windows_per_scene` from one scene, because simulating costs more than reading: window
+    `index` belongs to scene `index // windows_per_scene`.
+
+    Noise on the context is physical: in some scenes the simulator itself is kicked now and then, and windows start
+    right after a kick. The state is off the true path, the answer is what physics does from there, so a model learns
+    to come back from its own small errors (cf. GNS, arXiv 2002.09405, where the noise is not simulated onwards).
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        split: str,
+        names: Sequence[str],
+        difficulties: Sequence[int],
+        context_frames: int = 1,
+        target_frames: int = 1,
+        frames: int = 150,
+        windows_per_scene: int = 8,
+        event_fraction: float = 0.66,
+        kicked_scenes: float = 0.6,
+        kick_rate: float = 0.15,
+        kick_size: float = 1.0,
+        include_resting: bool = False,
+    ) -> None:
+        """
+        Args:
+            names: scenario types to draw from, equally often.
+            difficulties: 1-5, drawn equally often.
+            frames: simulated frames per scene (60 a second).
+            event_fraction: share of windows whose target frame holds an event, where a scene has any.
+            kicked_scenes: share of scenes that are kicked.
+            kick_rate: kicks per frame in these.
+            kick_size: times KICK_SIZE.
+            resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile without.
+        """
+        if not names:
+            raise ValueError("no scenario types to draw from: scenario.names is empty")
+        known = scenarios.names()
+        for name in names:
+            if name not in known:
+                scenarios.category(name)  # raises with a suggestion
+        if not difficulties or any(d not in (1, 2, 3, 4, 5) for d in difficulties):
+            raise ValueError(f"difficulties must be some of 1, 2, 3, 4, 5, got {list(difficulties)}")
+        if windows_per_scene < 1:
+            raise ValueError(f"windows_per_scene must be 1 or more, got {windows_per_scene}")
+        if frames < context_frames + target_frames:
+            raise ValueError(f"frames={frames} is shorter than a window of {context_frames} + {target_frames} frames")
+        self.seed, self.split, self.names, self.difficulties = seed, split, tuple(names), tuple(difficulties)
+        self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
+        super().__init__(windows_per_scene, event_fraction, include_resting)
+        self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
+
+    def _draw(self, rng: np.random.Generator) -> Scene:
+        name = self.names[rng.integers(len(self.names))]
+        return scenarios.build(name, rng, int(self.difficulties[rng.integers(len(self.difficulties))]))
+
+    def scene(self, number: int) -> Scene:
+        """Scene `number` of this stream."""
+        return self._draw(generator(self.seed, self.split, number))
+
+    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
+        rng = generator(self.seed, self.split, number)
+        scene = self._draw(rng)
+        kicked = np.zeros(self.frames, bool)
+        kicks = None
+        if rng.random() < self.kicked_scenes:
+            kicked = rng.random(self.frames) < self.kick_rate
+            kicks = rng.normal(size=(self.frames, len(scene.bodies), 6)) * KICK_SIZE * self.kick_size
+            kicks[~kicked] = 0.0
+        run = simulate(scene, self.frames, kicks=kicks)
+        return cut_windows(
+            run,
+            rng,
+            count=self.windows_per_scene,
+            context_frames=self.context_frames,
+            target_frames=self.target_frames,
+            event_fraction=self.event_fraction,
+            kicked=kicked,
+            include_resting=self.include_resting,
+        )
