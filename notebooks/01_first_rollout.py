@@ -36,16 +36,16 @@ from IPython.display import Image, display
 from PIL import Image as Picture
 
 from physworld import scenarios
-from physworld.runs import directory as runs
-from physworld.text.evaluation.baselines import BASELINES, rounded_state
-from physworld.runs.checkpoints import load_model
-from physworld.text.codecs.impulse import ImpulseCodec
-from physworld.metrics.errors import per_horizon, position_rmse
-from physworld.io.images import gif_bytes
 from physworld.drawing.render import comparison, render
-from physworld.text.rollout import rollout
+from physworld.io.images import gif_bytes
+from physworld.metrics.errors import per_horizon, position_rmse
+from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.evaluation.baselines import BASELINES, rounded_state
+from physworld.text.rollout import rollout
 from physworld.types import Sample
 
 # %% [markdown]

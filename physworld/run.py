@@ -1,9 +1,11 @@
-"""L4: what the mains do. Each system has its own module under tasks/; here is what they share."""
+"""What the commands do. A system is a folder of this package that holds a task.py; here is what they share."""
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,8 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
-from physworld import tasks
-from physworld.errors import FormatError, UserError
+from physworld.errors import FormatError, UserError, suggest
 from physworld.lm.preference import Collapsed
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
@@ -38,6 +39,22 @@ OF_PREDICTION = {
 }
 
 
+def systems() -> list[str]:
+    """The folders of this package that hold a task.py."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
+
+
+def system(name: str) -> ModuleType:
+    """A system's task.py.
+
+    Raises:
+        UserError: there is no such system.
+    """
+    if name not in systems():
+        raise UserError(f"task={name} is unknown.{suggest(name, systems())} Choose one of {', '.join(systems())}.")
+    return importlib.import_module(f"physworld.{name}.task")
+
+
 def build(cfg: DictConfig) -> Parts:
     """Construct everything, and draw and encode one sample, so that a wrong pairing shows in a second.
 
@@ -55,7 +72,7 @@ def build(cfg: DictConfig) -> Parts:
             "This data and model do not fit together: clips (data=video_...) go with model=tiny_video or cogvideox."
         )
     pl.seed_everything(cfg.seed, verbose=False)
-    parts: Parts = tasks.find(cfg.data.task).build(cfg)
+    parts: Parts = system(cfg.data.task).build(cfg)
     return parts
 
 
@@ -110,7 +127,7 @@ def _train(cfg: DictConfig, directory: Path, named: bool) -> float:
     network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
     if not trained.first_rank:
         return 0.0
-    headline, score = tasks.find(cfg.data.task).conclude(
+    headline, score = system(cfg.data.task).conclude(
         cfg,
         parts,
         network,
@@ -136,7 +153,7 @@ def evaluate(cfg: DictConfig) -> None:
         if name in OF_TEXT:
             raise UserError(f"{name}= is for text runs, and run={cfg.run} is a {task} one; leave it out.")
     with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
-        tasks.find(task).evaluate(cfg)
+        system(task).evaluate(cfg)
 
 
 def predict(cfg: DictConfig) -> None:
@@ -151,12 +168,12 @@ def predict(cfg: DictConfig) -> None:
             raise UserError(
                 f"{name}= is for {' and '.join(owners)} runs; run={cfg.run} is a {task} one, which reads {reads}."
             )
-    tasks.find(task).predict(cfg)
+    system(task).predict(cfg)
 
 
 def simulate(cfg: DictConfig) -> None:
     """Write data and pictures as files."""
-    tasks.find(cfg.task).simulate(cfg)
+    system(cfg.task).simulate(cfg)
 
 
 def _task_of(run: Any) -> str:

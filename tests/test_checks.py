@@ -30,7 +30,7 @@ HARDWARE: dict[str, Any] = {
 }
 EVALUATION: dict[str, Any] = {
     "rollouts": 1,
-    "rollouts_while_training": 1,
+    "val_rollouts": 1,
     "frames": 5,
     "horizons": [1, 5],
     "latest_start": 0,
@@ -73,7 +73,7 @@ def test_hardware_is_checked_before_it_is_used(change: dict[str, Any]) -> None:
         Hardware(**{**HARDWARE, **change})
 
 
-@pytest.mark.parametrize("name", ["rollouts", "rollouts_while_training", "batch_size"])
+@pytest.mark.parametrize("name", ["rollouts", "val_rollouts", "batch_size"])
 def test_an_evaluation_of_nothing_is_refused_before_training(name: str) -> None:
     Evaluation(**EVALUATION)
     with pytest.raises(UserError, match=f"evaluation.{name}=0"):

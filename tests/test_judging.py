@@ -58,7 +58,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 WHOLE = "[0-9a-f]*.npz"  # a killed process may leave a hidden file that was being written
 EVALUATION: dict[str, Any] = {
-    "rollouts": 1, "rollouts_while_training": 1, "frames": 5, "horizons": None, "latest_start": 4, "batch_size": 1,
+    "rollouts": 1, "val_rollouts": 1, "frames": 5, "horizons": None, "latest_start": 4, "batch_size": 1,
     "guided": True, "pictures": 0,
 }  # fmt: skip
 SMALL = (

@@ -75,7 +75,7 @@ class DPOModule(Anchored):
             beta: strength of the pull towards the reference.
             likelihood: weight of the plain loss of preferred answers, per token; without it, both answers of a pair
                 may become unlikely together (arXiv 2404.19733).
-            most_drop: nats per token by which preferred answers may become less likely than at the start.
+            max_drop: nats per token by which preferred answers may become less likely than at the start.
         """
         super().__init__(**settings)
         self.beta, self.likelihood, self.max_drop = beta, likelihood, max_drop
@@ -124,7 +124,7 @@ class GRPOModule(Anchored):
         Args:
             group: answers per prompt.
             kl: weight of the distance from the reference (k3 estimator, per token).
-            most_kl: nats per token at which training stops.
+            max_kl: nats per token at which training stops.
             patience: steps in a row in which all answers of every group may be the same and yet not perfect.
         """
         super().__init__(**settings)

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
@@ -84,6 +85,7 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
 
 def save_model(network: Any, codec: Any, folder: Path) -> None:
     """Weights, network configuration and tokenizer, so that others load them in one line each."""
+    transformers_logging.disable_progress_bar()  # of files that are written in a blink
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(network, "save_run"):  # adapters lie beside the whole weights
         network.save_run(folder.parent, codec.tokenizer, codec.end_id)

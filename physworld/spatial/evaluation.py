@@ -94,7 +94,7 @@ class SpatialEvaluation:
     pictures: int
 
     def __post_init__(self) -> None:
-        for name in ("samples", "samples_per_axis", "samples_while_training", "batch_size"):
+        for name in ("samples", "samples_per_axis", "val_samples", "batch_size"):
             whole(f"evaluation.{name}", getattr(self, name), 1)
         for name in ("neighbours", "repeated", "pictures"):
             whole(f"evaluation.{name}", getattr(self, name), 0)

@@ -21,13 +21,16 @@ from physworld.io.atomic import replacing
 from physworld.metrics.scores import MODEL
 from physworld.reporting.html import write_html
 from physworld.runs import directory as runs
+from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
+from physworld.text.build import TextParts, cases_of_run
 from physworld.text.evaluation.candidates import Candidate, candidates
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.ranking import rank
 from physworld.text.evaluation.suites import Suite
+from physworld.text.hub import write_cards
 from physworld.text.report import charts, paper
 from physworld.text.report.figures import figures, slug, to_tensorboard, worst
 from physworld.text.report.report import print_table, report_lines, write_report
@@ -97,6 +100,24 @@ def evaluate_and_report(
     print_table(summary, console)
     console.print(f"Report:       {report}\n              {directory / 'report.html'}", highlight=False)
     return result
+
+
+def conclude(
+    cfg: DictConfig, parts: TextParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
+) -> tuple[dict[str, float], float]:
+    """Save the model, judge it and write the report; the score is RMSE at the last horizon over the best baseline's."""
+    save_model(network, parts.codec, directory / "model")
+    cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
+    result = evaluate_and_report(
+        network, parts.codec, parts.evaluation, cases, directory, command=command, split="val", cost=cost,
+        extra=lambda result: [] if parts.stages is None else parts.stages.markdown(),
+    )  # fmt: skip
+    if parts.stages is not None:
+        parts.stages.write(directory, console)
+    if hasattr(network, "save_run"):
+        write_cards(directory, command)
+    headline: dict[str, float] = result.summary["headline"]
+    return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
 
 
 def evaluate(cfg: DictConfig) -> None:

@@ -44,9 +44,9 @@ class VideoDiffusion(lightning.LightningModule):
             codec: what made the latents; kept for those who want pictures of them.
             seed: root of noise, timesteps and dropout.
             target: v_prediction (what CogVideoX was trained on), or card_epsilon (the published recipe's).
-            learning_rate: of AdamW at the end of the warm-up, which starts from `start_rate`; then a cosine to
-                `final_rate`.
-            muon_rate: Muon at this rate for the matrices inside the blocks; null = AdamW for everything.
+            learning_rate: of AdamW at the end of the warm-up, which starts from `initial_lr`; then a cosine to
+                `final_lr`.
+            muon_lr: Muon at this rate for the matrices inside the blocks; null = AdamW for everything.
             times: first and last timestep that may be drawn.
         """
         super().__init__()

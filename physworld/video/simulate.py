@@ -1,4 +1,4 @@
-"""L4: clips that go to and come from files, for `simulate.py task=video` and `predict.py prompt=... image=...`."""
+"""Clips with their physical truth as files, from Warp's scenarios or from any two-dimensional one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
-from torch import Tensor
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
@@ -25,32 +22,11 @@ from physworld.video.clips import check_shape, film, write_clip
 from physworld.video.scene_clips import film_scene
 from physworld.video.scenes import SCENARIOS, check_physics, shot, with_restitution
 
+console = Console()
 FORMATS = ("mp4", "gif")
 
 
-def first_latent(image: str, codec: Any, size: tuple[int, int], device: torch.device) -> Tensor:
-    """(1, 1, C, h, w) of a picture, brought to the clip's size.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        picture = Image.open(image).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise UserError(f"image={image} cannot be read as a picture ({error}).") from None
-    frame = torch.from_numpy(np.array(picture))[None, None].to(device)
-    latent: Tensor = codec.latents(frame)
-    return latent
-
-
-def write_both(stem: Path, frames: np.ndarray, fps: float) -> list[Path]:
-    """MP4 and GIF; what is smaller than 96 px is enlarged, pixel by pixel."""
-    larger = max(1, 96 // frames.shape[1])
-    frames = frames.repeat(larger, 1).repeat(larger, 2)
-    return [write_mp4(stem.with_suffix(".mp4"), frames, fps), write_gif(stem.with_suffix(".gif"), frames, fps)]
-
-
-def simulate_clips(cfg: DictConfig, console: Console) -> None:
+def simulate(cfg: DictConfig) -> None:
     """Write clips with a JSON sidecar of their truth, taking the scenarios in turn.
 
     Raises:

@@ -8,35 +8,36 @@ They change, rightly, when a default of a model, a learning rate, a text or one 
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
 
+import physworld.settings.groups  # noqa: F401  registers the scenario group
+from physworld.run import build
+
 HERE = Path(__file__).resolve().parent
 COMMON = ["hardware=cpu", "hardware.num_workers=0"]
-TEXT = ["scenario.names=[billiards,pendulum,tower]", "data.source.windows_per_scene=1", "global_batch=8"]
+TEXT = ["scenario.names=[billiards,pendulum,tower]", "data.source.windows_per_scene=1"]
+LORA = ["codec=engine", "model.network.tuning=lora", "model.optimizer=adamw"]
 RUNS = {
-    "text": TEXT,
+    "text": [*TEXT, "global_batch=8"],
     "finetuning": [*TEXT, "model=tiny_lfm2", "global_batch=4"],
-    "lora": [*TEXT, "model=tiny_lfm2", "codec=engine", "model.network.tuning=lora", "model.optimizer=adamw", "global_batch=2"],
+    "lora": [*TEXT, "model=tiny_lfm2", *LORA, "global_batch=2"],
     "video": ["model=tiny_video", "global_batch=4"],
     "spatial": ["model=tiny_gravity", "global_batch=8"],
     "spatial_preference": ["model=tiny_gravity_dpo", "global_batch=8"],
 }
 
 
-def ten_losses(overrides: list[str]) -> list[float]:
-    """Training losses of the first ten steps, seed 0, one thread, without a Trainer."""
-    from physworld.run import build
-
+def ten_losses(kind: str) -> list[float]:
+    """Training losses of the first ten steps of RUNS[kind], seed 0, one thread, without a Trainer."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with initialize_config_dir(str(HERE.parent.parent / "conf"), version_base="1.3"):
-            cfg = compose("train", [*COMMON, *overrides])
+            cfg = compose("train", [*COMMON, *RUNS[kind]])
         torch.manual_seed(0)
         parts = build(cfg)
         module = parts.module.train()
@@ -44,7 +45,7 @@ def ten_losses(overrides: list[str]) -> list[float]:
         optimizer, scheduler = optimizing["optimizer"], optimizing["lr_scheduler"]["scheduler"]
         losses = []
         for index, batch in zip(range(10), parts.data.train_dataloader(), strict=False):
-            torch.manual_seed(index)  # of dropout, as a run's own callback does
+            torch.manual_seed(index)  # of dropout
             optimizer.zero_grad()
             loss = module.training_step(batch, index)
             loss.backward()
@@ -58,15 +59,9 @@ def ten_losses(overrides: list[str]) -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE.parent.parent))
-    try:
-        import physworld.settings.groups
-    except ImportError:
-        import physworld.conf_store
     warnings.filterwarnings("ignore")
-    out = {}
-    for n, o in RUNS.items():
-        try: out[n] = ten_losses(o)
-        except Exception as e: out[n] = repr(e)[:300]
-        print(n, out[n], flush=True)
-    Path(sys.argv[1]).write_text(json.dumps(out, indent=1))
+    found = {kind: ten_losses(kind) for kind in RUNS}
+    record = {"command": "python tests/golden/ten_losses.py", "torch": torch.__version__, "losses": found}
+    (HERE / "ten_losses.json").write_text(json.dumps(record, indent=1) + "\n")
+    for kind, losses in found.items():
+        print(kind, losses)

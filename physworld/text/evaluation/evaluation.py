@@ -71,7 +71,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         may_be_zero = ("latest_start", "pictures", "samples")
-        for name in ("rollouts", "rollouts_while_training", "frames", "batch_size", "starts", *may_be_zero):
+        for name in ("rollouts", "val_rollouts", "frames", "batch_size", "starts", *may_be_zero):
             whole(f"evaluation.{name}", getattr(self, name), 0 if name in may_be_zero else 1)
         whole("evaluation.start", self.start, 0, or_null=True)
         object.__setattr__(self, "horizons", horizons(self.horizons, self.frames))  # the class is frozen

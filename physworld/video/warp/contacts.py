@@ -147,11 +147,11 @@ def solve(b: Bodies, e: int, dt: float):
     count = b.contacts.shape[0]
     for k in range(count):
         b.impulse[e, k] = wp.vec2(0.0, 0.0)
-    worst = 1.0
+    worst = float(1.0)
     for _ in range(ROUNDS):
         if worst < 1.0e-7:
             break
-        worst = 0.0
+        worst = float(0.0)
         for k in range(count):
             if b.wanted[e, k] < FAR:
                 i, j = b.contacts[k][0], b.contacts[k][1]
@@ -216,7 +216,7 @@ def time_of_impact(b: Bodies, e: int, k: int, dt: float) -> float:
     _n, _p, end = probe(b, e, k, dt, dt)
     if end >= 0.0:
         return FAR
-    low, high = 0.0, float(dt)
+    low, high = float(0.0), float(dt)
     for _ in range(24):
         middle = 0.5 * (low + high)
         _n, _p, at = probe(b, e, k, middle, dt)

@@ -100,7 +100,7 @@ def _colour(s: Stage, e: int, t: int, ray: wp.vec3) -> wp.vec3:
     """What the unit `ray` from the eye sees."""
     eye = s.eye[e]
     light = s.light[e]
-    nearest, which = float(MISS), (-1)
+    nearest, which = float(MISS), int(-1)
     for n in range(s.shape.shape[1]):
         d = _meet(s, e, t, n, eye, ray)
         if d < nearest:

@@ -63,7 +63,7 @@ def _step(b: Bodies, e: int, dt: float, alone: bool):
         for i in range(bodies):
             b.next_velocity[e, i] = b.velocity[e, i]
             b.next_spin[e, i] = b.spin[e, i]
-        resting = 0
+        resting = int(0)
         for k in range(contacts):
             b.wanted[e, k] = FAR
             normal, point, gap = probe(b, e, k, 0.0, left)
@@ -76,7 +76,7 @@ def _step(b: Bodies, e: int, dt: float, alone: bool):
         if resting > 0:
             solve(b, e, left)
         first = float(left)
-        hit = -1
+        hit = int(-1)
         for k in range(contacts):
             if b.wanted[e, k] >= FAR:
                 when = time_of_impact(b, e, k, left)
@@ -130,7 +130,7 @@ def _part(b: Bodies, e: int):
         normal, _point, gap = probe(b, e, k, 0.0, 1.0)
         if gap < 0.0:
             i, j = b.contacts[k][0], b.contacts[k][1]
-            mine, other = b.inverse_mass[e, i], 0.0
+            mine, other = b.inverse_mass[e, i], float(0.0)
             if j >= 0:
                 other = b.inverse_mass[e, j]
             b.position[e, i] = b.position[e, i] - normal * (gap * mine / (mine + other))

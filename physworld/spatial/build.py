@@ -1,0 +1,98 @@
+"""What a training run of spatial scenes is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from physworld.data import Repeated
+from physworld.errors import FormatError, UserError, call
+from physworld.settings.messages import CONFIG_DIR
+from physworld.spatial.evaluation import SpatialEvaluation
+from physworld.spatial.reward import RuleReward
+from physworld.spatial.sources.preference import PreferencePairs
+from physworld.spatial.validation import RulesValidation
+from physworld.training.hardware import placed
+from physworld.training.parts import Parts
+
+FITTING = "model=tiny_gravity or model=gravity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialParts(Parts):
+    codec: Any
+    evaluation: SpatialEvaluation
+
+
+def build(cfg: DictConfig) -> SpatialParts:
+    """Source, codec, network and evaluation of a run.
+
+    Raises:
+        UserError: the configuration asks for something that is not there or does not fit together.
+    """
+    hardware = placed(cfg)
+    micro_batch, accumulate = hardware.split(cfg.global_batch)
+    codec = instantiate(cfg.codec)
+    if not hasattr(codec, "pad_id"):
+        raise UserError(f"{type(codec).__name__} does not write spatial scenes; use {FITTING}.")
+    train, val = _sources(cfg)
+    try:
+        codec.encode(val.sample(0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"This data and codec do not fit together: {error}.") from error
+    make_module = instantiate(cfg.model)
+    try:
+        network = call(make_module.keywords["network"], codec.vocabulary)
+        module = call(make_module, network=network, total_steps=cfg.steps)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"The model cannot be built as configured: {error}.") from error
+    if hardware.strategy == "fsdp":
+        raise UserError(f"{module.unshardable()}; use hardware=ddp.")
+    if module.objective == "preference":
+        if micro_batch % 2:
+            raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
+        train = PreferencePairs(train, seed=cfg.seed, split="train")
+    elif module.objective == "reward":
+        judge = RuleReward(train, codec)
+        module.reward, module.limits, module.tokens = judge, judge.limits, (codec.end_id, codec.pad_id)
+    data = call(
+        instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch,
+        num_workers=hardware.workers(),
+    )  # fmt: skip
+    evaluation = choose_evaluation(cfg.evaluation)
+    return SpatialParts(
+        hardware=hardware,
+        codec=codec,
+        module=module,
+        data=data,
+        evaluation=evaluation,
+        accumulate=accumulate,
+        monitor="spatial/broken",
+        callbacks=[RulesValidation(evaluation, codec, seed=cfg.seed)],
+        pad_id=int(codec.pad_id),
+    )
+
+
+def choose_evaluation(*nodes: Any) -> SpatialEvaluation:
+    """The first of the nodes that is ours. Presets such as debug=smoke name text's `quick`: then ours of that kind."""
+    for node in nodes:
+        found = instantiate(node if OmegaConf.is_config(node) else OmegaConf.create(node))
+        if isinstance(found, SpatialEvaluation):
+            return found
+    quick = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("evaluation") == "quick"
+    name = "spatial_quick" if quick else "spatial"
+    ours: SpatialEvaluation = instantiate(OmegaConf.load(CONFIG_DIR / "evaluation" / f"{name}.yaml"))
+    return ours
+
+
+def _sources(cfg: DictConfig) -> tuple[Any, Any]:
+    make = instantiate(cfg.data.source)
+    try:
+        train, val = (call(make, seed=cfg.seed, split=split) for split in ("train", "val"))
+    except (ValueError, FormatError) as error:
+        raise UserError(f"The data source cannot be made: {error}") from error
+    return (train if cfg.data.repeat is None else Repeated(train, count=cfg.data.repeat)), val

@@ -1,0 +1,150 @@
+"""What a training run of text physics is made of."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from physworld import scenarios
+from physworld.data import Repeated, Staged
+from physworld.errors import UserError, call
+from physworld.runs.wiring import codec_and_module, longest, stage_samples
+from physworld.settings import checks
+from physworld.text.curriculum import StageTable
+from physworld.text.evaluation.evaluation import EvalCases, Evaluation, unwritable
+from physworld.text.validation import RolloutValidation
+from physworld.training.hardware import placed
+from physworld.training.mfu import MFUCallback
+from physworld.training.parts import Parts
+
+console = Console()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextParts(Parts):
+    codec: Any
+    evaluation: Evaluation
+    stages: StageTable | None = None  # of a curriculum that has several
+
+
+def build(cfg: DictConfig) -> TextParts:
+    """Source, codec, network and evaluation of a run.
+
+    Raises:
+        UserError: the configuration asks for something that is not there or does not fit together.
+    """
+    hardware = placed(cfg)
+    micro_batch, accumulate = hardware.split(cfg.global_batch)
+    names = checks.scenario_names(cfg.scenario.names)
+    if "network" not in instantiate(cfg.model).keywords:
+        raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
+    codec, make_module = codec_and_module(cfg)
+    for name in names:
+        why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
+        if why:
+            raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
+    train, val = sources(cfg, names, codec)
+    try:
+        encoded = codec.encode(val.sample(0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"This data and codec do not fit together: {error}.") from error
+    if not (encoded.labels != -100).any():
+        raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
+    try:
+        network = call(make_module.keywords["network"], codec.vocabulary)
+        module = call(make_module, network=network, total_steps=cfg.steps)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The model cannot be built as configured: {error}.") from error
+    whole = module.unshardable() if hardware.strategy == "fsdp" and hasattr(module, "unshardable") else ""
+    if whole:
+        raise UserError(f"{whole}; use hardware=ddp, or other options.")
+    data = call(
+        instantiate(cfg.data.stream),
+        train=train,
+        val=val,
+        codec=codec,
+        micro_batch=micro_batch,
+        num_workers=hardware.workers(),
+        max_length=longest(make_module.keywords["network"]),
+    )
+    kept = [name for name in names if name in scenarios.HELD_OUT]
+    if kept:
+        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
+    evaluation: Evaluation = instantiate(cfg.evaluation)
+    stages = _stage_table(cfg, evaluation, codec)
+    rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)
+    uses = [MFUCallback(cfg.trainer.log_every_n_steps)] if hasattr(network, "flops") else []
+    return TextParts(
+        hardware=hardware,
+        codec=codec,
+        module=module,
+        data=data,
+        evaluation=evaluation,
+        accumulate=accumulate,
+        monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
+        callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],
+        stages=stages,
+        pad_id=int(codec.tokenizer.pad_token_id),
+    )
+
+
+def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: Any) -> StageTable | None:
+    samples = stage_samples(cfg)
+    if samples is None:
+        return None
+    names = list(cfg.scenario.names)
+
+    def draw(difficulty: int) -> EvalCases:
+        count = evaluation.val_rollouts
+        return evaluation.sample_cases(
+            codec, names, [difficulty], split="val", seed=cfg.seed, per_scenario=count, trained_on=names
+        )
+
+    return StageTable(
+        difficulties=list(cfg.curriculum.difficulties), steps_per_stage=samples // cfg.global_batch,
+        global_batch=cfg.global_batch, evaluation=evaluation, codec=codec, draw=draw,
+    )  # fmt: skip
+
+
+def cases_of_run(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, training: bool) -> EvalCases:
+    """Rollouts of the validation split: the trained types, and at the end the held-out ones too."""
+    names = list(cfg.scenario.names)
+    return evaluation.sample_cases(
+        codec,
+        names if training else list(dict.fromkeys([*names, *scenarios.heldout()])),
+        list(cfg.curriculum.difficulties),
+        split="val",
+        seed=cfg.seed,
+        per_scenario=evaluation.val_rollouts if training else evaluation.rollouts,
+        trained_on=names,
+    )
+
+
+def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
+    """The training and the validation stream; only the first knows of stages and repetition."""
+    make = instantiate(cfg.data.source)
+    difficulties = checks.difficulties(cfg.curriculum.difficulties)
+    samples_per_stage = stage_samples(cfg)
+    shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
+    if "unwritable" in inspect.signature(make.func).parameters:  # scenes from outside, which nobody has looked at
+        shape["unwritable"] = codec.unwritable
+
+    def source(split: str, some: list[int]) -> Any:
+        try:
+            return call(make, seed=cfg.seed, split=split, names=names, difficulties=some, **shape)
+        except ValueError as error:
+            raise UserError(f"The data source cannot be made: {error}.") from error
+
+    train = source("train", difficulties)
+    if samples_per_stage is not None:
+        keep = cfg.curriculum.keep_easier
+        stages = [source("train", difficulties[0 if keep else k : k + 1]) for k in range(len(difficulties))]
+        train = Staged(stages, samples_per_stage=samples_per_stage)
+    if cfg.data.repeat is not None:
+        train = Repeated(train, count=cfg.data.repeat)
+    return train, source("val", difficulties)

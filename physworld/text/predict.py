@@ -1,0 +1,94 @@
+"""One given scene, rolled forward by a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from physworld.drawing.render import comparison, render
+from physworld.errors import FormatError, UserError
+from physworld.io.images import write_gif
+from physworld.io.placing import placing
+from physworld.runs import directory as runs
+from physworld.runs.checkpoints import load_model
+from physworld.settings import checks
+from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.rollout import rollout
+from physworld.text.sources.files import Row, read_scene
+from physworld.training.hardware import placed
+from physworld.types import Trajectory
+
+console = Console()
+
+
+def predict(cfg: DictConfig) -> None:
+    """Roll one scene forward; where the input goes on long enough, the truth is drawn beside the prediction."""
+    if cfg.input is None:
+        raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
+    checks.whole("frames", cfg.frames, 1)
+    checks.whole("start", cfg.start, 0, or_null=True)
+    hardware, path = placed(cfg), Path(str(cfg.input))
+    checks.whole("row", cfg.row, 0)
+    if cfg.row and path.suffix != ".parquet":
+        raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
+    known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
+    network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
+    if known is None:
+        known = _read_prompt(path, codec)
+    first = cfg.start if cfg.start is not None else codec.context_frames - 1
+    begin = first + 1 - codec.context_frames
+    if begin < 0 or first >= len(known):
+        raise UserError(
+            f"start={cfg.start} does not fit {path}: it has frames 0-{len(known) - 1} and this model reads "
+            f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
+        )
+    given = known.window(begin, first + 1)
+    try:
+        codec.prompt(given)
+    except ValueError as error:  # more bodies than the text can name, say
+        raise UserError(f"{path} cannot be written as this model's text: {error}.") from None
+    said = rollout(network, codec, [given], cfg.frames)
+    predicted, truth = said.predicted[0], known.window(first + 1, first + 1 + cfg.frames)
+    directory = runs.relative(HydraConfig.get().runtime.output_dir)
+    whole = len(truth) == len(predicted)
+    pictures = comparison(truth, predicted) if whole else render(predicted)
+    with placing(directory, "hydra.run.dir") as work:
+        write_jsonl(work / "prediction.jsonl", given.then(predicted))
+        write_gif(work / "prediction.gif", pictures, 1 / known.scene.dt)
+    if said.parsed[0] < cfg.frames:
+        console.print(
+            f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.", highlight=False
+        )
+    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", highlight=False)
+
+
+def _read_scene(path: Path, row: int) -> Trajectory:
+    try:
+        return read_scene(Row(path, row) if path.suffix == ".parquet" else path)
+    except FormatError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
+
+
+def _read_prompt(path: Path, codec: Any) -> Trajectory:
+    if not hasattr(codec, "read_prompt"):
+        raise UserError(
+            f"{type(codec).__name__} cannot read {path}: its text lacks part of the scene; give a JSONL file."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
+    except UnicodeDecodeError:
+        raise UserError(f"input={path} cannot be read (it is not UTF-8 text).") from None
+    given: Trajectory | None = codec.read_prompt(text)
+    if given is None:
+        raise UserError(
+            f"{path} is no prompt in this run's format, which is impulse text: {codec.why_no_prompt(text)}."
+        )
+    return given

@@ -1,0 +1,113 @@
+"""What a training run of video physics is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from physworld.errors import UserError, call
+from physworld.settings.messages import CONFIG_DIR
+from physworld.training.hardware import placed
+from physworld.training.parts import Parts
+from physworld.video.callbacks import ClipSamples
+from physworld.video.evaluation import (
+    IN_RANGE,
+    VideoEvaluation,
+    VideoEvaluator,
+)
+
+CAPTIONS = 40  # encoded ahead
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoParts(Parts):
+    codec: Any
+    evaluation: VideoEvaluation
+    source: Callable[..., Any]
+
+
+def build(cfg: DictConfig) -> VideoParts:
+    """Source, codec, network and evaluation of a run.
+
+    Raises:
+        UserError: the configuration asks for something that is not there or does not fit together.
+    """
+    if cfg.init_from is not None:
+        raise UserError("init_from is for text runs; to go on from other video weights, give model.network.base=DIR.")
+    hardware = placed(cfg)
+    micro_batch, accumulate = hardware.split(cfg.global_batch)
+    evaluation = choose_evaluation(cfg)
+    codec, source = codec_and_source(cfg)
+    try:
+        train, val = source("train"), source("val")
+        # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
+        shown = source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.val_clips))
+        some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
+        codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
+        first = codec.encode(val.samples([0]))
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"This data cannot be made: {error}.") from error
+    module = make_module(cfg, codec, val, first, target=cfg.model.target, steps=cfg.steps)
+    data = call(instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0)
+    judge = make_evaluator(cfg, evaluation, codec, source, hardware.device(), split="val")
+    return VideoParts(
+        hardware=hardware,
+        module=module,
+        data=data,
+        accumulate=accumulate,
+        monitor="val/loss",
+        callbacks=[ClipSamples(judge, evaluation.val_clips)],
+        codec=codec,
+        evaluation=evaluation,
+        source=source,
+    )
+
+
+def codec_and_source(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
+    """The codec, and (split, overrides) -> source."""
+    codec = instantiate(cfg.model.codec)
+    make = instantiate(cfg.data.source)
+
+    def source(split: str, **changes: Any) -> Any:
+        return call(make, seed=cfg.seed, split=split, **{"multiple": codec.multiple, **changes})
+
+    return codec, source
+
+
+def make_module(cfg: DictConfig, codec: Any, source: Any, first: Any, *, target: str, steps: int) -> Any:
+    """The Lightning module around a fresh network."""
+    settings = instantiate(cfg.model)
+    shape = tuple(first.latents.shape[1:])
+    try:
+        network = settings.keywords["network"].build(
+            shape=shape, frames=source.frames, text=tuple(first.prompt.shape[1:]), seed=cfg.seed
+        )
+        return call(settings, network=network, total_steps=steps, seed=cfg.seed, target=target)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"The model cannot be built as configured: {error}.") from error
+
+
+def choose_evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> VideoEvaluation:
+    """As configured; where the choice is one for text, the run's own, small if the choice is a glance."""
+    chosen = instantiate(cfg.evaluation)
+    if isinstance(chosen, VideoEvaluation):
+        return chosen
+    if trained is not None:
+        return instantiate(OmegaConf.create(trained["evaluation"]))
+    usual = OmegaConf.load(CONFIG_DIR / "evaluation" / "video.yaml")
+    return instantiate(usual).quick()
+
+
+def make_evaluator(
+    cfg: DictConfig, evaluation: VideoEvaluation, codec: Any, source: Callable[..., Any], device: Any, *, split: str
+) -> VideoEvaluator:
+    seed = cfg.seed
+
+    def scenes(scenario: str) -> Any:
+        return source(split, scenarios=[scenario], physics="correct", repeat=None)
+
+    return VideoEvaluator(evaluation=evaluation, codec=codec, source=scenes, device=device, seed=seed)
