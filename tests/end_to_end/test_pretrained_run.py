@@ -1,0 +1,295 @@
+"""Whole runs of pretrained models: five stages in one command, killed and resumed, on two ranks, in other formats."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from physworld.errors import UserError
+from physworld.lm.gguf import GgufError, write_gguf
+from physworld.lm.packed_lm import PackedLM
+from physworld.lm.weights import load_network, load_tokenizer
+from physworld.run import build
+from physworld.runs.checkpoints import load_model
+from physworld.text import hub as artefacts
+from physworld.text.codecs.engine import EngineCodec
+from physworld.training.mfu import peak
+
+from commands import ENVIRONMENT, command, run, same
+from repository import ROOT, composed
+from tiny_lms import samples, save_base
+
+FEW = (
+    "hardware=cpu",
+    "evaluation=quick",
+    "evaluation.rollouts=1",
+    "evaluation.horizons=[1,2]",
+    "evaluation.frames=2",
+    "evaluation.pictures=0",
+    "scenario.names=[billiards]",
+    "data.stream.val_samples=4",
+    "data.source.frames=30",
+    "global_batch=4",
+    "validate_every=100",
+    "checkpoint_every=1",
+    "trainer.log_every_n_steps=1",
+)
+SPLIT = ("hardware.devices=2", "hardware.strategy=fsdp")
+SIZE = "model.network.architecture"
+STRATEGIES = ("ddp", "fsdp")
+TINY = ("model=tiny_lfm2", f"{SIZE}.hidden_size=32", f"{SIZE}.intermediate_size=64")
+STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pretrained")
+
+
+def losses(directory: Path) -> list[float]:
+    events = EventAccumulator(str(directory / "tensorboard"))
+    events.Reload()
+    return [event.value for event in events.Scalars("train/loss")]
+
+
+# --- stages
+
+
+@pytest.fixture(scope="module")
+def staged(work: Path) -> tuple[Path, str]:
+    """All five stages of two steps each; `steps=null` is once through them."""
+    options = [*STAGED, "model.network.tuning=lora", "model.network.dropout=0.1", "steps=null"]
+    said = run(work, "train.py", *options, f"hydra.run.dir={work / 'staged'}")
+    return work / "staged", said
+
+
+def test_five_stages_in_one_command(staged: tuple[Path, str]) -> None:
+    directory, said = staged
+    rows = json.loads((directory / "stages.json").read_text())
+    assert [(row["stage"], row["difficulty"], row["examples"]) for row in rows] == [(k, k + 1, 8) for k in range(5)]
+    assert "Stages" in said and "10 steps of 4 samples" in said
+    seen = losses(directory)
+    assert len(seen) == 10
+    for row in rows:
+        assert row["loss"] == pytest.approx(np.mean(seen[2 * row["stage"] : 2 * row["stage"] + 2]), rel=1e-5)
+        assert row["rollouts"] == 1 and "parse_rate" in " ".join(row)
+    assert "## Stages" in (directory / "report.md").read_text()
+    assert "| 4 | 5 |" in (directory / "model" / "README.md").read_text()
+
+
+def test_killed_in_a_stage_it_resumes_to_the_bit(work: Path, staged: tuple[Path, str]) -> None:
+    directory = work / "stopped"
+    options = [*STAGED, "model.network.tuning=lora", "model.network.dropout=0.1", "steps=null"]
+    process = subprocess.Popen(
+        command("train.py", *options, f"hydra.run.dir={directory}"), cwd=work, env=ENVIRONMENT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not (directory / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130 and "it is saved" in said, said
+    step = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 1 <= step < 10
+    run(work, "train.py", *options, f"hydra.run.dir={directory}", "ckpt=last")
+    ours, theirs = (torch.load(d / "checkpoints" / "last.ckpt", weights_only=True) for d in (directory, staged[0]))
+    assert same(ours["state_dict"], theirs["state_dict"])
+    assert json.loads((directory / "stages.json").read_text()) == json.loads((staged[0] / "stages.json").read_text())
+
+
+def test_a_later_stage_continues_a_run(work: Path, staged: tuple[Path, str]) -> None:
+    options = [*FEW, *TINY, "model.network.tuning=lora", "curriculum=stage3", "steps=1", "seed=5"]
+    run(work, "train.py", *options, f"init_from={staged[0]}", f"hydra.run.dir={work / 'later'}")
+    first, last = (load_network(str(d / "base")).state_dict() for d in (staged[0], work / "later"))
+    assert all(torch.equal(first[name], last[name]) for name in first)  # not the random weights of seed 5
+
+
+# --- weights from a folder
+
+
+@pytest.fixture(scope="module")
+def base(work: Path) -> Path:
+    return save_base(work / "base", num_hidden_layers=2, layer_types=["conv", "full_attention"])
+
+
+@pytest.fixture(scope="module")
+def tuned(work: Path, base: Path) -> Path:
+    """LoRA with the card's settings on a folder of weights, engine text in their own tokenizer."""
+    options = ["model=lfm2", f"weights={base}", *FEW, "steps=2", "model.learning_rate=0.05"]
+    run(work, "train.py", *options, "curriculum=stage0", f"hydra.run.dir={work / 'tuned'}")
+    return work / "tuned"
+
+
+def test_the_adapter_loads_with_the_lines_of_its_card(tuned: Path, base: Path) -> None:
+    text = (tuned / "adapter" / "README.md").read_text(encoding="utf-8")
+    lines = text.split("```python\n")[1].split("```")[0].replace("THIS_FOLDER_OR_REPO", str(tuned / "adapter"))
+    scope: dict[str, Any] = {}
+    exec(lines, scope)
+    inputs = scope["tokenizer"]("Scene: A ball.\n", return_tensors="pt")
+    adapter = scope["model"].generate(**inputs, max_new_tokens=8, do_sample=False)
+    merged: Any = AutoModelForCausalLM.from_pretrained(tuned / "model")
+    assert adapter.tolist() == merged.generate(**inputs, max_new_tokens=8, do_sample=False).tolist()
+    plain: Any = AutoModelForCausalLM.from_pretrained(base)
+    assert not torch.allclose(plain(**inputs).logits, merged(**inputs).logits, atol=1e-3)
+    assert "base_model_name_or_path" in (tuned / "adapter" / "adapter_config.json").read_text()
+
+
+def test_a_run_is_loaded_like_any_other(staged: tuple[Path, str], tuned: Path, base: Path) -> None:
+    for directory, size in ((staged[0], None), (tuned, len(load_tokenizer(str(base))))):
+        network, codec, _ = load_model(directory, torch.device("cpu"))
+        assert size in (None, len(codec.tokenizer))  # engine text in the tokenizer of the weights
+        sample = samples(1)[0]
+        given = sample.given.window(4 - codec.context_frames, 4)
+        limit = codec.max_new_tokens(given.scene)
+        answer = network.generate([codec.prompt(given)], [limit], codec.end_id, codec.guide([given]))[0]
+        assert codec.decode(answer, given) is not None
+
+
+def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path: Path) -> None:
+    """Base + adapter as a start of training: what is learned next lies on the merged weights, which go with it."""
+    codec = EngineCodec(tokenizer=load_tokenizer(str(tuned / "adapter"), str(base)))
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(tuned / "adapter"), base=str(base))
+    network.save_run(tmp_path, codec.tokenizer, codec.end_id)
+    ours, theirs = load_network(str(tmp_path / "base")), load_network(str(tuned / "model"))
+    for name, value in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], value, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["model=lfm2"], "weights=LiquidAI/LFM2-350M are not on this machine.*hf download LiquidAI/LFM2-350M"),
+        (["model=hf"], "model=hf needs weights="),
+        (["model=gpt", "weights=somewhere"], "goes with pretrained models"),
+        (
+            ["model=lfm2", "weights={base}", "hardware.devices=2", "hardware.strategy=fsdp"],
+            "cannot be split over devices",
+        ),
+        (["model=lfm2", "weights={base}", "codec=impulse"], "choose codec=engine or codec=card"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(base: Path, options: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        build(composed("train", "hardware=cpu", *(option.format(base=base) for option in options)))
+
+
+def test_publish_says_what_it_would_send(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from physworld.cli import main
+
+    assert main(["publish", str(tuned), "someone/physics"]) == 0
+    said = capsys.readouterr().out
+    for name in ("adapter_model.safetensors", "merged/model.safetensors", "README.md", "Nothing was sent"):
+        assert name in said
+    assert main(["publish", str(tuned), "nonsense"]) == 1
+    assert "OWNER/NAME" in capsys.readouterr().err
+
+
+def test_sending_wants_a_token(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(UserError, match="HF_TOKEN"):
+        artefacts.publish(tuned, "someone/physics", send=True, console=Console(quiet=True))
+
+
+def test_gguf_reads_back_as_the_same_model(base: Path, tmp_path: Path) -> None:
+    for family in ("lfm2", "llama", "qwen2"):
+        folder = base if family == "lfm2" else save_base(tmp_path / family, family)
+        network, tokenizer = load_network(str(folder)), load_tokenizer(str(folder))
+        write_gguf(network, tokenizer, tmp_path / f"{family}.gguf")
+        back: Any = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=f"{family}.gguf").eval()
+        ids = torch.as_tensor(tokenizer("Frame 1: All objects are at rest.").input_ids)[None]
+        assert torch.allclose(back(ids).logits, network(ids).logits, atol=1e-4), family
+
+
+def test_gguf_refuses_other_tokenizers(staged: tuple[Path, str], tmp_path: Path) -> None:
+    network, tokenizer = load_network(str(staged[0] / "model")), load_tokenizer(str(staged[0] / "model"))
+    with pytest.raises(GgufError, match="byte-level BPE"):
+        write_gguf(network, tokenizer, tmp_path / "no.gguf")
+
+
+def test_onnx_says_what_torch_says(tuned: Path) -> None:
+    import onnxruntime
+
+    folder = artefacts.export(tuned, "onnx")
+    network, tokenizer = load_network(str(tuned / "model")), AutoTokenizer.from_pretrained(folder)
+    ids = np.array([tokenizer("Scene: A ball and a box.\nGravity: (0.0, -981.0)\n").input_ids])
+    prefill, decode = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("prefill", "decode"))
+    names = [out.name for out in prefill.get_outputs()]
+    out = dict(
+        zip(names, prefill.run(None, {"input_ids": ids, "position_ids": np.arange(ids.size)[None]}), strict=True)
+    )
+    said = [int(out["logits"][0, -1].argmax())]
+    for step in range(9):
+        cache = {f"input.{name.removeprefix('output.')}": value for name, value in out.items() if name != "logits"}
+        token = {"input_ids": np.array([[said[-1]]]), "position_ids": np.array([[ids.size + step]])}
+        names = [one.name for one in decode.get_outputs()]
+        out = dict(zip(names, decode.run(None, {**token, **cache}), strict=True))
+        said.append(int(out["logits"][0, -1].argmax()))
+    greedy = network.generate(torch.as_tensor(ids), max_new_tokens=10, do_sample=False, eos_token_id=-1)
+    assert said == greedy[0, ids.size :].tolist()
+
+
+# --- several ranks
+
+
+def passes(work: Path, name: str, launch: list[str], *runs: list[str]) -> None:
+    """Runs that write down the loss of every pass, one after another in the same processes."""
+    few = [*FEW, "model=lfm2", "model.optimizer=adamw", "model.network.dropout=0.0", "curriculum=stage0", "steps=3",
+           "model.learning_rate=0.02", "model.warmup_steps=0"]  # fmt: skip
+    asked = [argument for run in runs for argument in ("--", *few, *run)][1:]
+    done = subprocess.run(
+        [sys.executable, *launch, str(ROOT / "tests" / "helpers" / "two_ranks.py"), *asked], cwd=work,
+        env={**ENVIRONMENT, "ALL_LOSSES": str(work / f"{name}_losses")}, capture_output=True, text=True, timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+
+
+@pytest.fixture(scope="module")
+def one_rank(work: Path, base: Path) -> np.ndarray:
+    """(3, 2) losses of three steps of two passes each, in one process."""
+    passes(work, "one", [], [f"weights={base}", "hardware.micro_batch=2", f"hydra.run.dir={work / 'one'}"])
+    return np.reshape(json.loads((work / "one_losses0_0").read_text()), (3, 2))
+
+
+@pytest.fixture(scope="module")
+def two_ranks(work: Path, base: Path) -> None:
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={20000 + os.getpid() % 20000}"]
+    both = [
+        [f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}", f"hydra.run.dir={work / strategy}"]
+        for strategy in STRATEGIES
+    ]
+    passes(work, "two", launch, *both)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.usefixtures("two_ranks")
+def test_two_ranks_have_the_losses_of_one(work: Path, one_rank: np.ndarray, strategy: str) -> None:
+    number = STRATEGIES.index(strategy)
+    ranks = [json.loads((work / f"two_losses{number}_{rank}").read_text()) for rank in range(2)]
+    assert np.allclose(np.transpose(ranks), one_rank, atol=1e-5)  # rank r takes what pass r takes in one process
+    ours, theirs = (load_network(str(work / name / "model")).state_dict() for name in (strategy, "one"))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+    assert (work / strategy / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [("NVIDIA RTX A6000", 154.8e12), ("NVIDIA H200", 989.4e12), ("NVIDIA H100 PCIe", 756e12), ("Some CPU", None)],
+)
+def test_peaks_are_found_by_name(name: str, flops: float | None) -> None:
+    assert peak(name) == flops

@@ -1,0 +1,248 @@
+"""The video path through the commands, at toy size: train, die, resume to the bit, evaluate, predict, simulate."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from diffusers import CogVideoXPipeline
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from safetensors.torch import load_file
+
+import physworld.settings.groups  # noqa: F401  registers the scenario group
+from physworld.errors import UserError
+from physworld.run import build
+from physworld.video.codecs.pixels import PixelCodec
+from physworld.video.simulate import simulate
+
+import tiny_cogvideox
+from repository import ROOT
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+STEPS = 8
+TINY = (
+    "hardware=cpu",
+    f"steps={STEPS}",
+    "global_batch=4",
+    "validate_every=4",
+    "checkpoint_every=2",
+    "data.stream.val_samples=4",
+    "evaluation.pairs=2",
+    "evaluation.times=2",
+    "evaluation.generated=2",
+    "evaluation.steps=2",
+    "evaluation.card_noises=2",
+    "evaluation.card_steps=2",
+    "evaluation.pictures=1",
+    "evaluation.val_clips=1",
+)
+LORA = "model/adapter/pytorch_lora_weights.safetensors"
+
+
+def command(main: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / main), *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+
+
+def run(main: str, *arguments: str) -> str:
+    done = command(main, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(main: str, *arguments: str) -> str:
+    """A mistake: one sentence, exit code 1, no traceback."""
+    done = command(main, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = [line for line in done.stderr.splitlines() if line and not line.startswith("Warp ")]
+    assert len(said) == 1 and "Traceback" not in done.stderr, done.stderr
+    return said[0]
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("video")
+
+
+@functools.cache
+def straight(work: Path) -> Path:
+    directory = work / "straight"
+    run("train.py", "model=tiny_video", *TINY, f"hydra.run.dir={directory}")
+    return directory
+
+
+def test_a_run_is_complete(work: Path) -> None:
+    directory = straight(work)
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert set(metrics["likelihood"]) == {"base", "lora", "placebo", "zero", "scalar"}
+    assert set(metrics["generated"]["ball_drop"]) == {"oracle", "base", "lora", "placebo"}
+    assert set(metrics["card"]) == {"base", "lora", "placebo", "card", "card_placebo"}
+    assert metrics["generated"]["ball_drop"]["oracle"]["validity"]["mean"] == 1
+    assert {"ppe_linear/model", "ppe_linear/placebo", "specificity/model"} <= set(metrics["headline"])
+    report = (directory / "report.md").read_text()
+    assert "why it misleads" in report and list((directory / "pictures").glob("*.gif"))
+    for name in ("placebo", "card", "card_placebo"):
+        other = load_file(directory / "model" / name / "pytorch_lora_weights.safetensors")
+        assert not all(torch.equal(v, other[k]) for k, v in load_file(directory / LORA).items())
+    assert any(b"GIF8" in events.read_bytes() for events in (directory / "tensorboard").glob("events*"))
+
+
+def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
+    directory = work / "killed"
+    options = ["model=tiny_video", *TINY, f"hydra.run.dir={directory}"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *options], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while not (directory / "checkpoints" / "last.ckpt").is_file():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0 < checkpoint["global_step"] < STEPS
+    assert all("lora" in name for name in checkpoint["state_dict"]), "the frozen base is no part of a checkpoint"
+    run("train.py", *options, "ckpt=last")
+    weights = [load_file(d / LORA) for d in (straight(work), directory)]  # bytes differ: the header has no fixed order
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    a, b = (json.loads((d / "metrics.json").read_text())["headline"] for d in (straight(work), directory))
+    assert a == b
+
+
+def test_evaluate_judges_on_other_scenes(work: Path) -> None:
+    directory = work / "evaluated"
+    run("evaluate.py", f"run={straight(work)}", "seed=1", "hardware=cpu", f"hydra.run.dir={directory}")
+    a, b = (json.loads((d / "metrics.json").read_text()) for d in (straight(work), directory))
+    assert set(a["headline"]) == set(b["headline"]) and a["likelihood"] != b["likelihood"]
+
+
+def test_predict_makes_a_clip_of_a_caption(work: Path) -> None:
+    caption = "prompt=A ball falls from 3.00 m onto the floor and bounces with restitution 0.70."
+    iio.imwrite(work / "first.png", np.full((48, 8, 3), 200, np.uint8))
+    directory = work / "predicted"
+    picture = f"image={work / 'first.png'}"
+    run("predict.py", f"run={straight(work)}", caption, "hardware=cpu", picture, f"hydra.run.dir={directory}")
+    assert len(iio.imread(directory / "clip.mp4", plugin="pyav")) == 17
+    shown = iio.imread(directory / "clip.gif")
+    assert abs(float(shown[0].mean()) - 200) < 10, "it begins with the picture"
+    assert abs(float(shown[1].mean()) - 200) > 20
+    assert "captions such as" in refused("predict.py", f"run={straight(work)}", "prompt=a cat", "hardware=cpu")
+
+
+def test_simulate_writes_clips_of_both_worlds(work: Path) -> None:
+    directory = work / "simulated"
+    run(
+        "simulate.py", "task=video", "scenario.names=[ball_heavy,pendulum]", "count=2", "format=gif", "video.frames=9",
+        "video.width=64", "video.height=48", f"hydra.run.dir={directory}",
+    )  # fmt: skip
+    for name in ("ball_heavy", "pendulum"):
+        (clip,) = (directory / name).glob("*.gif")
+        assert len(iio.imread(clip)) == 9 and json.loads(clip.with_suffix(".json").read_text())["center_m"]
+
+
+@functools.cache
+def cogvideox(work: Path) -> tuple[Path, Path]:
+    """(pipeline folder, run) of the full-size path with toy weights."""
+    folder, directory = tiny_cogvideox.make(work / "weights"), work / "cogvideox"
+    run(
+        "train.py", "model=cogvideox", "hardware=cpu", f"model.network.pretrained={folder}", "model.codec.tokens=8",
+        f"model.codec.cache={work / 'cache'}", "model.network.dtype=float32", "model.codec.dtype=float32",
+        "data.source.frames=9", "data.source.width=32", "data.source.height=32", "data.source.repeat=2", "steps=4",
+        "validate_every=2", "data.stream.val_samples=2", *(o for o in TINY if o.startswith("evaluation.")),
+        "evaluation.controls=[placebo]", "evaluation.control_steps=1", "evaluation.guidance=1.0",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
+    return folder, directory
+
+
+def test_the_full_size_path_with_toy_weights(work: Path) -> None:
+    folder, directory = cogvideox(work)
+    pipe = tiny_cogvideox.pipeline(folder)
+    assert isinstance(pipe, CogVideoXPipeline)
+    pipe.load_lora_weights(directory / "model" / "adapter")
+    (config,) = pipe.transformer.peft_config.values()
+    assert (config.r, config.lora_alpha, config.lora_dropout) == (16, 32, 0.05)
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert {"base", "lora", "placebo"} <= set(metrics["likelihood"])
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["model=tiny_video", "data.source.frames=16"], "frames=16 must be a multiple of 8 and one more"),
+    (["model=tiny_video", "data.source.width=12"], "width=12 must be a multiple of 8"),
+    (["model=tiny_video", "data.source.physics=lienar"], "Did you mean linear?"),
+    (["model=tiny_video", "data.source.scenarios=[ball]"], "scenario ball is unknown"),
+    (["model=tiny_video", "model.network.base=nowhere"], "no base in nowhere"),
+    (["model=tiny_video", "init_from=last"], "init_from is for text runs"),
+    (["model=cogvideox", "data.source.width=32", "data.source.height=32"], "hf download THUDM/CogVideoX-2b"),
+    (["model=gpt", "data=video_physics"], "do not fit together"),
+    (["model=tiny_video", "model.target=noise"], "target=noise is unknown"),
+])  # fmt: skip
+def test_what_cannot_be_built_is_said(arguments: list[str], said: str) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", ["hardware=cpu", *arguments])
+    with pytest.raises(UserError, match=re.escape(said)):
+        build(cfg)
+
+
+@pytest.mark.parametrize(("option", "said"), [
+    ("frames=abc", "video.frames=abc must be a whole number"),
+    ("physics=null", "video.physics=None is unknown. Choose one of correct"),
+    ("fps=0", "video.fps=0 must be a number above 0"),
+    ("view=-1", "video.view=-1 must be a number above 0"),
+    ("variation=3", "video.variation=3 must be a number from 0 to 1"),
+    ("restitution=high", "video.restitution=high must be a number"),
+    ("allow_violation=maybe", "video.allow_violation=maybe must be true or false"),
+])  # fmt: skip
+def test_clips_that_cannot_be(option: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("simulate", ["task=video", f"video.{option}", f"out={tmp_path}"], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    try:
+        with pytest.raises(UserError, match=re.escape(said)):
+            simulate(cfg)
+    finally:
+        HydraConfig.instance().cfg = None
+    assert not list(tmp_path.iterdir())
+
+
+def test_captions_beyond_what_a_caption_can_be() -> None:
+    codec = PixelCodec()
+    with pytest.raises(ValueError, match="nothing that was learned"):
+        codec.prompts([f"A ball falls from {'9' * 400} m with restitution 0.5"])  # would be infinite, and the clip NaN
+    with pytest.raises(ValueError, match="captions such as") as caught:
+        codec.prompts(["x" * 100_000])
+    assert len(str(caught.value)) < 300
+
+
+def test_no_line_about_a_kernel_that_is_not_needed(caplog: pytest.LogCaptureFixture) -> None:
+    """bitsandbytes announces it when diffusers loads; its other warnings stay."""
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    log.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s.", "No module named 'kernels'")
+    log.warning("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
+
+
+@pytest.mark.parametrize(("main", "arguments", "said"), [
+    ("simulate.py", ["task=video", "video.restitution=1.3"], "restitution=1.3 lies outside 0-1; allow_violation=true"),
+])  # fmt: skip
+def test_mistakes_are_one_sentence(main: str, arguments: list[str], said: str, tmp_path: Path) -> None:
+    assert said in refused(main, *arguments, f"hydra.run.dir={tmp_path}")

@@ -1,0 +1,246 @@
+"""Tiny networks and adapters whose loss falls, answers that neighbours do not change, preferences, rewards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+
+from physworld.data import Repeated, StreamData, collate
+from physworld.errors import UserError
+from physworld.lm.decoding import generate
+from physworld.lm.preference import Collapsed, DPOModule, GRPOModule
+from physworld.lm.pretrained_lm import PretrainedLM
+from physworld.lm.sequence import NothingToLearn, SequenceModule, scored_logits
+from physworld.lm.tiny_lm import TinyLM
+from physworld.lm.weights import attach_lora, load_network
+from physworld.spatial.build import build
+from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.scene_text import SceneTextCodec
+from physworld.spatial.reward import RuleReward
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.preference import PreferencePairs
+
+from repository import composed
+from spatial_tools import samples, save_tiny_qwen
+
+TARGETS = ["q_proj", "v_proj", "up_proj"]
+CODEC = SpatialCodec()
+
+
+def tiny(width: int = 64) -> TinyLM:
+    torch.manual_seed(0)
+    return TinyLM.for_vocabulary(CODEC.vocabulary, width=width, depth=2, heads=2, inner=128)
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny_qwen(tmp_path_factory.mktemp("qwen"))
+
+
+class Losses(pl.Callback):
+    def __init__(self) -> None:
+        self.figures: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.figures.append({k: float(v) for k, v in trainer.callback_metrics.items()})
+
+
+def fit(module: Any, source: Any, codec: Any, steps: int, batch: int, folder: Path) -> list[dict[str, float]]:
+    data = StreamData(train=source, val=source, codec=codec, micro_batch=batch, val_samples=batch, num_workers=0)
+    losses = Losses()
+    trainer = pl.Trainer(
+        max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0, callbacks=[losses], default_root_dir=folder,
+        use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return losses.figures
+
+
+def test_tiny_network_learns_the_form(tmp_path: Path) -> None:
+    module = SequenceModule(network=tiny(), total_steps=60, learning_rate=0.02, adam_learning_rate=0.008)
+    figures = fit(module, SpatialSource(seed=0, split="train"), CODEC, 60, 8, tmp_path)
+    assert figures[0]["train/loss"] > 7 and figures[-1]["train/loss"] < 3.5  # log 1995 = 7.6 nats of no knowledge
+
+
+def test_unscored_logits_do_not_matter() -> None:
+    """Only labelled places are computed, and what stands behind a row's end changes nothing."""
+    batch = collate([CODEC.encode(s) for s in samples(count=4)], pad=CODEC.pad_id)
+    network = tiny().eval()
+    logits, target, place = scored_logits(network, batch.input_ids, batch.labels)
+    whole = network(input_ids=batch.input_ids).logits
+    b, i = np.divmod(place.numpy(), batch.input_ids.shape[1])
+    assert torch.allclose(logits, whole[b, i - 1], atol=1e-5)
+    assert (target == batch.input_ids[b, i]).all()
+    longer = torch.nn.functional.pad(batch.input_ids, (0, 9), value=CODEC.pad_id)
+    assert torch.allclose(scored_logits(network, longer, torch.nn.functional.pad(batch.labels, (0, 9), value=-100))[0],
+                          logits, atol=1e-5)  # fmt: skip
+
+
+def test_a_row_without_labels_is_an_error() -> None:
+    batch = collate([CODEC.encode(s) for s in samples(count=3)], pad=CODEC.pad_id)
+    batch.labels[1] = -100
+    for module in (SequenceModule(network=tiny(), total_steps=1), DPOModule(network=tiny(), total_steps=1)):
+        with pytest.raises(NothingToLearn, match="row 1"):
+            module.training_step(batch, 0)
+
+
+def excited() -> TinyLM:
+    """Random weights whose answers differ: a fresh network is the identity."""
+    network = tiny()
+    for layer in network.model.layers:
+        torch.nn.init.normal_(layer.self_attn.o_proj.weight, std=4.0)
+        torch.nn.init.normal_(layer.mlp.down_proj.weight, std=4.0)
+    torch.nn.init.normal_(network.lm_head.weight)  # and with it the embeddings: they are tied
+    return network.eval()
+
+
+def test_answers_are_those_of_generate_and_of_any_batch() -> None:
+    network, briefs = excited(), [s.given for s in samples(count=20)]
+    prompts = [CODEC.prompt(b) for b in briefs]
+    said = {
+        size: generate(network, prompts, [25] * 20, end=CODEC.end_id, pad=CODEC.pad_id, batch_size=size)
+        for size in (1, 7, 20)
+    }
+    assert len({answer.tobytes() for answer in said[1]}) > 5
+    for size in (7, 20):
+        assert all(np.array_equal(a, b) for a, b in zip(said[1], said[size], strict=True))
+    for prompt, answer in list(zip(prompts, said[20], strict=True))[:5]:
+        theirs = network.generate(torch.tensor(prompt)[None], max_new_tokens=25, do_sample=False)[0, len(prompt) :]
+        assert theirs.tolist() == answer.tolist()
+
+
+def test_guided_answers_do_not_depend_on_the_batch() -> None:
+    """Rows take different numbers of forced tokens, so they advance unevenly."""
+    network, briefs = excited(), [s.given for s in samples(count=9)]
+    said = []
+    for size in (1, 9):
+        guides = [CODEC.guide(b, "pinned") for b in briefs]
+        said.append(
+            generate(
+                network, [CODEC.prompt(b) for b in briefs], [400] * 9, end=CODEC.end_id, pad=CODEC.pad_id,
+                guides=guides, batch_size=size,
+            )
+        )  # fmt: skip
+    assert all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
+
+
+def test_lora_starts_as_nothing_and_names_a_wrong_target(qwen: str) -> None:
+    base = load_network(qwen).eval()
+    ids = torch.arange(40)[None]
+    before = base(input_ids=ids).logits
+    network = attach_lora(base, rank=4, alpha=8, dropout=0.0, targets=TARGETS).eval()
+    assert torch.equal(network(input_ids=ids).logits, before)
+    trainable = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert trainable and all("lora_" in name for name in trainable)
+    with pytest.raises(ValueError, match="no_such_proj"):
+        attach_lora(load_network(qwen), rank=4, alpha=8, dropout=0.0, targets=["no_such_proj"])
+
+
+@pytest.mark.parametrize(("tuning", "optimizer"), [("lora", "adamw"), ("qlora", "adamw8bit"), ("full", "adamw")])
+def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: Path) -> None:
+    """The loss falls, the saved adapter loads in plain peft, and our own loading gives the same logits."""
+    codec = SceneTextCodec(name=qwen, max_length=4096)
+    network = PretrainedLM.for_vocabulary(
+        codec.vocabulary, name=qwen, tuning=tuning, rank=8, alpha=16, dropout=0.0, targets=TARGETS
+    )
+    if tuning == "qlora":
+        assert any("4bit" in type(m).__name__.lower() for m in network.modules())
+    module = SequenceModule(
+        network=network, total_steps=50, optimizer=optimizer, learning_rate=0.01, warmup_fraction=0.02,
+        decay_fraction=0.1,
+    )  # fmt: skip
+    short = [s for s in samples(count=200, split="train") if len(s.given.objects) == 1][:1]
+
+    class One:
+        def sample(self, index: int) -> Any:
+            return short[0]
+
+    figures = fit(module, One(), codec, 5, 2, tmp_path)
+    losses = [f["train/loss"] for f in figures]
+    assert len(losses) == 5 and losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 0.1, losses
+    module.eval_network().save_pretrained(tmp_path / "model")
+    if tuning == "qlora":  # onto a base in full precision: the same adapter, another base
+        from peft import PeftModel, get_peft_model_state_dict
+
+        plain = PeftModel.from_pretrained(load_network(qwen), tmp_path / "model")
+        want = get_peft_model_state_dict(network)
+        have = get_peft_model_state_dict(plain)
+        assert want.keys() == have.keys() and all(torch.equal(want[k].float(), have[k].float()) for k in want)
+    if tuning == "lora":
+        from peft import PeftModel
+
+        ids = torch.arange(40)[None]
+        want = network.eval()(input_ids=ids).logits
+        plain = PeftModel.from_pretrained(load_network(qwen), tmp_path / "model").eval()
+        ours = PretrainedLM.from_pretrained(tmp_path / "model").eval()
+        for other in (plain, ours):
+            assert torch.allclose(other(input_ids=ids).logits, want, atol=1e-5)
+
+
+def test_splitting_over_devices_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be split over devices; use hardware=ddp"):
+        build(composed("train", "model=tiny_gravity", "hardware=cpu", "hardware.devices=2", "hardware.strategy=fsdp"))
+
+
+def test_broken_twins_break_exactly_something() -> None:
+    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train")
+    for index in range(0, 120, 2):
+        good, bad = pairs.sample(index), pairs.sample(index + 1)
+        assert good.given.payload == bad.given.payload and good.target != bad.target
+        assert not check(bad.target, bad.given.payload).obeys
+        CODEC.encode(bad)  # and it can be written
+    assert pairs.sample(7).target == pairs.sample(7).target
+
+
+def test_five_dpo_steps_on_a_tiny_qwen(qwen: str, tmp_path: Path) -> None:
+    codec = SceneTextCodec(name=qwen, max_length=4096)
+    network = PretrainedLM.for_vocabulary(
+        codec.vocabulary, name=qwen, tuning="lora", rank=8, alpha=16, dropout=0.0, targets=TARGETS
+    )
+    module = DPOModule(
+        network=network, total_steps=50, optimizer="adamw", learning_rate=0.01, warmup_fraction=0.02, beta=1.0,
+        decay_fraction=0.1,
+    )  # fmt: skip
+    pairs = Repeated(PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train"), count=2)
+    figures = fit(module, pairs, codec, 5, 2, tmp_path)
+    assert figures[-1]["train/loss"] < figures[0]["train/loss"]
+    assert figures[0]["train/margin"] == pytest.approx(0, abs=1e-3), "before the first step nothing is preferred"
+    assert figures[-1]["train/margin"] > 0.1
+
+
+def test_dpo_stops_when_preferred_answers_collapse(tmp_path: Path) -> None:
+    module = DPOModule(
+        network=tiny(), total_steps=50, learning_rate=0.5, adam_learning_rate=0.5, likelihood=0.0, max_drop=0.5,
+        warmup_fraction=0.0,
+    )  # fmt: skip
+    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train")
+    with pytest.raises(Collapsed, match="less likely"):
+        fit(module, pairs, CODEC, 40, 4, tmp_path)
+
+
+def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
+    """A reward for short answers is learned in a few steps; the rule checker's own reward orders answers."""
+    source = SpatialSource(seed=0, split="train")
+    module = GRPOModule(
+        network=tiny(), total_steps=100, group=8, kl=0.0, max_kl=50.0, learning_rate=0.01,
+        adam_learning_rate=0.003, warmup_fraction=0.0,
+    )  # fmt: skip
+    module.reward = lambda indices, answers: [float(answer[0] < 1000) for answer in answers]
+    module.limits = lambda indices: [4] * len(indices)
+    module.tokens = (CODEC.end_id, CODEC.pad_id)
+    figures = fit(module, source, CODEC, 15, 4, tmp_path)
+    rewards = [f["train/reward"] for f in figures]
+    assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.1, rewards
+
+    judge, sample = RuleReward(source, CODEC), source.sample(3)
+    gold = CODEC.answer(sample.target, sample.given)[0]
+    broken = CODEC.answer(PreferencePairs(source, seed=0, split="train").sample(7).target, sample.given)[0]
+    worst, middle, best = judge([3, 3, 3], [gold[:5], broken, gold])
+    assert worst == 0 and 0 < middle < best == 1
