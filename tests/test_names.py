@@ -45,8 +45,8 @@ def test_classes_of_the_configuration_exist_and_are_trusted(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "physworld.run.train", "physworld.runs.directory.Path", "physworld.cli.main", "physworld.lm.gpt.turns",
-     "physworld.settings.messages.Any", "physworld.io.atomic.Path"],
+    ["os.system", "physworld.run.train", "physworld.runs.directory.Path", "physworld.cli.main",
+     "physworld.lm.gpt.turns", "physworld.settings.messages.Any", "physworld.io.atomic.Path"],
 )  # fmt: skip
 def test_other_names_are_not_trusted(name: str) -> None:
     assert not TRUSTED.fullmatch(name)

@@ -51,7 +51,8 @@ ARMS = {
     "only what is struck is an event": "data.source.include_resting=false",
     "relations": "model.network.relations=true",
     "relations, struck islands, median": (
-        "model.network.relations=true model.network.median=true data.source.include_resting=false codec.collision_sampling=0.5"
+        "model.network.relations=true model.network.median=true data.source.include_resting=false "
+        "codec.collision_sampling=0.5"
     ),
 }
 # The base of all arms; what has become a default since is switched off.

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,7 +28,9 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from physworld import renamed
-from physworld.lm.gpt_blocks import CODE, Block, Cache, Layout, name_codes, turns
+from physworld.lm.gpt_answers import answers
+from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
+from physworld.lm.number_features import grid_features, number_features
 
 IGNORE = -100
 
@@ -55,24 +56,6 @@ class GuideLike(Protocol):
     def kind(self) -> np.ndarray: ...
     def only(self) -> np.ndarray: ...
     def advance(self, tokens: np.ndarray) -> None: ...
-
-
-def number_features(values: Tensor) -> Tensor:
-    """(..., F) features of numbers: clipped ramps at eleven scales, the value itself, sines of the signed logarithm."""
-    v = values.double()
-    scales = torch.tensor([0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000], dtype=torch.float64, device=v.device)
-    ramps = torch.tanh(v[..., None] / scales)
-    log = torch.sign(v) * torch.log1p(v.abs() / 0.01) / math.log1p(1e6)  # 0.01 .. 9999 -> about -1 .. 1
-    waves = log[..., None] * math.pi * 2.0 ** torch.arange(8, dtype=torch.float64, device=v.device)
-    plain = torch.stack([v.clamp(-2, 2), v / 300, v == 0, v > 0, log], dim=-1)
-    return torch.cat([ramps, plain, waves.sin(), waves.cos()], dim=-1).float()
-
-
-def grid_features(count: int, device: torch.device | None = None) -> Tensor:
-    """(count, 24) sines of the place in an ordered output grid, fine enough to tell neighbours apart."""
-    place = torch.linspace(-1, 1, count, dtype=torch.float64, device=device) if count > 1 else torch.zeros(count)
-    waves = place[:, None] * math.pi * 2.0 ** torch.arange(12, dtype=torch.float64, device=device)
-    return torch.cat([waves.sin(), waves.cos()], dim=-1).float()
 
 
 class GPT(
@@ -371,7 +354,6 @@ class GPT(
         middle_B = (numbers_BK.softmax(dim=-1).cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=numbers_BK.shape[1] - 1)
         return torch.where(word_B > numbers_BK.logsumexp(dim=-1), place_B, self.ordered_from + middle_B)
 
-    @torch.no_grad()
     def generate(
         self,
         prompts: list[np.ndarray],
@@ -381,57 +363,5 @@ class GPT(
         *,
         noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """Answers as `pick` says them (without the prompt, up to and including `end_id`) to prompts of any length.
-
-        With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
-        of each step and the highest is said, which makes answers draws (see `physworld.text.rollout.Sampling`).
-        """
-        device = self.words.weight.device
-        ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
-        for number, prompt in enumerate(prompts):
-            ids[number, : len(prompt)] = torch.as_tensor(prompt, device=device)
-        _, _, real = self.places(ids)
-        steps = max(max_new_tokens)
-        width = self.words.embedding_dim
-        cache = Cache(
-            len(self.blocks), len(prompts), self.heads, int(real.max()) + steps + 1,
-            width // self.heads + (0 if self.names is None else 2 * CODE), width // self.heads, self.words.weight,
-        )  # fmt: skip
-        h_ND, layout, _ = self._hidden(ids, cache)
-        h_BD = h_ND[layout.first_B + real - 1]
-        table_KD = self.output_table()
-        choose = self.pick if noise is None else partial(torch.argmax, dim=-1)
-        allowed_CK = None if guide is None else torch.as_tensor(guide.kinds, device=device)[:, self.outputs]
-        limit = torch.tensor(max_new_tokens, device=device)
-        row = torch.arange(len(prompts), device=device)  # of each answer that is still being written
-        done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-        said = torch.full((len(prompts), steps), self.pad, device=device)
-        for step in range(steps):
-            logits_BK = h_BD @ table_KD.T
-            if noise is not None:  # drawn for all rows, so that it does not depend on which have ended
-                logits_BK = logits_BK + torch.as_tensor(noise((len(prompts), len(table_KD))), device=device)[row]
-            if guide is None or allowed_CK is None:
-                token = self.outputs[choose(logits_BK)]
-            else:
-                kind = torch.as_tensor(guide.kind(), device=device)[row]
-                best = choose(logits_BK.masked_fill(~allowed_CK[kind.clamp(min=0)], -torch.inf))
-                token = torch.where(kind < 0, torch.as_tensor(guide.only(), device=device)[row], self.outputs[best])
-                everywhere = torch.full((len(prompts),), end_id, device=device).index_copy(0, row, token)
-                guide.advance(everywhere.cpu().numpy())
-            token = torch.where(done, self.pad, token)
-            said[row, step] = token
-            done = done | (token == end_id) | (step + 1 >= limit[row])
-            if bool(done.all()):
-                break
-            since = 0 if cache.since_word is None else cache.since_word
-            cache.since_word = torch.where(token < self.num_words, 0, since + 1)
-            if 4 * int(done.sum()) >= len(done):  # what has ended need not be carried on
-                on = (~done).nonzero()[:, 0]
-                cache.keep(on)
-                row, token, done, h_BD = row[on], token[on], done[on], h_BD[on]
-            h_ND, layout, _ = self._hidden(token[:, None], cache)  # finished rows say `pad`, which has no position
-            h_BD = h_BD.index_copy(0, layout.row_N, h_ND)
-        return [
-            ids[: np.argmax(ids == end_id) + 1] if (ids == end_id).any() else ids[ids != self.pad]
-            for ids in said.cpu().numpy()
-        ]
+        """Answers as `pick` says them (see `gpt_answers.answers`)."""
+        return answers(self, prompts, max_new_tokens, end_id, guide, noise=noise)

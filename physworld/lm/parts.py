@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from physworld.lm.gpt import number_features
+from physworld.lm.number_features import number_features
 
 
 def random_lm(vocabulary: Any, architecture: Mapping[str, Any] | None) -> Any:

@@ -25,7 +25,7 @@ from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
 from physworld.text.build import TextParts, cases_of_run
-from physworld.text.evaluation.candidates import Candidate, candidates
+from physworld.text.candidates import Candidate, candidates
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.ranking import rank

@@ -19,8 +19,8 @@ class Generator(Protocol):
     """Says answers: the most likely ones, or as near to it as the model knows (`GPT.pick`).
 
     Two keywords are given only where they mean something: `noise`, when answers are drawn, is added to the scores of
-    each step (rows, tokens); `rows`, to a model whose attribute `reuse_cache` is true, says whose prompt each is, so that it
-    can keep what it has read for the same row in the call before.
+    each step (rows, tokens); `rows`, to a model whose attribute `reuse_cache` is true, says whose prompt each is, so
+    that it can keep what it has read for the same row in the call before.
     """
 
     def generate(

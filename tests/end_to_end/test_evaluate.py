@@ -38,13 +38,13 @@ from physworld.runs.checkpoints import save_model
 from physworld.runs.directory import claim
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.candidates import candidates, from_hf, load_hf
 from physworld.text.codecs.engine import EngineCodec
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.scene_json import scene_from_dict, write_jsonl
 from physworld.text.codecs.scene_parquet import write_parquet
 from physworld.text.evaluate import types_asked_for
 from physworld.text.evaluation.baselines import linear
-from physworld.text.evaluation.candidates import candidates, from_hf, load_hf
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation
 from physworld.text.evaluation.ranking import rank
 from physworld.text.evaluation.suites import Suite

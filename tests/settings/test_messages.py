@@ -331,7 +331,7 @@ def test_an_empty_folder_holds_no_weights(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     from physworld.errors import UserError
-    from physworld.text.evaluation.candidates import load_hf
+    from physworld.text.candidates import load_hf
 
     folder = save_base(tmp_path / "base", "llama")
     weights = load_file(folder / "model.safetensors")
