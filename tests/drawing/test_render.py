@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from physworld.drawing import render as r
+from physworld.io import images
 from physworld.io.atomic import replacing
 from physworld.types import (
     FIXED,
@@ -158,7 +159,7 @@ def sixty() -> np.ndarray:
 
 
 def test_gif_is_small_loops_and_shows_the_same_picture(tmp_path, sixty):
-    path = r.write_gif(tmp_path / "a" / "roll.gif", sixty, fps=30)
+    path = images.write_gif(tmp_path / "a" / "roll.gif", sixty, fps=30)
     assert path.stat().st_size <= 2_000_000
     with Image.open(path) as gif:
         assert gif.n_frames == 60 and gif.info["duration"] == 30 and gif.info["loop"] == 0
@@ -171,24 +172,24 @@ def test_gif_is_small_loops_and_shows_the_same_picture(tmp_path, sixty):
 def test_gif_rate_never_falls_under_what_browsers_slow_down(sixty):
     import io
 
-    with Image.open(io.BytesIO(r.gif_bytes(sixty[:2], fps=60))) as gif:
+    with Image.open(io.BytesIO(images.gif_bytes(sixty[:2], fps=60))) as gif:
         assert gif.info["duration"] == 20
 
 
 def test_mp4_with_odd_sides_reads_back(tmp_path, sixty):
-    path = r.write_mp4(tmp_path / "roll.mp4", sixty[:5, :299, :401], fps=30)
+    path = images.write_mp4(tmp_path / "roll.mp4", sixty[:5, :299, :401], fps=30)
     back = iio.imread(path, plugin="pyav")
     assert back.shape == (5, 300, 402, 3)
     assert np.abs(back[:, :299, :401].astype(int) - sixty[:5, :299, :401]).mean() < 6
 
 
 def test_png_is_exact(tmp_path, sixty):
-    path = r.write_png(tmp_path / "one.png", sixty[0])
+    path = images.write_png(tmp_path / "one.png", sixty[0])
     assert (np.asarray(Image.open(path)) == sixty[0]).all()
     with pytest.raises(ValueError, match="one picture"):
-        r.write_png(path, sixty)
+        images.write_png(path, sixty)
     with pytest.raises(ValueError, match="uint8"):
-        r.write_gif(path, sixty[:2].astype(float), 30)
+        images.write_gif(path, sixty[:2].astype(float), 30)
 
 
 def test_a_broken_write_leaves_the_old_file_and_no_rubbish(tmp_path):

@@ -92,10 +92,10 @@ def test_a_run_that_lacks_a_part_is_one_sentence(copied: Path) -> None:
     config.unlink()
     assert refused(copied) == f"{copied / 'model'} has no config.json, so it holds no model."
     config.write_text(whole)
-    text = settings.read_text()
-    settings.write_text(text.replace("physworld.text.codecs.islands.IslandCodec", "physworld.codecs.nothing.Codec"))
+    text, nothing = settings.read_text(), "physworld.text.codecs.nothing.Codec"
+    settings.write_text(text.replace("physworld.text.codecs.islands.IslandCodec", nothing))
     assert settings.read_text() != text
-    assert refused(copied).endswith("names physworld.codecs.nothing.Codec, which this physworld does not have.")
+    assert refused(copied).endswith(f"names {nothing}, which this physworld does not have.")
 
 
 def test_publish_sends_the_card_with_the_measurements() -> None:

@@ -186,7 +186,7 @@ def test_compiled_steps_say_what_others_do(kind: str) -> None:
 
 
 def test_static_is_one_of_three() -> None:
-    with pytest.raises(ValueError, match="static=sometimes is unknown; choose one of auto, on, off"):
+    with pytest.raises(ValueError, match="static_cache=sometimes is unknown; choose one of auto, on, off"):
         CachedGenerator(network("llama"), pad_id=0, static_cache="sometimes")
     assert not CachedGenerator(network("llama"), pad_id=0).fixed  # auto, on a CPU
     assert CachedGenerator(network("llama"), pad_id=0, static_cache=True).fixed  # what YAML makes of `on`

@@ -346,7 +346,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(base: Path, tmp_path: Path) 
     with pytest.raises(ValueError, match="fewer embeddings"):
         PackedLM.for_vocabulary(ImpulseCodec().vocabulary, weights=str(base))
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="fused=on needs an NVIDIA GPU"):
+        with pytest.raises(ValueError, match="fused_attention=on needs an NVIDIA GPU"):
             PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), fused_attention="on")
     with pytest.raises(ValueError, match="give weights="):
         PackedLM.for_vocabulary(codec.vocabulary, weights=None, tuning="qlora")

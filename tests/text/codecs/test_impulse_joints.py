@@ -6,14 +6,12 @@ Every law reads printed numbers only. Its tolerance is what the rounding of thos
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.impulse import RECORDS
 from physworld.types import (
     FIXED,
     Attractor,
@@ -23,187 +21,33 @@ from physworld.types import (
     PinJoint,
     PivotJoint,
     Rope,
-    Scene,
     Segment,
     Spring,
     Trajectory,
     Wind,
 )
 
+from impulse_records import (
+    DOWN,
+    DT,
+    MOVING,
+    OTHER,
+    PAIR,
+    SPRING,
+    Record,
+    Vector,
+    agree,
+    along,
+    box,
+    change,
+    cluster,
+    own,
+    partners,
+    records,
+    start,
+)
 from impulse_scenes import CODEC, mirror_image, own_lines, step, stirred, true_answer, turned
 from worlds import disc, world
-
-DT = 1 / 60
-DOWN = (0.0, -981.0)
-SOLVER = 1e-6  # px/s: ten iterations of Chipmunk's solver on a single joint
-LINK = ("SHARE", "CN", "CT", "STRETCH", "VN", "VT", "AN", "BN")
-POINT = ("GAP", "NEXT", "VN", "VT", "AN", "AT", "BN", "BT")
-COLUMNS = {
-    "self": ("NX", "NY", "HAND", "VN", "VT", "VS", "GN", "GT"),
-    "link": LINK,
-    "tie": LINK,
-    "hold": ("SHARE", "EN", "ET", "VN", "VT", "AN", "AT", "BN", "BT"),
-    "coil": ("SHARE", "CN", "CT", "KICK", "DAMP", "VN", "VT", "AN", "BN"),
-    "drive": ("SHARE", "LACK", "MOST"),
-    "touch": ("E", "MU", "SHARE", "CN", "CT", *POINT),
-    "pull": ("CN", "CT", "DISTANCE", "SOFTENING", "STRENGTH"),
-    "air": ("WN", "WT", "RATE"),
-}
-Record = dict[str, float]
-Vector = Sequence[float] | np.ndarray
-
-
-def box(x: float, y: float, **rest) -> Body:
-    return Body(shape="rect", size=(60.0, 20.0), position=(x, y), **rest)
-
-
-def lines(now: Trajectory, word: str) -> list[str]:
-    return [line for line in CODEC.text(CODEC.prompt(now)).split("\n") if line.split(" ")[0] == word]
-
-
-def records(now: Trajectory, word: str, body: int = 0) -> list[Record]:
-    """The lines that start with `word oBODY`, by the names of the format's description."""
-    found = []
-    for line in lines(now, word):
-        name, *items = line.split(" ")[1:]
-        if name == f"o{body}":
-            values = [float(item) for item in items[RECORDS[word][0] - 1 :]]
-            found.append(dict(zip(COLUMNS[word], values, strict=True)))
-    return found
-
-
-def own(now: Trajectory, word: str, body: int = 0) -> Record:
-    """The body's only such line, with the gravity of its `self` line."""
-    (one,) = records(now, word, body)
-    (me,) = records(now, "self", body)
-    return one | {"GN": me["GN"], "GT": me["GT"]}
-
-
-def change(now: Trajectory, body: int = 0) -> np.ndarray:
-    """(3,) px/s: what Pymunk's next step does to the body beyond gravity, in its own frame (n, t, gyration)."""
-    then = simulate(now.scene, 2, start=now.frame(0)).frame(1)
-    _, listed, frames = CODEC._views(now)
-    return CODEC._impulses(now.scene, listed, frames, now.frame(0), then)[0][listed.tolist().index(body)]
-
-
-def agree(law: Callable[[list[Record]], Vector], said: list[Record], truth: Vector) -> None:
-    """law(said) is `truth` to what half a last digit of every number in `said` can change."""
-    value = np.asarray(law(said), float)
-    slack = np.full(value.shape, SOLVER)
-    for k, record in enumerate(said):
-        for name, number in record.items():
-            if name == "SHARE" and number == 1:
-                continue  # what is fixed: not a rounded number
-            half = float(step(np.array(number))) / 2
-            for sign in (-1, 1):
-                moved = [*said[:k], record | {name: number + sign * half}, *said[k + 1 :]]
-                slack += np.abs(np.asarray(law(moved)) - value) / 2 * 1.05
-    assert (np.abs(value - truth) <= slack).all(), (value, truth, slack)
-    assert (slack < 0.05 + 0.02 * np.abs(truth).max()).all(), "such numbers say nothing"
-
-
-def start(scene: Scene) -> Trajectory:
-    return simulate(scene, 1)
-
-
-def partners(record: Record) -> float:
-    """Body's mass over its partner's, 0 for what is fixed."""
-    return 1 / record["SHARE"] - 1
-
-
-# --- springs
-
-
-def along(record: Record, impulse: float) -> tuple[float, float, float]:
-    """An impulse j/m along the partner's normal, as a change (n, t, gyration) of the body."""
-    return impulse * record["CN"], impulse * record["CT"], impulse * record["AN"]
-
-
-SPRING = Spring(body_a=FIXED, body_b=0, anchor_a=(310.0, 255.0), anchor_b=(12.0, 5.0), length=80.0, stiffness=120.0)
-PAIR = replace(SPRING, body_a=1, anchor_a=(-9.0, 6.0))
-MOVING = box(390, 300, velocity=(40, -70), angle=0.4, spin=1.5, mass=2.0)
-OTHER = box(260, 230, velocity=(-30, 20), angle=-0.7, spin=-2.0, mass=3.0)
-
-
-@pytest.mark.parametrize("spring", [SPRING, PAIR, replace(PAIR, length=250.0), replace(SPRING, anchor_b=(0.0, 0.0))])
-def test_kick_is_what_a_spring_adds(spring: Spring) -> None:
-    now = start(world(MOVING, OTHER, joints=(spring,)))
-    sides = (0, 1) if spring.body_a == 1 else (0,)
-    for body in sides:
-        coil = own(now, "coil", body)
-        assert coil["DAMP"] == 0 and (coil["CN"], coil["CT"]) == (1, 0)
-        assert (coil["KICK"] > 0) == (spring.length > 200)  # short springs pull
-        agree(lambda said: along(said[0], said[0]["KICK"]), [coil], change(now, body))
-    assert (own(now, "coil")["SHARE"] == 1) == (len(sides) == 1)
-
-
-def test_two_springs_add_up() -> None:
-    second = replace(SPRING, anchor_a=(400.0, 420.0), anchor_b=(-20.0, -3.0), stiffness=75.0)
-    now = start(world(MOVING, joints=(SPRING, second), gravity=DOWN))
-    bends = records(now, "coil")
-    assert len(bends) == 2 and abs(bends[1]["CT"]) > 0.3
-    agree(lambda said: np.sum([along(one, one["KICK"]) for one in said], axis=0), bends, change(now))
-
-
-@pytest.mark.parametrize("damping", [3.0, 60.0])
-@pytest.mark.parametrize("spring", [SPRING, PAIR])
-def test_a_damper_takes_its_percent_of_the_relative_speed(spring: Spring, damping: float) -> None:
-    damper = replace(spring, stiffness=0.0, damping=damping)
-    now = start(world(MOVING, OTHER, joints=(damper,)))
-
-    def law(said: list[Record]) -> Vector:
-        """The anchors come apart by (1 + AN² + m/M·(1 + BN²)) px/s for each px/s that the body gets."""
-        one = said[0]
-        softness = 1 + one["AN"] ** 2 + partners(one) * (1 + one["BN"] ** 2)
-        return along(one, -one["DAMP"] / 100 * one["VN"] / softness)
-
-    for body in (0, 1) if spring.body_a == 1 else (0,):
-        coil = own(now, "coil", body)
-        assert coil["KICK"] == 0 and 0 < coil["DAMP"] < 100 and abs(coil["VN"]) > 3
-        agree(law, [coil], change(now, body))
-
-
-def test_a_damper_takes_from_the_speed_that_spring_and_gravity_leave() -> None:
-    now = start(world(MOVING, joints=(replace(SPRING, damping=20.0),), gravity=DOWN))
-
-    def law(said: list[Record]) -> Vector:
-        one = said[0]
-        softness = 1 + one["AN"] ** 2
-        speed = one["VN"] + one["GN"] + one["KICK"] * softness
-        return along(one, one["KICK"] - one["DAMP"] / 100 * speed / softness)
-
-    agree(law, [own(now, "coil")], change(now))
-
-
-# --- wind
-
-
-def breeze(said: list[Record]) -> Vector:
-    rate = said[0]["RATE"] / 100
-    return said[0]["WN"] * rate, said[0]["WT"] * rate, 0.0
-
-
-@pytest.mark.parametrize("gravity", [(0.0, 0.0), DOWN])
-@pytest.mark.parametrize("body", [disc(300, 300, velocity=(50, -80), mass=0.3), box(300, 300, spin=2.0, angle=0.5)])
-def test_wind_gives_a_share_of_the_airs_relative_velocity(body: Body, gravity: tuple[float, float]) -> None:
-    scene = world(body, fields=(Wind(velocity=(240.0, 35.0), drag=0.02),), gravity=gravity)
-    now = start(scene)
-    air = own(now, "air")
-    across = 2 * body.reach
-    assert air["RATE"] == pytest.approx(100 * -math.expm1(-0.02 * across / body.mass * DT), rel=1e-3)
-    assert math.hypot(air["WN"], air["WT"]) == pytest.approx(math.dist((240, 35), body.velocity), rel=1e-3)
-    agree(breeze, [air], change(now))
-
-
-def test_a_body_as_fast_as_the_air_feels_none() -> None:
-    scene = world(disc(300, 300, velocity=(240, 35)), fields=(Wind(velocity=(240.0, 35.0), drag=0.02),))
-    now = start(scene)
-    air = own(now, "air")
-    assert (air["WN"], air["WT"]) == (0, 0) and air["RATE"] > 0
-    assert CODEC.text(true_answer(now)) == "o0 coast\nend"
-
-
-# --- motors
 
 
 @pytest.mark.parametrize("partner", [FIXED, 1])
@@ -226,56 +70,6 @@ def test_a_motor_gives_what_is_lacking_as_far_as_it_can(partner: int, spin: floa
     lack = records(now, "drive")[0]["LACK"] * records(now, "self")[0]["HAND"]
     theirs = 0.0 if partner == FIXED else OTHER.spin
     assert lack == pytest.approx((spin + theirs - MOVING.spin) * MOVING.gyration, abs=0.06)
-
-
-# --- belts
-
-
-def on_belt(speed: float, *, above: bool = True, friction: float = 0.3, velocity: float = 0.0) -> Trajectory:
-    """A disc that rests on (or, with gravity upside down, under) a belt, 0.05 px deep."""
-    side = 1 if above else -1
-    belt = Segment(start=(0, 300), end=(800, 300), radius=5.0, friction=friction, restitution=0.0, surface_speed=speed)
-    body = disc(400, 300 + side * 14.95, velocity=(velocity, 0), friction=1.0, restitution=0.0)
-    return start(world(body, static=(belt,), gravity=(0.0, -981.0 * side)))
-
-
-@pytest.mark.parametrize("above", [True, False])
-@pytest.mark.parametrize("speed", [120.0, -120.0])
-def test_a_belt_is_read_against_its_surface(speed: float, above: bool) -> None:
-    now = on_belt(speed, above=above)
-    assert lines(now, "wall") == [f"wall 0 300 800 300 5 0.3 0 {speed:.0f}"]
-    touch, me = own(now, "touch"), own(now, "self")
-    tangent_x = -me["HAND"] * me["NY"]  # t = HAND·(-NY, NX)
-    assert touch["VT"] * tangent_x == -speed  # the body stands still: it slips backwards on the surface
-    assert touch["VT"] > 0 and me["VT"] == 0
-
-    def law(said: list[Record]) -> Vector:
-        """The floor bears the weight; friction is at its limit, against the slip."""
-        one = said[0]
-        return -one["GN"], one["MU"] * one["GN"], -one["GN"] * one["AN"] + one["MU"] * one["GN"] * one["AT"]
-
-    truth = change(now)
-    assert truth[1] * tangent_x * speed > 0, "a belt drags along its own way"
-    np.testing.assert_allclose(truth[:2], law([touch])[:2], atol=0.01)
-    np.testing.assert_allclose(truth[2], law([touch])[2], atol=0.05)  # half of 0.05 px of overlap, as a lever
-    assert own(on_belt(-speed, above=above), "self")["HAND"] == -me["HAND"]
-
-
-def test_a_belt_stops_the_slip_where_friction_is_enough() -> None:
-    now = on_belt(10.0, friction=5.0)
-    touch = own(now, "touch")
-    truth = change(now)
-    assert touch["VT"] == 10 and truth[1] > -touch["MU"] * truth[0]
-    assert truth[1] == pytest.approx(-touch["VT"] / (1 + touch["AT"] ** 2), rel=0.01)
-
-
-def test_a_body_as_fast_as_the_belt_does_not_slip() -> None:
-    assert own(on_belt(120.0, velocity=120.0), "touch")["VT"] == 0
-    assert own(on_belt(120.0, velocity=-30.0), "touch")["VT"] == 150
-    assert own(on_belt(0.0, velocity=-30.0), "touch")["VT"] == 30
-
-
-# --- hinges
 
 
 def hinge_law(said: list[Record], rate: float) -> Vector:
@@ -347,9 +141,6 @@ def test_a_hinge_through_the_middle_has_a_frame_that_turns_with_the_body() -> No
         agree(lambda said: hinge_law(said, correction(DT)), [hold], change(now))
 
 
-# --- rods and ropes
-
-
 def tied(length: float, *, rod: bool = False, partner: int = FIXED, velocity: tuple = (40.0, -70.0)) -> Trajectory:
     anchor = (310.0, 255.0) if partner == FIXED else (-9.0, 6.0)
     kind = PinJoint if rod else Rope
@@ -403,81 +194,18 @@ def test_a_rope_never_pushes() -> None:
     np.testing.assert_allclose(change(rope), 0, atol=1e-9)
 
 
-# --- gravity between bodies
-
-
-def cluster(count: int) -> Scene:
-    """Bodies of many masses on a spiral, none near another."""
-    bodies = [
-        disc(
-            400 + (60 + 24 * k) * math.cos(1.3 * k),
-            300 + (60 + 24 * k) * math.sin(1.3 * k),
-            radius=5.0,
-            mass=0.5 + (7 * k % 5),
-            velocity=(20.0 * (k % 3), -30.0 + 9 * k),
-        )
-        for k in range(count)
-    ]
-    return world(*bodies, fields=(MutualGravity(strength=3e6, softening=15.0),))
-
-
-def pulled(said: list[Record]) -> Vector:
-    total = np.zeros(3)
-    for one in said:
-        soft = (one["DISTANCE"] ** 2 + one["SOFTENING"] ** 2) ** 1.5
-        speed = one["STRENGTH"] * 1e4 * one["DISTANCE"] / soft * DT
-        total -= speed * np.array([one["CN"], one["CT"], 0.0])  # normals point from what pulls to the body
-    return total
-
-
-@pytest.mark.parametrize("count", [2, 4, 7])
-def test_pulls_add_up_to_what_gravity_between_bodies_does(count: int) -> None:
-    now = start(cluster(count))
-    for body in range(count):
-        pulls, truth = records(now, "pull", body), change(now, body)
-        assert len(pulls) == count - 1 and np.abs(truth).max() > 0.2
-        agree(pulled, pulls, truth)
-        np.testing.assert_allclose(pulled(pulls), truth, atol=0.01 * np.abs(truth).max())
-
-
-def test_of_many_pulls_the_six_strongest_are_listed_strongest_first() -> None:
-    now = start(cluster(12))
-    scene = now.scene
-    ahead = now.position[0] + now.velocity[0] * DT
-    mass = np.array([body.mass for body in scene.bodies])
-    for body in range(12):
-        apart = np.linalg.norm(ahead - ahead[body], axis=1)
-        pull = 3e6 * mass * apart / (apart**2 + 15.0**2) ** 1.5
-        best = np.argsort(-pull)[:6]
-        pulls = records(now, "pull", body)
-        assert len(pulls) == 6
-        for one, other in zip(pulls, best, strict=True):
-            assert one["STRENGTH"] == pytest.approx(300 * mass[other], rel=1e-3)
-            assert one["DISTANCE"] == pytest.approx(apart[other], rel=1e-3)
-            assert one["SOFTENING"] == 15
-        said = [np.linalg.norm(pulled([one])) for one in pulls]
-        np.testing.assert_allclose(said, pull[best] * DT, rtol=2e-3)
-        truth = change(now, body)
-        assert np.linalg.norm(pulled(pulls) - truth) <= 1.01 * np.sort(pull)[:6].sum() * DT + 0.01
-
-
-def test_poles_pull_together_with_bodies_and_wind() -> None:
-    scene = cluster(3)
-    pole = Attractor(center=(520.0, 190.0), strength=8e5, softening=30.0)
-    now = start(replace(scene, fields=(Wind(velocity=(80.0, 0.0), drag=0.01), *scene.fields, pole), gravity=DOWN))
-    for body in range(3):
-        pulls, air = records(now, "pull", body), records(now, "air", body)
-        assert [one["SOFTENING"] for one in pulls] == [30, 15, 15]
-        agree(lambda said: pulled(said[:-1]) + breeze(said[-1:]), [*pulls, *air], change(now, body))
-
-
-# --- seen from elsewhere
-
-
 BELT = Segment(start=(100.0, 295.0), end=(700.0, 295.0), radius=5.0, friction=0.4, surface_speed=110.0)
+
+
 HINGE = PivotJoint(body_a=FIXED, body_b=0, anchor_a=(362.0, 292.0), anchor_b=(-28.0, 3.0))
+
+
 AIR = Wind(velocity=(0.0, 0.0), drag=0.02)
+
+
 SPINNING = disc(500, 200, spin=2.0)
+
+
 SCENES = {
     "spring": world(MOVING, OTHER, joints=(replace(SPRING, damping=2.0), replace(PAIR, damping=5.0)), gravity=DOWN),
     "hinge": world(MOVING, joints=(HINGE,), gravity=DOWN),
@@ -492,6 +220,8 @@ SCENES = {
     "calm: at rest in wind": world(SPINNING, fields=(replace(AIR, velocity=(90.0, 0.0)),), gravity=DOWN),
     "calm: falling in still air": world(replace(SPINNING, velocity=(0, -50)), fields=(AIR,), gravity=DOWN),
 }
+
+
 IMAGES: dict[str, Callable[[Trajectory], Trajectory]] = {
     "a quarter turn": lambda now: turned(now, math.pi / 2),
     "turned": lambda now: turned(now, -2.3),
@@ -510,9 +240,6 @@ def test_each_kind_reads_the_same_from_elsewhere(kind: str, image: str) -> None:
         assert [line[:2] for line in plain] == [line[:2] for line in other]
         for (word, names, a), (_, _, b) in zip(plain, other, strict=True):
             assert (np.abs(a - b) <= step(np.maximum(np.abs(a), np.abs(b)))).all(), (word, names, a, b)
-
-
-# --- header
 
 
 def test_header_lines_read_back() -> None:

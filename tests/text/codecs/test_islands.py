@@ -91,7 +91,7 @@ def test_islands_are_drawn_by_what_is_struck():
 
 
 def test_a_share_is_between_none_and_all():
-    with pytest.raises(ValueError, match=r"struck=1\.5 is no share"):
+    with pytest.raises(ValueError, match=r"collision_sampling=1\.5 must be a number from 0 to 1"):
         IslandCodec(collision_sampling=1.5)
 
 

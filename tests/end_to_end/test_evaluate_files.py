@@ -1,0 +1,143 @@
+"""`evaluate.py` on recorded scenes and on predictions made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+import physworld.settings.groups  # noqa: F401  registers the scenario group
+from physworld import scenarios
+from physworld.errors import UserError
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.scene_json import scene_from_dict, write_jsonl
+from physworld.text.codecs.scene_parquet import write_parquet
+from physworld.text.evaluation.baselines import linear
+from physworld.text.evaluation.evaluation import EvalCases, Evaluation
+from physworld.text.evaluation.suites import Suite
+from physworld.types import Trajectory
+
+from evaluations import EVALUATION, evaluate, rows, untrained_run
+from repository import ROOT
+
+
+def test_predictions_made_elsewhere(work: Path) -> None:
+    """The truth scores nothing wrong, straight lines score as the baseline does, and what is missing is counted."""
+    cases = work / "moments.jsonl"
+    evaluate(work, f"export={cases}")
+    lines = [json.loads(line) for line in cases.read_text().splitlines()]
+    assert len(lines) == 4 and lines[0]["prompt"].startswith("Scene: ")
+    answers = []
+    for line in lines:
+        given = Trajectory(
+            scene=scene_from_dict(line["scene"]), **{name: np.array(value) for name, value in line["given"].items()}
+        )
+        said = linear(given, line["frames"])
+        answers.append({"id": line["id"], "position": said.position.tolist(), "velocity": said.velocity.tolist()})
+    straight, broken = work / "straight.jsonl", work / "broken.jsonl"
+    straight.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    texts = [{"id": lines[0]["id"], "text": ["nonsense"]}, {"id": lines[1]["id"], "position": []}]
+    broken.write_text("".join(json.dumps(answer) + "\n" for answer in texts))
+    evaluate(work, f"predictions={straight}", f"hydra.run.dir={work / 'straight'}")
+    got = rows(work / "straight")
+    mine = [row for row in got if row["method"] == "model"]
+    theirs = [row for row in got if row["method"] == "linear"]
+    assert len(mine) == 4 and all(row["parsed"] for row in mine)
+    for a, b in zip(mine, theirs, strict=True):
+        assert a["rmse@3"] == b["rmse@3"] and a["velocity_rmse@3"] == b["velocity_rmse@3"]
+    evaluate(work, f"predictions={broken}", f"hydra.run.dir={work / 'broken'}")
+    mine = [row for row in rows(work / "broken") if row["method"] == "model"]
+    assert not any(row["parsed"] for row in mine) and all(row["missing"] > 0 for row in mine if row["index"] == 0)
+    metrics = json.loads((work / "broken" / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 2, "unmatched": 0, "unanswered": 2}
+    broken.write_text('{"id": "x", "position": [[[1, 2]]]}\n{"id": "x", "position": []}\n')
+    assert "predicts x again" in evaluate(work, f"predictions={broken}", fails=True)
+
+
+def test_lines_about_other_scenes_are_counted_before_anything_is_judged(work: Path) -> None:
+    cases, some, none = work / "two.jsonl", work / "some.jsonl", work / "none.jsonl"
+    evaluate(work, f"export={cases}", "limit=1")
+    ids = [json.loads(line)["id"] for line in cases.read_text().splitlines()]
+    strangers = "".join(json.dumps({"id": f"elsewhere{k}", "position": []}) + "\n" for k in range(3))
+    some.write_text(strangers + json.dumps({"id": ids[0], "position": []}) + "\n")
+    none.write_text(strangers)
+    directory = work / "strangers"
+    said = evaluate(work, f"predictions={some}", "limit=1", "evaluation.pictures=0", f"hydra.run.dir={directory}")
+    assert "3 of 4 lines match no scene of this evaluation, the first is elsewhere0 in line 1" in said
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["predictions"] == {"lines": 4, "unmatched": 3, "unanswered": 1}
+    jsonschema.validate(metrics, json.loads((ROOT / "docs" / "metrics.schema.json").read_text()))
+    assert "- predictions: 4 lines, 3 of them about none" in (directory / "report.md").read_text()
+    nothing = work / "nothing"
+    said = evaluate(work, f"predictions={none}", "limit=1", f"hydra.run.dir={nothing}", fails=True)
+    assert "3 of 3 lines match no scene of this evaluation" in said and len(said.strip().splitlines()) == 1
+    assert not (nothing / "config.yaml").exists()  # refused before any rollout
+
+
+def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
+    """Baselines on Scene JSONL, worked out again from the raw files by a reader that shares no code with ours."""
+    folder = work / "scenes"
+    for k in range(3):
+        write_jsonl(folder / f"scene_{k}.jsonl", simulate(scenarios.build("billiards", generator(0, "val", k), 2), 12))
+    options = ("evaluation.start=4", "evaluation.frames=5", "evaluation.horizons=[1,5]", "evaluation.pictures=0")
+    directory = work / "files"
+    evaluate(
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "limit=3", *options, "difficulties=[2]",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
+    got = {(row["method"], row["index"]): row for row in rows(directory)}
+    assert len(got) == 3 * 6
+    for k in range(3):
+        head, *frames = map(json.loads, (folder / f"scene_{k}.jsonl").read_text().splitlines())
+        dt, g = head["timestep"], np.array([head["gravity"]["x"], head["gravity"]["y"]])
+        x, v = (
+            np.array([[[o[n]["x"], o[n]["y"]] for o in f["objects"]] for f in frames]) for n in ("position", "velocity")
+        )
+        for h in (1, 5):
+            truth, start, speed = x[4 + h - 1], x[4 - 1], v[4 - 1]  # line 1 is the header and frame 0
+            said = {"copy_last": start, "linear": start + h * dt * speed}
+            said["ballistic"] = said["linear"] + h * (h - 1) / 2 * dt * dt * g
+            for name, guess in said.items():
+                rmse = np.sqrt(((guess - truth) ** 2).sum(-1).mean())
+                assert got[name, k][f"rmse@{h}"] == pytest.approx(rmse, abs=1e-9)
+    assert "gives nothing to judge" in evaluate(
+        work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
+    )
+
+
+def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> None:
+    names = ["billiards", "pong", "tower"]
+    runs = [simulate(scenarios.build(names[k % 3], generator(0, "val", k), 1 + k // 3), 20) for k in range(6)]
+    for k, run in enumerate(runs[:3]):
+        write_jsonl(tmp_path / "plain" / run.scene.name / f"scene_{k}.jsonl", run)
+    write_parquet(tmp_path / "packed" / "val.parquet", runs[3:])
+    write_jsonl(tmp_path / ".shards" / "left" / "scene_9.jsonl", runs[0])  # what a killed process leaves
+    evaluation, suite = Evaluation(**EVALUATION), Suite(name="standard")
+
+    def read(**wanted: Any) -> EvalCases:
+        return suite.read(tmp_path, evaluation, [EngineCodec()], seed=0, **{"limit": None, **wanted})
+
+    everything = read()
+    assert [given.scene for given in everything.given] == [run.scene for run in (*runs[3:], *runs[:3])]
+    for given, truth, run in zip(everything.given, everything.truth, (*runs[3:], *runs[:3]), strict=True):
+        whole = given.then(truth).position
+        near = [np.abs(run.position[t : t + 4 + 5] - whole).max() for t in range(20 - 4 - 5 + 1)]
+        assert min(near) <= (0 if run in runs[3:] else 0.5e-4)  # JSONL has four decimals, Parquet all
+    some = read(names=["pong", "tower"], difficulties=[1])
+    assert [(g.scene.name, g.scene.difficulty) for g in some.given] == [("pong", 1), ("tower", 1)]
+    assert set(some.left_out) == {"billiards", "pong of difficulty 2", "tower of difficulty 2"}
+    assert [g.scene.name for g in read(limit=1).given] == names
+    with pytest.raises(UserError, match="is no file and no folder; give one of"):
+        suite.read(tmp_path / "nowhere", evaluation, [EngineCodec()], seed=0, limit=None)
+    with pytest.raises(UserError, match="not a type that scenario= or the suite names"):
+        read(names=["orbit"])
+    with pytest.raises(UserError, match="suite=ood moves simulated scenes out of distribution"):
+        Suite(name="ood", families=["zero_gravity"], levels=[1.0]).read(
+            tmp_path, evaluation, [EngineCodec()], seed=0, limit=None
+        )
