@@ -1,4 +1,4 @@
-"""L4: run directories: where things lie in one, and how another command finds and reads it.
+"""Run directories: where things lie in one, and how another command finds and reads it.
 
 config.yaml          the resolved configuration        versions.json   commit and library versions
 checkpoints/         last.ckpt, best.ckpt              tensorboard/    scalars, GIFs, hyper-parameters

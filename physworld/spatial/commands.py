@@ -1,4 +1,4 @@
-"""L4: `physworld validate` and `physworld export`: spatial scenes as people and other programs want them."""
+"""`physworld validate` and `physworld export`: spatial scenes as people and other programs want them."""
 
 from __future__ import annotations
 
