@@ -6,6 +6,8 @@ import ast
 import functools
 import re
 import shlex
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+import physworld as physworld_package
 from physworld import renamed
 from physworld.cli import main as physworld
 
@@ -167,6 +170,33 @@ def test_the_example_scenario_is_one() -> None:
             apart = np.linalg.norm(position[:, None] - position, axis=-1) + np.eye(len(position)) * 1e3
             assert apart.min() >= 2 * reach
             assert (position > 50 + reach).all() and (position < np.array([750, 550]) - reach).all()
+
+
+def test_the_example_modality_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/how_to/modality.md: its source, codec and task make a batch and a loss."""
+    page = text(ROOT / "docs" / "how_to" / "modality.md")
+    sines, task = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    data, codec = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    package, inner = types.ModuleType("physworld.sines"), types.ModuleType("physworld.sines.sines")
+    package.sines = inner  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "physworld.sines", package)
+    monkeypatch.setitem(sys.modules, "physworld.sines.sines", inner)
+    monkeypatch.setattr(physworld_package, "sines", package, raising=False)
+    exec(sines, vars(inner))
+    space: dict[str, Any] = {}
+    exec(task, space)
+    cfg = composed("train", "debug=smoke", "hardware=cpu", "hardware.num_workers=0")
+    cfg = OmegaConf.merge(cfg, {"global_batch": 8})
+    cfg.data, cfg.codec = OmegaConf.create(data), OmegaConf.create(codec)
+    parts = space["build"](cfg)
+    batch = next(iter(parts.data.train_dataloader()))
+    network = parts.module.network
+    logits, target, _ = network.scored(batch.input_ids, batch.labels)
+    assert len(target) == 8 * 17 and bool(network.losses(logits, target).isfinite().all())
+    sample = parts.data.train.sample(3)
+    back = parts.data.codec.decode(parts.data.codec.encode(sample).input_ids[17:], sample.given)
+    assert np.abs(back - sample.target).max() <= 0.005 + 1e-12
+    assert set(space["score"](network.eval(), parts.data.codec, seed=0, split="val", count=2)) >= {"rmse", "parse_rate"}
 
 
 def test_the_verbs_that_the_pages_name_exist(capsys: pytest.CaptureFixture[str]) -> None:
