@@ -128,16 +128,27 @@ def composed(main: str) -> DictConfig:
         return compose(main, return_hydra_config=True)
 
 
+def of_option(group: str, name: Any) -> dict[str, str]:
+    """Whole key -> comment of an option, and of the options that it starts from."""
+    file = CONFIG_DIR / group / f"{name}.yaml"
+    if not file.is_file():
+        return {}
+    source = file.read_text(encoding="utf-8")
+    starts = [entry for entry in (yaml.safe_load(source) or {}).get("defaults", []) if isinstance(entry, str)]
+    inside = "" if "@package _global_" in source else f"{group}."
+    found: dict[str, str] = {}
+    for start in starts:
+        found |= of_option(group, start)
+    return found | {f"{inside}{key}": comment for key, comment in comments(file).items() if comment}
+
+
 def settings_of_main(main: str) -> str:
     """Every setting of a command as it is composed without options."""
     cfg = composed(main)
     choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if not group.startswith("hydra")}
     said: dict[str, str] = {}
     for group, name in choices.items():
-        file = CONFIG_DIR / group / f"{name}.yaml"
-        if file.is_file():
-            inside = "" if "@package _global_" in file.read_text(encoding="utf-8") else f"{group}."
-            said |= {f"{inside}{key}": comment for key, comment in comments(file).items() if comment}
+        said |= of_option(group, name)
     file = CONFIG_DIR / f"{main}.yaml"
     said |= {key: comment for key, comment in comments(file).items() if comment}
     tree = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
