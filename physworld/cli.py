@@ -1,4 +1,4 @@
-"""L4: `physworld VERB`: plain console commands; train, evaluate, predict and simulate are the Hydra mains beside it.
+"""`physworld VERB`: plain console commands; train, evaluate, predict and simulate are the Hydra mains beside it.
 
 What needs torch is imported late, so that Ctrl-C while it is loaded ends as quietly as later.
 """

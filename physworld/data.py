@@ -1,4 +1,4 @@
-"""L3: an endless stream of batches in which batch k is a function of k alone.
+"""An endless stream of batches in which batch k is a function of k alone.
 
 Whatever the number of workers and ranks, and after any interruption, batch k holds the same samples: indices
 k·B .. k·B + B - 1 of the source (rank r of R takes batches r, r + R, ...). Resuming means starting at another k.

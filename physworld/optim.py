@@ -1,4 +1,4 @@
-"""L3: optimisers of all language models here, from scratch or pretrained: parameter groups, 8-bit state, schedules."""
+"""Optimisers of all language models here, from scratch or pretrained: parameter groups, 8-bit state, schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L0: (root seed, split, index) -> numpy Generator. Randomness comes from nowhere else."""
+"""(root seed, split, index) -> numpy Generator. Randomness comes from nowhere else."""
 
 from __future__ import annotations
 

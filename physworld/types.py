@@ -1,4 +1,4 @@
-"""L0: what every part of physworld passes around. Frozen, keyword-only, numpy only.
+"""What every part of physworld passes around. Frozen, keyword-only, numpy only.
 
 Units (two-dimensional worlds): length px with 100 px = 1 m, time s, velocity px/s, angle rad, spin rad/s,
 mass kg, acceleration px/s². x points right, y points up. Shapes: T frames, N bodies, B batch, L tokens.
@@ -279,7 +279,7 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Token tasks' batch, right-padded. Tensors, but L0 does not know torch."""
+    """Token tasks' batch, right-padded. Tensors, but this module does not know torch."""
 
     input_ids: Any  # (B, L) int64
     labels: Any  # (B, L) int64, -100 unscored
@@ -362,7 +362,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipBatch:
-    """Video's batch: latents of clips and what their captions say. Tensors, but L0 does not know torch."""
+    """Video's batch: latents of clips and what their captions say. Tensors, but this module does not know torch."""
 
     latents: Any  # (B, F, C, H, W) float, F latent frames
     prompt: Any  # (B, L, D) float, embedded caption

@@ -1,4 +1,4 @@
-"""L1: energy and momentum over time, drawn as a strip below the frames of a comparison."""
+"""Energy and momentum over time, drawn as a strip below the frames of a comparison."""
 
 from __future__ import annotations
 

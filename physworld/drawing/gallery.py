@@ -1,4 +1,4 @@
-"""L1: pictures of scenes on one page: an HTML file that holds every animation, and a contact sheet.
+"""Pictures of scenes on one page: an HTML file that holds every animation, and a contact sheet.
 
 Both are functions of the scenes alone: the same scenes give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""L1: draws world things on one supersampled picture. World y points up, picture y down."""
+"""Draws world things on one supersampled picture. World y points up, picture y down."""
 
 from __future__ import annotations
 

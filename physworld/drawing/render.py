@@ -1,4 +1,4 @@
-"""L1: Trajectory -> pictures, uint8 (T, H, W, 3). World y points up, picture y down."""
+"""Trajectory -> pictures, uint8 (T, H, W, 3). World y points up, picture y down."""
 
 from __future__ import annotations
 

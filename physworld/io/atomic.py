@@ -1,4 +1,4 @@
-"""L0: files that are either whole or absent."""
+"""Files that are either whole or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: byte streams of files that may be compressed, by suffix: `.gz`, `.zst`, anything else is plain."""
+"""Byte streams of files that may be compressed, by suffix: `.gz`, `.zst`, anything else is plain."""
 
 from __future__ import annotations
 

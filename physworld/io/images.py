@@ -1,4 +1,4 @@
-"""L0: uint8 pictures (T, H, W, 3) as GIF, MP4 and PNG files; each file is whole or absent."""
+"""Pictures, uint8 (T, H, W, 3), as GIF, MP4 and PNG files; each file is whole or absent."""
 
 from __future__ import annotations
 

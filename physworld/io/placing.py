@@ -1,4 +1,4 @@
-"""L4: single files put where others may lie already: nothing that differs is ever written over."""
+"""Single files put where others may lie already: nothing that differs is ever written over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: answers of any transformers causal LM, many at once, freely or within grammars.
+"""Answers of any transformers causal LM, many at once, freely or within grammars.
 
 Each row of a batch may take several forced tokens in one pass (fast-forward), so rows advance unevenly: new tokens are
 padded on the left, and the attention mask leaves the holes out. What a row says does not depend on its neighbours.

@@ -1,4 +1,4 @@
-"""L3: any causal language model of transformers as a generator of answers, many prompts at once.
+"""Any causal language model of transformers as a generator of answers, many prompts at once.
 
 What has been read is kept (see `kept`): when a row's next prompt begins as its last one did (a header, the frames so
 far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences) cannot

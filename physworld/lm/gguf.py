@@ -1,4 +1,4 @@
-"""L4: weights of Llama-, Qwen2- and LFM2-type models as GGUF, the format of llama.cpp, in float32.
+"""Weights of Llama-, Qwen2- and LFM2-type models as GGUF, the format of llama.cpp, in float32.
 
 Metadata keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. A GGUF file holds its tokenizer too, so only
 byte-level BPE tokenizers (those of these families) can be written.

@@ -1,4 +1,4 @@
-"""L3: a GPT from scratch that reads numbers by value and whole records at once.
+"""A GPT from scratch that reads numbers by value and whole records at once.
 
 * Numbers are embedded from features of their value (bounded ramps, and sines of the logarithm), so 16.4 and 16.5 are
   neighbours before training starts (xVal, arXiv 2310.02989, with several scales instead of one).

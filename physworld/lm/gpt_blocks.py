@@ -1,4 +1,4 @@
-"""L3: the blocks of `gpt.GPT`: attention over the positions of a batch, with a cache, and what bodies they are about.
+"""The blocks of `gpt.GPT`: attention over the positions of a batch, with a cache, and what bodies they are about.
 
 Shape suffixes as in gpt.py; C numbers of a body's code.
 """

@@ -1,4 +1,4 @@
-"""L3: what a network has read, kept: keys and values of attention, and inputs of short convolutions (LFM2).
+"""What a network has read, kept: keys and values of attention, and inputs of short convolutions (LFM2).
 
 Rows differ in length, so every call appends a left-padded block to one cache, and what is padding, or no longer belongs
 to a row, is masked, not cut. Rotary keys carry their own place, so what lies in the cache may be moved. A convolution's

@@ -1,4 +1,4 @@
-"""L3: next-token training of a network over a codec's tokens, for Lightning."""
+"""Next-token training of a network over a codec's tokens, for Lightning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: any causal language model of transformers as a network to train: whole, with LoRA, or with LoRA on 4-bit weights.
+"""Any causal language model of transformers as a network to train: whole, with LoRA, or with LoRA on 4-bit weights.
 
 What is trained on is packed without padding (see `packing`), and scores are computed only where labels are (see
 `scored_loss`). Loss: every example counts the same, whatever its length, so a batch that is split over passes and

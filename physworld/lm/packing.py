@@ -1,4 +1,4 @@
-"""L3: many documents in one row without padding, for transformers models with attention and short convolutions.
+"""Many documents in one row without padding, for transformers models with attention and short convolutions.
 
 A row is the documents one after another. Layers that look at one token at a time see N real tokens and nothing else.
 The two kinds of layer that look further are told where each document begins: attention runs document by document, and

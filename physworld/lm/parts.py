@@ -1,4 +1,4 @@
-"""L3: what `PackedLM` needs to know of models of transformers: new ones, their linear layers, names, operations."""
+"""What `PackedLM` needs to know of models of transformers: new ones, their linear layers, names, operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: learning from preferences (DPO, arXiv 2305.18290) and from rewards (GRPO, arXiv 2402.03300).
+"""Learning from preferences (DPO, arXiv 2305.18290) and from rewards (GRPO, arXiv 2402.03300).
 
 Both hold the network near where it started: `reference` keeps the trainable weights of step 0, in the checkpoint too.
 Both watch for collapse and stop with a sentence instead of writing a broken model.

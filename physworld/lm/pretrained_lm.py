@@ -1,4 +1,4 @@
-"""L3: a pretrained causal LM for spatial scenes: transformers' or PEFT's own model, as `SequenceModule` trains it."""
+"""A pretrained causal LM for spatial scenes: transformers' or PEFT's own model, as `SequenceModule` trains it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: cross-entropy over a large vocabulary without ever holding all logits.
+"""Cross-entropy over a large vocabulary without ever holding all logits.
 
 At 8,192 tokens and 65,536 words full logits are 2 GB in float32, and as much again for their gradient. Here a chunk of
 scored tokens at a time is projected, its loss taken, and its gradient written down at once, so the chunk's logits can

@@ -1,4 +1,4 @@
-"""L3: next-token training of transformers' and PEFT's own causal LMs, from scratch or pretrained: spatial scenes."""
+"""Next-token training of transformers' and PEFT's own causal LMs, from scratch or pretrained: spatial scenes."""
 
 from __future__ import annotations
 

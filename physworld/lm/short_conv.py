@@ -1,4 +1,4 @@
-"""L3: LFM2's short convolution for rows that hold several documents, and for rows that are read piece by piece.
+"""LFM2's short convolution for rows that hold several documents, and for rows that are read piece by piece.
 
 transformers' own takes the places before a token for the text before it. They are not, where documents stand one after
 another in a packed row, nor where rows of different lengths share a left-padded cache: there it is told which they are.

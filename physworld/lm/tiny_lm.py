@@ -1,4 +1,4 @@
-"""L3: a small Qwen2 for a codec's own tokens, from scratch: a standard causal LM to every tool that knows one.
+"""A small Qwen2 for a codec's own tokens, from scratch: a standard causal LM to every tool that knows one.
 
 Tokens that carry a number start from features of it, so that neighbours on the grid are neighbours before training
 (cf. xVal, arXiv 2310.02989); from there the embeddings learn freely.

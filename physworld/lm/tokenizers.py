@@ -1,4 +1,4 @@
-"""L2: word tokenizers as real `PreTrainedTokenizerFast` objects, and their compiled twin.
+"""Word tokenizers as real `PreTrainedTokenizerFast` objects, and their compiled twin.
 
 A text is cut into the given fixed words (longest first) and, everywhere else, into single characters, so numbers
 are spelled digit by digit. Every printable ASCII character and the newline is in the vocabulary: ASCII text never

@@ -1,4 +1,4 @@
-"""L3: vLLM behind a pipe: a script of its own, which needs vLLM and nothing of physworld (see vllm_lm).
+"""vLLM behind a pipe: a script of its own, which needs vLLM and nothing of physworld (see vllm_lm).
 
 vLLM 0.33 wants older transformers and llguidance than physworld does, and a torch of its own, so it runs in the Python
 of its own environment. One JSON object a line: settings of the engine first, then requests, each answered by a line.

@@ -1,4 +1,4 @@
-"""L2: what a model must know about a codec's tokens, and how token lists become real tokenizers."""
+"""What a model must know about a codec's tokens, and how token lists become real tokenizers."""
 
 from __future__ import annotations
 

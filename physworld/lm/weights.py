@@ -1,4 +1,4 @@
-"""L3: weights of causal language models, from a folder or the hub: loaded, and made ready to be tuned.
+"""Weights of causal language models, from a folder or the hub: loaded, and made ready to be tuned.
 
 Files are safetensors only, and none of their own code runs. Tuning is of all weights (full), of low-rank updates (lora,
 arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are plain PEFT's.

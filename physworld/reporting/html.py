@@ -1,4 +1,4 @@
-"""L4: a report as one HTML file that needs nothing else: tables from the Markdown, charts as SVG, pictures inside."""
+"""A report as one HTML file that needs nothing else: tables from the Markdown, charts as SVG, pictures inside."""
 
 from __future__ import annotations
 

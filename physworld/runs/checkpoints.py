@@ -1,4 +1,4 @@
-"""L4: weights on disk. Whatever comes from a file may come from a stranger: no pickled code, no foreign classes."""
+"""Weights on disk. Whatever comes from a file may come from a stranger: no pickled code, no foreign classes."""
 
 from __future__ import annotations
 

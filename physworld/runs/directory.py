@@ -1,4 +1,4 @@
-"""L4: run directories: where things lie in one, and how another command finds and reads it.
+"""Run directories: where things lie in one, and how another command finds and reads it.
 
 config.yaml          the resolved configuration        versions.json   commit and library versions
 checkpoints/         last.ckpt, best.ckpt              tensorboard/    scalars, GIFs, hyper-parameters
@@ -45,9 +45,10 @@ LIBRARIES = (
     "tokenizers",
     "numpy",
 )
+SYSTEMS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    r"physworld\.(data|lm|text|video|spatial|training\.hardware)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.hardware)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 

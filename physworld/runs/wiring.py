@@ -1,4 +1,4 @@
-"""L4: codec and network of a configuration: pretrained weights bring the tokenizer that the codec writes with."""
+"""Codec and network of a configuration: pretrained weights bring the tokenizer that the codec writes with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: scenario types. The file name is the registry: `NAME.py` holds CATEGORY and build(rng, difficulty) -> Scene.
+"""Scenario types. The file name is the registry: `NAME.py` holds CATEGORY and build(rng, difficulty) -> Scene.
 
 A type in which something does work on the bodies names it: ENERGY_SOURCES, some of "belt", "motor" and "wind".
 """

@@ -1,4 +1,4 @@
-"""L4: settings that a person typed, checked before anything starts; each mistake is one sentence."""
+"""Settings that a person typed, checked before anything starts; each mistake is one sentence."""
 
 from __future__ import annotations
 

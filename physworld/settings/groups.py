@@ -1,4 +1,4 @@
-"""L4: the `scenario` and `ood` groups of the Hydra configuration, made from the code so that no YAML repeats it.
+"""The `scenario` and `ood` groups of the Hydra configuration, made from the code so that no YAML repeats it.
 
 Importing this module is enough; the mains do so before Hydra composes.
 """

@@ -1,4 +1,4 @@
-"""L4: what Hydra and OmegaConf complain of, in one plain sentence and exit code 1."""
+"""What Hydra and OmegaConf complain of, in one plain sentence and exit code 1."""
 
 from __future__ import annotations
 

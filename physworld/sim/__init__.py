@@ -1,1 +1,1 @@
-"""L1: simulators, Scene -> Trajectory."""
+"""Simulators, Scene -> Trajectory."""

@@ -1,4 +1,4 @@
-"""L1: scenes in Chipmunk itself, through the C functions that Pymunk ships: the hot path of `simulate`.
+"""Scenes in Chipmunk itself, through the C functions that Pymunk ships: the hot path of `simulate`.
 
 Pymunk's objects cost more than the physics: making and freeing twenty bodies takes as long as stepping them forty
 times. So the space is made by its C functions, in the order in which `build_space` calls them, and one compiled loop

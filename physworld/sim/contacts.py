@@ -1,4 +1,4 @@
-"""L1: which bodies touch, and where. Pure geometry, compiled by numba; no dynamics.
+"""Which bodies touch, and where. Pure geometry, compiled by numba; no dynamics.
 
 Chipmunk moves bodies first and collides them at their new places, so contacts are sought at the *coming* positions
 p + v·dt. Every pair closer than `margin` gives one contact: a unit normal that points from the partner towards the

@@ -1,4 +1,4 @@
-"""L1: what a scene's fields do to its bodies, as accelerations."""
+"""What a scene's fields do to its bodies, as accelerations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: out-of-distribution families: any scene with one thing moved to where training never was.
+"""Out-of-distribution families: any scene with one thing moved to where training never was.
 
 The eight families and the ranges they leave are those of the published engine's evaluation. `level` is how far along
 the way from the training range's edge (0, excluded) to the family's extreme (1); `distance` measures what came out.

@@ -1,4 +1,4 @@
-"""L1: Scene -> Trajectory with Pymunk (Chipmunk), all bodies read in one call per frame.
+"""Scene -> Trajectory with Pymunk (Chipmunk), all bodies read in one call per frame.
 
 What one step does, in Chipmunk's order (`cpSpaceStep`), because codecs and baselines integrate the same way:
 

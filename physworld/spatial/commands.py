@@ -1,4 +1,4 @@
-"""L4: `physworld validate` and `physworld export`: spatial scenes as people and other programs want them."""
+"""`physworld validate` and `physworld export`: spatial scenes as people and other programs want them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,9 @@ def _ebu(
     """The EBU ADM Renderer, where it is installed: it reads our file as any other."""
     program = shutil.which("ear-render")
     if program is None:
-        raise UserError("--format ebu needs the EBU ADM Renderer on the PATH; README.md says how to install it.")
+        raise UserError(
+            "--format ebu needs the EBU ADM Renderer on the PATH; docs/how_to/spatial.md says how to install it."
+        )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "scene.wav"
         _adm(source, scene, stems, rate, rest)

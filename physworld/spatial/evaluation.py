@@ -1,4 +1,4 @@
-"""L4: how a scene model is judged: columns raw / schema / pinned / repaired, rows model and baselines, per axis.
+"""How a scene model is judged: columns raw / schema / pinned / repaired, rows model and baselines, per axis.
 
 Raw is the model alone. Grammars and repair make scenes valid whatever the model says, so their columns stand beside a
 network with random weights: only what is above its row was learned.

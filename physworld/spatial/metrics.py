@@ -1,4 +1,4 @@
-"""L1: how good one spatial scene is: what holds, how far it is from the engineer's, how it would mix."""
+"""How good one spatial scene is: what holds, how far it is from the engineer's, how it would mix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: what a scene model's evaluation leaves behind: metrics.json, report.md, pictures, a table on the screen."""
+"""What a scene model's evaluation leaves behind: metrics.json, report.md, pictures, a table on the screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: what can be judged: a finished run, any causal language model of transformers, or a file of predictions."""
+"""What can be judged: a finished run, any causal language model of transformers, or a file of predictions."""
 
 from __future__ import annotations
 

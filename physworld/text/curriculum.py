@@ -1,4 +1,4 @@
-"""L4: a curriculum of several stages, told stage by stage: what was learned from, the loss, and rollouts at its end."""
+"""A curriculum of several stages, told stage by stage: what was learned from, the loss, and rollouts at its end."""
 
 from __future__ import annotations
 

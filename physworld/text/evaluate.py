@@ -1,4 +1,4 @@
-"""L4: from candidates and a suite to reports: roll out, score, rank, write Markdown, HTML, pictures and TensorBoard."""
+"""From candidates and a suite to reports: roll out, score, rank, write Markdown, HTML, pictures and TensorBoard."""
 
 from __future__ import annotations
 

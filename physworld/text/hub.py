@@ -1,4 +1,4 @@
-"""L4: what others get of a run of a pretrained model: its card, ONNX graphs, GGUF, and a repository on the hub.
+"""What others get of a run of a pretrained model: its card, ONNX graphs, GGUF, and a repository on the hub.
 
 model/    whole weights, safetensors         adapter/  PEFT adapter, where one was trained
 onnx/     prefill and decode graphs          gguf/     for llama.cpp

@@ -1,4 +1,4 @@
-"""L4: a model's own output becomes its next input, many scenes at once."""
+"""A model's own output becomes its next input, many scenes at once."""
 
 from __future__ import annotations
 

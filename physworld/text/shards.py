@@ -1,4 +1,4 @@
-"""L4: datasets as files, in shards that any process may make, in any order, and again after a kill.
+"""Datasets as files, in shards that any process may make, in any order, and again after a kill.
 
 DIR/train-00003-of-00016.parquet    a shard: whole or absent (with format=jsonl a folder SCENARIO/scene_K.jsonl)
 DIR/manifest.json                   per split: settings, and every shard with its scenes, bytes and sha256

@@ -1,4 +1,4 @@
-"""L4: rollouts at each validation of a text model."""
+"""Rollouts at each validation of a text model."""
 
 from __future__ import annotations
 

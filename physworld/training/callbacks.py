@@ -1,4 +1,4 @@
-"""L4: callbacks of every training run: progress bar, throughput, seeds, and a clean way to stop."""
+"""Callbacks of every training run: progress bar, throughput, seeds, and a clean way to stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: Lightning's Trainer with everything that belongs to one run directory."""
+"""Lightning's Trainer with everything that belongs to one run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: what the machine offers. Never changes the experiment: batch size and learning rate are set elsewhere."""
+"""What the machine offers. Never changes the experiment: batch size and learning rate are set elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: how much of the hardware a run uses: floating-point operations of the model over the peak of the device."""
+"""How much of the hardware a run uses: floating-point operations of the model over the peak of the device."""
 
 from __future__ import annotations
 

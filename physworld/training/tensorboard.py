@@ -1,4 +1,4 @@
-"""L4: TensorBoard: animations as image summaries."""
+"""TensorBoard: animations as image summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: which video network a run starts from: the small shipped base, or CogVideoX from the hub or a folder."""
+"""Which video network a run starts from: the small shipped base, or CogVideoX from the hub or a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: what one sees of a video model while it trains."""
+"""What one sees of a video model while it trains."""
 
 from __future__ import annotations
 

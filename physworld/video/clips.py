@@ -1,4 +1,4 @@
-"""L1: a clip with its physical truth, and its files: MP4 or GIF with a JSON sidecar."""
+"""A clip with its physical truth, and its files: MP4 or GIF with a JSON sidecar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: diffusion training of a video network, for Lightning. Every draw is a function of a sample's own index."""
+"""Diffusion training of a video network, for Lightning. Every draw is a function of a sample's own index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: how a video model is judged: what it finds likely, what it generates, and the published metric beside both.
+"""How a video model is judged: what it finds likely, what it generates, and the published metric beside both.
 
 Rows are adapters of one network: `base` (none), `lora` (what the run trained) and its controls, first of all
 `placebo`, trained in the same way on wrong physics. A metric that the placebo passes measures no physics.

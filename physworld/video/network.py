@@ -1,4 +1,4 @@
-"""L3: a CogVideoX transformer with its scheduler and, beside its frozen weights, a LoRA adapter.
+"""A CogVideoX transformer with its scheduler and, beside its frozen weights, a LoRA adapter.
 
 Shapes: B clips, F latent frames, C channels, h and w latent pixels, L prompt tokens, D their width.
 """

@@ -1,4 +1,4 @@
-"""L4: the report of a video run: report.md, its contact sheets, and the table in the terminal."""
+"""The report of a video run: report.md, its contact sheets, and the table in the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: any two-dimensional scene as a clip: discs become balls, rectangles boxes, walls thin boxes, joints beads."""
+"""Any two-dimensional scene as a clip: discs become balls, rectangles boxes, walls thin boxes, joints beads."""
 
 from __future__ import annotations
 

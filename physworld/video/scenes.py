@@ -1,4 +1,4 @@
-"""L1: what a clip shows: scenarios as single worlds, how they look, and physics that is wrong on purpose.
+"""What a clip shows: scenarios as single worlds, how they look, and physics that is wrong on purpose.
 
 The card's four training scenarios and its two tests are fixed; the others are drawn. SI units.
 """

@@ -1,4 +1,4 @@
-"""L2: a seed becomes a caption and a clip that Warp simulates and draws on the spot."""
+"""A seed becomes a caption and a clip that Warp simulates and draws on the spot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: `StreamData` for clips: a batch is simulated, drawn and encoded in one go, in the process that trains."""
+"""`StreamData` for clips: a batch is simulated, drawn and encoded in one go, in the process that trains."""
 
 from __future__ import annotations
 

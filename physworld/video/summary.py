@@ -1,4 +1,4 @@
-"""L4: what a judgement's arrays say, as JSON: means with their intervals for every row."""
+"""What a judgement's arrays say, as JSON: means with their intervals for every row."""
 
 from __future__ import annotations
 

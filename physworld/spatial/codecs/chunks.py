@@ -1,4 +1,4 @@
-"""L2: spatial scenes as tokens that a small model can learn: resolved briefs in, Spatial9Scene JSON out.
+"""Spatial scenes as tokens that a small model can learn: resolved briefs in, Spatial9Scene JSON out.
 
 The prompt is a brief: rules resolved onto stems, in output order (spatial/scene/brief.py), one line per object:
 

@@ -1,4 +1,4 @@
-"""L2: per-request grammars for scenes, and how they hold a model's answer to them (llguidance).
+"""Per-request grammars for scenes, and how they hold a model's answer to them (llguidance).
 
 `schema` keeps the contract, the grids and the request's ids; `pinned` also writes the object list, what each object
 must keep to and the applied rules. A grammar compares no two values: that times increase, that a first keyframe is the

@@ -1,4 +1,4 @@
-"""L2: rows of {"prompt", "completion"} text, as the published training files have them."""
+"""Rows of {"prompt", "completion"} text, as the published training files have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: spatial scenes for a pretrained model: the published row text, cut by the model's own tokenizer.
+"""Spatial scenes for a pretrained model: the published row text, cut by the model's own tokenizer.
 
 Prompt and completion are tokenised apart and then joined, in training as in use, so no token reaches over the border
 and what is masked is exactly what is given.

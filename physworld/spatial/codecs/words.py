@@ -1,4 +1,4 @@
-"""L2: the tokens of spatial scenes: chunks of a key with its value, words of the brief, numbered names."""
+"""The tokens of spatial scenes: chunks of a key with its value, words of the brief, numbered names."""
 
 from __future__ import annotations
 

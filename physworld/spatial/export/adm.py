@@ -1,4 +1,4 @@
-"""L1: scenes as ADM (ITU-R BS.2076) in a BW64 file (BS.2088), and back.
+"""Scenes as ADM (ITU-R BS.2076) in a BW64 file (BS.2088), and back.
 
 Every object is one mono channel. Its pack carries the farthest distance of its path as `absoluteDistance`, and blocks
 the share of it, so metres survive. Blocks end at keyframes and a renderer runs linearly towards them. What ADM has no

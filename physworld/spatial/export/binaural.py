@@ -1,4 +1,4 @@
-"""L1: a scene for headphones: a rigid sphere for a head, a plain room.
+"""A scene for headphones: a rigid sphere for a head, a plain room.
 
 Per ear: the delay around a sphere (Woodworth & Schlosberg 1954) and a one-pole head shadow (Brown & Duda 1998,
 IEEE Trans. Speech Audio Proc. 6(5)). No pinna, so front and back, up and down are told apart by the room alone.

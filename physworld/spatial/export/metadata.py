@@ -1,4 +1,4 @@
-"""L1: object metadata for IAMF authoring: JSON, and CSV with one line per keyframe.
+"""Object metadata for IAMF authoring: JSON, and CSV with one line per keyframe.
 
 IAMF and ADM share the axes (azimuth positive to the left). This is metadata for an encoder's input, no IAMF bitstream.
 """

@@ -1,4 +1,4 @@
-"""L1: a scene from above and from the side, uint8 (H, W, 3), and moving through its section."""
+"""A scene from above and from the side, uint8 (H, W, 3), and moving through its section."""
 
 from __future__ import annotations
 

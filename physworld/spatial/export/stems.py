@@ -1,4 +1,4 @@
-"""L1: the audio of a scene's stems: one file per stem, DIR/ID.wav (or .flac), mono or mixed down to it."""
+"""The audio of a scene's stems: one file per stem, DIR/ID.wav (or .flac), mono or mixed down to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: finding places for objects that must keep apart."""
+"""Finding places for objects that must keep apart."""
 
 from __future__ import annotations
 

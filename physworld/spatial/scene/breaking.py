@@ -1,4 +1,4 @@
-"""L1: scenes in which one rule is broken on purpose, for preference pairs and for testing the checker."""
+"""Scenes in which one rule is broken on purpose, for preference pairs and for testing the checker."""
 
 from __future__ import annotations
 

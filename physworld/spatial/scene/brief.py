@@ -1,4 +1,4 @@
-"""L1: rules resolved onto stems: which stems become objects, in which order, and what each of them must keep to.
+"""Rules resolved onto stems: which stems become objects, in which order, and what each of them must keep to.
 
 Precedence: budget > anchor > keep_in_bed > mono_low_end > elevation_range > motion_limit > avoid_masking > width_target
 > style. A rule that cannot hold for a stem because of one before it is a `Conflict`: labelled, never hidden.

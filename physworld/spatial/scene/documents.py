@@ -1,4 +1,4 @@
-"""L1: payloads and scenes as typed objects (physworld/spatial/scene/reading.py reads and writes them).
+"""Payloads and scenes as typed objects (physworld/spatial/scene/reading.py reads and writes them).
 
 `schemas/*.json` are the contract for other programs; tests keep these classes and the schemas in agreement.
 """

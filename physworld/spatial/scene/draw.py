@@ -1,4 +1,4 @@
-"""L1: payloads from a generator: who plays, how loud, under which rules; some kinds are kept from training."""
+"""Payloads from a generator: who plays, how loud, under which rules; some kinds are kept from training."""
 
 from __future__ import annotations
 

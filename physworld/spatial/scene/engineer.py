@@ -1,4 +1,4 @@
-"""L1: a rule-based mixing engineer: places every object by tables and a few rules of thumb. Deterministic.
+"""A rule-based mixing engineer: places every object by tables and a few rules of thumb. Deterministic.
 
 It is the honest baseline, and it writes the scenes that models learn from. Features are read at the precision a brief
 prints (1 dB, 0.1), so that a scene is a function of the printed brief. The tables are ours: centre for voice, kick,

@@ -1,4 +1,4 @@
-"""L1: untrusted JSON into payloads and scenes, and these into canonical text."""
+"""Untrusted JSON into payloads and scenes, and these into canonical text."""
 
 from __future__ import annotations
 

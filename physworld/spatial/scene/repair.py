@@ -1,4 +1,4 @@
-"""L1: the nearest scene that keeps to contract, profile and rules; pure, idempotent, with a log of every edit."""
+"""The nearest scene that keeps to contract, profile and rules; pure, idempotent, with a log of every edit."""
 
 from __future__ import annotations
 

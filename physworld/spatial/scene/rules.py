@@ -1,4 +1,4 @@
-"""L1: does a scene keep to the contract, to the strict profile and to a payload's rules? Every finding has its path."""
+"""Does a scene keep to the contract, to the strict profile and to a payload's rules? Every finding has its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: the words and grids of spatial scenes."""
+"""The words and grids of spatial scenes."""
 
 from __future__ import annotations
 

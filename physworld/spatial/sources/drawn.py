@@ -1,4 +1,4 @@
-"""L2: a seed becomes a payload and the scene that the rule-based engineer writes for it."""
+"""A seed becomes a payload and the scene that the rule-based engineer writes for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: pairs of answers to one payload: the engineer's, and the same with one rule broken."""
+"""Pairs of answers to one payload: the engineer's, and the same with one rule broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: payloads and scenes from JSONL files of rows."""
+"""Payloads and scenes from JSONL files of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: the grammar of one frame of text: exactly these bodies, in order, with numbers in the format's own form.
+"""The grammar of one frame of text: exactly these bodies, in order, with numbers in the format's own form.
 
 An answer is a row of pieces. From them come a regular expression, for any tokenizer, and a graph over tokens, for ours.
 Numbers have no leading zeros and at most six digits before the point, so whatever the grammar lets through can be read.

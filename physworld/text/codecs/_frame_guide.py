@@ -1,4 +1,4 @@
-"""L2: guides that keep answers of plain text within their frame grammar (see `Guide` in physworld/types.py)."""
+"""Guides that keep answers of plain text within their frame grammar (see `Guide` in physworld/types.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: compiled writer of `impulse` answers, and of whole trajectories. The format is owned by impulse.py."""
+"""Compiled writer of `impulse` answers, and of whole trajectories. The format is owned by impulse.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: compiled writer of `impulse` prompts. The format is described, and owned, by impulse.py."""
+"""Compiled writer of `impulse` prompts. The format is described, and owned, by impulse.py."""
 
 from __future__ import annotations
 

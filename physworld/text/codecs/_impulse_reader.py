@@ -1,4 +1,4 @@
-"""L2: reader of `impulse` prompts, text -> scene and state. The format is described, and owned, by impulse.py."""
+"""Reader of `impulse` prompts, text -> scene and state. The format is described, and owned, by impulse.py."""
 
 from __future__ import annotations
 

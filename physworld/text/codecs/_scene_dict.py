@@ -1,4 +1,4 @@
-"""L2: Scene <-> plain dictionary, exactly; and the checks that both ways of reading a scene share.
+"""Scene <-> plain dictionary, exactly; and the checks that both ways of reading a scene share.
 
 Every problem is a `FormatError` with one plain sentence; the caller adds file and line.
 """

@@ -1,4 +1,4 @@
-"""L2: what the `card` and `engine` formats share: prompt and target as tokens, body lines, counting of failures.
+"""What the `card` and `engine` formats share: prompt and target as tokens, body lines, counting of failures.
 
 With the format's own tokenizer, ids are written as they are; with any other one, text is written and tokenized.
 Prompt and target are tokenized separately and then joined, so the boundary between them is a token boundary with

@@ -1,4 +1,4 @@
-"""L2: compiled writer of `engine` and `card` frames.
+"""Compiled writer of `engine` and `card` frames.
 
 Both formats have the same body lines, and both the text's bytes and its tokens are single bytes (a word tokenizer's
 ids stay below 256), so one function writes either: fixed pieces come in as codes, digits follow each other in both.

@@ -1,4 +1,4 @@
-"""L2: `engine` and `card` text in one alphabet: the bytes of a file, or the ids of the format's own tokenizer.
+"""`engine` and `card` text in one alphabet: the bytes of a file, or the ids of the format's own tokenizer.
 
 A trajectory is written once, frame by frame, without the frames' numbers (`Page`); prompts and answers are put
 together from its parts, because every frame stands in several of them under different numbers.

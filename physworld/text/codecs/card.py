@@ -1,4 +1,4 @@
-"""L2: the `card` text format of the LFM_Physics350M model card.
+"""The `card` text format of the LFM_Physics350M model card.
 
     Scene: 2 objects (1 circle, 1 rectangle). Gravity: (0.00, -981.00). Timestep: 0.0167.
     Scenario: projectile (collision), difficulty: 2

@@ -1,4 +1,4 @@
-"""L2: the `engine` text format, which the published physics weights were trained on.
+"""The `engine` text format, which the published physics weights were trained on.
 
     Scene: A ball and a box.
     Gravity: (0.0, -981.0)

@@ -1,4 +1,4 @@
-"""L2: `impulse` text, made to be learned: all geometry in the header, contacts spelled out, the answer is an impulse.
+"""`impulse` text, made to be learned: all geometry in the header, contacts spelled out, the answer is an impulse.
 
 A document is lines of words and numbers separated by single blanks; every word and every number is one token.
 

@@ -1,4 +1,4 @@
-"""L2: `impulse` text cut into its islands: bodies that touch or hold each other, directly or through others.
+"""`impulse` text cut into its islands: bodies that touch or hold each other, directly or through others.
 
 A simulator solves each island by itself (Chipmunk does, and so do Box2D and Bullet), so a frame's answer is the sum of
 its islands' answers. Each island is a document of its own:

@@ -1,4 +1,4 @@
-"""L2: one token per number. Four significant digits, at most three decimals, up to ±9999: 73,999 numbers.
+"""One token per number. Four significant digits, at most three decimals, up to ±9999: 73,999 numbers.
 
 A number's place in the vocabulary follows from its value by arithmetic, so writing ids needs no table, and the text
 of a number is its shortest decimal form ('16.4', not '16.40').

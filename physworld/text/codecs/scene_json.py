@@ -1,4 +1,4 @@
-"""L2: Scene JSONL, the format of the published physics-scenarios files: a header line, then one line per frame.
+"""Scene JSONL, the format of the published physics-scenarios files: a header line, then one line per frame.
 
 Frame k is the state after k steps and the header is the initial state, so a trajectory's frame 0 goes into the
 header and its frame k into the line numbered k. Numbers are printed with 4 decimals (angles and spins 6).

@@ -1,4 +1,4 @@
-"""L2: scenes as Parquet, one row per scene, for `datasets.load_dataset("parquet", ...)`, DuckDB, Polars, Spark.
+"""Scenes as Parquet, one row per scene, for `datasets.load_dataset("parquet", ...)`, DuckDB, Polars, Spark.
 
     column                                   type               unit, shape
     index                                    int64              which draw of (seed, split) it is

@@ -1,4 +1,4 @@
-"""L1: predictions that need no learning, and the floor that rounding sets.
+"""Predictions that need no learning, and the floor that rounding sets.
 
 Each takes the frames that are given and returns the next `num_frames` frames (the given ones excluded).
 """

@@ -1,4 +1,4 @@
-"""L4: how a model is judged: rollouts from drawn moments, against extrapolation and the text's own floor."""
+"""How a model is judged: rollouts from drawn moments, against extrapolation and the text's own floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: models that live elsewhere: moments written as JSONL for them, and their predictions read back.
+"""Models that live elsewhere: moments written as JSONL for them, and their predictions read back.
 
 `python evaluate.py export=moments.jsonl suite=... codec=engine` writes one line per moment:
 

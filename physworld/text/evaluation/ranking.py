@@ -1,4 +1,4 @@
-"""L4: several models on the same moments: who is best, and whether the difference is more than luck."""
+"""Several models on the same moments: who is best, and whether the difference is more than luck."""
 
 from __future__ import annotations
 

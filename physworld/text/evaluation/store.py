@@ -1,4 +1,4 @@
-"""L4: finished batches of rollouts on disk, so that an evaluation that was stopped goes on where it was.
+"""Finished batches of rollouts on disk, so that an evaluation that was stopped goes on where it was.
 
 A batch is found again by its content: what the model was given, how many frames were asked for, and a key that changes
 with whatever else could change the answer. Nothing is read but arrays of numbers.

@@ -1,4 +1,4 @@
-"""L4: named sets of moments: which scenes, how shifted, how far. `conf/suite/NAME.yaml` is the list of them."""
+"""Named sets of moments: which scenes, how shifted, how far. `conf/suite/NAME.yaml` is the list of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L4: charts of a report as SVG text, drawn by matplotlib without a display. Text stays text, so files stay small."""
+"""Charts of a report as SVG text, drawn by matplotlib without a display. Text stays text, so files stay small."""
 
 from __future__ import annotations
 

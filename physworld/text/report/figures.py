@@ -1,4 +1,4 @@
-"""L4: what a judgement looks like: charts, the worst rollouts, and its place in TensorBoard."""
+"""What a judgement looks like: charts, the worst rollouts, and its place in TensorBoard."""
 
 from __future__ import annotations
 

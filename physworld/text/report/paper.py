@@ -1,4 +1,4 @@
-"""L4: the published tables' protocol, our figures beside the published ones."""
+"""The published tables' protocol, our figures beside the published ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: what others have reported on this problem, for printing beside our own figures. Nothing is computed from it.
+"""What others have reported on this problem, for printing beside our own figures. Nothing is computed from it.
 
 Source of the model's figures: evaluation of the published 350 M-parameter model (PhysicsLLMEngine, the system behind
 the LFM_Physics350M card): single steps from true frames, 30 scenes a type, five frame pairs each; 30-step rollouts of

@@ -1,4 +1,4 @@
-"""L4: a summary of rollouts -> metrics.json, report.md and a table on the screen. Input is plain data."""
+"""A summary of rollouts -> metrics.json, report.md and a table on the screen. Input is plain data."""
 
 from __future__ import annotations
 

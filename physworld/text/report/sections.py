@@ -1,4 +1,4 @@
-"""L4: parts of a report as Markdown lines, from a summary's plain data."""
+"""Parts of a report as Markdown lines, from a summary's plain data."""
 
 from __future__ import annotations
 

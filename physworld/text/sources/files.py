@@ -1,4 +1,4 @@
-"""L2: scenes from files (ours or published ones), read lazily; windows as from simulated scenes."""
+"""Scenes from files (ours or published ones), read lazily; windows as from simulated scenes."""
 
 from __future__ import annotations
 

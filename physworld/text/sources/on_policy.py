@@ -1,4 +1,4 @@
-"""L4: training on states that a trained model brought about itself, with the simulator's answer to each.
+"""Training on states that a trained model brought about itself, with the simulator's answer to each.
 
 A model that goes on from its own output meets states that no simulation passes through: bodies a little inside each
 other, a rod a little too long. So a share of the samples is rolled out by a finished model, and the simulator says

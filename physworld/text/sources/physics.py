@@ -1,4 +1,4 @@
-"""L2: a seed becomes a simulated scene, a scene becomes windows (given frames -> next frame)."""
+"""A seed becomes a simulated scene, a scene becomes windows (given frames -> next frame)."""
 
 from __future__ import annotations
 

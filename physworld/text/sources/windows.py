@@ -1,4 +1,4 @@
-"""L2: which moments of a trajectory become learning problems."""
+"""Which moments of a trajectory become learning problems."""
 
 from __future__ import annotations
 

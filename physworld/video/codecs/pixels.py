@@ -1,4 +1,4 @@
-"""L2: clips <-> latents and captions <-> embeddings, for the small model.
+"""Clips <-> latents and captions <-> embeddings, for the small model.
 
 Shapes: B clips, T frames, F latent frames, C channels, L tokens.
 """

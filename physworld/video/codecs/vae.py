@@ -1,4 +1,4 @@
-"""L2: CogVideoX's own autoencoder and T5 text encoder, with a cache of what they have encoded.
+"""CogVideoX's own autoencoder and T5 text encoder, with a cache of what they have encoded.
 
 Shapes: B clips, T frames, F latent frames, L tokens, D width of a token.
 """

@@ -25,7 +25,7 @@ def relative_gap(right: np.ndarray, wrong: np.ndarray) -> Interval:
 def specificity(
     base_right: np.ndarray, tuned_right: np.ndarray, base_wrong: np.ndarray, tuned_wrong: np.ndarray
 ) -> Interval:
-    """[L_base - L_tuned](c+) - [L_base - L_tuned](c-) over pairs (n,).
+    """`[L_base - L_tuned](c+) - [L_base - L_tuned](c-)` over pairs (n,).
 
     Above 0: tuning helped right physics more than wrong. A tuning that makes every clip likelier scores 0.
     """

@@ -1,4 +1,4 @@
-"""L1: Warp functions on one environment `e`: contact geometry, impulses, times of impact.
+"""Warp functions on one environment `e`: contact geometry, impulses, times of impact.
 
 Bodies move in the plane: shape 0 is nothing, 1 a ball (size[0] is its radius), 2 a box (size holds half its sides).
 A contact is numbered (i, j, c): body i against body j >= 0, or against half-space -1 - j; c counts corners.

@@ -1,4 +1,4 @@
-"""L1: NVIDIA Warp, set up once. Kernels are compiled at their first use and kept in Warp's own cache folder."""
+"""NVIDIA Warp, set up once. Kernels are compiled at their first use and kept in Warp's own cache folder."""
 
 from __future__ import annotations
 

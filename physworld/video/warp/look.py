@@ -1,4 +1,4 @@
-"""L1: camera, light and colours of clips, and where the camera sees a point. Numpy only; lengths in m."""
+"""Camera, light and colours of clips, and where the camera sees a point. Numpy only; lengths in m."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: clips of moving balls and boxes, ray-cast by Warp: perspective camera, shading, shadow, checker floor, back wall.
+"""Clips of moving balls and boxes, ray-cast by Warp: perspective camera, shading, shadow, checker floor, back wall.
 
 Bodies move in the plane z = 0; x points right, y up, z towards the camera. Lengths in m. The picture of a frame depends
 on nothing but its own numbers, so a clip looks the same in whatever batch it is drawn.

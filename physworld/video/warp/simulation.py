@@ -1,4 +1,4 @@
-"""L1: rigid bodies in the vertical plane, thousands of worlds per launch, the whole rollout in one kernel (Warp).
+"""Rigid bodies in the vertical plane, thousands of worlds per launch, the whole rollout in one kernel (Warp).
 
 Motion between impacts is exact (uniform acceleration); impacts happen at their own time inside a step, so the energy of
 a bounce does not depend on the frame rate. Contacts that rest or slide are solved as constraints. SI units, y up.

@@ -1,4 +1,4 @@
-"""L1: rigid bodies between half-spaces in the vertical plane, as arrays over many worlds. SI units, y up; no Warp."""
+"""Rigid bodies between half-spaces in the vertical plane, as arrays over many worlds. SI units, y up; no Warp."""
 
 from __future__ import annotations
 
