@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
+from physworld.lm.packed_lm import PackedLM
 from physworld.metrics.scores import MODEL
 from physworld.reporting.html import write_html
 from physworld.runs import directory as runs
@@ -114,7 +115,7 @@ def conclude(
     )  # fmt: skip
     if parts.stages is not None:
         parts.stages.write(directory, console)
-    if hasattr(network, "save_run"):
+    if isinstance(network, PackedLM):
         write_cards(directory, command)
     headline: dict[str, float] = result.summary["headline"]
     return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))

@@ -12,12 +12,12 @@ import torch
 
 from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
-from physworld.lm.decoding import generate
+from physworld.lm.finetune import FinetuneModule
+from physworld.lm.packed_lm import PackedLM
 from physworld.lm.preference import Collapsed, DPOModule, GRPOModule
-from physworld.lm.pretrained_lm import PretrainedLM
-from physworld.lm.sequence import NothingToLearn, SequenceModule, scored_logits
+from physworld.lm.sequence import NothingToLearn, SequenceModule
 from physworld.lm.tiny_lm import TinyLM
-from physworld.lm.weights import attach_lora, load_network
+from physworld.lm.weights import attach_lora, load_network, load_tokenizer
 from physworld.spatial.build import build
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.scene_text import SceneTextCodec
@@ -33,7 +33,7 @@ TARGETS = ["q_proj", "v_proj", "up_proj"]
 CODEC = SpatialCodec()
 
 
-def tiny(width: int = 64) -> TinyLM:
+def tiny(width: int = 64) -> PackedLM:
     torch.manual_seed(0)
     return TinyLM.for_vocabulary(CODEC.vocabulary, width=width, depth=2, heads=2, inner=128)
 
@@ -73,14 +73,14 @@ def test_unscored_logits_do_not_matter() -> None:
     """Only labelled places are computed, and what stands behind a row's end changes nothing."""
     batch = collate([CODEC.encode(s) for s in samples(count=4)], pad=CODEC.pad_id)
     network = tiny().eval()
-    logits, target, place = scored_logits(network, batch.input_ids, batch.labels)
-    whole = network(input_ids=batch.input_ids).logits
+    logits, target, place = network.scored(batch.input_ids, batch.labels)
+    whole = network.inner(input_ids=batch.input_ids).logits
     b, i = np.divmod(place.numpy(), batch.input_ids.shape[1])
     assert torch.allclose(logits, whole[b, i - 1], atol=1e-5)
     assert (target == batch.input_ids[b, i]).all()
     longer = torch.nn.functional.pad(batch.input_ids, (0, 9), value=CODEC.pad_id)
-    assert torch.allclose(scored_logits(network, longer, torch.nn.functional.pad(batch.labels, (0, 9), value=-100))[0],
-                          logits, atol=1e-5)  # fmt: skip
+    labels = torch.nn.functional.pad(batch.labels, (0, 9), value=-100)
+    assert torch.allclose(network.scored(longer, labels)[0], logits, atol=1e-5)
 
 
 def test_a_row_without_labels_is_an_error() -> None:
@@ -91,13 +91,13 @@ def test_a_row_without_labels_is_an_error() -> None:
             module.training_step(batch, 0)
 
 
-def excited() -> TinyLM:
+def excited() -> PackedLM:
     """Random weights whose answers differ: a fresh network is the identity."""
     network = tiny()
-    for layer in network.model.layers:
+    for layer in network.inner.model.layers:
         torch.nn.init.normal_(layer.self_attn.o_proj.weight, std=4.0)
         torch.nn.init.normal_(layer.mlp.down_proj.weight, std=4.0)
-    torch.nn.init.normal_(network.lm_head.weight)  # and with it the embeddings: they are tied
+    torch.nn.init.normal_(network.inner.lm_head.weight)  # and with it the embeddings: they are tied
     return network.eval()
 
 
@@ -105,14 +105,20 @@ def test_answers_are_those_of_generate_and_of_any_batch() -> None:
     network, briefs = excited(), [s.given for s in samples(count=20)]
     prompts = [CODEC.prompt(b) for b in briefs]
     said = {
-        size: generate(network, prompts, [25] * 20, end=CODEC.end_id, pad=CODEC.pad_id, batch_size=size)
+        size: [
+            answer
+            for first in range(0, 20, size)
+            for answer in network.generate(some := prompts[first : first + size], [25] * len(some), CODEC.end_id)
+        ]
         for size in (1, 7, 20)
     }
     assert len({answer.tobytes() for answer in said[1]}) > 5
     for size in (7, 20):
         assert all(np.array_equal(a, b) for a, b in zip(said[1], said[size], strict=True))
     for prompt, answer in list(zip(prompts, said[20], strict=True))[:5]:
-        theirs = network.generate(torch.tensor(prompt)[None], max_new_tokens=25, do_sample=False)[0, len(prompt) :]
+        theirs = network.inner.generate(torch.tensor(prompt)[None], max_new_tokens=25, do_sample=False)[
+            0, len(prompt) :
+        ]
         assert theirs.tolist() == answer.tolist()
 
 
@@ -120,14 +126,11 @@ def test_guided_answers_do_not_depend_on_the_batch() -> None:
     """Rows take different numbers of forced tokens, so they advance unevenly."""
     network, briefs = excited(), [s.given for s in samples(count=9)]
     said = []
-    for size in (1, 9):
-        guides = [CODEC.guide(b, "pinned") for b in briefs]
-        said.append(
-            generate(
-                network, [CODEC.prompt(b) for b in briefs], [400] * 9, end=CODEC.end_id, pad=CODEC.pad_id,
-                guides=guides, batch_size=size,
-            )
-        )  # fmt: skip
+    for parts in ([[b] for b in briefs], [briefs]):
+        said.append([])
+        for part in parts:
+            guide = CODEC.guide(part, "pinned")
+            said[-1] += network.generate([CODEC.prompt(b) for b in part], [400] * len(part), CODEC.end_id, guide)
     assert all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
 
 
@@ -146,15 +149,15 @@ def test_lora_starts_as_nothing_and_names_a_wrong_target(qwen: str) -> None:
 @pytest.mark.parametrize(("tuning", "optimizer"), [("lora", "adamw"), ("qlora", "adamw8bit"), ("full", "adamw")])
 def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: Path) -> None:
     """The loss falls, the saved adapter loads in plain peft, and our own loading gives the same logits."""
-    codec = SceneTextCodec(name=qwen, max_length=4096)
-    network = PretrainedLM.for_vocabulary(
-        codec.vocabulary, name=qwen, tuning=tuning, rank=8, alpha=16, dropout=0.0, targets=TARGETS
+    codec = SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=4096)
+    network = PackedLM.for_vocabulary(
+        codec.vocabulary, weights=qwen, tuning=tuning, rank=8, alpha=16, dropout=0.0, targets=TARGETS
     )
     if tuning == "qlora":
         assert any("4bit" in type(m).__name__.lower() for m in network.modules())
-    module = SequenceModule(
+    module = FinetuneModule(
         network=network, total_steps=50, optimizer=optimizer, learning_rate=0.01, warmup_fraction=0.02,
-        decay_fraction=0.1,
+        schedule="constant", mean_over="tokens",
     )  # fmt: skip
     short = [s for s in samples(count=200, split="train") if len(s.given.objects) == 1][:1]
 
@@ -200,9 +203,9 @@ def test_broken_twins_break_exactly_something() -> None:
 
 
 def test_five_dpo_steps_on_a_tiny_qwen(qwen: str, tmp_path: Path) -> None:
-    codec = SceneTextCodec(name=qwen, max_length=4096)
-    network = PretrainedLM.for_vocabulary(
-        codec.vocabulary, name=qwen, tuning="lora", rank=8, alpha=16, dropout=0.0, targets=TARGETS
+    codec = SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=4096)
+    network = PackedLM.for_vocabulary(
+        codec.vocabulary, weights=qwen, tuning="lora", rank=8, alpha=16, dropout=0.0, targets=TARGETS
     )
     module = DPOModule(
         network=network, total_steps=50, optimizer="adamw", learning_rate=0.01, warmup_fraction=0.02, beta=1.0,
