@@ -105,10 +105,10 @@ def longest(cfg: DictConfig) -> int | None:
     return int(network.max_length) if "max_length" in network else None
 
 
-def _name(codec: Any) -> str:
-    return str(codec["_target_"]).rpartition(".")[2]
+def _name(config: Any) -> str:
+    return str(config["_target_"]).rpartition(".")[2]
 
 
-def _tokenizer_of(codec: Any) -> inspect.Parameter | None:
+def _tokenizer_of(config: Any) -> inspect.Parameter | None:
     """The setting by which a codec takes a tokenizer from elsewhere."""
-    return inspect.signature(get_class(codec["_target_"])).parameters.get("tokenizer")
+    return inspect.signature(get_class(config["_target_"])).parameters.get("tokenizer")

@@ -17,6 +17,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.spatial.build import SpatialParts, choose_evaluation
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.report import evaluate_and_report
 from physworld.training.hardware import placed
 
@@ -35,7 +36,7 @@ def conclude(
     return headline, 1 - headline["raw/all_rules"]
 
 
-def untrained_like(config: Any, codec: Any) -> Any:
+def untrained_like(config: Any, codec: SceneCodec) -> Any:
     """A network of the same shape with random weights; None where it would be a download."""
     model = config["model"]
     if "weights" in model["network"]:

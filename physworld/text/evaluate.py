@@ -27,6 +27,7 @@ from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
 from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.ranking import rank
@@ -45,7 +46,7 @@ console = Console()
 
 def evaluate_and_report(
     network: Any,
-    codec: Any,
+    codec: FrameCodec,
     evaluation: Evaluation,
     cases: EvalCases,
     directory: Path,

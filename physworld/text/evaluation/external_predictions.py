@@ -90,7 +90,7 @@ class Predictions:
                     if text.strip():
                         self._add(row, text)
         except BROKEN as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise UserError(f"predictions={path} cannot be read ({reason}); give a JSONL file.") from None
         if not self.lines:
             raise UserError(f"predictions={path} holds no predictions.")
