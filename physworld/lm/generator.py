@@ -109,19 +109,19 @@ class CachedGenerator:
     ) -> list[np.ndarray]:
         """Answers without the prompt, up to and including `end_id` (see `physworld.protocols.Generator`).
 
-        What a row says does not depend on its neighbours. Rows take different numbers of tokens at a time, where some
+        A row's answer does not depend on its neighbours. Rows take different numbers of tokens at a time, where some
         are forced; a finished row leaves the cache, unless it is kept for the next call.
         """
         count = len(prompts)
-        kept = self.reuse_cache and rows is not None
-        done = self._prepare(prompts, list(range(count)) if rows is None else list(rows), kept)
+        reuse = self.reuse_cache and rows is not None
+        done = self._prepare(prompts, list(range(count)) if rows is None else list(rows), reuse)
         going = list(range(count))  # answers that are not finished
         cached = going  # those that have a row in the cache, in its order
         answers = guide.forced(going) if guide is not None else [[] for _ in going]
-        new = [[*map(int, p[read:]), *said] for p, read, said in zip(prompts, done, answers, strict=True)]
+        new = [[*map(int, p[read:]), *forced] for p, read, forced in zip(prompts, done, answers, strict=True)]
         scores = _Scores(guide, noise, self.repetition_penalty, prompts)
         while True:
-            logits = self._feed(new, kept)
+            logits = self._feed(new, reuse)
             if len(going) < len(cached):
                 logits = logits[[place for place, row in enumerate(cached) if new[place]]]
             tokens: list[int] = scores(logits, going).argmax(dim=-1).tolist()
@@ -142,19 +142,19 @@ class CachedGenerator:
             if not fresh:
                 break
             going = list(fresh)
-            if not kept and not self.fixed and len(fresh) < len(cached):
+            if not reuse and not self.fixed and len(fresh) < len(cached):
                 self._leave([place for place, row in enumerate(cached) if row in fresh])
                 cached = going
             new = [fresh.get(row, []) for row in cached]
-        return [np.array(said[:most], np.int64) for said, most in zip(answers, max_new_tokens, strict=True)]
+        return [np.array(answer[:most], np.int64) for answer, most in zip(answers, max_new_tokens, strict=True)]
 
     # --- reading
 
-    def _prepare(self, prompts: list[np.ndarray], rows: list[int], kept: bool) -> list[int]:
+    def _prepare(self, prompts: list[np.ndarray], rows: list[int], reuse: bool) -> list[int]:
         """Make the cache fit these rows; returns how many tokens of each prompt are in it already."""
         order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
-        if not kept or self._cache is None or -1 in order:
-            self._rows, self._read = (rows, [[] for _ in rows]) if kept else ([], [])
+        if not reuse or self._cache is None or -1 in order:
+            self._rows, self._read = (rows, [[] for _ in rows]) if reuse else ([], [])
             self._cache = PaddedKVCache(self.network, len(rows), fixed=self.fixed, step=self._step)
             return [0] * len(rows)
         # The last token is read again in any case: its scores are what is wanted.
@@ -165,7 +165,7 @@ class CachedGenerator:
         self._rows = rows
         return shared
 
-    def _feed(self, new: list[list[int]], kept: bool) -> Tensor:
+    def _feed(self, new: list[list[int]], reuse: bool) -> Tensor:
         """Read more tokens of each row, none where it is finished; (rows, V) scores after each row's last one."""
         assert self._cache is not None
         device, block = self._cache.valid_BT.device, max(map(len, new))
@@ -174,7 +174,7 @@ class CachedGenerator:
         for row, tokens in enumerate(new):
             if tokens:
                 ids[row, -len(tokens) :], real[row, -len(tokens) :] = tokens, True
-        if kept:
+        if reuse:
             for read, tokens in zip(self._read, new, strict=True):
                 read += tokens
         return self._cache.read(torch.as_tensor(ids, device=device), torch.as_tensor(real, device=device))

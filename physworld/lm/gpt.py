@@ -4,9 +4,9 @@
   neighbours before training starts (xVal, arXiv 2310.02989, with several scales instead of one).
 * A record (`touch o3 fixed 0.25 ...`) has a fixed layout, so its tokens are embedded together into ONE position, as
   byte-patch models do (MegaByte, arXiv 2305.07185). A scene of ten bodies takes about 50 positions, not 400.
-* Answers are said token by token. Number outputs are scored against features of their value too, and the target is
-  spread over the nearest grid steps, so that a near miss costs less than a far one. What is said of a number in doubt
-  is the median.
+* Answers are generated token by token. Number outputs are scored against features of their value too, and the target
+  is spread over the nearest grid steps, so that a near miss costs less than a far one. Where a number is in doubt, the
+  median is chosen.
 * Attention knows which positions are about the same body, or about what touches it (see gpt_blocks.Block).
 * Blocks: RMSNorm, rotary positions, normalised queries and keys, squared-ReLU MLP (arXiv 2109.08668).
 
@@ -84,7 +84,7 @@ class GPT(
             learned_positions: 0 = rotary positions; N: learned vectors for the first N positions instead, as in GPT-2.
             prompt_end: id of the word that ends a prompt, whose positions then all read each other, as in a prefix
                 LM (T5, arXiv 1910.10683); -1: every position reads only what stands before it.
-            median: numbers are said as the median of their distribution; False: the likeliest token, word or number.
+            median: numbers are chosen as the median of their distribution; False: the likeliest token, word or number.
             names: first id and number of the words that name bodies: attention then knows which positions are about
                 the same body or about what touches it (see gpt_blocks.Block); None: it has to learn that.
         """
@@ -312,7 +312,7 @@ class GPT(
         return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
 
     def output_index(self) -> Tensor:
-        """(V,) token id -> output index (0 where the token cannot be said)."""
+        """(V,) token id -> output index (0 where the token cannot be generated)."""
         table = torch.zeros(self.num_words + len(self.values), dtype=torch.long, device=self.outputs.device)
         table[self.outputs] = torch.arange(len(self.outputs), device=self.outputs.device)
         return table
@@ -355,5 +355,5 @@ class GPT(
         noise: Noise | None = None,
         rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Answers as `pick` says them (see `gpt_answers.answers`); every prompt is read anew, whosever it is."""
+        """Answers as `pick` chooses them (see `gpt_answers.answers`); every prompt is read anew, whosever it is."""
         return answers(self, prompts, max_new_tokens, end_id, guide, noise=noise)

@@ -60,10 +60,10 @@ def answers(
     *,
     noise: Noise | None = None,
 ) -> list[np.ndarray]:
-    """Answers as `GPT.pick` says them (without the prompt, up to and including `end_id`).
+    """Answers as `GPT.pick` chooses them (without the prompt, up to and including `end_id`).
 
-    With a guide, the best token among those that keep the answer readable is said. `noise` is added to the scores
-    of each step and the highest is said, which makes answers draws (see `physworld.text.rollout.Sampling`).
+    With a guide, the best token among those that keep the answer readable is chosen. `noise` is added to the scores
+    of each step and the highest is chosen, which makes answers draws (see `physworld.text.rollout.Sampling`).
     """
     device = model.words.weight.device
     ids = torch.full((len(prompts), max(map(len, prompts))), model.pad, device=device)
@@ -107,7 +107,7 @@ def answers(
             cache.keep(on)
             row, token, done, h_BD = row[on], token[on], done[on], h_BD[on]
             rows = row.tolist()
-        h_ND, layout, _ = model.hidden(token[:, None], cache)  # finished rows say `pad`, which has no position
+        h_ND, layout, _ = model.hidden(token[:, None], cache)  # finished rows read `pad`, which has no position
         h_BD = h_BD.index_copy(0, layout.row_N, h_ND)
     return [
         ids[: np.argmax(ids == end_id) + 1] if (ids == end_id).any() else ids[ids != model.pad]

@@ -29,8 +29,8 @@ class MatcherGuide:
         """
         Args:
             size: V.
-            fast_forward: tokens that must come are said without a pass of the network.
-            preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to say.
+            fast_forward: tokens that must come are taken without a pass of the network.
+            preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to generate.
         """
         from llguidance.numpy import allocate_token_bitmask
 

@@ -303,7 +303,7 @@ class PackedLM(nn.Module):
             tokenizer.save_pretrained(folder)
 
     def _mark(self, lm: Any, end_id: int) -> None:
-        """Where answers end, and how they are said, for whoever loads the weights."""
+        """Where answers end, and how they are generated, for whoever loads the weights."""
         for settings in (lm.config, lm.generation_config):
             settings.eos_token_id, settings.pad_token_id = end_id, self.pad
         lm.generation_config.repetition_penalty = self.repetition_penalty

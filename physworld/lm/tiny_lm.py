@@ -43,7 +43,7 @@ class TinyLM:
             inner: width inside the gated MLP.
             positions: longest sequence.
             copying_layers: last layers whose attention passes on from the start what it attends to: with tied
-                embeddings that says the token again, whatever it is, and only where to look is left to learn.
+                embeddings that repeats the token, whatever it is, and only where to look is left to learn.
 
         Raises:
             ValueError: the heads do not share the width evenly.
