@@ -20,7 +20,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from physworld import scenarios
-from physworld.lm.generator import CachedGenerator, guide_mask
+from physworld.lm.generator import CachedGenerator
+from physworld.lm.guides import guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.card import CardCodec
@@ -74,13 +75,13 @@ def measure(codec: Any) -> dict[str, float]:
     for sample in samples:
         encoded = codec.encode(sample)
         answers.append(encoded.input_ids[encoded.labels != -100])
-    guide = codec.guide(given)
+    guide, rows = codec.guide(given), range(len(given))
     longest, spent, tokens = max(map(len, answers)), 0.0, 0
     for step in range(longest):  # true frames, so that every place of the grammar is visited as it is in use
-        token = np.array([answer[min(step, len(answer) - 1)] for answer in answers])
+        token = [int(answer[min(step, len(answer) - 1)]) for answer in answers]
         start = time.process_time()
-        guide_mask(guide)
-        guide.advance(token)
+        guide_mask(guide, rows)
+        guide.advance(rows, token)
         spent += time.process_time() - start
         tokens += len(answers)
     model = untrained(len(codec.tokenizer))

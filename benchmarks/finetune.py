@@ -178,7 +178,7 @@ def bare(options: argparse.Namespace, items: list[Any], clock: Clock) -> None:
     for index, batch in enumerate(batches):
         batch = batch.to(options.device)
         with torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda"):
-            loss = network.scored(batch.input_ids, batch.labels).loss / options.accumulate
+            loss = network.token_losses(batch.input_ids, batch.labels).loss / options.accumulate
         loss.backward()
         if (index + 1) % options.accumulate == 0:
             torch.nn.utils.clip_grad_norm_(trained, 1.0)

@@ -29,7 +29,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from physworld import scenarios
-from physworld.lm.generator import CachedGenerator, guide_mask
+from physworld.lm.generator import CachedGenerator
+from physworld.lm.guides import guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.card import CardCodec
@@ -48,9 +49,11 @@ class Guided(LogitsProcessor):
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self.length:
-            self.guide.advance(ids[:, -1].cpu().numpy())
+            self.guide.advance(range(len(ids)), ids[:, -1].tolist())
         self.length = ids.shape[1]
-        return scores.masked_fill(~torch.as_tensor(guide_mask(self.guide), device=scores.device), -torch.inf)
+        return scores.masked_fill(
+            ~torch.as_tensor(guide_mask(self.guide, range(len(ids))), device=scores.device), -torch.inf
+        )
 
 
 def network(kind: str, vocabulary: int, width: int, layers: int) -> Any:
@@ -137,7 +140,7 @@ def measure(
     net = network(kind, len(codec.tokenizer), width, layers).to(device)
     contexts = cases(codec, bodies)
     plain = copy.deepcopy(net)  # CachedGenerator changes how its network attends
-    settings: dict[str, Any] = {"pad_id": 0, "max_length": 16384, "static": static_cache}
+    settings: dict[str, Any] = {"pad_id": 0, "max_length": 16384, "static_cache": static_cache}
     ours, anew = CachedGenerator(net, **settings), CachedGenerator(net, **settings, reuse_cache=False)
     rows = list(range(BATCH))
     names = ["ours", "generate, batched", "generate, one by one", *(["ours, read anew"] if also_anew else [])]

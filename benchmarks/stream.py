@@ -26,8 +26,9 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import build_space, simulate
 from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.impulse import ImpulseCodec
-from physworld.types import Codec, Encoded, Sample, Scene, Trajectory
+from physworld.types import Encoded, Sample, Scene, Trajectory
 
 COMMAND = "python benchmarks/stream.py"
 RESULTS = Path(__file__).parent / "results" / "stream.json"
@@ -53,7 +54,7 @@ def step_all(space: Any, dt: float, frames: int) -> None:
         space.step(dt)
 
 
-def every_frame(codec: Codec, run: Trajectory) -> list[Encoded]:
+def every_frame(codec: FrameCodec, run: Trajectory) -> list[Encoded]:
     """One training sample for every frame that has enough frames before it."""
     given, last = codec.context_frames, len(run) - codec.target_frames
     return [

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from physworld.types import Batch, Codec, Encoded, Sample
+from physworld.protocols import Codec
+from physworld.types import Batch, Encoded, Sample
 
 TRIES = 1000  # samples that may be too long in a row
 

@@ -25,7 +25,7 @@ CLASSES = {  # below physworld, as `_target_` names them
     "models.preference.PreferenceLM": "lm.preference.DPOModule",
     "models.preference.RewardLM": "lm.preference.GRPOModule",
     "models.pretrained.Pretrained": "lm.packed_lm.PackedLM",
-    "models.pretrained_lm.PretrainedLM": "lm.pretrained_lm.PretrainedLM",
+    "models.pretrained_lm.PretrainedLM": "lm.packed_lm.PackedLM",
     "models.sequence_lm.SequenceLM": "lm.sequence.SequenceModule",
     "models.tiny_lm.TinyLM": "lm.tiny_lm.TinyLM",
     "models.video_diffusion.VideoDiffusion": "video.diffusion_module.VideoDiffusion",
@@ -42,6 +42,7 @@ CLASSES = {  # below physworld, as `_target_` names them
     "video_judge.VideoEvaluation": "video.evaluation.VideoEvaluation",
 }
 SETTINGS = {
+    "codec.name": "weights",  # of scene_text: the tokenizer is that of the model's weights
     "codec.struck": "codec.collision_sampling",
     "data.source.resting": "data.source.include_resting",
     "evaluation.rollouts_while_training": "evaluation.val_rollouts",
@@ -54,6 +55,7 @@ SETTINGS = {
     "model.network.absolute": "model.network.learned_positions",
     "model.network.by_value": "model.network.numeric_embedding",
     "model.network.fused": "model.network.fused_attention",
+    "model.network.name": "model.network.weights",
     "model.network.keep": "model.network.reuse_cache",
     "model.network.static": "model.network.static_cache",
     "model.start_rate": "model.initial_lr",
@@ -75,7 +77,10 @@ def in_config(tree: Any, at: str = "") -> Any:
     found: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{at}{key}"
-        name = SETTINGS.get(path, path)[len(at) :]
+        new = SETTINGS.get(path, path)
+        if not new.startswith(at):
+            continue  # a group that says it today says it by itself
+        name = new[len(at) :]
         found[name] = _class(value) if key == "_target_" else in_config(value, f"{path}.")
     return found
 

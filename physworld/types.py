@@ -7,10 +7,9 @@ mass kg, acceleration px/s². x points right, y points up. Shapes: T frames, N b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
@@ -303,51 +302,40 @@ class Batch:
         )
 
 
-class Codec(Protocol):
-    """Writes samples as tokens and reads tokens back; the only place that knows its format."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TokenFamily:
+    """Tokens that differ in one number; a network may start them from features of it."""
 
-    context_frames: int  # frames wanted in `sample.given`
-    target_frames: int  # frames wanted in `sample.target`
-    tokenizer: Any  # transformers.PreTrainedTokenizerFast
-    end_id: int  # generation stops after this token
-
-    def encode(self, sample: Sample) -> Encoded: ...
-
-    def prompt(self, given: Trajectory) -> np.ndarray:
-        """(L,) int64 ids of everything before the first generated token."""
-        ...
-
-    def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
-        """Next state from generated ids (without or with the end token); None = unparsable, never an exception."""
-        ...
-
-    def max_new_tokens(self, scene: Scene) -> int: ...
-
-    def unwritable(self, scene: Scene) -> str:
-        """What moves a body of this scene but cannot be written, as a sentence; else ''."""
-        ...
-
-    def guide(self, given: Sequence[Trajectory]) -> Guide | None:
-        """The format's grammar for answers to these prompts, or None where any token may follow any other."""
-        ...
+    ids: np.ndarray  # (n,) int64
+    values: np.ndarray  # (n,) float64
 
 
-class Guide(Protocol):
-    """Which tokens keep an answer readable; it follows B answers as they grow."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Vocabulary:
+    """A codec's tokens: ids 0..num_words-1 are words; then come numbers, which a network may embed by their value."""
 
-    kinds: np.ndarray  # (C, V) bool: for each kind of place, the token ids that may stand there
+    num_words: int
+    values: np.ndarray  # (V - num_words,) float64, value of each number token; empty for codecs that spell digits
+    outputs: np.ndarray  # (K,) ids that a network may say
+    ordered_from: int  # outputs[ordered_from:] are numbers in ascending order
+    pad: int
+    end: int  # an answer ends with it
+    records: dict[int, tuple[int, int]] = field(default_factory=dict)  # word id -> (words, numbers) that follow it
+    prompt_end: int = -1  # id of the word that ends a prompt; -1: no word of its own does
+    names: tuple[int, int] = (0, 0)  # first id and number of the words that name bodies
+    families: tuple[TokenFamily, ...] = ()  # words that carry a number
 
-    def kind(self) -> np.ndarray:
-        """(B,) int64: kind of each answer's next place; -1 where only one token is possible."""
-        ...
+    @property
+    def size(self) -> int:
+        return self.num_words + len(self.values)
 
-    def only(self) -> np.ndarray:
-        """(B,) int64: that token, for answers whose kind is -1."""
-        ...
-
-    def advance(self, tokens: np.ndarray) -> None:
-        """(B,) int64 tokens that have just been said."""
-        ...
+    @staticmethod
+    def of_words(size: int, *, pad: int, end: int, families: tuple[TokenFamily, ...] = ()) -> Vocabulary:
+        """Words alone, each of which may be said."""
+        return Vocabulary(
+            num_words=size, values=np.zeros(0), outputs=np.arange(size), ordered_from=size, pad=pad, end=end,
+            families=families,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

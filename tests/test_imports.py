@@ -18,6 +18,7 @@ PACKAGE = ROOT / "physworld"
 SYSTEMS = {path.parent.name for path in PACKAGE.glob("*/task.py")}
 FLOORS = (  # rooms of one floor do not import each other
     {"errors", "optim", "renamed", "seeding", "types"},
+    {"protocols"},
     {"data", "io", "scenarios", "sim"},
     {"lm", "metrics", "reporting", "settings"},
     {"drawing", "models", "runs"},

@@ -12,9 +12,13 @@ from physworld.lm.packed_lm import PackedLM
 from physworld.optim import check_schedule, make_optimizer, schedule_rate
 from physworld.types import Batch
 
+MEANS = ("examples", "tokens")
+
 
 class FinetuneModule(NextTokenModule):
     """Trains what of `network` is trainable; checkpoints hold that and nothing else."""
+
+    sharded_method = "token_losses"
 
     def __init__(
         self,
@@ -27,19 +31,29 @@ class FinetuneModule(NextTokenModule):
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.01,
         warmup_steps: int = 10,
+        warmup_fraction: float | None = None,
         schedule: str = "linear",
+        mean_over: str = "examples",
     ) -> None:
         """
         Args:
             optimizer, learning_rate, adam_learning_rate, betas: see optim.make_optimizer.
+            warmup_fraction: share of the steps, in the place of `warmup_steps`.
             schedule: after the warm-up: linear or cosine to zero at the last step, or constant.
+            mean_over: whether every example counts the same in the loss, or every scored token.
+
+        Raises:
+            ValueError: an option is unknown.
         """
         check_schedule(schedule)
+        if mean_over not in MEANS:
+            raise ValueError(f"mean_over={mean_over} is unknown; choose one of {', '.join(MEANS)}")
         super().__init__(
             network=network, total_steps=total_steps, optimizer=optimizer, learning_rate=learning_rate,
-            adam_learning_rate=adam_learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps,
+            adam_learning_rate=adam_learning_rate, weight_decay=weight_decay,
+            warmup_steps=warmup_steps if warmup_fraction is None else warmup_fraction * total_steps,
         )  # fmt: skip
-        self.schedule = schedule
+        self.schedule, self.mean_over = schedule, mean_over
         self.betas = (float(betas[0]), float(betas[1]))
         self.strict_loading = False  # frozen weights are not in checkpoints; `check_fits` has compared the rest
 
@@ -57,7 +71,7 @@ class FinetuneModule(NextTokenModule):
         return ""
 
     def _shards(self) -> bool:
-        return getattr(self, "_device_mesh", None) is not None
+        return self._device_mesh is not None
 
     def eval_network(self) -> Any:
         network = super().eval_network()
@@ -65,7 +79,7 @@ class FinetuneModule(NextTokenModule):
         return network
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
-        scored = self.network.scored(batch.input_ids, batch.labels)
+        scored = self.network.token_losses(batch.input_ids, batch.labels, mean_over=self.mean_over)
         self._report("train", scored, batch)
         rows = len(batch.seed)
         self.log("data/token_efficiency", scored.real / scored.computed, batch_size=rows)
@@ -75,7 +89,7 @@ class FinetuneModule(NextTokenModule):
         return loss
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        self._report("val", self.network.scored(batch.input_ids, batch.labels), batch)
+        self._report("val", self.network.token_losses(batch.input_ids, batch.labels, mean_over=self.mean_over), batch)
 
     def _report(self, stage: str, scored: Any, batch: Batch) -> None:
         rows, event = len(batch.seed), batch.event.flatten()[scored.place]

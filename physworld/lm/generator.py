@@ -1,15 +1,15 @@
 """Any causal language model of transformers as a generator of answers, many prompts at once.
 
-What has been read is kept (see `kept`): when a row's next prompt begins as its last one did (a header, the frames so
-far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences) cannot
-skip what no longer belongs to a row: they read each prompt anew, left-padded.
+What has been read is kept (see `kv_cache`): when a row's next prompt begins as its last one did (a header, the frames
+so far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences)
+cannot skip what no longer belongs to a row: they read each prompt anew, left-padded.
 
 Shapes: B rows, S places of a new block, V tokens, H query heads, K key heads, E head width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from physworld.lm.kv_cache import PaddedKVCache, can_keep, compiled_step
-from physworld.lm.short_conv import tell_apart
+from physworld.lm.short_conv import patch_short_convolutions
+from physworld.protocols import Guide, Noise
 
-Noise = Callable[[tuple[int, int]], np.ndarray]
 GROUPED = "physworld_grouped"
 PACK = 1.1  # the cache is packed when it is so many times longer than its longest row
 
@@ -70,7 +70,8 @@ class CachedGenerator:
             max_length: tokens of prompt and answer together; whoever asks shortens the prompt.
             repetition_penalty: scores of tokens already there are divided (or, below 0, multiplied) by it, as Keskar et
                 al. 2019 (arXiv 1909.05858) do and the published physics weights were run.
-            reuse_cache: keep what has been read from call to call, where the network allows it.
+            reuse_cache: keep what has been read from call to call, where the network allows it and the caller says
+                whose prompts they are.
             static_cache: one of fixed size, and on CUDA compiled steps; auto = on CUDA. No effect where the network
                 does not allow it.
 
@@ -80,16 +81,16 @@ class CachedGenerator:
         self.network = network.eval()
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
-        self.max_length = max_length if own is None else min(max_length, own)
+        self.max_length: int | None = max_length if own is None else min(max_length, own)
         self.reuse_cache = reuse_cache and can_keep(network)
         device = next(network.parameters()).device.type
         self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and can_keep(network)
         if device == "cpu" and can_keep(network) and network.config._attn_implementation == "sdpa":
             network.set_attn_implementation(GROUPED)
-        tell_apart(network)
+        patch_short_convolutions(network)
         self._step = compiled_step() if self.fixed and device == "cuda" else None
         self._rows: list[int] = []
-        self._read: list[np.ndarray] = []  # each row's tokens in the cache
+        self._read: list[list[int]] = []  # each row's tokens in the cache, where they are kept for the next call
         self._cache: PaddedKVCache | None = None
 
     def parameters(self) -> Any:
@@ -101,97 +102,123 @@ class CachedGenerator:
         prompts: list[np.ndarray],
         max_new_tokens: list[int],
         end_id: int,
-        guide: Any = None,
+        guide: Guide | None = None,
         *,
         noise: Noise | None = None,
         rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Answers without the prompt, up to and including `end_id` (see `physworld.text.rollout.Generator`)."""
-        fresh = self._prepare(prompts, list(range(len(prompts))) if rows is None else list(rows))
-        logits = self._feed([prompt[done:] for prompt, done in zip(prompts, fresh, strict=True)])
-        batch = len(prompts)
-        seen = self._seen(prompts, logits.shape[1]).to(logits.device) if self.repetition_penalty != 1 else None
-        limit = np.array(max_new_tokens)
-        said: list[list[int]] = [[] for _ in range(batch)]
-        going = np.ones(batch, dtype=bool)
-        for step in range(int(limit.max())):
-            token = self._choose(logits, guide, noise, seen)
+        """Answers without the prompt, up to and including `end_id` (see `physworld.protocols.Generator`).
+
+        A row's answer does not depend on its neighbours. Rows take different numbers of tokens at a time, where some
+        are forced; a finished row leaves the cache, unless it is kept for the next call.
+        """
+        count = len(prompts)
+        reuse = self.reuse_cache and rows is not None
+        done = self._prepare(prompts, list(range(count)) if rows is None else list(rows), reuse)
+        going = list(range(count))  # answers that are not finished
+        cached = going  # those that have a row in the cache, in its order
+        answers = guide.forced(going) if guide is not None else [[] for _ in going]
+        new = [[*map(int, p[read:]), *forced] for p, read, forced in zip(prompts, done, answers, strict=True)]
+        scores = _Scores(guide, noise, self.repetition_penalty, prompts)
+        while True:
+            logits = self._feed(new, reuse)
+            if len(going) < len(cached):
+                logits = logits[[place for place, row in enumerate(cached) if new[place]]]
+            tokens: list[int] = scores(logits, going).argmax(dim=-1).tolist()
+            more = [[token] for token in tokens]
             if guide is not None:
-                guide.advance(token)
-            for row in np.flatnonzero(going):
-                said[row].append(int(token[row]))
-            going &= (token != end_id) & (step + 1 < limit)
-            if not going.any():
+                guide.advance(going, tokens)
+                on = [place for place, token in enumerate(tokens) if token != end_id]
+                for place, forced in zip(on, guide.forced([going[place] for place in on]), strict=True):
+                    more[place] += forced
+            scores.note(going, more)
+            for row, part in zip(going, more, strict=True):
+                answers[row] += part
+            fresh = {
+                row: part
+                for row, part in zip(going, more, strict=True)
+                if end_id not in part and len(answers[row]) < max_new_tokens[row]
+            }
+            if not fresh:
                 break
-            if seen is not None:
-                seen[torch.arange(batch), torch.as_tensor(token, device=seen.device)] = True
-            logits = self._feed([token[row : row + 1] if going[row] else token[:0] for row in range(batch)])
-        return [np.array(answer, dtype=np.int64) for answer in said]
+            going = list(fresh)
+            if not reuse and not self.fixed and len(fresh) < len(cached):
+                self._leave([place for place, row in enumerate(cached) if row in fresh])
+                cached = going
+            new = [fresh.get(row, []) for row in cached]
+        return [np.array(answer[:most], np.int64) for answer, most in zip(answers, max_new_tokens, strict=True)]
 
     # --- reading
 
-    def _prepare(self, prompts: list[np.ndarray], rows: list[int]) -> list[int]:
+    def _prepare(self, prompts: list[np.ndarray], rows: list[int], reuse: bool) -> list[int]:
         """Make the cache fit these rows; returns how many tokens of each prompt are in it already."""
         order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
-        if not self.reuse_cache or self._cache is None or -1 in order:
-            self._rows, self._read = rows, [np.zeros(0, dtype=np.int64) for _ in rows]
+        if not reuse or self._cache is None or -1 in order:
+            self._rows, self._read = (rows, [[] for _ in rows]) if reuse else ([], [])
             self._cache = PaddedKVCache(self.network, len(rows), fixed=self.fixed, step=self._step)
             return [0] * len(rows)
         # The last token is read again in any case: its scores are what is wanted.
-        shared = [min(_common(self._read[k], p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]
+        shared = [min(_common(np.array(self._read[k]), p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]
         self._read = [self._read[k][:count] for k, count in zip(order, shared, strict=True)]
         device = self._cache.valid_BT.device
         self._cache.keep(torch.as_tensor(order, device=device), torch.as_tensor(shared, device=device), PACK)
         self._rows = rows
         return shared
 
-    def _feed(self, new: list[np.ndarray]) -> Tensor:
-        """Read more tokens of each row, none where a row is done; (B, V) scores after each row's last one."""
+    def _feed(self, new: list[list[int]], reuse: bool) -> Tensor:
+        """Read more tokens of each row, none where it is finished; (rows, V) scores after each row's last one."""
         assert self._cache is not None
-        device, batch = self._cache.valid_BT.device, len(new)
-        block = max(map(len, new))
-        ids = np.full((batch, block), self.pad_id, dtype=np.int64)
-        real = np.zeros((batch, block), dtype=bool)
+        device, block = self._cache.valid_BT.device, max(map(len, new))
+        ids = np.full((len(new), block), self.pad_id, dtype=np.int64)
+        real = np.zeros((len(new), block), dtype=bool)
         for row, tokens in enumerate(new):
-            if len(tokens):
+            if tokens:
                 ids[row, -len(tokens) :], real[row, -len(tokens) :] = tokens, True
-        self._read = [np.concatenate([old, tokens]) for old, tokens in zip(self._read, new, strict=True)]
+        if reuse:
+            for read, tokens in zip(self._read, new, strict=True):
+                read += tokens
         return self._cache.read(torch.as_tensor(ids, device=device), torch.as_tensor(real, device=device))
 
-    # --- choosing
-
-    def _choose(self, logits: Tensor, guide: Any, noise: Noise | None, seen: Tensor | None) -> np.ndarray:
-        if seen is not None:
-            penalised = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
-            logits = torch.where(seen, penalised, logits)
-        if noise is not None:
-            logits = logits + torch.as_tensor(noise((len(logits), logits.shape[1])), device=logits.device)
-        if guide is not None:
-            allowed = torch.as_tensor(guide_mask(guide), device=logits.device)
-            logits = logits[:, : allowed.shape[1]].masked_fill(~allowed[:, : logits.shape[1]], -torch.inf)
-        best: np.ndarray = logits.argmax(dim=-1).cpu().numpy()
-        return best
-
-    @staticmethod
-    def _seen(prompts: list[np.ndarray], size: int) -> Tensor:
-        """(B, V) bool: tokens of the prompt."""
-        seen = torch.zeros(len(prompts), size, dtype=torch.bool)
-        for row, prompt in enumerate(prompts):
-            seen[row, torch.as_tensor(prompt)] = True
-        return seen
+    def _leave(self, staying: list[int]) -> None:
+        """All other rows of the cache are finished."""
+        assert self._cache is not None
+        rows = torch.tensor(staying, device=self._cache.valid_BT.device)
+        self._cache.keep(rows, self._cache.valid_BT[rows].sum(dim=1))
 
 
-def guide_mask(guide: Any) -> np.ndarray:
-    """(B, V) bool: the tokens that may come next, from either kind of guide (see `physworld.types`)."""
-    if hasattr(guide, "mask"):
-        mask: np.ndarray = guide.mask()
-        return mask
-    kind = guide.kind()
-    allowed: np.ndarray = guide.kinds[np.maximum(kind, 0)]
-    forced = np.flatnonzero(kind < 0)
-    allowed[forced] = False
-    allowed[forced, guide.only()[forced]] = True
-    return allowed
+class _Scores:
+    """Scores of the next token as it is to be chosen: penalised, drawn, within the grammar."""
+
+    def __init__(self, guide: Guide | None, noise: Noise | None, penalty: float, prompts: list[np.ndarray]) -> None:
+        self.guide, self.noise, self.penalty, self.prompts = guide, noise, penalty, prompts
+        self.seen_BV: Tensor | None = None  # tokens that are there already, where they are penalised
+        self.masks: np.ndarray | None = None
+        self.table_CV = torch.empty(0)
+
+    def __call__(self, logits_bV: Tensor, rows: list[int]) -> Tensor:
+        device, size = logits_bV.device, logits_bV.shape[1]
+        if self.penalty != 1:
+            if self.seen_BV is None:
+                self.seen_BV = torch.zeros(len(self.prompts), size, dtype=torch.bool, device=device)
+                self.note(list(range(len(self.prompts))), self.prompts)
+            penalised = torch.where(logits_bV > 0, logits_bV / self.penalty, logits_bV * self.penalty)
+            logits_bV = torch.where(self.seen_BV[rows], penalised, logits_bV)
+        if self.noise is not None:  # drawn for all, so that it does not depend on which have ended
+            logits_bV = logits_bV + torch.as_tensor(self.noise((len(self.prompts), size)), device=device)[rows]
+        if self.guide is None:
+            return logits_bV
+        masks, which = self.guide.allowed(rows)
+        if masks is not self.masks:
+            self.masks, self.table_CV = masks, ~torch.as_tensor(masks, device=device)[:, :size]
+        barred_bV = self.table_CV[torch.as_tensor(which, device=device)]
+        # An embedding table may be longer than its vocabulary.
+        return logits_bV[:, : barred_bV.shape[1]].masked_fill(barred_bV, -torch.inf)
+
+    def note(self, rows: list[int], more: Sequence[Sequence[int] | np.ndarray]) -> None:
+        """These rows go on with these tokens."""
+        if self.seen_BV is not None:
+            for row, tokens in zip(rows, more, strict=True):
+                self.seen_BV[row, torch.as_tensor(tokens)] = True
 
 
 def _common(a: np.ndarray, b: np.ndarray) -> int:

@@ -4,9 +4,9 @@
   neighbours before training starts (xVal, arXiv 2310.02989, with several scales instead of one).
 * A record (`touch o3 fixed 0.25 ...`) has a fixed layout, so its tokens are embedded together into ONE position, as
   byte-patch models do (MegaByte, arXiv 2305.07185). A scene of ten bodies takes about 50 positions, not 400.
-* Answers are said token by token. Number outputs are scored against features of their value too, and the target is
-  spread over the nearest grid steps, so that a near miss costs less than a far one. What is said of a number in doubt
-  is the median.
+* Answers are generated token by token. Number outputs are scored against features of their value too, and the target
+  is spread over the nearest grid steps, so that a near miss costs less than a far one. Where a number is in doubt, the
+  median is chosen.
 * Attention knows which positions are about the same body, or about what touches it (see gpt_blocks.Block).
 * Blocks: RMSNorm, rotary positions, normalised queries and keys, squared-ReLU MLP (arXiv 2109.08668).
 
@@ -18,8 +18,9 @@ K output tokens, F number features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,31 +32,10 @@ from physworld import renamed
 from physworld.lm.gpt_answers import answers
 from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
+from physworld.protocols import Guide, Noise
+from physworld.types import Vocabulary
 
 IGNORE = -100
-
-
-class VocabularyLike(NamedTuple):
-    """What a model needs to know of a codec's tokens (codecs provide an object with these fields)."""
-
-    num_words: int
-    values: np.ndarray
-    records: dict[int, tuple[int, int]]
-    outputs: np.ndarray
-    ordered_from: int
-    pad: int
-    prompt_end: int
-    names: tuple[int, int]
-
-
-class GuideLike(Protocol):
-    """A grammar that follows the answers as they grow (see `physworld.types.Guide`)."""
-
-    kinds: np.ndarray
-
-    def kind(self) -> np.ndarray: ...
-    def only(self) -> np.ndarray: ...
-    def advance(self, tokens: np.ndarray) -> None: ...
 
 
 class GPT(
@@ -72,6 +52,8 @@ class GPT(
     Saved by `save_pretrained` as safetensors + config.json, loaded by `GPT.from_pretrained(folder_or_repo)`: the
     value of every number token and the list of output tokens are part of the weights file.
     """
+
+    max_length: int | None = None  # it reads texts of any length
 
     def __init__(
         self,
@@ -98,11 +80,11 @@ class GPT(
             records: [word id, words that follow, numbers that follow] of each record that is read as one position.
             ordered_from: output index from which outputs are numbers in ascending order.
             smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
-            by_value: False: every number token is a word like any other, and neighbours have nothing in common.
-            absolute: 0 = rotary positions; N: learned vectors for the first N positions instead, as in GPT-2.
+            numeric_embedding: False: every number token is a word like any other; neighbours have nothing in common.
+            learned_positions: 0 = rotary positions; N: learned vectors for the first N positions instead, as in GPT-2.
             prompt_end: id of the word that ends a prompt, whose positions then all read each other, as in a prefix
                 LM (T5, arXiv 1910.10683); -1: every position reads only what stands before it.
-            median: numbers are said as the median of their distribution; False: the likeliest token, word or number.
+            median: numbers are chosen as the median of their distribution; False: the likeliest token, word or number.
             names: first id and number of the words that name bodies: attention then knows which positions are about
                 the same body or about what touches it (see gpt_blocks.Block); None: it has to learn that.
         """
@@ -147,7 +129,7 @@ class GPT(
 
     @classmethod
     def for_vocabulary(
-        cls, vocabulary: VocabularyLike, *, prefix: bool = False, relations: bool = False, **sizes: int | float
+        cls, vocabulary: Vocabulary, *, prefix: bool = False, relations: bool = False, **sizes: int | float
     ) -> GPT:
         """A new model for a codec's tokens.
 
@@ -185,6 +167,15 @@ class GPT(
         renamed_here = {new: config[old] for old, new in renamed.NETWORK.items() if config and old in config}
         network: GPT = super()._from_pretrained(**{**options, **renamed_here})
         return network
+
+    def flops(self, tokens: int, attended: int, scored: int) -> float | None:
+        """Not counted."""
+        return None
+
+    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
+        """model/: weights, configuration and tokenizer."""
+        self.save_pretrained(run / "model")
+        tokenizer.save_pretrained(run / "model")  # only tokenizer*.json: the network's config.json stays
 
     def unsharded(self) -> GPT:
         """An empty network of the same shape, whole on one device."""
@@ -262,7 +253,7 @@ class GPT(
         x_ND = torch.cat(vectors)[torch.cat(where).argsort()]
         return x_ND + self.mix_down(F.relu(self.mix_up(F.rms_norm(x_ND, x_ND.shape[-1:]))).square())
 
-    def _hidden(self, ids_BL: Tensor, cache: Cache | None = None) -> tuple[Tensor, Layout, Tensor]:
+    def hidden(self, ids_BL: Tensor, cache: Cache | None = None) -> tuple[Tensor, Layout, Tensor]:
         """(hidden (N, D), layout, place of each token among the N (B, L))."""
         place_BL, opens_BL, real_B = self.places(ids_BL)
         rows = torch.arange(len(ids_BL), device=ids_BL.device)
@@ -300,7 +291,7 @@ class GPT(
 
     def forward(self, ids_BL: Tensor) -> Tensor:
         """(B, P, D) normalised hidden states of every position, zero where a row is shorter."""
-        h_ND, layout, _ = self._hidden(ids_BL)
+        h_ND, layout, _ = self.hidden(ids_BL)
         return layout.pad(h_ND)
 
     # --- answering
@@ -315,13 +306,13 @@ class GPT(
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""
-        h_ND, _, position_BL = self._hidden(ids_BL)
+        h_ND, _, position_BL = self.hidden(ids_BL)
         b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
         logits_MK = h_ND[position_BL[b, i] - 1] @ self.output_table().T
         return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
 
     def output_index(self) -> Tensor:
-        """(V,) token id -> output index (0 where the token cannot be said)."""
+        """(V,) token id -> output index (0 where the token cannot be generated)."""
         table = torch.zeros(self.num_words + len(self.values), dtype=torch.long, device=self.outputs.device)
         table[self.outputs] = torch.arange(len(self.outputs), device=self.outputs.device)
         return table
@@ -359,9 +350,10 @@ class GPT(
         prompts: list[np.ndarray],
         max_new_tokens: list[int],
         end_id: int,
-        guide: GuideLike | None = None,
+        guide: Guide | None = None,
         *,
-        noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
+        noise: Noise | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Answers as `pick` says them (see `gpt_answers.answers`)."""
+        """Answers as `pick` chooses them (see `gpt_answers.answers`); every prompt is read anew, whosever it is."""
         return answers(self, prompts, max_new_tokens, end_id, guide, noise=noise)

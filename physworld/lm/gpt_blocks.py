@@ -56,7 +56,7 @@ class Cache:
         self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
         self.filled = False  # the prompts are in
         self.since_word: Tensor | None = None  # (B,) tokens since the last word, once answers arrive one by one
-        self.line_B: Tensor | None = None  # name of the body whose line is being said
+        self.line_B: Tensor | None = None  # name of the body whose line is being generated
 
     def attend(self, layer: int, layout: Layout, q: Tensor, k: Tensor, v: Tensor, at_N: Tensor, scale: float) -> Tensor:
         """(B, H, 1, E): one more position for some of the rows. Plain products: for a single query they are several

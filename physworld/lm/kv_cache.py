@@ -1,8 +1,8 @@
-"""What a network has read, kept: keys and values of attention, and inputs of short convolutions (LFM2).
+"""The cache of what a network has read: keys and values of attention, and inputs of short convolutions (LFM2).
 
 Rows differ in length, so every call appends a left-padded block to one cache, and what is padding, or no longer belongs
 to a row, is masked, not cut. Rotary keys carry their own place, so what lies in the cache may be moved. A convolution's
-running state could not be masked; kept are its inputs at all places instead, of which a token takes those of the tokens
+running state could not be masked; its inputs at all places are kept instead, of which a token takes those of the tokens
 before it in its row. That costs as much memory as keys and values, and makes it possible to forget the end of a row.
 
 Buffers grow: transformers' own cache copies everything for every token. A fixed cache hands out its buffers whole, the

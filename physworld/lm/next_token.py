@@ -19,6 +19,9 @@ class NextTokenModule(lightning.LightningModule):
     `network` offers `places`, `scored`, `losses` and `generate` as GPT does.
     """
 
+    objective = "likelihood"
+    sharded_method = "scored"  # the network's, which gathers weights that are split over devices
+
     def __init__(
         self,
         *,
@@ -64,8 +67,12 @@ class NextTokenModule(lightning.LightningModule):
         whole.load_state_dict(get_model_state_dict(self.network, options=StateDictOptions(full_state_dict=True)))
         return whole.to(self.device).eval()
 
+    def unshardable(self) -> str:
+        """Why the model cannot be split over devices, else ''."""
+        return ""
+
     def configure_model(self) -> None:
-        mesh = getattr(self, "_device_mesh", None)
+        mesh = self._device_mesh
         if mesh is None or self._sharded():
             return
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
@@ -73,7 +80,7 @@ class NextTokenModule(lightning.LightningModule):
         for block in self.network.blocks:
             fully_shard(block, mesh=mesh["data_parallel"])
         fully_shard(self.network, mesh=mesh["data_parallel"])
-        register_fsdp_forward_method(self.network, "scored")
+        register_fsdp_forward_method(self.network, self.sharded_method)
 
     def _sharded(self) -> bool:
         return any(type(p).__name__ == "DTensor" for p in self.network.parameters())

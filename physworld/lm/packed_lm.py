@@ -1,8 +1,8 @@
 """Any causal language model of transformers as a network to train: whole, with LoRA, or with LoRA on 4-bit weights.
 
 What is trained on is packed without padding (see `packing`), and scores are computed only where labels are (see
-`scored_loss`). Loss: every example counts the same, whatever its length, so a batch that is split over passes and
-devices in whatever way has the same loss and the same gradient.
+`scored_loss`). In the loss every example counts the same, whatever its length, so a batch that is split over passes and
+devices in whatever way has the same loss and the same gradient; or, by choice, every scored token does.
 
 Shapes: B examples, L places, N real tokens, M scored tokens, D width.
 """
@@ -10,7 +10,7 @@ Shapes: B examples, L places, N real tokens, M scored tokens, D width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +23,14 @@ from physworld.lm.packing import Documents, can_pack, packed, prepare
 from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
 from physworld.lm.scored_loss import scored_loss
 from physworld.lm.weights import check_tuning, find_adapter, load_network, refuse_damage, tunable
+from physworld.protocols import Guide, Noise
+from physworld.types import Vocabulary
 
 IGNORE = -100
 
 
 class Scored(NamedTuple):
-    loss: Tensor  # () nats, mean over examples of the mean over their scored tokens
+    loss: Tensor  # () nats
     losses: Tensor  # (M,) nats
     right: Tensor  # (M,) bool
     place: Tensor  # (M,) of each label in the flat (B, L)
@@ -54,7 +56,8 @@ class PackedLM(nn.Module):
     ) -> None:
         super().__init__()
         self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
-        self.max_length = min(max_length, getattr(lm.config, "max_position_embeddings", max_length))
+        longest = getattr(lm.config, "max_position_embeddings", max_length)
+        self.max_length: int | None = min(max_length, longest)
         self.repetition_penalty, self.reuse_cache, self.static_cache = repetition_penalty, reuse_cache, static_cache
         switched("static_cache", static_cache, auto=False)
         self.fused_attention = switched("fused_attention", fused_attention, auto=True)
@@ -67,7 +70,7 @@ class PackedLM(nn.Module):
     @classmethod
     def for_vocabulary(
         cls,
-        vocabulary: Any,
+        vocabulary: Vocabulary,
         *,
         weights: str | None,
         architecture: Mapping[str, Any] | None = None,
@@ -76,6 +79,7 @@ class PackedLM(nn.Module):
         rank: int = 32,
         alpha: int = 64,
         dropout: float = 0.05,
+        targets: Sequence[str] | None = None,
         gradient_checkpointing: bool = True,
         compile_layers: bool = False,
         max_length: int = 8192,
@@ -93,6 +97,7 @@ class PackedLM(nn.Module):
             tuning: lora = low-rank updates of every linear layer but the last; qlora = the same on 4-bit weights;
                 full = all weights.
             rank, alpha, dropout: of LoRA.
+            targets: ends of the names of the layers that LoRA is put on; None = every linear layer but the last.
             gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
             compile_layers: torch.compile each layer; pays on a GPU.
             max_length, repetition_penalty, reuse_cache, static_cache: of answers (see CachedGenerator).
@@ -120,8 +125,8 @@ class PackedLM(nn.Module):
         if any(getattr(lm.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
             raise ValueError(f"{lm.config.model_type} models bend their scores, which training here does not do")
         lm = tunable(
-            lm, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout, targets=linear_names(lm),
-            gradient_checkpointing=gradient_checkpointing,
+            lm, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout,
+            targets=linear_names(lm) if targets is None else targets, gradient_checkpointing=gradient_checkpointing,
         )  # fmt: skip
         network = cls(
             lm, pad_id=vocabulary.pad, weights=weights, tuning=tuning, max_length=max_length,
@@ -139,7 +144,9 @@ class PackedLM(nn.Module):
     @property
     def inner(self) -> Any:
         """The model of transformers."""
-        return self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+        from peft import PeftModel
+
+        return self.lm.get_base_model() if isinstance(self.lm, PeftModel) else self.lm
 
     @property
     def body(self) -> Any:
@@ -176,10 +183,24 @@ class PackedLM(nn.Module):
     # --- training
 
     def forward(self, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
-        return self.scored(ids_BL, labels_BL).loss
+        return self.token_losses(ids_BL, labels_BL).loss
 
-    def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> Scored:
-        """Losses of every scored label of right-padded examples, each of which ends with a scored one."""
+    def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits (M, V), target (M,), flat place in (B, L)) of every scored label of right-padded rows."""
+        # No mask is needed: no real token sees what stands behind it.
+        hidden_BLD = self.body(input_ids=ids_BL, use_cache=False).last_hidden_state
+        b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
+        logits_MV = self.inner.get_output_embeddings()(hidden_BLD[b, i - 1])
+        return logits_MV, labels_BL[b, i], b * labels_BL.shape[1] + i
+
+    def token_losses(self, ids_BL: Tensor, labels_BL: Tensor, *, mean_over: str = "examples") -> Scored:
+        """Losses of every scored label of right-padded examples, each of which ends with a scored one.
+
+        All logits are never there at once (see `scored_loss`), and only `loss` has a gradient.
+
+        Args:
+            mean_over: examples (of the mean over their scored tokens), or tokens.
+        """
         B, L = ids_BL.shape
         index_L = torch.arange(L, device=ids_BL.device)
         asked_BL = labels_BL != IGNORE
@@ -201,6 +222,8 @@ class PackedLM(nn.Module):
             hidden_MD = self.body(input_ids=ids_BL[:, :longest], use_cache=False).last_hidden_state[b, i - 1]
             computed = B * longest
         share_M = 1.0 / (B * asked_BL.sum(dim=1).float())[b]
+        if mean_over == "tokens":
+            share_M = torch.full_like(share_M, 1.0 / len(share_M))
         head = self.inner.get_output_embeddings()
         loss, losses, right = scored_loss(hidden_MD, head.weight, labels_BL[b, i], share_M)
         return Scored(loss, losses, right, b * L + i, computed, sum(lengths))
@@ -214,8 +237,8 @@ class PackedLM(nn.Module):
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
-    def flops(self, tokens: int, attended: int, scored: int) -> float:
-        """Operations of training (see `lm_parts.flops`)."""
+    def flops(self, tokens: int, attended: int, scored: int) -> float | None:
+        """Operations of training (see `parts.flops`)."""
         return flops(self.inner, tokens, attended, scored)
 
     # --- answering
@@ -231,9 +254,9 @@ class PackedLM(nn.Module):
         prompts: list[np.ndarray],
         max_new_tokens: list[int],
         end_id: int,
-        guide: Any = None,
+        guide: Guide | None = None,
         *,
-        noise: Callable[[tuple[int, int]], np.ndarray] | None = None,
+        noise: Noise | None = None,
         rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """Answers without the prompt, up to and including `end_id`."""
@@ -249,7 +272,7 @@ class PackedLM(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> PackedLM:
-        """Whole weights, as a run leaves them in model/."""
+        """Whole weights, as a run leaves them in model/; an adapter that an earlier version left there is merged."""
         lm = load_network(str(folder), dtype="auto" if torch.cuda.is_available() else torch.float32)
         pad = lm.config.pad_token_id
         penalty = getattr(lm.generation_config, "repetition_penalty", None) or 1.0
@@ -280,20 +303,17 @@ class PackedLM(nn.Module):
             tokenizer.save_pretrained(folder)
 
     def _mark(self, lm: Any, end_id: int) -> None:
-        """Where answers end, and how they are said, for whoever loads the weights."""
+        """Where answers end, and how they are generated, for whoever loads the weights."""
         for settings in (lm.config, lm.generation_config):
             settings.eos_token_id, settings.pad_token_id = end_id, self.pad
         lm.generation_config.repetition_penalty = self.repetition_penalty
 
     def start_from(self, run: Path) -> None:
-        """Take over what a finished run has learned: its adapter, or all its weights.
+        """Take over the adapter of a finished run.
 
         Raises:
             ValueError: it was trained in another way, or on other weights.
         """
-        if self.tuning == "full":
-            self.lm.load_state_dict(load_network(str(run / "model")).state_dict())
-            return
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 

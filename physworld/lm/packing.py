@@ -24,7 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from physworld.lm.short_conv import tell_apart
+from physworld.lm.short_conv import patch_short_convolutions
 
 NAME = "physworld"  # of the attention implementation: the usual one, except where documents are packed
 HALF = (torch.float16, torch.bfloat16)
@@ -123,5 +123,5 @@ def can_pack(network: Any) -> bool:
 
 def prepare(network: Any) -> None:
     """Give a transformers model the attention and convolutions of this module; alone, rows behave as before."""
-    tell_apart(network)
+    patch_short_convolutions(network)
     network.set_attn_implementation(NAME)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from physworld.lm.decoding import generate
-from physworld.lm.sequence import IGNORE, SequenceModule, check_labels, scored_logits
+from physworld.lm.sequence import IGNORE, SequenceModule, check_labels
+from physworld.protocols import Noise
 from physworld.types import Batch
 
 
@@ -54,9 +54,19 @@ class Anchored(SequenceModule):
 
     def logp(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(log-probability of every scored token (M,), its row (M,), scored tokens per row (B,))."""
-        logits, target, place = scored_logits(self.network, ids_BL, labels_BL)
+        logits, target, place = self.network.scored(ids_BL, labels_BL)
         row_M = place // ids_BL.shape[1]
         return -F.cross_entropy(logits.float(), target, reduction="none"), row_M, row_M.bincount(minlength=len(ids_BL))
+
+
+def gumbel(temperature: float, random: torch.Generator) -> Noise:
+    """What makes the highest score a draw from softmax(scores / temperature) (arXiv 1411.0030)."""
+
+    def noise(shape: tuple[int, int]) -> Tensor:
+        exponential = torch.empty(shape, device=random.device).exponential_(generator=random)
+        return -temperature * exponential.log()
+
+    return noise
 
 
 def per_row(values_M: Tensor, row_M: Tensor, rows: int) -> Tensor:
@@ -133,32 +143,28 @@ class GRPOModule(Anchored):
         self.group, self.temperature, self.kl = group, temperature, kl
         self.max_kl, self.patience, self._stuck = max_kl, patience, 0
 
-    def _drawn(self, batch: Batch) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
+    def _draw(self, batch: Batch) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
         """(ids (B·G, L), labels (B·G, L), answers per prompt)."""
         end, pad = self.tokens
         first = (batch.labels != IGNORE).int().argmax(dim=1).tolist()
-        prompts = [batch.input_ids[k, : first[k]].cpu().numpy() for k in range(len(first))]
+        prompts = [batch.input_ids[k, : first[k]].cpu().numpy() for k in range(len(first)) for _ in range(self.group)]
         seeds = batch.seed.tolist()
+        limits = [limit for limit in self.limits(seeds) for _ in range(self.group)]
         random = torch.Generator(device=self.device).manual_seed(int(self.trainer.global_step) * 1_000_003 + seeds[0])
         self.network.eval()
-        said = generate(
-            self.network, [p for p in prompts for _ in range(self.group)],
-            [limit for limit in self.limits(seeds) for _ in range(self.group)],
-            end=end, pad=pad, batch_size=len(prompts) * self.group, temperature=self.temperature, generator=random,
-        )  # fmt: skip
+        answers = self.network.generate(prompts, limits, end, noise=gumbel(self.temperature, random))
         self.network.train()
-        whole = [np.concatenate([prompts[k // self.group], answer]) for k, answer in enumerate(said)]
+        whole = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
         ids = torch.full((len(whole), max(map(len, whole))), pad, device=self.device)
         labels = torch.full_like(ids, IGNORE)
         for k, row in enumerate(whole):
             ids[k, : len(row)] = torch.as_tensor(row)
-            start = len(prompts[k // self.group])
-            labels[k, start : len(row)] = ids[k, start : len(row)]
-        return ids, labels, [said[k : k + self.group] for k in range(0, len(said), self.group)]
+            labels[k, len(prompts[k]) : len(row)] = ids[k, len(prompts[k]) : len(row)]
+        return ids, labels, [answers[k : k + self.group] for k in range(0, len(answers), self.group)]
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         check_labels(batch.labels)
-        ids, labels, groups = self._drawn(batch)
+        ids, labels, groups = self._draw(batch)
         rewards = torch.tensor(
             [
                 self.reward([seed] * self.group, answers)

@@ -1,8 +1,6 @@
-"""Next-token training of transformers' and PEFT's own causal LMs, from scratch or pretrained: spatial scenes."""
+"""Next-token training from scratch of rows with long prompts of which nothing is scored: spatial scenes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +17,7 @@ class NothingToLearn(ValueError):
 
 
 class SequenceModule(NextTokenModule):
-    """Trains `network` on the labels of a batch; the loss is the mean over scored tokens."""
-
-    objective = "likelihood"
+    """Trains a `PackedLM` on the labels of a batch; the loss is the mean over scored tokens."""
 
     def __init__(
         self,
@@ -62,7 +58,7 @@ class SequenceModule(NextTokenModule):
         for part in lengths.argsort().chunk(min(self.length_groups, len(lengths))):
             longest = int(lengths[part].max())
             ids, labels = batch.input_ids[part, :longest], batch.labels[part, :longest]
-            logits, target, place = scored_logits(self.network, ids, labels)
+            logits, target, place = self.network.scored(ids, labels)
             losses.append(F.cross_entropy(logits.float(), target, reduction="none"))
             events.append(batch.event[part, :longest].flatten()[place])
             right.append(logits.argmax(dim=-1) == target)
@@ -86,11 +82,3 @@ def last_label(labels_BL: Tensor) -> Tensor:
     """(B,) place of each row's last scored token."""
     place = torch.arange(labels_BL.shape[1], device=labels_BL.device)
     return torch.where(labels_BL != IGNORE, place, 0).amax(dim=1)
-
-
-def scored_logits(network: Any, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(logits (M, V), target (M,), flat place in (B, L)) of every scored label; no others are computed."""
-    body = network.get_base_model() if hasattr(network, "get_base_model") else network
-    hidden_BLD = body.model(input_ids=ids_BL, use_cache=False).last_hidden_state
-    b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
-    return body.lm_head(hidden_BLD[b, i - 1]), labels_BL[b, i], b * labels_BL.shape[1] + i

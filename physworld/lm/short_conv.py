@@ -64,7 +64,7 @@ def convolve_kept(x_BSD: Tensor, weight_DK: Tensor, layer: PaddedKVLayer) -> Ten
     return y_BSD
 
 
-def tell_apart(network: Any) -> None:
+def patch_short_convolutions(network: Any) -> None:
     """Give a model of transformers the convolutions of this module; rows without padding behave as before."""
     for module in network.modules():
         if type(module) is Lfm2ShortConv:

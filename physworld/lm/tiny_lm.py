@@ -7,34 +7,26 @@ Tokens that carry a number start from features of it, so that neighbours on the 
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from physworld.lm.packed_lm import PackedLM
+from physworld.types import Vocabulary
+
 FAINT = 0.15  # start of the last norm's gain: logits of a fresh network are about 1 apart, not 8
 
 
-class TokenFamilyLike(Protocol):
-    ids: object
-    values: object
-
-
-class SequenceVocabularyLike(Protocol):
-    size: int
-    pad: int
-    end: int
-    families: tuple[TokenFamilyLike, ...]
-
-
-class TinyLM(Qwen2ForCausalLM):
-    """Saved and loaded by `save_pretrained` and `from_pretrained`, like every model of transformers."""
+class TinyLM:
+    """Makes the network; what it returns is a `PackedLM` around transformers' own Qwen2."""
 
     @classmethod
     def for_vocabulary(
         cls,
-        vocabulary: SequenceVocabularyLike,
+        vocabulary: Vocabulary,
         *,
         width: int,
         depth: int,
@@ -43,7 +35,7 @@ class TinyLM(Qwen2ForCausalLM):
         positions: int = 2048,
         rope_theta: float = 10_000.0,
         copying_layers: int = 0,
-    ) -> TinyLM:
+    ) -> PackedLM:
         """A new network for a codec's tokens.
 
         Args:
@@ -51,14 +43,14 @@ class TinyLM(Qwen2ForCausalLM):
             inner: width inside the gated MLP.
             positions: longest sequence.
             copying_layers: last layers whose attention passes on from the start what it attends to: with tied
-                embeddings that says the token again, whatever it is, and only where to look is left to learn.
+                embeddings that repeats the token, whatever it is, and only where to look is left to learn.
 
         Raises:
             ValueError: the heads do not share the width evenly.
         """
         if width % (2 * heads):
             raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
-        network = cls(
+        lm = Qwen2ForCausalLM(
             Qwen2Config(
                 vocab_size=vocabulary.size,
                 hidden_size=width,
@@ -74,32 +66,36 @@ class TinyLM(Qwen2ForCausalLM):
                 eos_token_id=vocabulary.end,
             )
         )
-        network._start(vocabulary, copying_layers)
-        return network
+        _start(lm, vocabulary, copying_layers)
+        return PackedLM(lm, pad_id=vocabulary.pad)
 
-    @torch.no_grad()
-    def _start(self, vocabulary: SequenceVocabularyLike, copying_layers: int) -> None:
-        layers: Any = self.model.layers
-        for layer in layers:  # blocks start as the identity ...
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-        for layer in layers[len(layers) - copying_layers :]:
-            torch.nn.init.eye_(layer.self_attn.v_proj.weight)
-            torch.nn.init.eye_(layer.self_attn.o_proj.weight).mul_(0.5)
-        # ... and outputs are tied to inputs: a value that training met once can be copied all the same.
-        norm: Any = self.model.norm
-        norm.weight.fill_(FAINT)
-        embedding: Any = self.get_input_embeddings()
-        table: Tensor = embedding.weight
-        table.normal_(std=0.3)
-        waves = 16
-        project = torch.randn(waves, table.shape[1]) * 0.15  # the same for all families: a degree is a degree
-        for family in vocabulary.families:
-            values = torch.as_tensor(family.values).double()
-            features = _features(values, waves)
-            table[torch.as_tensor(family.ids)] = (
-                torch.randn(table.shape[1]) * 0.3 + features @ project + torch.randn(len(values), table.shape[1]) * 0.25
-            )
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> PackedLM:
+        """As a run leaves it in model/."""
+        return PackedLM.from_pretrained(folder)
+
+
+@torch.no_grad()
+def _start(lm: Any, vocabulary: Vocabulary, copying_layers: int) -> None:
+    layers = lm.model.layers
+    for layer in layers:  # blocks start as the identity ...
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+    for layer in layers[len(layers) - copying_layers :]:
+        torch.nn.init.eye_(layer.self_attn.v_proj.weight)
+        torch.nn.init.eye_(layer.self_attn.o_proj.weight).mul_(0.5)
+    # ... and outputs are tied to inputs: a value that training met once can be copied all the same.
+    lm.model.norm.weight.fill_(FAINT)
+    table: Tensor = lm.get_input_embeddings().weight
+    table.normal_(std=0.3)
+    waves = 16
+    project = torch.randn(waves, table.shape[1]) * 0.15  # the same for all families: a degree is a degree
+    for family in vocabulary.families:
+        values = torch.as_tensor(family.values).double()
+        features = _features(values, waves)
+        table[torch.as_tensor(family.ids)] = (
+            torch.randn(table.shape[1]) * 0.3 + features @ project + torch.randn(len(values), table.shape[1]) * 0.25
+        )
 
 
 def _features(values: Tensor, waves: int) -> Tensor:

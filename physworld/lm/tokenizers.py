@@ -48,6 +48,13 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
+def word_level_tokenizer(tokens: list[str], *, pad: str, end: str, unknown: str) -> PreTrainedTokenizerFast:
+    """Tokenizer of blank-separated words, `tokens` in id order."""
+    tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad, eos_token=end, unk_token=unknown)
+
+
 class WordCutter:
     """`word_tokenizer(words)` for text of which no part is a special token, a hundred times faster."""
 

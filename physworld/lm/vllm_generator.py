@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from physworld.lm import vllm_worker
+from physworld.protocols import Guide, Noise
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 
@@ -25,9 +27,7 @@ class VllmError(ValueError):
 
 
 class VllmLM:
-    """Generates greedily; `keep` is false because vLLM finds by itself what it has read before."""
-
-    reuse_cache = False
+    """Generates greedily; vLLM finds by itself what it has read before."""
 
     def __init__(
         self,
@@ -44,13 +44,14 @@ class VllmLM:
         Args:
             folder: whole weights, as safetensors.
             adapter: a PEFT adapter on them, of rank `rank`.
-            max_length, repetition_penalty, keep: as of CachedGenerator.
+            max_length, repetition_penalty, reuse_cache: as of CachedGenerator.
             python: of the environment that vLLM is installed in; None = this one.
 
         Raises:
             VllmError: it is not, or it cannot load these weights.
         """
-        self.max_length, self.repetition_penalty = max_length, repetition_penalty
+        self.max_length: int | None = max_length
+        self.repetition_penalty = repetition_penalty
         self.python = python or sys.executable
         settings: dict[str, Any] = {
             "model": str(folder),
@@ -72,20 +73,35 @@ class VllmLM:
         self._ask(settings)
 
     def generate(
-        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Any = None
+        self,
+        prompts: list[np.ndarray],
+        max_new_tokens: list[int],
+        end_id: int,
+        guide: Guide | None = None,
+        *,
+        noise: Noise | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Answers without the prompt, up to and including `end_id`."""
-        expressions = [None] * len(prompts) if guide is None else guide.expressions
-        said = self._ask(
+        """Answers without the prompt, up to and including `end_id`.
+
+        Raises:
+            VllmError: answers are to be drawn, or their grammar is no regular expression.
+        """
+        if noise is not None:
+            raise VllmError("vLLM gives the likeliest answers only")
+        expressions: Sequence[str | None] | None = [None] * len(prompts) if guide is None else guide.expressions
+        if expressions is None:
+            raise VllmError("vLLM keeps answers within regular expressions, and this grammar is none")
+        answers = self._ask(
             {
                 "prompts": [prompt.tolist() for prompt in prompts],
                 "limits": list(map(int, max_new_tokens)),
                 "end": int(end_id),
-                "expressions": expressions,
+                "expressions": list(expressions),
                 "repetition_penalty": self.repetition_penalty,
             }
         )["answers"]
-        return [np.array(answer, dtype=np.int64) for answer in said]
+        return [np.array(answer, dtype=np.int64) for answer in answers]
 
     def _ask(self, content: dict[str, Any]) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""vLLM behind a pipe: a script of its own, which needs vLLM and nothing of physworld (see vllm_lm).
+"""VLLM behind a pipe: a script of its own, which needs vLLM and nothing of physworld (see vllm_generator).
 
 vLLM 0.33 wants older transformers and llguidance than physworld does, and a torch of its own, so it runs in the Python
 of its own environment. One JSON object a line: settings of the engine first, then requests, each answered by a line.
@@ -43,8 +43,8 @@ def answer(engine: Any, adapter: Any, request: dict[str, Any]) -> list[list[int]
 
 def ended(tokens: Any, reason: str | None, end: int) -> list[int]:
     """An answer with its end token, whether or not that was given along."""
-    said = list(tokens)
-    return [*said, end] if reason == "stop" and said[-1:] != [end] else said
+    output = list(tokens)
+    return [*output, end] if reason == "stop" and output[-1:] != [end] else output
 
 
 def main() -> None:

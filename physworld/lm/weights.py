@@ -27,17 +27,13 @@ def load_network(
     *,
     dtype: torch.dtype | str = torch.float32,
     four_bit: bool = False,
-    merge: bool = True,
-    option: str = "weights",
 ) -> Any:
-    """The network in evaluation mode; an adapter is put on its base.
+    """The network in evaluation mode; an adapter's updates go into the weights of its base.
 
     Args:
         weights: folder, or OWNER/NAME on the hub: whole weights or a PEFT adapter.
         base: of an adapter; None = the one it names.
         four_bit: linear layers in NF4 with double quantisation, as in QLoRA.
-        merge: an adapter's updates go into the weights; False = it stays beside them, as PEFT's model.
-        option: what names them on the command line.
 
     Raises:
         WeightsError
@@ -63,11 +59,9 @@ def load_network(
                 )
             from peft import PeftModel
 
-            network = PeftModel.from_pretrained(network, weights, use_safetensors=True)
-            if merge:
-                network = network.merge_and_unload()
+            network = PeftModel.from_pretrained(network, weights, use_safetensors=True).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        raise _plain(weights, error, option) from None
+        raise _plain(weights, error) from None
     return network.eval()
 
 
@@ -213,16 +207,16 @@ def find_adapter(weights: str) -> Any:
         return None  # no adapter there: whether there is a model, transformers will say
 
 
-def _plain(weights: str, error: Exception, option: str = "weights") -> WeightsError:
+def _plain(weights: str, error: Exception) -> WeightsError:
     if isinstance(error, WeightsError):
         return error
     if Path(weights).is_dir() and not any((Path(weights) / file).is_file() for file in CONFIGURATIONS):
-        return WeightsError(f"{option}={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
+        return WeightsError(f"weights={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
     name = Path(weights).name
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(
-            f"{option}={weights} are not on this machine and the hub cannot be reached or does not have them; where "
+            f"weights={weights} are not on this machine and the hub cannot be reached or does not have them; where "
             f"there is a network run `hf download {weights} --local-dir models/{name}`, bring that folder here and "
-            f"give {option}=models/{name}."
+            f"give weights=models/{name}."
         )
-    return WeightsError(f"{option}={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")
+    return WeightsError(f"weights={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")

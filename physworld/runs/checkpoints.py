@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
@@ -21,8 +20,9 @@ from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
+from physworld.protocols import Codec, Network
 from physworld.runs.directory import flatten, read_config
-from physworld.runs.wiring import codec_for, uses_weights_tokenizer
+from physworld.runs.wiring import codec_for, own_codec, uses_weights_tokenizer
 from physworld.settings.checks import typed
 from physworld.settings.messages import options
 
@@ -83,16 +83,11 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
         )
 
 
-def save_model(network: Any, codec: Any, folder: Path) -> None:
+def save_model(network: Network, codec: Codec, folder: Path) -> None:
     """Weights, network configuration and tokenizer, so that others load them in one line each."""
     transformers_logging.disable_progress_bar()  # of files that are written in a blink
     folder.mkdir(parents=True, exist_ok=True)
-    if hasattr(network, "save_run"):  # adapters lie beside the whole weights
-        network.save_run(folder.parent, codec.tokenizer, codec.end_id)
-        return
-    network.save_pretrained(folder)
-    # The network's config.json must survive: tokenizers write only tokenizer*.json beside it.
-    codec.tokenizer.save_pretrained(folder)
+    network.save_run(folder.parent, codec.tokenizer, codec.end_id)
 
 
 def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:
@@ -115,7 +110,7 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         if uses_weights_tokenizer(config):
             codec = codec_for(config["codec"], load_tokenizer(str(run / "model")))
         else:
-            codec = instantiate(config["codec"])
+            codec = own_codec(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(folder)
         refuse_damage(network, codec.vocabulary, str(folder))
@@ -137,8 +132,7 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
 
 def _network_class(config: dict[str, Any]) -> Any:
     """`_target_` names a class, or one of its constructors."""
-    found = resolve_name(config["model"]["network"]["_target_"])
-    return getattr(found, "__self__", found)
+    return resolve_name(config["model"]["network"]["_target_"].removesuffix(".for_vocabulary"))
 
 
 def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> None:
@@ -150,7 +144,7 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
     Raises:
         UserError: the shapes differ.
     """
-    if isinstance(network, PackedLM):  # it knows what of it is trained
+    if isinstance(network, PackedLM) and network.tuning != "full":  # it knows what of it is trained
         try:
             network.start_from(run)
         except (ValueError, RuntimeError, OSError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hydra.utils import get_class, instantiate
@@ -16,28 +16,39 @@ from physworld.lm.weights import WeightsError, load_tokenizer
 EXAMPLES_OF_A_STAGE = 50_000  # of the LFM_Physics350M card, for curricula that name no number
 
 
-def codec_and_module(cfg: DictConfig) -> tuple[Any, functools.partial[Any]]:
-    """(codec, the module's constructor, which lacks `network` and `total_steps`).
+def codec_and_network(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
+    """(codec, the network's constructor, which lacks the codec's vocabulary).
 
     Raises:
         UserError: weights and codec do not go together, or the weights are not there.
     """
-    make = instantiate(cfg.model)
-    network = make.keywords["network"]
-    if "weights" not in network.keywords:
+    network, make = cfg.model.network, instantiate(cfg.model.network)
+    if "weights" not in network:
         if cfg.weights is not None:
             raise UserError(f"weights={cfg.weights} goes with pretrained models, such as model=lfm2 or model=hf.")
-        return instantiate(cfg.codec), make
-    named = {"weights": cfg.weights or network.keywords["weights"], "base": cfg.base}
-    make = functools.partial(make, network=functools.partial(network, **named))
+        return own_codec(cfg.codec), make
+    named = {"weights": cfg.weights or network.weights, "base": cfg.base}
+    make = functools.partial(make, **named)
     if named["weights"] is None:
-        if "architecture" not in network.keywords:
+        if "architecture" not in network:
             raise UserError("model=hf needs weights=FOLDER_OR_REPO: whole weights, or a PEFT adapter (base=).")
-        return instantiate(cfg.codec), make
+        return own_codec(cfg.codec), make
     try:
         return codec_for(cfg.codec, load_tokenizer(**named)), make
     except WeightsError as error:
         raise UserError(str(error)) from None
+
+
+def own_codec(config: Any) -> Any:
+    """The codec of a configuration, writing with tokens of its own.
+
+    Raises:
+        UserError: it has none.
+    """
+    tokenizer = _tokenizer_of(config)
+    if tokenizer is not None and tokenizer.default is tokenizer.empty:
+        raise UserError(f"{_name(config)} writes with the tokenizer of pretrained weights, and this model has none.")
+    return instantiate(config)
 
 
 def codec_for(config: Any, tokenizer: Any) -> Any:
@@ -46,8 +57,8 @@ def codec_for(config: Any, tokenizer: Any) -> Any:
     Raises:
         UserError: it has tokens of its own, or cannot use this tokenizer.
     """
-    name = config["_target_"].rpartition(".")[2]
-    if "tokenizer" not in inspect.signature(get_class(config["_target_"])).parameters:
+    name = _name(config)
+    if _tokenizer_of(config) is None:
         raise UserError(
             f"{name} writes with tokens of its own, which pretrained weights do not know; choose codec=engine or "
             "codec=card."
@@ -88,7 +99,16 @@ def epoch_steps(cfg: DictConfig) -> int:
     return len(cfg.curriculum.difficulties) * each // int(cfg.global_batch)
 
 
-def longest(network: functools.partial[Any]) -> int | None:
+def longest(cfg: DictConfig) -> int | None:
     """Tokens of an example at most, where the network has a limit."""
-    limit: int | None = network.keywords.get("max_length")
-    return limit
+    network = cfg.model.network
+    return int(network.max_length) if "max_length" in network else None
+
+
+def _name(config: Any) -> str:
+    return str(config["_target_"]).rpartition(".")[2]
+
+
+def _tokenizer_of(config: Any) -> inspect.Parameter | None:
+    """The setting by which a codec takes a tokenizer from elsewhere."""
+    return inspect.signature(get_class(config["_target_"])).parameters.get("tokenizer")

@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call
+from physworld.runs.wiring import codec_and_network
 from physworld.settings.messages import CONFIG_DIR
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
 from physworld.spatial.sources.preference import PreferencePairs
@@ -24,7 +26,7 @@ FITTING = "model=tiny_gravity or model=gravity"
 
 @dataclass(frozen=True, kw_only=True)
 class SpatialParts(Parts):
-    codec: Any
+    codec: SceneCodec
     evaluation: SpatialEvaluation
 
 
@@ -36,22 +38,22 @@ def build(cfg: DictConfig) -> SpatialParts:
     """
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
-    codec = instantiate(cfg.codec)
-    if not hasattr(codec, "pad_id"):
-        raise UserError(f"{type(codec).__name__} does not write spatial scenes; use {FITTING}.")
+    if not str(cfg.codec._target_).startswith("physworld.spatial."):
+        raise UserError(f"{str(cfg.codec._target_).rpartition('.')[2]} does not write spatial scenes; use {FITTING}.")
+    codec, make_network = codec_and_network(cfg)
     train, val = _sources(cfg)
     try:
         codec.encode(val.sample(0))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
-    make_module = instantiate(cfg.model)
     try:
-        network = call(make_module.keywords["network"], codec.vocabulary)
-        module = call(make_module, network=network, total_steps=cfg.steps)
+        network = call(make_network, codec.vocabulary)
+        module = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
-    if hardware.strategy == "fsdp":
-        raise UserError(f"{module.unshardable()}; use hardware=ddp.")
+    whole = module.unshardable() if hardware.strategy == "fsdp" else ""
+    if whole:
+        raise UserError(f"{whole}; use hardware=ddp.")
     if module.objective == "preference":
         if micro_batch % 2:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")

@@ -17,6 +17,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.spatial.build import SpatialParts, choose_evaluation
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.report import evaluate_and_report
 from physworld.training.hardware import placed
 
@@ -28,8 +29,6 @@ def conclude(
 ) -> tuple[dict[str, float], float]:
     """Save the model, judge it and write the report; the score is the share of raw answers that break something."""
     save_model(network, parts.codec, directory / "model")
-    if not (directory / "model" / "config.json").is_file():  # an adapter has none, and run=last looks for it
-        network.get_base_model().config.save_pretrained(directory / "model")
     headline = evaluate_and_report(
         network, parts.codec, parts.evaluation, directory, untrained=untrained_like(cfg, parts.codec), command=command,
         seed=cfg.seed, split="val", cost=cost, console=console,
@@ -37,10 +36,10 @@ def conclude(
     return headline, 1 - headline["raw/all_rules"]
 
 
-def untrained_like(config: Any, codec: Any) -> Any:
+def untrained_like(config: Any, codec: SceneCodec) -> Any:
     """A network of the same shape with random weights; None where it would be a download."""
     model = config["model"]
-    if "TinyLM" not in str(model["network"]["_target_"]):
+    if "weights" in model["network"]:
         return None
     with torch.random.fork_rng():
         torch.manual_seed(12345)

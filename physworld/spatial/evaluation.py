@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from physworld.errors import UserError, suggest
-from physworld.lm.decoding import generate
 from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.protocols import Generator
 from physworld.settings.checks import whole
 from physworld.spatial.codecs.grammar import MODES
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.metrics import ERRORS, RATES, Score, diversity, score_scene
 from physworld.spatial.scene.brief import Brief
 from physworld.spatial.scene.documents import SpatialScene
@@ -111,25 +112,31 @@ class SpatialEvaluation:
         return [source.sample(index) for index in range(count)]
 
     def answer(
-        self, network: Any, codec: Any, briefs: Sequence[Brief], mode: str, *, batch_size: int | None = None
+        self,
+        network: Generator,
+        codec: SceneCodec,
+        briefs: Sequence[Brief],
+        mode: str,
+        *,
+        batch_size: int | None = None,
     ) -> Answers:
         """Greedy answers in one decoding mode."""
         start = time.perf_counter()
-        guides = None if mode == "raw" else [codec.guide(brief, mode) for brief in briefs]
-        ids = generate(
-            network,
-            [codec.prompt(brief) for brief in briefs],
-            [codec.max_new_tokens(brief) for brief in briefs],
-            end=codec.end_id,
-            pad=codec.pad_id,
-            guides=guides,
-            batch_size=batch_size or self.batch_size,
-        )
+        prompts = [codec.prompt(brief) for brief in briefs]
+        order = sorted(range(len(prompts)), key=lambda k: len(prompts[k]))  # like lengths pad each other least
+        size = batch_size or self.batch_size
+        ids: dict[int, np.ndarray] = {}
+        for rows in (order[first : first + size] for first in range(0, len(order), size)):
+            limits = [codec.max_new_tokens(briefs[k]) for k in rows]
+            guide = codec.guide([briefs[k] for k in rows], mode)
+            answers = network.generate([prompts[k] for k in rows], limits, codec.end_id, guide)
+            ids.update(zip(rows, answers, strict=True))
         seconds = time.perf_counter() - start
-        scenes = [codec.decode(output, brief) for output, brief in zip(ids, briefs, strict=True)]
-        return Answers(scenes=scenes, tokens=sum(map(len, ids)), seconds=seconds, ids=ids)
+        scenes = [codec.decode(ids[k], brief) for k, brief in enumerate(briefs)]
+        in_order = [ids[k] for k in range(len(briefs))]
+        return Answers(scenes=scenes, tokens=sum(map(len, in_order)), seconds=seconds, ids=in_order)
 
-    def evaluate_network(self, network: Any, codec: Any, samples: Sequence[Sample]) -> dict[str, Cell]:
+    def evaluate_network(self, network: Generator, codec: SceneCodec, samples: Sequence[Sample]) -> dict[str, Cell]:
         """Column -> cell."""
         briefs = [sample.given for sample in samples]
         cells: dict[str, Cell] = {}
@@ -147,12 +154,12 @@ class SpatialEvaluation:
 
     def evaluate(
         self,
-        network: Any,
-        codec: Any,
+        network: Generator,
+        codec: SceneCodec,
         *,
         seed: int,
         split: str,
-        untrained: Any = None,
+        untrained: Generator | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> dict[str, dict[str, dict[str, Cell]]]:
         """Axis -> row -> column -> cell.

@@ -12,6 +12,7 @@ from rich.table import Table
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
 from physworld.runs import directory as runs
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
 from physworld.spatial.export.pictures import animate, draw_scene
 from physworld.spatial.metrics import ERRORS, RATES
@@ -48,7 +49,7 @@ Rows = dict[str, dict[str, Cell]]
 
 def evaluate_and_report(
     network: Any,
-    codec: Any,
+    codec: SceneCodec,
     evaluation: SpatialEvaluation,
     directory: Path,
     *,

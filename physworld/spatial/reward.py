@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.scene.brief import Brief
 from physworld.spatial.scene.rules import check
 
@@ -11,7 +12,7 @@ from physworld.spatial.scene.rules import check
 class RuleReward:
     """How well an answer does, 0-1: it can be read, keeps the contract, keeps rules, keeps everything and says so."""
 
-    def __init__(self, source: Any, codec: Any) -> None:
+    def __init__(self, source: Any, codec: SceneCodec) -> None:
         self.source, self.codec = source, codec
 
     def __call__(self, indices: list[int], answers: list[Any]) -> list[float]:

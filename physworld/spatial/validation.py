@@ -7,13 +7,14 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 
 
 class RulesValidation(Callback):
     """At each validation: raw answers to validation payloads, and what share of them obeys everything."""
 
-    def __init__(self, evaluation: SpatialEvaluation, codec: Any, *, seed: int) -> None:
+    def __init__(self, evaluation: SpatialEvaluation, codec: SceneCodec, *, seed: int) -> None:
         self.evaluation, self.codec, self.seed = evaluation, codec, seed
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:

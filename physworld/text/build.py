@@ -13,8 +13,9 @@ from rich.console import Console
 from physworld import scenarios
 from physworld.data import Repeated, Staged
 from physworld.errors import UserError, call
-from physworld.runs.wiring import codec_and_module, longest, stage_samples
+from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.curriculum import StageTable
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation, unwritable
 from physworld.text.validation import RolloutValidation
@@ -27,7 +28,7 @@ console = Console()
 
 @dataclass(frozen=True, kw_only=True)
 class TextParts(Parts):
-    codec: Any
+    codec: FrameCodec
     evaluation: Evaluation
     stages: StageTable | None = None  # of a curriculum that has several
 
@@ -41,9 +42,9 @@ def build(cfg: DictConfig) -> TextParts:
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
-    if "network" not in instantiate(cfg.model).keywords:
+    if "network" not in cfg.model:
         raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
-    codec, make_module = codec_and_module(cfg)
+    codec, make_network = codec_and_network(cfg)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
         if why:
@@ -56,11 +57,11 @@ def build(cfg: DictConfig) -> TextParts:
     if not (encoded.labels != -100).any():
         raise UserError(f"{type(codec).__name__} scores no token of the first sample, so nothing could be learned.")
     try:
-        network = call(make_module.keywords["network"], codec.vocabulary)
-        module = call(make_module, network=network, total_steps=cfg.steps)
+        network = call(make_network, codec.vocabulary)
+        module = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
     except (ValueError, TypeError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
-    whole = module.unshardable() if hardware.strategy == "fsdp" and hasattr(module, "unshardable") else ""
+    whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp, or other options.")
     data = call(
@@ -70,7 +71,7 @@ def build(cfg: DictConfig) -> TextParts:
         codec=codec,
         micro_batch=micro_batch,
         num_workers=hardware.workers(),
-        max_length=longest(make_module.keywords["network"]),
+        max_length=longest(cfg),
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
@@ -78,7 +79,7 @@ def build(cfg: DictConfig) -> TextParts:
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)
-    uses = [MFUCallback(cfg.trainer.log_every_n_steps)] if hasattr(network, "flops") else []
+    uses = [MFUCallback(cfg.trainer.log_every_n_steps)] if network.flops(0, 0, 0) is not None else []
     return TextParts(
         hardware=hardware,
         codec=codec,
@@ -93,7 +94,7 @@ def build(cfg: DictConfig) -> TextParts:
     )
 
 
-def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: Any) -> StageTable | None:
+def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: FrameCodec) -> StageTable | None:
     samples = stage_samples(cfg)
     if samples is None:
         return None
@@ -111,7 +112,7 @@ def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: Any) -> StageTa
     )  # fmt: skip
 
 
-def cases_of_run(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, training: bool) -> EvalCases:
+def cases_of_run(cfg: DictConfig, evaluation: Evaluation, codec: FrameCodec, *, training: bool) -> EvalCases:
     """Rollouts of the validation split: the trained types, and at the end the held-out ones too."""
     names = list(cfg.scenario.names)
     return evaluation.sample_cases(
@@ -125,13 +126,13 @@ def cases_of_run(cfg: DictConfig, evaluation: Evaluation, codec: Any, *, trainin
     )
 
 
-def sources(cfg: DictConfig, names: list[str], codec: Any) -> tuple[Any, Any]:
+def sources(cfg: DictConfig, names: list[str], codec: FrameCodec) -> tuple[Any, Any]:
     """The training and the validation stream; only the first knows of stages and repetition."""
     make = instantiate(cfg.data.source)
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
     samples_per_stage = stage_samples(cfg)
     shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
-    if "unwritable" in inspect.signature(make.func).parameters:  # scenes from outside, which nobody has looked at
+    if "unwritable" in inspect.signature(make).parameters:  # scenes from outside, which nobody has looked at
         shape["unwritable"] = codec.unwritable
 
     def source(split: str, some: list[int]) -> Any:

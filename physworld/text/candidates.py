@@ -31,6 +31,7 @@ from physworld.runs.checkpoints import load_model
 from physworld.runs.wiring import codec_for
 from physworld.settings import checks
 from physworld.text.codecs._frame_guide import is_word_level
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
 from physworld.text.rollout import Generator, Store
@@ -43,7 +44,7 @@ MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidate:
     name: str
-    codec: Any
+    codec: FrameCodec
     model: Generator | None  # None: what it says is in `recorded`
     trained_on: tuple[str, ...]  # scenario types
     difficulties: list[int] | None  # that it was trained on, where that is known
@@ -112,7 +113,7 @@ def from_run(run: Path, device: torch.device) -> Candidate:
     )
 
 
-def from_predictions(path: Path, codec: Any) -> Candidate:
+def from_predictions(path: Path, codec: FrameCodec) -> Candidate:
     """Answers of a model that lives elsewhere."""
     return Candidate(
         name=path.name,

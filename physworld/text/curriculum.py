@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.runs.directory import write_json
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation
 
 LATE = 0.1  # share of a stage, at its end, over which `end loss` is the mean
@@ -28,7 +29,7 @@ class StageTable(Callback):
         steps_per_stage: int,
         global_batch: int,
         evaluation: Evaluation,
-        codec: Any,
+        codec: FrameCodec,
         draw: Callable[[int], EvalCases],
     ) -> None:
         """

@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
+from physworld.lm.packed_lm import PackedLM
 from physworld.metrics.scores import MODEL
 from physworld.reporting.html import write_html
 from physworld.runs import directory as runs
@@ -26,6 +27,7 @@ from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
 from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.ranking import rank
@@ -44,7 +46,7 @@ console = Console()
 
 def evaluate_and_report(
     network: Any,
-    codec: Any,
+    codec: FrameCodec,
     evaluation: Evaluation,
     cases: EvalCases,
     directory: Path,
@@ -114,7 +116,7 @@ def conclude(
     )  # fmt: skip
     if parts.stages is not None:
         parts.stages.write(directory, console)
-    if hasattr(network, "save_run"):
+    if isinstance(network, PackedLM):
         write_cards(directory, command)
     headline: dict[str, float] = result.summary["headline"]
     return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))

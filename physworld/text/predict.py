@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -16,6 +15,7 @@ from physworld.io.placing import placing
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.rollout import rollout
 from physworld.text.sources.files import Row, read_scene
@@ -75,8 +75,8 @@ def _read_scene(path: Path, row: int) -> Trajectory:
         raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
 
 
-def _read_prompt(path: Path, codec: Any) -> Trajectory:
-    if not hasattr(codec, "read_prompt"):
+def _read_prompt(path: Path, codec: FrameCodec) -> Trajectory:
+    if not codec.reads_prompts:
         raise UserError(
             f"{type(codec).__name__} cannot read {path}: its text lacks part of the scene; give a JSONL file."
         )
@@ -86,7 +86,7 @@ def _read_prompt(path: Path, codec: Any) -> Trajectory:
         raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
     except UnicodeDecodeError:
         raise UserError(f"input={path} cannot be read (it is not UTF-8 text).") from None
-    given: Trajectory | None = codec.read_prompt(text)
+    given = codec.read_prompt(text)
     if given is None:
         raise UserError(
             f"{path} is no prompt in this run's format, which is impulse text: {codec.why_no_prompt(text)}."

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from physworld.protocols import Generator, Noise
 from physworld.seeding import generator
-from physworld.types import Codec, Guide, Scene, State, Trajectory
+from physworld.text.codecs.frame_codec import DocumentsCodec, FrameCodec
+from physworld.types import Scene, State, Trajectory
 
-Noise = Callable[[tuple[int, int]], np.ndarray]
 PARTS = 256  # documents that are answered side by side
-
-
-class Generator(Protocol):
-    """Says answers: the most likely ones, or as near to it as the model knows (`GPT.pick`).
-
-    Two keywords are given only where they mean something: `noise`, when answers are drawn, is added to the scores of
-    each step (rows, tokens); `rows`, to a model whose attribute `reuse_cache` is true, says whose prompt each is, so
-    that it can keep what it has read for the same row in the call before.
-    """
-
-    def generate(
-        self, prompts: list[np.ndarray], max_new_tokens: list[int], end_id: int, guide: Guide | None
-    ) -> list[np.ndarray]: ...
-
-
-class DocumentsCodec(Protocol):
-    """What a codec offers that writes a frame as several documents, each with an answer of its own."""
-
-    end_id: int
-
-    def prompts(self, given: Trajectory) -> list[np.ndarray]: ...
-    def most_new_tokens(self, prompt: np.ndarray) -> int: ...
-    def part_guide(self, prompts: Sequence[np.ndarray]) -> Guide: ...
-    def join(self, given: Trajectory, said: Sequence[np.ndarray]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +63,9 @@ class Room:
         )
 
 
-def room(model: Any, codec: Codec, given: Sequence[Trajectory]) -> Room | None:
+def room(model: Generator | None, codec: FrameCodec, given: Sequence[Trajectory]) -> Room | None:
     """None where the model reads texts of any length."""
-    limit: int | None = getattr(model, "max_length", None)
+    limit = None if model is None else model.max_length
     if limit is None or not given:
         return None
     shortest, longest = [], []
@@ -115,7 +92,7 @@ def batches(given: Sequence[Trajectory], batch_size: int) -> list[list[int]]:
 
 def rollout(
     model: Generator,
-    codec: Codec,
+    codec: FrameCodec,
     given: Sequence[Trajectory],
     num_frames: int,
     *,
@@ -166,21 +143,20 @@ class _Batch:
     """Scenes that are rolled out side by side."""
 
     def __init__(
-        self, model: Generator, codec: Codec, given: Sequence[Trajectory], guided: bool, noise: Noise | None
+        self, model: Generator, codec: FrameCodec, given: Sequence[Trajectory], guided: bool, noise: Noise | None
     ) -> None:
         self.model, self.codec, self.guided, self.noise = model, codec, guided, noise
         self.context = [g.window(len(g) - codec.context_frames, len(g)) for g in given]
-        self.history = max(codec.context_frames, getattr(codec, "history_frames", None) or 0)
-        self.room: int | None = getattr(model, "max_length", None)  # tokens of prompt and answer
+        self.room = model.max_length  # tokens of prompt and answer
         self.alive = list(range(len(given)))
         self.states: list[list[State]] = [[] for _ in given]
         self.parsed, self.missing, self.drifted = ([0] * len(given) for _ in range(3))
 
     def roll(self, num_frames: int, progress: Callable[[int], None] | None) -> Rollout:
         for _ in range(num_frames):
-            said = self._ask()
+            answers = self._ask()
             for row in range(len(self.context)):
-                self._take(row, said.get(row))
+                self._take(row, answers.get(row))
             if progress is not None:
                 progress(len(self.context))
         predicted = [Trajectory.of(c.scene, states) for c, states in zip(self.context, self.states, strict=True)]
@@ -188,31 +164,29 @@ class _Batch:
 
     def _ask(self) -> dict[int, np.ndarray]:
         """Answers of the scenes that still go on."""
-        more: dict[str, Any] = {} if self.noise is None else {"noise": self.noise}
-        if hasattr(self.codec, "prompts"):
-            return self._ask_parts(more)
+        documents = self.codec.documents()
+        if documents is not None:
+            return self._ask_parts(documents)
         prompts = [self._prompt(row) for row in self.alive]
         self.alive = [row for row, prompt in zip(self.alive, prompts, strict=True) if prompt is not None]
         if not self.alive:
             return {}
         now = [self.context[row] for row in self.alive]
-        if getattr(self.model, "reuse_cache", False):
-            more["rows"] = list(self.alive)
         answers = self.model.generate(
             [prompt for prompt in prompts if prompt is not None],
             [self.codec.max_new_tokens(context.scene) for context in now],
             self.codec.end_id,
             self.codec.guide(now) if self.guided else None,
-            **more,
+            noise=self.noise,
+            rows=list(self.alive),
         )
         return dict(zip(self.alive, answers, strict=True))
 
-    def _ask_parts(self, more: dict[str, Any]) -> dict[int, np.ndarray]:
+    def _ask_parts(self, codec: DocumentsCodec) -> dict[int, np.ndarray]:
         """Answers that are put together from those to several documents a frame."""
-        codec: DocumentsCodec = self.codec  # type: ignore[assignment]
         asked = [(row, prompt) for row in self.alive for prompt in codec.prompts(self.context[row])]
         asked.sort(key=lambda part: len(part[1]))  # like sizes together, so that little is padded
-        said: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
+        parts: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
         for first in range(0, len(asked), PARTS):
             some = asked[first : first + PARTS]
             prompts = [prompt for _, prompt in some]
@@ -221,11 +195,11 @@ class _Batch:
                 [codec.most_new_tokens(prompt) for prompt in prompts],
                 codec.end_id,
                 codec.part_guide(prompts) if self.guided else None,
-                **more,
+                noise=self.noise,
             )
             for (row, _), answer in zip(some, answers, strict=True):
-                said[row].append(answer)
-        return {row: codec.join(self.context[row], parts) for row, parts in said.items()}
+                parts[row].append(answer)
+        return {row: codec.join(self.context[row], own) for row, own in parts.items()}
 
     def _prompt(self, row: int) -> np.ndarray | None:
         """The oldest frames go first when there is no room; None when even the shortest prompt is too long."""
@@ -254,15 +228,13 @@ class _Batch:
         else:
             self.parsed[row] += 1
         self.states[row].append(state)
-        self.context[row] = _advance(context, context.scene, state, self.history)
+        self.context[row] = _advance(context, context.scene, state, self.codec.history_frames)
 
     def _inspect(self, row: int, answer: np.ndarray, state: State | None) -> None:
         """Count what is missing from an unreadable answer, and readable answers in another hand."""
-        look: Any = getattr(self.codec, "inspect", None)
-        if look is not None:
-            missing, drifted = look(answer, self.context[row], state)
-            self.missing[row] += missing
-            self.drifted[row] += drifted
+        missing, drifted = self.codec.inspect(answer, self.context[row], state)
+        self.missing[row] += missing
+        self.drifted[row] += drifted
 
 
 def _finite(state: State) -> bool:

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalCases, Evaluation, result_frames
 from physworld.training.tensorboard import add_gif
 
@@ -16,7 +17,7 @@ from physworld.training.tensorboard import add_gif
 class RolloutValidation(Callback):
     """At each validation: roll out, log errors against the baselines, and draw one rollout."""
 
-    def __init__(self, evaluation: Evaluation, draw: Callable[[], EvalCases], codec: Any) -> None:
+    def __init__(self, evaluation: Evaluation, draw: Callable[[], EvalCases], codec: FrameCodec) -> None:
         self.evaluation, self.draw, self.codec = evaluation, draw, codec
         self.cases: EvalCases | None = None
 

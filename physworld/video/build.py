@@ -83,7 +83,7 @@ def make_module(cfg: DictConfig, codec: Any, source: Any, first: Any, *, target:
     settings = instantiate(cfg.model)
     shape = tuple(first.latents.shape[1:])
     try:
-        network = settings.keywords["network"].build(
+        network = instantiate(cfg.model.network).build(
             shape=shape, frames=source.frames, text=tuple(first.prompt.shape[1:]), seed=cfg.seed
         )
         return call(settings, network=network, total_steps=steps, seed=cfg.seed, target=target)

@@ -21,7 +21,7 @@ from transformers import (
 from physworld.lm import kv_cache as kept
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.kv_cache import PaddedKVCache
-from physworld.lm.short_conv import tell_apart
+from physworld.lm.short_conv import patch_short_convolutions
 from physworld.text.rollout import Sampling
 
 SIZES: dict[str, Any] = {
@@ -108,7 +108,7 @@ def test_rows_read_together_in_pieces_are_rows_read_alone_at_once(kind: str, fix
     net, rng = network(kind), np.random.default_rng(2)
     rows = [rng.integers(4, 200, size) for size in (40, 9, 23)]
     alone = [net(torch.as_tensor(row)[None]).logits[0, -1] for row in rows]
-    tell_apart(net)
+    patch_short_convolutions(net)
     with torch.no_grad():
         cache = PaddedKVCache(net, 3, fixed=fixed)
         for ids, real in blocks(rows, [[20, 1, 7], [1, 0, 3], [1, 1, 1], [0, 2, 1], [16, 1, 10], [2, 4, 1]]):
@@ -144,7 +144,7 @@ def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     from torch._dynamo.testing import CompileCounterWithBackend
 
     net, rng = network(kind), np.random.default_rng(3)
-    tell_apart(net)
+    patch_short_convolutions(net)
     rows = [rng.integers(4, 200, size) for size in (12, 9)]
     counter = CompileCounterWithBackend("eager")
     step = torch.compile(kept.scores, backend=counter, fullgraph=True, dynamic=False)

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from physworld.lm.gpt import GPT, IGNORE, number_features
+from physworld.lm.guides import guide_mask
 from physworld.lm.next_token import NextTokenModule
 from physworld.optim import MuonAdamW, split_layers
 from physworld.runs.checkpoints import save_model
@@ -70,7 +71,7 @@ def test_number_features_are_finite_and_tell_numbers_apart() -> None:
 
 def add_noise(monkeypatch: pytest.MonkeyPatch, model: GPT, spared: Tensor) -> None:
     """Replace all hidden states by noise but the `spared` ones, counted as `scored` counts them."""
-    inner = model._hidden
+    inner = model.hidden
 
     def noisy(*inputs: Any) -> Any:
         hidden, *rest = inner(*inputs)
@@ -79,12 +80,12 @@ def add_noise(monkeypatch: pytest.MonkeyPatch, model: GPT, spared: Tensor) -> No
         assert 0.05 < keep.float().mean() < 0.95
         return torch.where(keep, hidden, torch.randn_like(hidden) * 50), *rest
 
-    monkeypatch.setattr(model, "_hidden", noisy)
+    monkeypatch.setattr(model, "hidden", noisy)
 
 
 def test_noise_on_unscored_predictions_leaves_the_loss_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = network(), batch_of()
-    position = model._hidden(batch.input_ids)[2]
+    position = model.hidden(batch.input_ids)[2]
     asked = position[batch.labels != IGNORE] - 1
     plain = model.losses(*model.scored(batch.input_ids, batch.labels)[:2])
     with monkeypatch.context() as patch:
@@ -221,18 +222,12 @@ def greedy(model: GPT, prompt: np.ndarray, given: Trajectory, limit: int, guided
         ids = torch.from_numpy(np.concatenate([prompt, np.array(said, np.int64)]))[None]
         _, _, real = model.places(ids)
         logits = model(ids)[0, int(real) - 1] @ table.T
-        token = None
         if guide is not None:
-            kind = int(guide.kind()[0])
-            if kind < 0:
-                token = int(guide.only()[0])
-            else:
-                logits = logits.masked_fill(~torch.from_numpy(guide.kinds[kind])[model.outputs], -torch.inf)
-        if token is None:
-            token = int(model.outputs[model.pick(logits[None])[0]])
+            logits = logits.masked_fill(~torch.from_numpy(guide_mask(guide, [0])[0])[model.outputs], -torch.inf)
+        token = int(model.outputs[model.pick(logits[None])[0]])
         said.append(token)
         if guide is not None:
-            guide.advance(np.array([token]))
+            guide.advance([0], [token])
         if token == END:
             break
     return said

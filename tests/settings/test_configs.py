@@ -199,7 +199,7 @@ def test_option_builds(override: str, tmp_path: Path) -> None:
         more = ["model=tiny_gravity"]
     elif override in ("codec=scene_text", "model=gravity"):
         name = save_tiny_qwen(tmp_path)
-        more = ["model=gravity", f"model.network.name={name}", "model.network.targets=[q_proj]"]
+        more = ["model=gravity", f"model.network.weights={name}", "model.network.targets=[q_proj]"]
     if override == "data=rows":
         rows = "".join(json.dumps(row(s.given.payload, s.target)) + "\n" for s in samples(count=3))
         (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from physworld.errors import FormatError
-from physworld.lm.decoding import generate
+from physworld.lm.generator import CachedGenerator
+from physworld.lm.guides import guide_mask
 from physworld.lm.tiny_lm import TinyLM
+from physworld.lm.weights import load_network, load_tokenizer
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.rows import INSTRUCTION, read_row, row
 from physworld.spatial.codecs.scene_text import SceneTextCodec
@@ -99,17 +101,18 @@ def test_grammars_take_every_gold_answer(codec: SpatialCodec, mode: str) -> None
     """Token by token; a forced token is the gold one."""
     forced = 0
     for sample in samples(count=25):
-        guide, ids = codec.guide(sample.given, mode), codec.answer(sample.target, sample.given)[0][:-1].tolist()
+        guide, ids = codec.guide([sample.given], mode), codec.answer(sample.target, sample.given)[0][:-1].tolist()
+        assert guide is not None
         place = 0
         while place < len(ids):
-            tokens = guide.forced()
+            (tokens,) = guide.forced([0])
             assert ids[place : place + len(tokens)] == tokens
             place, forced = place + len(tokens), forced + len(tokens)
             if place < len(ids):
-                assert guide.allowed()[ids[place]], codec.tokenizer.decode([ids[place]])
-                guide.consume(ids[place])
+                assert guide_mask(guide, [0])[0, ids[place]], codec.tokenizer.decode([ids[place]])
+                guide.advance([0], [ids[place]])
                 place += 1
-        assert not guide.allowed().any() or guide.allowed()[codec.end_id]
+        assert guide_mask(guide, [0])[0, codec.end_id]
     assert forced > 25
 
 
@@ -120,11 +123,8 @@ def test_random_weights_under_a_grammar_write_valid_scenes(codec: SpatialCodec) 
     briefs = [s.given for s in samples(count=12)]
     shares = {}
     for mode in ("raw", "schema", "pinned"):
-        guides = None if mode == "raw" else [codec.guide(b, mode) for b in briefs]
         limits = [3000 if mode == "pinned" else 200] * len(briefs)
-        said = generate(
-            network, [codec.prompt(b) for b in briefs], limits, end=codec.end_id, pad=codec.pad_id, guides=guides
-        )
+        said = network.generate([codec.prompt(b) for b in briefs], limits, codec.end_id, codec.guide(briefs, mode))
         scenes = [codec.decode(ids, b) for ids, b in zip(said, briefs, strict=True)]
         shares[mode] = np.mean([not check(s, b.payload).contract for s, b in zip(scenes, briefs, strict=True)])
         if mode == "pinned":
@@ -164,7 +164,7 @@ def test_rows_round_trip_and_bad_rows_are_named(tmp_path: Path) -> None:
 
 def test_prompt_masking_at_the_token_boundary(qwen: str) -> None:
     """What is masked in training is to the token what is given in use, and both parts read back exactly."""
-    codec = SceneTextCodec(name=qwen, max_length=4096)
+    codec = SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=4096)
     for sample in samples(count=20):
         encoded = codec.encode(sample)
         scored = encoded.labels >= 0
@@ -181,20 +181,17 @@ def test_prompt_masking_at_the_token_boundary(qwen: str) -> None:
 
 def test_too_long_is_an_error_not_a_loss_of_nothing(qwen: str) -> None:
     with pytest.raises(FormatError, match="max_length"):
-        SceneTextCodec(name=qwen, max_length=100).encode(samples()[0])
+        SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=100).encode(samples()[0])
 
 
 def test_a_pretrained_tokenizer_under_the_grammar(qwen: str) -> None:
     """Random weights, byte-level tokens: the pinned answer is canonical JSON all the same."""
-    from physworld.lm.weights import load_network
-
-    codec, network = SceneTextCodec(name=qwen, max_length=4096), load_network(qwen).eval()
+    codec = SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=4096)
+    network = CachedGenerator(load_network(qwen), pad_id=codec.pad_id)
     sample = next(s for s in samples() if len(s.given.objects) == 2)
-    guide = codec.guide(sample.given, "pinned")
+    guide = codec.guide([sample.given], "pinned")
     assert guide is not None
-    said = generate(
-        network, [codec.prompt(sample.given)], [4000], end=codec.end_id, pad=codec.pad_id, guides=[guide]
-    )  # fmt: skip
+    said = network.generate([codec.prompt(sample.given)], [4000], codec.end_id, guide)
     scene = codec.decode(said[0], sample.given)
     assert not check(scene, sample.given.payload).contract
     assert json.loads(dumps(scene)) == scene and codec.text(said[0]) == dumps(scene)

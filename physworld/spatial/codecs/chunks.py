@@ -23,16 +23,15 @@ from typing import Any
 
 import numpy as np
 
+from physworld.lm.guides import MatcherGuide
 from physworld.lm.tokenizers import CHARACTERS, END, PAD, word_tokenizer
-from physworld.spatial.codecs.grammar import Guide, chunk_tokenizer, scene_schema
+from physworld.spatial.codecs.grammar import chunk_tokenizer, scene_guide, scene_schema
 from physworld.spatial.codecs.words import (
     FINISH,
     LAST,
     MOVED,
     NEXT,
     NO_MOTION,
-    SequenceVocabulary,
-    TokenFamily,
     chunk,
     families,
     label,
@@ -54,7 +53,7 @@ from physworld.spatial.scene.terms import (
     MOST_RULES,
     POSE,
 )
-from physworld.types import Encoded, Sample
+from physworld.types import Encoded, Sample, TokenFamily, Vocabulary
 
 
 class SpatialCodec:
@@ -77,8 +76,8 @@ class SpatialCodec:
         )
 
     @cached_property
-    def vocabulary(self) -> SequenceVocabulary:
-        return SequenceVocabulary(size=len(self._text), pad=self.pad_id, end=self.end_id, families=self._families)
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.of_words(len(self._text), pad=self.pad_id, end=self.end_id, families=self._families)
 
     # --- writing
 
@@ -226,12 +225,15 @@ class SpatialCodec:
             data["constraints_applied"] = [tags.get(s, s) if isinstance(s, str) else s for s in said]
         return data
 
-    def guide(self, given: Brief, mode: str) -> Guide | None:
-        """The grammar of one answer; None for raw, where any token may follow any other."""
+    def guide(self, given: Sequence[Brief], mode: str) -> MatcherGuide | None:
+        """The grammar of these answers; None for raw, where any token may follow any other."""
         if mode == "raw":
             return None
-        names, numbers = self.labels(given)
-        return Guide(self._guided, scene_schema(given, mode, list(names.values()), numbers), self._chunks)
+        schemas = []
+        for brief in given:
+            names, numbers = self.labels(brief)
+            schemas.append(scene_schema(brief, mode, list(names.values()), numbers))
+        return scene_guide(self._guided, schemas, self.end_id, self._chunks)
 
     @cached_property
     def _guided(self) -> Any:

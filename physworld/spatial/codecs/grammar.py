@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import llguidance.numpy as bits
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
+from physworld.lm.guides import MatcherGuide
 from physworld.spatial.scene.brief import Brief, Target
 from physworld.spatial.scene.rules import VERSION, tag
 from physworld.spatial.scene.terms import CLASSES, DIALS, FORMATS, MOST_OBJECTS, POSE, ROOMS, SLACK, grid_values
@@ -23,53 +23,28 @@ MODES = ("raw", "schema", "pinned")
 MOST_KEYFRAMES = 3
 
 
-class Guide:
-    """One answer's grammar, as `physworld.lm.decoding` wants it."""
+def scene_guide(
+    tokenizer: LLTokenizer, schemas: Sequence[dict[str, Any]], end: int, preferred: np.ndarray | None = None
+) -> MatcherGuide:
+    """The grammar of an answer for each schema; what must come next is said without asking the network.
 
-    def __init__(self, tokenizer: LLTokenizer, schema: dict[str, Any], preferred: np.ndarray | None = None) -> None:
-        """preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to say.
+    Args:
+        preferred: (V,) bool, the tokens to use wherever they will do: those that a model was trained to say.
 
-        Raises:
-            ValueError: the schema has no grammar.
-        """
-        # With `forcing` a mask holds only the tokenizer's own cut of the text that must come next. Where a key and its
-        # value are one token, that would spell the key without the value.
-        forcing = "" if preferred is None else '%llguidance {"no_forcing": true}\n'
+    Raises:
+        ValueError: a schema has no grammar.
+    """
+    # With `forcing` a mask holds only the tokenizer's own cut of the text that must come next. Where a key and its
+    # value are one token, that would spell the key without the value.
+    forcing = "" if preferred is None else '%llguidance {"no_forcing": true}\n'
+    matchers = []
+    for schema in schemas:
         text = json.dumps({**schema, "x-guidance": {"whitespace_flexible": False}})
         grammar = LLMatcher.grammar_from_lark(f"{forcing}start: %json {text}\n")
-        self._matcher = LLMatcher(tokenizer, grammar, log_level=0)
-        if self._matcher.is_error():
-            raise ValueError(f"this schema has no grammar: {self._matcher.get_error()}")
-        self._bits = bits.allocate_token_bitmask(1, tokenizer.vocab_size)
-        self._size, self._preferred = tokenizer.vocab_size, preferred
-        self.fast_forwarded = 0  # tokens that needed no pass of the model
-
-    def forced(self) -> list[int]:
-        tokens: list[int] = []
-        if self._preferred is None:
-            tokens = list(self._matcher.compute_ff_tokens())
-            if tokens:
-                self._matcher.consume_tokens(tokens)
-        while self._preferred is not None and not self._matcher.is_stopped():
-            choices = np.flatnonzero(self.allowed())
-            if len(choices) != 1:
-                break
-            tokens.append(int(choices[0]))
-            self.consume(tokens[-1])
-        self.fast_forwarded += len(tokens)
-        return tokens
-
-    def allowed(self) -> np.ndarray:
-        if self._matcher.is_stopped():
-            return np.zeros(self._size, bool)
-        bits.fill_next_token_bitmask(self._matcher, self._bits, 0)
-        found = np.unpackbits(self._bits.view(np.uint8)[0], bitorder="little")[: self._size].astype(bool)
-        if self._preferred is not None and (found & self._preferred).any():
-            found &= self._preferred
-        return found
-
-    def consume(self, token: int) -> None:
-        self._matcher.consume_token(token)
+        matchers.append(LLMatcher(tokenizer, grammar, log_level=0))
+        if matchers[-1].is_error():
+            raise ValueError(f"this schema has no grammar: {matchers[-1].get_error()}")
+    return MatcherGuide(matchers, tokenizer.vocab_size, end, fast_forward=True, preferred=preferred)
 
 
 def scene_schema(

@@ -6,20 +6,23 @@ and what is masked is exactly what is given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from physworld.errors import FormatError
-from physworld.spatial.codecs.grammar import Guide, scene_schema
-from physworld.spatial.codecs.rows import prompt_text
-from physworld.spatial.codecs.words import SequenceVocabulary
+from physworld.lm.guides import MatcherGuide
+from physworld.spatial.codecs.grammar import scene_guide, scene_schema
+from physworld.spatial.codecs.rows import INSTRUCTION, prompt_text
 from physworld.spatial.scene.brief import Brief
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import Invalid, dumps, parse_json
-from physworld.types import Encoded, Sample
+from physworld.types import Encoded, Sample, Vocabulary
 
+ALPHABET = '{"a_b":[1.5,-2]}'
 TOKENS_PER_OBJECT = 320  # an object with three keyframes takes about 250 tokens of Qwen's tokenizer
 
 
@@ -28,21 +31,19 @@ class SceneTextCodec:
 
     context_frames = target_frames = 1
 
-    def __init__(self, *, name: str, max_length: int) -> None:
+    def __init__(self, *, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         """
         Args:
-            name: of the tokenizer, on the hub or a folder.
+            tokenizer: of the pretrained model.
             max_length: most tokens of prompt and completion together; a longer sample is an error, never cut off.
 
         Raises:
-            ValueError: the tokenizer has no end or padding token.
+            ValueError: the tokenizer has no end token.
         """
-        from transformers import AutoTokenizer
-
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        self.tokenizer: Any = tokenizer
         self.max_length = max_length
         if self.tokenizer.eos_token_id is None:
-            raise ValueError(f"the tokenizer {name} has no end token")
+            raise ValueError(f"the tokenizer {self.tokenizer.name_or_path} has no end token")
         self.end_id = int(self.tokenizer.eos_token_id)
         pad = self.tokenizer.pad_token_id
         self.pad_id = self.end_id if pad is None else int(pad)
@@ -50,8 +51,14 @@ class SceneTextCodec:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     @cached_property
-    def vocabulary(self) -> SequenceVocabulary:
-        return SequenceVocabulary(size=len(self.tokenizer), pad=self.pad_id, end=self.end_id)
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.of_words(len(self.tokenizer), pad=self.pad_id, end=self.end_id)
+
+    def loses(self) -> bool:
+        """Whether the tokenizer cannot write this text: its tokens spell another one."""
+        text = INSTRUCTION + ALPHABET
+        back = self.tokenizer.decode(self._ids(text), clean_up_tokenization_spaces=False)
+        return str(back).strip() != text.strip()
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -96,8 +103,11 @@ class SceneTextCodec:
         except Invalid:
             return None
 
-    def guide(self, given: Brief, mode: str) -> Guide | None:
-        return None if mode == "raw" else Guide(self._guided, scene_schema(given, mode))
+    def guide(self, given: Sequence[Brief], mode: str) -> MatcherGuide | None:
+        """The grammar of these answers; None for raw, where any token may follow any other."""
+        if mode == "raw":
+            return None
+        return scene_guide(self._guided, [scene_schema(brief, mode) for brief in given], self.end_id)
 
     @cached_property
     def _guided(self) -> Any:

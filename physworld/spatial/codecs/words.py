@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-
-import numpy as np
 
 from physworld.spatial.scene.reading import canonical
 from physworld.spatial.scene.rules import VERSION
@@ -29,24 +26,6 @@ TENTHS = [k / 10 for k in range(11)]
 
 def label(sign: str, number: int) -> str:
     return f"{sign}{number}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenFamily:
-    """Tokens that differ in one number; a model may start them from features of it."""
-
-    ids: np.ndarray  # (n,) int64
-    values: np.ndarray  # (n,) float64
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceVocabulary:
-    """What a network needs to know of the tokens."""
-
-    size: int
-    pad: int
-    end: int
-    families: tuple[TokenFamily, ...] = ()
 
 
 def families() -> dict[str, list[tuple[str, float]]]:

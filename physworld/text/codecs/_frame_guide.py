@@ -1,4 +1,4 @@
-"""Guides that keep answers of plain text within their frame grammar (see `Guide` in physworld/types.py)."""
+"""Guides that keep answers of plain text within their frame grammar (see `physworld.protocols.Guide`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.lm.guides import MatcherGuide
 from physworld.text.codecs._frame_grammar import Graph, Piece, expression
 
 KEPT = 256  # grammars kept ready; scenes of one type share theirs
@@ -26,10 +27,11 @@ class Guides:
         self._ready: dict[tuple[Piece, ...], Any] = {}
         self._llguidance: Any = None
 
-    def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | TokenGuide:
+    def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | MatcherGuide:
         if is_word_level(self.tokenizer):
             return WordGuide([self._graph(pieces) for pieces in answers], len(self.tokenizer), self.end_id)
-        return TokenGuide([self._matcher(pieces) for pieces in answers], len(self.tokenizer), self.end_id, answers)
+        matchers, expressions = [self._matcher(pieces) for pieces in answers], list(map(expression, answers))
+        return MatcherGuide(matchers, len(self.tokenizer), self.end_id, expressions=expressions)
 
     def _graph(self, pieces: tuple[Piece, ...]) -> Graph:
         if pieces not in self._ready:
@@ -62,69 +64,29 @@ class Guides:
 class WordGuide:
     """A direct mask: every answer walks its graph of tokens."""
 
+    expressions = None
+
     def __init__(self, graphs: Sequence[Graph], size: int, end_id: int) -> None:
-        self.graphs, self.end_id = graphs, end_id
-        self._at = np.zeros(len(graphs), np.int64)
-        # Nodes that allow the same tokens are one kind of place; a single token needs no kind.
-        sets: dict[frozenset[int], int] = {}
-        self._kinds: dict[int, list[int]] = {}
-        self._only: dict[int, list[int]] = {}
+        self.graphs = graphs
+        self._at = [0] * len(graphs)
+        sets: dict[frozenset[int], int] = {}  # nodes that allow the same tokens share a mask
+        self._masks_of: dict[int, list[int]] = {}
         for graph in graphs:
-            if id(graph) in self._kinds:
-                continue
-            kinds, only = [], []
-            for node in graph.nodes:
-                tokens = frozenset(node)
-                free = len(tokens) > 1
-                kinds.append(sets.setdefault(tokens, len(sets)) if free else -1)
-                only.append(end_id if free or not tokens else next(iter(tokens)))
-            self._kinds[id(graph)], self._only[id(graph)] = kinds, only
-        self.kinds = np.zeros((max(1, len(sets)), size), bool)
-        for tokens, kind in sets.items():
-            self.kinds[kind, list(tokens)] = True
+            if id(graph) not in self._masks_of:
+                allowed = [frozenset(node) or frozenset([end_id]) for node in graph.nodes]
+                self._masks_of[id(graph)] = [sets.setdefault(tokens, len(sets)) for tokens in allowed]
+        self._masks = np.zeros((len(sets), size), bool)
+        for tokens, mask in sets.items():
+            self._masks[mask, list(tokens)] = True
 
-    def kind(self) -> np.ndarray:
-        return np.array([self._kinds[id(g)][at] for g, at in zip(self.graphs, self._at, strict=True)], np.int64)
+    def forced(self, rows: Sequence[int]) -> list[list[int]]:
+        return [[] for _ in rows]
 
-    def only(self) -> np.ndarray:
-        return np.array([self._only[id(g)][at] for g, at in zip(self.graphs, self._at, strict=True)], np.int64)
+    def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        which = [self._masks_of[id(self.graphs[row])][self._at[row]] for row in rows]
+        return self._masks, np.array(which, np.int64)
 
-    def advance(self, tokens: np.ndarray) -> None:
-        for row, graph in enumerate(self.graphs):
-            self._at[row] = graph.nodes[self._at[row]].get(int(tokens[row]), graph.final)
-
-
-class TokenGuide:
-    """Masks from llguidance, for tokenizers that cut text anywhere."""
-
-    def __init__(
-        self, matchers: Sequence[Any], size: int, end_id: int, answers: Sequence[tuple[Piece, ...]] = ()
-    ) -> None:
-        from llguidance.numpy import allocate_token_bitmask
-
-        self.matchers, self.size, self.end_id, self.answers = matchers, size, end_id, answers
-        self._bits = allocate_token_bitmask(len(matchers), size)
-
-    @property
-    def expressions(self) -> list[str]:
-        """The grammars as regular expressions, for engines that keep answers within one themselves."""
-        return [expression(pieces) for pieces in self.answers]
-
-    def mask(self) -> np.ndarray:
-        """(B, V) bool: tokens that may come next; only the end token once an answer is complete."""
-        from llguidance.numpy import fill_next_token_bitmask
-
-        for row, matcher in enumerate(self.matchers):
-            if not matcher.is_stopped():
-                fill_next_token_bitmask(matcher, self._bits, row)
-        bits = np.unpackbits(self._bits.view(np.uint8), axis=1, bitorder="little")[:, : self.size].astype(bool)
-        for row, matcher in enumerate(self.matchers):
-            if matcher.is_stopped():
-                bits[row] = False
-                bits[row, self.end_id] = True
-        return bits
-
-    def advance(self, tokens: np.ndarray) -> None:
-        for row, matcher in enumerate(self.matchers):
-            if not matcher.is_stopped():
-                matcher.consume_token(int(tokens[row]))
+    def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
+        for row, token in zip(rows, tokens, strict=True):
+            graph = self.graphs[row]
+            self._at[row] = graph.nodes[self._at[row]].get(int(token), graph.final)

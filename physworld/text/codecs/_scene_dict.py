@@ -143,9 +143,10 @@ def checked(scene: Scene) -> Scene:
         ends = {joint.body_a, joint.body_b}
         if len(ends) < 2 or joint.body_b == FIXED or not ends <= {FIXED, *range(len(scene.bodies))}:
             raise FormatError(f"joint {index} holds bodies {joint.body_a} and {joint.body_b}, which it cannot")
-        for name in ("length", "stiffness", "damping", "torque"):
-            if getattr(joint, name, 0.0) < 0:
-                raise FormatError(f"joint {index} has {name} {getattr(joint, name)}, it must not be negative")
+        values = asdict(joint)
+        for name in sorted(values.keys() & {"length", "stiffness", "damping", "torque"}):
+            if values[name] < 0:
+                raise FormatError(f"joint {index} has {name} {values[name]}, it must not be negative")
     for index, wind in enumerate(scene.fields):
         if isinstance(wind, Wind) and wind.drag < 0:
             raise FormatError(f"field {index} has drag {wind.drag}, it must not be negative")

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from physworld.lm.guides import MatcherGuide
 from physworld.lm.tokenizers import WordCutter, word_tokenizer
-from physworld.lm.vocabulary import Vocabulary
 from physworld.text.codecs._frame_grammar import Piece
-from physworld.text.codecs._frame_guide import Guides, TokenGuide, WordGuide
+from physworld.text.codecs._frame_guide import Guides, WordGuide
 from physworld.text.codecs._text_writer import Layout, Page, TextWriter, utf8
-from physworld.types import Encoded, Sample, Scene, State, Trajectory
+from physworld.text.codecs.frame_codec import DocumentsCodec
+from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
 
 UNSCORED = -100
 MOVING = 1.0  # px/s: a body moves when a velocity component is above this (the published engine's threshold)
@@ -94,6 +95,7 @@ class TextCodec(ABC):
     """A format of plain text, through its own tokenizer or any fast Hugging Face tokenizer with an end token."""
 
     target_frames = 1
+    reads_prompts = False  # these texts lack part of the scene
     line: re.Pattern[str]  # of one body
 
     def __init__(
@@ -131,14 +133,7 @@ class TextCodec(ABC):
         begin = tokenizer.bos_token_id
         self._begin = np.array([] if begin is None else [begin], dtype=np.int64)
         size, pad = len(tokenizer), tokenizer.pad_token_id
-        self.vocabulary = Vocabulary(
-            num_words=size,
-            values=np.zeros(0),
-            records={},
-            outputs=np.arange(size),
-            ordered_from=size,
-            pad=self.end_id if pad is None else pad,
-        )
+        self.vocabulary = Vocabulary.of_words(size, pad=self.end_id if pad is None else pad, end=self.end_id)
         self._guides = Guides(tokenizer, self.end_id)
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
@@ -240,6 +235,16 @@ class TextCodec(ABC):
         answer = Sample(seed=0, given=given, target=Trajectory.of(given.scene, [state]))
         return 0, text != self.write_target(answer)
 
+    def read_prompt(self, text: str) -> Trajectory | None:
+        return None
+
+    def why_no_prompt(self, text: str) -> str:
+        return "its text lacks part of the scene"
+
+    def documents(self) -> DocumentsCodec | None:
+        """None: a frame is one document."""
+        return None
+
     def unwritable(self, scene: Scene) -> str:
         return ""  # what these formats lose, they lose silently, as published
 
@@ -247,7 +252,7 @@ class TextCodec(ABC):
     def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
         """The answers to this prompt that the format allows: every body of the scene, in order."""
 
-    def guide(self, given: Sequence[Trajectory]) -> WordGuide | TokenGuide:
+    def guide(self, given: Sequence[Trajectory]) -> WordGuide | MatcherGuide:
         return self._guides.guide([self.grammar(one) for one in given])
 
     def max_new_tokens(self, scene: Scene) -> int:

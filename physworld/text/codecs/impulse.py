@@ -47,15 +47,32 @@ nothing within MARGIN: it flies freely.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from physworld.lm.vocabulary import Vocabulary, word_level_tokenizer
+from physworld.lm.tokenizers import word_level_tokenizer
 from physworld.sim import contacts as geometry
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
+from physworld.text.codecs._impulse_guide import ImpulseGuide, answer_masks
 from physworld.text.codecs._impulse_reader import NoPrompt, read_prompt
+from physworld.text.codecs._impulse_words import (
+    BODY_WORDS,
+    COAST,
+    END,
+    FIRST_BODY,
+    MAX_BODIES,
+    NEXT,
+    NUMBER_BASE,
+    PAD,
+    RECORDS,
+    REST,
+    WORD,
+    WORDS,
+)
+from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
 from physworld.types import (
     FIXED,
@@ -73,24 +90,10 @@ from physworld.types import (
     Spring,
     State,
     Trajectory,
+    Vocabulary,
     Wind,
 )
 
-MAX_BODIES = 128
-BODY_WORDS = [f"o{i}" for i in range(MAX_BODIES)]
-# word -> how many words, then numbers, follow it on its line
-RECORDS = {
-    "world": (0, 3), "wall": (0, 8), "peg": (0, 5), "field": (0, 4), "mutual": (0, 2), "wind": (0, 3),
-    "pin": (2, 5), "hinge": (2, 4), "rope": (2, 5), "spring": (2, 7), "motor": (2, 2),
-    "ball": (1, 10), "box": (1, 11), "self": (1, 8),
-    "link": (2, 8), "tie": (2, 8), "hold": (2, 9), "coil": (2, 9), "drive": (2, 3),
-    "touch": (2, 13), "touch2": (2, 21), "pull": (1, 5), "air": (1, 3),
-}  # fmt: skip
-WORDS = ["pad", "end", "next", "coast", "rest", "fixed", *RECORDS, *BODY_WORDS]
-NUMBER_BASE = len(WORDS)
-WORD = {w: i for i, w in enumerate(WORDS)}
-PAD, END, NEXT, COAST, REST = (WORD[w] for w in ("pad", "end", "next", "coast", "rest"))
-FIRST_BODY = WORD["o0"]
 _WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
@@ -104,6 +107,8 @@ class ImpulseCodec:
 
     context_frames = 1
     target_frames = 1
+    history_frames = 1
+    reads_prompts = True
     end_id = END
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
@@ -121,6 +126,7 @@ class ImpulseCodec:
             ),
             ordered_from=3 + MAX_BODIES,
             pad=PAD,
+            end=END,
             prompt_end=NEXT,
             names=(FIRST_BODY, MAX_BODIES),
         )
@@ -238,11 +244,26 @@ class ImpulseCodec:
             return None
         return change, rest
 
+    def inspect(self, output: np.ndarray, given: Trajectory, state: State | None) -> tuple[int, bool]:
+        """Not counted: (0, False)."""
+        return 0, False
+
+    def inspect_text(self, text: str, given: Trajectory, state: State | None) -> tuple[int, bool]:
+        return 0, False
+
+    def documents(self) -> DocumentsCodec | None:
+        """None: a frame is one document."""
+        return None
+
     def max_new_tokens(self, scene: Scene) -> int:
         return 5 * len(scene.bodies) + 1
 
     def guide(self, given: Sequence[Trajectory]) -> ImpulseGuide:
-        return ImpulseGuide([self._views(g)[1] for g in given], self.vocabulary.size)
+        return ImpulseGuide([self._views(g)[1] for g in given], self._masks)
+
+    @cached_property
+    def _masks(self) -> np.ndarray:
+        return answer_masks(self.vocabulary.size)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
@@ -256,6 +277,9 @@ class ImpulseCodec:
             angle=nearest(state.angle),
             spin=nearest(state.spin),
         )
+
+    def write_prompt(self, given: Trajectory) -> str:
+        return self.text(self.prompt(given))
 
     def text(self, ids: np.ndarray) -> str:
         """Ids as the lines of the module docstring."""
@@ -290,33 +314,6 @@ class ImpulseCodec:
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
         return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
-
-
-class ImpulseGuide:
-    """Answers name the listed bodies in order, each followed by one word or four numbers, then `end`."""
-
-    def __init__(self, listed: Sequence[np.ndarray], size: int) -> None:
-        """listed: the bodies that each prompt lists; size: of the vocabulary."""
-        self.kinds = np.zeros((2, size), bool)
-        self.kinds[:, NUMBER_BASE:] = True
-        self.kinds[0, [COAST, REST]] = True
-        self._names = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), END)
-        for row, bodies in enumerate(listed):
-            self._names[row, : len(bodies)] = FIRST_BODY + bodies
-        self._line = np.zeros(len(listed), np.int64)
-        self._said = np.full(len(listed), -1)  # tokens of the line behind its name; -1 = the name comes next
-
-    def kind(self) -> np.ndarray:
-        return np.minimum(self._said, 1)
-
-    def only(self) -> np.ndarray:
-        return self._names[np.arange(len(self._line)), np.minimum(self._line, self._names.shape[1] - 1)]
-
-    def advance(self, tokens: np.ndarray) -> None:
-        self._said += 1
-        over = (self._said == 4) | ((self._said == 1) & ((tokens == COAST) | (tokens == REST)))
-        self._line += over
-        self._said[over] = -1
 
 
 _NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from physworld.text.codecs._impulse_guide import ImpulseGuide
 from physworld.text.codecs._impulse_kernel import compiled
-from physworld.text.codecs.impulse import (
+from physworld.text.codecs._impulse_words import (
     COAST,
     END,
-    EVENT_SPEED,
     FIRST_BODY,
     MAX_BODIES,
     NEXT,
@@ -32,9 +32,8 @@ from physworld.text.codecs.impulse import (
     RECORDS,
     REST,
     WORD,
-    ImpulseCodec,
-    ImpulseGuide,
 )
+from physworld.text.codecs.impulse import EVENT_SPEED, ImpulseCodec
 from physworld.types import Encoded, Sample, Trajectory
 
 HEADER, SHARED = -1, -2  # labels of tokens that belong to no island: left out, and part of every document
@@ -79,6 +78,9 @@ class IslandCodec(ImpulseCodec):
             kept |= label == label[bodies[draw % len(bodies)]]
         return Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
 
+    def documents(self) -> IslandCodec:
+        return self
+
     def prompts(self, given: Trajectory) -> list[np.ndarray]:
         """The prompt of each island, in the order of their first bodies; none where every body flies freely."""
         ids = self.prompt(given)
@@ -92,12 +94,12 @@ class IslandCodec(ImpulseCodec):
     def part_guide(self, prompts: Sequence[np.ndarray]) -> ImpulseGuide:
         """The grammar of the islands' answers."""
         bodies = [prompt[np.flatnonzero(prompt == WORD["self"]) + 1] - FIRST_BODY for prompt in prompts]
-        return ImpulseGuide(bodies, self.vocabulary.size)
+        return ImpulseGuide(bodies, self._masks)
 
-    def join(self, given: Trajectory, said: Sequence[np.ndarray]) -> np.ndarray:
+    def join(self, given: Trajectory, answers: Sequence[np.ndarray]) -> np.ndarray:
         """The frame's answer from its islands'; lines in the order that the whole text lists bodies in."""
         lines: list[tuple[int, np.ndarray]] = []
-        for answer in said:
+        for answer in answers:
             tokens = np.asarray(answer)
             tokens = tokens[: np.argmax(tokens == END)] if (tokens == END).any() else tokens
             begins = np.flatnonzero((tokens >= FIRST_BODY) & (tokens < FIRST_BODY + MAX_BODIES))

@@ -23,6 +23,7 @@ from physworld.seeding import generator
 from physworld.settings.checks import flag, horizons, number, whole
 from physworld.sim.ood import shift
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.baselines import BASELINES, random_impulses, rounded_state
 from physworld.text.rollout import Sampling, Store, rollout
 from physworld.types import Scene, Trajectory
@@ -87,7 +88,7 @@ class Evaluation:
 
     def sample_cases(
         self,
-        codec: Any,
+        codec: FrameCodec,
         names: Sequence[str],
         difficulties: Sequence[int],
         *,
@@ -127,7 +128,9 @@ class Evaluation:
                     self._add(cases, codec, scene, rng, about)
         return cases
 
-    def _add(self, cases: EvalCases, codec: Any, scene: Scene, rng: np.random.Generator, about: RolloutMeta) -> None:
+    def _add(
+        self, cases: EvalCases, codec: FrameCodec, scene: Scene, rng: np.random.Generator, about: RolloutMeta
+    ) -> None:
         """The rollouts of one scene."""
         earliest = max(EARLIEST, codec.context_frames - 1)
         if self.start is not None:
@@ -151,7 +154,7 @@ class Evaluation:
     def evaluate(
         self,
         model: Any,
-        codec: Any,
+        codec: FrameCodec,
         cases: EvalCases,
         progress: Callable[[int], None] | None = None,
         *,
@@ -220,7 +223,7 @@ class Evaluation:
         ]
 
 
-def compared(cases: EvalCases, frames: int, codec: Any) -> dict[str, list[Trajectory]]:
+def compared(cases: EvalCases, frames: int, codec: FrameCodec) -> dict[str, list[Trajectory]]:
     """What baselines, placebo and floor say to the same moments."""
     placebo = [
         random_impulses(
@@ -254,7 +257,9 @@ def _scene(
     return scenarios.build(name, rng, difficulties[place % len(difficulties)]), rng
 
 
-def _shifted(cases: EvalCases, codec: Any, scene: Scene, how: Shift, about: RolloutMeta, split: str) -> Scene | None:
+def _shifted(
+    cases: EvalCases, codec: FrameCodec, scene: Scene, how: Shift, about: RolloutMeta, split: str
+) -> Scene | None:
     """The scene out of distribution, `about` filled in; None, and a note in `left_out`, where that cannot be."""
     family, level = how
     about["shift"] = f"{family}@{level:g}"
@@ -275,7 +280,7 @@ def _shifted(cases: EvalCases, codec: Any, scene: Scene, how: Shift, about: Roll
 
 
 def unwritable(
-    codec: Any, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
+    codec: FrameCodec, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
 ) -> dict[str, str]:
     """{name: why} if the codec cannot write one of the scenes first .. first + scenes - 1 of a type, else {}."""
     for place in range(first, first + scenes):

@@ -29,6 +29,7 @@ import numpy as np
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.io.compression import BROKEN, opened
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import scene_to_dict
 from physworld.text.evaluation.evaluation import EvalCases
 from physworld.text.evaluation.store import moment_id
@@ -39,7 +40,7 @@ LONGEST_LINE = 64 * 2**20  # bytes
 SHAPES = {"position": 3, "velocity": 3, "angle": 2, "spin": 2}  # axes
 
 
-def write_cases(path: Path, cases: EvalCases, frames: int, codec: Any) -> None:
+def write_cases(path: Path, cases: EvalCases, frames: int, codec: FrameCodec) -> None:
     """One line per moment; the file appears complete or not at all."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for given in cases.given:
@@ -52,13 +53,9 @@ def write_cases(path: Path, cases: EvalCases, frames: int, codec: Any) -> None:
                 "dt": scene.dt,
                 "scene": scene_to_dict(scene),
                 "given": {name: getattr(given, name).tolist() for name in State.__annotations__},
-                "prompt": _text(codec, given),
+                "prompt": codec.write_prompt(given),
             }
             stream.write(json.dumps(line, allow_nan=False) + "\n")
-
-
-def _text(codec: Any, given: Trajectory) -> str:
-    return str(codec.write_prompt(given) if hasattr(codec, "write_prompt") else codec.text(codec.prompt(given)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +75,7 @@ class Coverage:
 class Predictions:
     """Lines of a predictions file by id; a `Store` of finished rollouts."""
 
-    def __init__(self, path: Path, codec: Any) -> None:
+    def __init__(self, path: Path, codec: FrameCodec) -> None:
         """
         Raises:
             UserError: the file cannot be read, or a line is no prediction.
@@ -93,7 +90,7 @@ class Predictions:
                     if text.strip():
                         self._add(row, text)
         except BROKEN as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise UserError(f"predictions={path} cannot be read ({reason}); give a JSONL file.") from None
         if not self.lines:
             raise UserError(f"predictions={path} holds no predictions.")
@@ -147,9 +144,8 @@ class Predictions:
         context, missing, drifted = given, 0, 0
         for text in texts[:frames]:
             state = self.codec.parse(text, context)
-            if hasattr(self.codec, "inspect_text"):
-                lacks, drifts = self.codec.inspect_text(text, context, state)
-                missing, drifted = missing + lacks, drifted + drifts
+            lacks, drifts = self.codec.inspect_text(text, context, state)
+            missing, drifted = missing + lacks, drifted + drifts
             if state is None:
                 break
             states.append(state)

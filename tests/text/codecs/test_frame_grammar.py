@@ -12,11 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from physworld import scenarios
-from physworld.lm.generator import guide_mask
+from physworld.lm.guides import MatcherGuide, guide_mask
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs._frame_grammar import expression
-from physworld.text.codecs._frame_guide import TokenGuide, WordGuide
+from physworld.text.codecs._frame_guide import WordGuide
 from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Sample, Trajectory
@@ -61,12 +61,12 @@ def test_every_true_frame_passes(place: int) -> None:
         assert re.fullmatch(expression(codec.grammar(given)), codec.write_target(sample)), name
         encoded = codec.encode(sample)
         guide = codec.guide([given])
-        assert isinstance(guide, WordGuide if place < 3 else TokenGuide)
-        if isinstance(guide, TokenGuide):  # for engines that have grammars of their own
+        assert isinstance(guide, WordGuide if place < 3 else MatcherGuide)
+        if isinstance(guide, MatcherGuide):  # for engines that have grammars of their own
             assert guide.expressions == [expression(codec.grammar(given))]
         for token in encoded.input_ids[encoded.labels != -100]:
-            assert guide_mask(guide)[0, token], name
-            guide.advance(np.array([token]))
+            assert guide_mask(guide, [0])[0, token], name
+            guide.advance([0], [token])
 
 
 @pytest.mark.parametrize("place", range(5))
@@ -78,13 +78,13 @@ def test_whatever_passes_can_be_read(place: int) -> None:
         guide = codec.guide(given)
         said: list[list[int]] = [[] for _ in given]
         for _ in range(max(codec.max_new_tokens(g.scene) for g in given) + 1):
-            mask = guide_mask(guide)
+            mask = guide_mask(guide, range(len(given)))
             assert mask.any(axis=1).all()
             tokens = np.array([rng.choice(np.flatnonzero(row)) for row in mask])
             for answer, token in zip(said, tokens, strict=True):
                 if codec.end_id not in answer:
                     answer.append(int(token))
-            guide.advance(tokens)
+            guide.advance(range(len(given)), tokens)
             if all(codec.end_id in answer for answer in said):
                 break
         for answer, context in zip(said, given, strict=True):

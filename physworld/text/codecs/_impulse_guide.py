@@ -1,0 +1,56 @@
+"""The grammar of `impulse` answers (see `physworld.protocols.Guide`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from physworld.text.codecs._impulse_words import COAST, END, FIRST_BODY, MAX_BODIES, NUMBER_BASE, REST
+
+_FREE, _NUMBER, _LAST, _NAME = 0, 1, 2, 3  # masks: a word or a number, a number, the end, the name of each body
+
+
+def answer_masks(size: int) -> np.ndarray:
+    """(C, V) bool: the tokens that may stand at each kind of place in an answer."""
+    masks = np.zeros((_NAME + MAX_BODIES, size), bool)
+    masks[[_FREE, _NUMBER], NUMBER_BASE:] = True
+    masks[_FREE, [COAST, REST]] = True
+    masks[_LAST, END] = True
+    masks[_NAME + np.arange(MAX_BODIES), FIRST_BODY + np.arange(MAX_BODIES)] = True
+    return masks
+
+
+class ImpulseGuide:
+    """Answers name the listed bodies in order, each followed by one word or four numbers, then `end`."""
+
+    expressions = None
+
+    def __init__(self, listed: Sequence[np.ndarray], masks: np.ndarray) -> None:
+        """
+        Args:
+            listed: the bodies that each prompt lists.
+            masks: see `answer_masks`.
+        """
+        self._masks = masks
+        self._begin = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), _LAST)
+        for row, bodies in enumerate(listed):
+            self._begin[row, : len(bodies)] = _NAME + bodies
+        self._line = np.zeros(len(listed), np.int64)
+        self._written = np.full(len(listed), -1)  # tokens of the line behind its name; -1 = the name comes next
+
+    def forced(self, rows: Sequence[int]) -> list[list[int]]:
+        return [[] for _ in rows]
+
+    def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        at = np.asarray(rows, np.int64)
+        line = np.minimum(self._line[at], self._begin.shape[1] - 1)
+        written = self._written[at]
+        return self._masks, np.where(written < 0, self._begin[at, line], np.minimum(written, _NUMBER))
+
+    def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
+        at, token = np.asarray(rows, np.int64), np.asarray(tokens)
+        written = self._written[at] + 1
+        over = (written == 4) | ((written == 1) & ((token == COAST) | (token == REST)))
+        self._line[at] += over
+        self._written[at] = np.where(over, -1, written)
