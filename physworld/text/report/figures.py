@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.io.images import write_animation
 from physworld.metrics.scores import MODEL
+from physworld.metrics.summary import scalars
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
 from physworld.training.tensorboard import add_gif
@@ -73,6 +74,8 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
         for frame, value in enumerate(values, start=1):
             if value is not None:
                 logger.experiment.add_scalar(f"rmse_by_frame/{method}", value, frame)
+    for key, value in scalars(result.summary).items():
+        logger.experiment.add_scalar(f"metrics/{key}", value, 0)
     for caption, figure in figures(result).items():
         logger.experiment.add_image(f"charts/{slug(caption)[:40]}", charts.pixels(figure), 0, dataformats="HWC")
     if len(result.cases.truth[0]) > 1:

@@ -17,7 +17,7 @@ from physworld.io.atomic import replacing
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
-from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.scores import BASELINES, FLOOR, METRICS, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
 from physworld.scenarios import HELD_OUT
 from physworld.text.report.sections import (
@@ -148,13 +148,11 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
         "",
         *_horizon_table(block, methods, "rmse"),
         *_ratio_table(block, methods),
-        "Velocity RMSE by horizon, px/s:",
-        "",
-        *_horizon_table(block, methods, "velocity_rmse"),
-        "Absolute error of total energy by horizon, J:",
-        "",
-        *_horizon_table(block, methods, "energy_error"),
     ]
+    for name, metric in METRICS.items():
+        if metric.interval and name != "rmse":
+            title = f"{metric.label[0].upper()}{metric.label[1:]} by horizon, {metric.unit}:"
+            lines += [title, "", *_horizon_table(block, methods, name)]
     lines += [
         f"Events, conservation and violations over {last} frames, mean / median:",
         "",
