@@ -196,9 +196,9 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rows of `score_rollouts` -> plain JSON data, the content of metrics.json (an infinite figure is None).
 
     Keys: counts and `parse_rate`; `all`, `seen`, `held_out`: one block each (None if empty); `scenarios`: a block per
-    type. A block holds per horizon, as text, the intervals of `rmse` (with `median`) and the other METRICS with
-    an interval, the `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
-    other quantities, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
+    type. A block holds per horizon, as text, the intervals (with `median`) of METRICS that have them, the
+    `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
+    other METRICS, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
     shifted out of distribution, shift; only the last speaks of these. `headline`: a flat dict of the main numbers.
     """
     if not rows:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from physworld.metrics.scores import BASELINES, FAULTS, FLOOR, HORIZON, METRICS, MODEL, PLACEBO
+from physworld.reporting.markdown import figure, span, table
 
 LABELS = {
     MODEL: "model",
@@ -21,37 +22,9 @@ LABELS = {
 SINGLE = "each type has a single scene, which cannot vary, so there is no interval and no verdict"
 
 
-def figure(value: float | None) -> str:
-    if value is None:
-        return "∞"
-    size = abs(value)
-    if size and size < 0.01:
-        return f"{value:.4f}"
-    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-
-
-def span(interval: Mapping[str, Any] | None) -> str:
-    """`12.3 (11.0–13.5)`; `12.3` where there is no interval."""
-    if interval is None:
-        return "–"
-    if no_bounds(interval):
-        return figure(interval["mean"])
-    return f"{figure(interval['mean'])} ({figure(interval['low'])}–{figure(interval['high'])})"
-
-
-def no_bounds(interval: Mapping[str, Any]) -> bool:
-    """A figure from single scenes; an infinite one has no bounds either, but it has no figure."""
-    return interval["mean"] is not None and interval["low"] is None and interval["high"] is None
-
-
 def both(interval: Mapping[str, Any] | None) -> str:
     """`12.3 / 4.5`: mean / median."""
     return "–" if interval is None else f"{figure(interval['mean'])} / {figure(interval['median'])}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    align = [":--", *["--:"] * (len(head) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
 
 
 def skill_text(ratio: Mapping[str, Any] | None) -> str:
