@@ -33,8 +33,8 @@ def under(frames: np.ndarray, truth: Trajectory, predicted: Trajectory) -> np.nd
             ("momentum, kg·m/s", _size(linear_momentum(truth)), _size(linear_momentum(predicted)), left, width),
         )
     base = Image.new("RGB", (width, HEIGHT), GROUND)
-    for title, true, said, start, end in charts:
-        _chart(ImageDraw.Draw(base), title, true, said, start, end)
+    for title, true, guess, start, end in charts:
+        _chart(ImageDraw.Draw(base), title, true, guess, start, end)
     out = np.empty((len(frames), frames.shape[1] + HEIGHT, width, 3), dtype=np.uint8)
     out[:, : frames.shape[1]] = frames
     for t in range(len(frames)):
@@ -55,15 +55,17 @@ def _across(start: int, end: int, t: int, count: int) -> float:
     return start + MARGIN + (end - start - 2 * MARGIN) * t / max(1, count - 1)
 
 
-def _chart(pen: ImageDraw.ImageDraw, title: str, true: np.ndarray, said: np.ndarray, start: int, end: int) -> None:
+def _chart(pen: ImageDraw.ImageDraw, title: str, true: np.ndarray, predicted: np.ndarray, start: int, end: int) -> None:
     """Two lines in one frame; the scale is the truth's and twice its range, so that a runaway leaves the picture."""
     low, high = float(true.min()), float(true.max())
     room = max(high - low, 0.1 * max(abs(low), abs(high)), 1e-6)
     low, high = low - room / 2, high + room / 2
     top, bottom = 16, HEIGHT - MARGIN
     pen.rectangle([start + MARGIN, top, end - MARGIN, bottom], outline=mix(INK, GROUND, 0.2))
-    pen.text((start + MARGIN, 1), f"{title}   {true[-1]:.3g} truth, {said[-1]:.3g} predicted", fill=INK, font=_font(11))
-    for values, colour, thick in ((true, WALL, 3), (said, PALETTE[0], 1)):
+    pen.text(
+        (start + MARGIN, 1), f"{title}   {true[-1]:.3g} truth, {predicted[-1]:.3g} predicted", fill=INK, font=_font(11)
+    )
+    for values, colour, thick in ((true, WALL, 3), (predicted, PALETTE[0], 1)):
         heights = np.clip((values - low) / (high - low), 0, 1)
         points = [
             (_across(start, end, t, len(values)), bottom - (bottom - top) * float(h))

@@ -75,13 +75,13 @@ def comparison(
         raise ValueError(f"truth and prediction must have the same frames and bodies, got {shapes}")
 
     def overlay(pen: Pen, t: int) -> None:
-        scene, true, said = truth.scene, truth.frame(t), predicted.frame(t)
+        scene, true, guess = truth.scene, truth.frame(t), predicted.frame(t)
         for i in range(len(scene.bodies)):
             pen.body(scene, true, i, GHOST, mix(INK, GHOST, 0.25), pen.thin)
         pen.joints(scene, true, GHOST)
         for i in range(len(scene.bodies)):
-            pen.body(scene, said, i, None, PALETTE[0], 1.2 * SUPERSAMPLE)
-        for start, end in zip(true.position, said.position, strict=True):
+            pen.body(scene, guess, i, None, PALETTE[0], 1.2 * SUPERSAMPLE)
+        for start, end in zip(true.position, guess.position, strict=True):
             if np.isfinite(end).all() and np.linalg.norm(pen.at(start) - pen.at(end)) > SUPERSAMPLE:
                 pen.line(start, end, ERROR, 1.5 * SUPERSAMPLE)
 

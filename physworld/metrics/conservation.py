@@ -23,20 +23,20 @@ def _shared(target: Trajectory, predicted: Trajectory) -> tuple[Trajectory, Traj
 
 def relative_energy_error(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     """|Ê - E| at every shared frame over the truth's largest kinetic energy: (T,), 0.1 = a tenth of it."""
-    true, said = _shared(target, predicted)
+    true, guess = _shared(target, predicted)
     scale = max(float(kinetic_energy(true).max()), SMALLEST_ENERGY)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.abs(total_energy(said) - total_energy(true)) / scale
+        return np.abs(total_energy(guess) - total_energy(true)) / scale
 
 
 def relative_momentum_error(target: Trajectory, predicted: Trajectory) -> np.ndarray:
     """|P̂ - P| at every shared frame over the truth's largest sum of m·|v|: (T,)."""
-    true, said = _shared(target, predicted)
+    true, guess = _shared(target, predicted)
     mass = np.array([body.mass for body in true.scene.bodies])
     carried = (np.linalg.norm(true.velocity, axis=-1) * mass).sum(-1) / PIXELS_PER_METRE  # (T,) kg·m/s
     scale = max(float(carried.max()), SMALLEST_MOMENTUM)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.linalg.norm(linear_momentum(said) - linear_momentum(true), axis=-1) / scale
+        return np.linalg.norm(linear_momentum(guess) - linear_momentum(true), axis=-1) / scale
 
 
 def flight_mask(target: Trajectory, before: State | None = None) -> np.ndarray:
@@ -55,16 +55,16 @@ def flight_errors(
     momentum: RMS of |Δp̂ - Δp| / m, the velocity change that a step adds or lacks, px/s.
     energy: mean of |Δê - Δe|, kinetic (spin included) plus weight, J per body and step.
     """
-    true, said = _shared(target, predicted)
+    true, guess = _shared(target, predicted)
     free = flight_mask(true, before)
     if not free.any():
         return None, None
     with np.errstate(over="ignore", invalid="ignore"):
         first = None if before is None else before.velocity
-        change = _steps(said.velocity, first) - _steps(true.velocity, first)
+        change = _steps(guess.velocity, first) - _steps(true.velocity, first)
         momentum = float(np.sqrt(np.square(change).sum(-1)[free].mean()))
         start = None if before is None else _body_energy(Trajectory.of(true.scene, [before]))[0]
-        gained = _steps(_body_energy(said), start) - _steps(_body_energy(true), start)
+        gained = _steps(_body_energy(guess), start) - _steps(_body_energy(true), start)
         return momentum, float(np.abs(gained)[free].mean())
 
 

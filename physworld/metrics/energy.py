@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from physworld.metrics.errors import row_at
 from physworld.types import FIXED, PIXELS_PER_METRE, Attractor, MutualGravity, Spring, Trajectory
 
 SQUARE_METRE = PIXELS_PER_METRE**2  # px²
@@ -83,10 +84,8 @@ def angular_momentum(trajectory: Trajectory) -> np.ndarray:
     return (orbital + (_moment(trajectory) * trajectory.spin).sum(-1)) / SQUARE_METRE
 
 
-def energy_error(target: Trajectory, predicted: Trajectory, horizon: int) -> float:
-    """|Ê - E| at exactly frame `horizon` (from 1), J."""
-    row = slice(horizon - 1, horizon)
-    if not 1 <= horizon <= min(len(target), len(predicted)):
-        raise ValueError(f"horizon {horizon} is outside 1..{min(len(target), len(predicted))}")
-    true, said = target.window(row.start, row.stop), predicted.window(row.start, row.stop)
-    return float(abs(total_energy(said)[0] - total_energy(true)[0]))
+def energy_error(target: Trajectory, predicted: Trajectory, horizon: int | None = None) -> float:
+    """|Ê - E| at exactly frame `horizon` (from 1; None = the last that both have), J."""
+    row = row_at(target, predicted, horizon)
+    true, guess = target.window(row, row + 1), predicted.window(row, row + 1)
+    return float(abs(total_energy(guess)[0] - total_energy(true)[0]))

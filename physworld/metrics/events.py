@@ -62,21 +62,21 @@ def score_events(
         before: the frame before both, the last given one; without it frame 0 can hold no onset.
     """
     frames = min(len(target), len(predicted))
-    true, said = onsets(target.window(0, frames), before), onsets(predicted.window(0, frames), before)
+    true, guess = onsets(target.window(0, frames), before), onsets(predicted.window(0, frames), before)
     matched = late = 0
     for body in range(true.shape[1]):
-        at_true, at_said = np.flatnonzero(true[:, body]), np.flatnonzero(said[:, body])
-        apart = np.abs(at_true[:, None] - at_said[None, :])
+        at_true, at_guess = np.flatnonzero(true[:, body]), np.flatnonzero(guess[:, body])
+        apart = np.abs(at_true[:, None] - at_guess[None, :])
         pairs = sorted((int(apart[i, j]), i, j) for i, j in np.argwhere(apart <= tolerance).tolist())
         used_true: set[int] = set()
-        used_said: set[int] = set()
+        used_guess: set[int] = set()
         for distance, i, j in pairs:
-            if i in used_true or j in used_said:
+            if i in used_true or j in used_guess:
                 continue
             used_true.add(i)
-            used_said.add(j)
+            used_guess.add(j)
             matched, late = matched + 1, late + distance
-    return EventScore(true=int(true.sum()), said=int(said.sum()), matched=matched, late=late)
+    return EventScore(true=int(true.sum()), said=int(guess.sum()), matched=matched, late=late)
 
 
 def event_jumps(target: Trajectory, predicted: Trajectory, before: State | None = None) -> np.ndarray:

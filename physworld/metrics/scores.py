@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
@@ -29,24 +30,80 @@ PLACEBO = "placebo"  # random impulses: what an error of the right kind costs wh
 FLOOR = "floor"  # the simulator restarted from the state as the text rounds it: what no reader of the text can beat
 METHODS = (MODEL, *BASELINES, PLACEBO, FLOOR)
 
-# (target, predicted, horizon) -> float, read at each horizon
-QUANTITIES: dict[str, Callable[[Trajectory, Trajectory, int], float]] = {
-    "rmse": position_rmse,  # px
-    "velocity_rmse": velocity_rmse,  # px/s
-    "energy_error": energy_error,  # J
+HORIZON, ROLLOUT = "horizon", "rollout"  # when a metric is read: at each horizon, or once over the whole rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure of one rollout. An entry of METRICS is all that a new one needs: it is then a column of rows.jsonl, a
+    figure of metrics.json, a row of the report and a curve in TensorBoard."""
+
+    label: str  # in reports
+    unit: str = ""
+    function: Callable[..., float | None]  # (target, predicted) -> float; None = does not apply to this rollout
+    when: str = HORIZON  # then target and predicted end at that frame; ROLLOUT: they end at the last horizon
+    before: bool = False  # the function takes a third argument, the last given frame (State or None)
+    interval: bool = False  # HORIZON only: shown with intervals, in a table of its own
+
+    def __post_init__(self) -> None:
+        if self.when not in (HORIZON, ROLLOUT):
+            raise ValueError(f"when={self.when!r} of metric {self.label!r} must be {HORIZON!r} or {ROLLOUT!r}")
+        if self.interval and self.when == ROLLOUT:
+            raise ValueError(f"metric {self.label!r} is read once, so it has no table by horizon; leave interval out")
+
+    @property
+    def title(self) -> str:
+        """`angle RMSE, rad`."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+
+# name -> metric, in the order of the report.
+METRICS: dict[str, Metric] = {
+    "rmse": Metric(label="position RMSE", unit="px", function=position_rmse, interval=True),
+    "velocity_rmse": Metric(label="velocity RMSE", unit="px/s", function=velocity_rmse, interval=True),
+    "energy_error": Metric(label="absolute error of total energy", unit="J", function=energy_error, interval=True),
+    "valid_frames": Metric(label="valid frames", function=valid_prediction_time, when=ROLLOUT),
+    "event_velocity_rmse": Metric(
+        label="velocity RMSE on event frames", unit="px/s", function=event_velocity_rmse, when=ROLLOUT, before=True
+    ),
+    "flight_momentum_error": Metric(
+        label="velocity gained or lost in free flight",
+        unit="px/s a frame",
+        function=lambda t, p, before: flight_errors(t, p, before)[0],
+        when=ROLLOUT,
+        before=True,
+    ),
+    "flight_energy_error": Metric(
+        label="energy gained or lost in free flight",
+        unit="J a frame",
+        function=lambda t, p, before: flight_errors(t, p, before)[1],
+        when=ROLLOUT,
+        before=True,
+    ),
+    "relative_energy_error": Metric(
+        label="energy error / largest kinetic energy", function=lambda t, p: float(relative_energy_error(t, p)[-1])
+    ),
+    "relative_momentum_error": Metric(
+        label="momentum error / largest carried momentum",
+        function=lambda t, p: float(relative_momentum_error(t, p)[-1]),
+    ),
+    "position_mae": Metric(label="mean distance (MAE)", unit="px", function=position_mae),
+    "velocity_mae": Metric(label="velocity MAE", unit="px/s", function=velocity_mae),
+    "angle_rmse": Metric(label="angle RMSE", unit="rad", function=angle_rmse),
+    "spin_rmse": Metric(label="spin RMSE", unit="rad/s", function=spin_rmse),
+    "joint_drift": Metric(
+        label="joint length drift", unit="px", function=lambda t, p: float(joint_drift(p.window(len(p) - 1, len(p)))[0])
+    ),
+    "penetration": Metric(
+        label="deepest overlap", unit="px", function=lambda t, p: penetration(p.scene, p.frame(len(p) - 1))
+    ),
+    "escaped": Metric(label="escaped bodies", function=lambda t, p: float(escaped(t, p))),
 }
-DETAILS: dict[str, Callable[[Trajectory, Trajectory, int], float]] = {
-    "position_mae": position_mae,  # px
-    "velocity_mae": velocity_mae,  # px/s
-    "angle_rmse": angle_rmse,  # rad
-    "spin_rmse": spin_rmse,  # rad/s
-    "relative_energy_error": lambda t, p, h: float(relative_energy_error(t.window(0, h), p.window(0, h))[-1]),
-    "relative_momentum_error": lambda t, p, h: float(relative_momentum_error(t.window(0, h), p.window(0, h))[-1]),
-    "joint_drift": lambda t, p, h: float(joint_drift(p.window(h - 1, h))[0]),  # px
-    "penetration": lambda t, p, h: penetration(p.scene, p.frame(h - 1)),  # px
-    "escaped": lambda t, p, h: float(escaped(t, p, h)),  # bodies
+# Counted while the model's text is read, not measured on trajectories: name -> label.
+FAULTS = {
+    "missing": "bodies missing from an unreadable frame",
+    "drifted": "readable frames in another format",
 }
-WHOLE = ("valid_frames", "event_velocity_rmse", "flight_momentum_error", "flight_energy_error", "missing", "drifted")
 
 
 class _Origin(TypedDict):
@@ -73,10 +130,8 @@ def score_rollouts(
     before: Sequence[State | None] | None = None,
     faults: Sequence[tuple[int, int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per rollout and method: who, where, parsed, per horizon h each of QUANTITIES and DETAILS as `name@h`,
-    and over the whole rollout: `valid_frames`; `events_*`; `event_velocity_rmse` px/s over the target's event frames
-    and `flight_momentum_error` px/s, `flight_energy_error` J off them (None without such frames); `missing` bodies and
-    `drifted` frames of the model's text.
+    """One row per rollout and method: who, where, parsed, each metric of METRICS (`name@h` at each horizon, or `name`),
+    counts of onsets of contacts (`events_*`), and FAULTS of the model's text. A metric that does not apply is None.
 
     Args:
         targets: the true frames after the given ones, at least max(horizons) each.
@@ -88,6 +143,7 @@ def score_rollouts(
         faults: (missing bodies, drifted frames) of each of the model's rollouts.
     """
     _check(targets, predictions, parse_ok, horizons, meta)
+    _check_frames(targets, predictions, max(horizons))
     rows = []
     for n, (target, about) in enumerate(zip(targets, meta, strict=True)):
         start = None if before is None else before[n]
@@ -114,18 +170,15 @@ def score_rollouts(
     return rows
 
 
-def _errors(target: Trajectory, said: Trajectory, horizons: Sequence[int], start: State | None) -> dict[str, Any]:
+def _errors(target: Trajectory, predicted: Trajectory, horizons: Sequence[int], start: State | None) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for h in horizons:
-        for name, measure in (QUANTITIES | DETAILS).items():
-            row[f"{name}@{h}"] = _worst(measure(target, said, h))
     last = max(horizons)
-    true, guess = target.window(0, last), said.window(0, last)
-    row["valid_frames"] = valid_prediction_time(true, guess)
-    row["event_velocity_rmse"] = _worst(event_velocity_rmse(true, guess, start))
-    momentum, energy = flight_errors(true, guess, start)
-    row["flight_momentum_error"], row["flight_energy_error"] = _worst(momentum), _worst(energy)
-    events = score_events(true, guess, start)
+    for name, metric in METRICS.items():
+        given = (start,) if metric.before else ()
+        for h in horizons if metric.when == HORIZON else (last,):
+            error = metric.function(target.window(0, h), predicted.window(0, h), *given)
+            row[f"{name}@{h}" if metric.when == HORIZON else name] = _worst(error)
+    events = score_events(target.window(0, last), predicted.window(0, last), start)
     return row | {f"events_{name}": count for name, count in vars(events).items()}
 
 
@@ -154,3 +207,10 @@ def _check(targets: Any, predictions: Any, parse_ok: Any, horizons: Any, meta: A
         missing = sorted(set(_Origin.__annotations__) - set(about))
         if missing:
             raise ValueError(f"rollout meta lacks {', '.join(missing)}")
+
+
+def _check_frames(targets: Sequence[Trajectory], predictions: Mapping[str, Sequence[Trajectory]], last: int) -> None:
+    """A window beyond the end would be shorter without a word."""
+    shortest = min((len(t) for some in (targets, *predictions.values()) for t in some), default=last)
+    if last > shortest:
+        raise ValueError(f"horizon {last} is outside 1..{shortest}, the frames that target and prediction share")

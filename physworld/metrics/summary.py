@@ -15,7 +15,7 @@ import numpy as np
 
 from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, varies
 from physworld.metrics.events import EventScore
-from physworld.metrics.scores import BASELINES, DETAILS, METHODS, MODEL, WHOLE
+from physworld.metrics.scores import BASELINES, FAULTS, HORIZON, METHODS, METRICS, MODEL, ROLLOUT
 from physworld.types import Interval
 
 # Bins of body counts, by their first and last number; the curriculum's stages have 2-5, 5-15, 10-30, 20-40, 30-50+.
@@ -106,6 +106,7 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     """Everything about the rollouts in `mask` (n,); group means are taken over the scenario types among them."""
     groups = table.scene_types(mask)
     types = np.unique(groups)
+    with_interval = [name for name, metric in METRICS.items() if metric.interval and name != "rmse"]
     horizons: dict[str, Any] = {}
     for h in table.horizons:
         rmse = {m: table.per_scene(mask, m, f"rmse@{h}") for m in table.methods}
@@ -114,9 +115,11 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
         chosen = {t: min(table.baselines, key=lambda m: by_type[m][k]) for k, t in enumerate(types)}
         strict = np.array([rmse[chosen[t]][n] for n, t in enumerate(groups)])
         horizons[str(h)] = {
+            **{
+                name: _means({m: table.per_scene(mask, m, f"{name}@{h}") for m in table.methods}, groups)
+                for name in with_interval
+            },
             "rmse": _means({**rmse, "best_per_scenario": strict}, groups),
-            "velocity_rmse": _means({m: table.per_scene(mask, m, f"velocity_rmse@{h}") for m in table.methods}, groups),
-            "energy_error": _means({m: table.per_scene(mask, m, f"energy_error@{h}") for m in table.methods}, groups),
             "best_baseline": best,
             "ratio": {m: _ratio(rmse[MODEL], rmse[m], groups) for m in table.baselines},
             "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
@@ -138,7 +141,9 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
 def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     """Quantities that need no interval, by horizon where they have one: {name: {method: {mean, median}}}."""
     groups = table.scenario[mask]
-    names = [*(f"{name}@{h}" for name in DETAILS for h in table.horizons), *WHOLE]
+    at_horizons = [name for name, metric in METRICS.items() if metric.when == HORIZON and not metric.interval]
+    whole = [name for name, metric in METRICS.items() if metric.when == ROLLOUT]
+    names = [*(f"{name}@{h}" for name in at_horizons for h in table.horizons), *whole, *FAULTS]
     found: dict[str, Any] = {}
     for name in names:
         for method in table.methods:
@@ -191,9 +196,9 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rows of `score_rollouts` -> plain JSON data, the content of metrics.json (an infinite figure is None).
 
     Keys: counts and `parse_rate`; `all`, `seen`, `held_out`: one block each (None if empty); `scenarios`: a block per
-    type. A block holds per horizon, as text, the intervals of `rmse` (with `median`), `velocity_rmse`, `energy_error`,
-    the `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
-    other quantities, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
+    type. A block holds per horizon, as text, the intervals (with `median`) of METRICS that have them, the
+    `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
+    other METRICS, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
     shifted out of distribution, shift; only the last speaks of these. `headline`: a flat dict of the main numbers.
     """
     if not rows:
@@ -251,3 +256,15 @@ def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
         for name in ("ratio_best", "ratio_best_per_scenario"):
             flat[f"{name}@{h}"] = part[name]["mean"] if part[name] else None
     return {key: value for key, value in flat.items() if value is not None}
+
+
+def scalars(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The model's mean of every metric, those read at horizons at the last one; for curves in TensorBoard."""
+    block, last = main_block(summary), summary["horizons"][-1]
+    found: dict[str, float | None] = {}
+    for name, metric in METRICS.items():
+        key = f"{name}@{last}" if metric.when == HORIZON else name
+        part = block["horizons"][str(last)][name] if metric.interval else block["details"].get(key, {})
+        found[key] = part[MODEL]["mean"] if MODEL in part else None
+    found |= {f"events_{name}": block["events"][MODEL][name] for name in ("precision", "recall", "timing")}
+    return {key: value for key, value in found.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from physworld.metrics.errors import row_at
 from physworld.sim.contacts import contacts, solids
 from physworld.types import FIXED, PinJoint, PivotJoint, Rope, Scene, State, Trajectory
 
@@ -51,11 +52,13 @@ def penetration(scene: Scene, state: State) -> float:
     return float(max(depths, default=0.0))
 
 
-def escaped(target: Trajectory, predicted: Trajectory, horizon: int) -> int:
-    """Bodies that the prediction has more than ESCAPE px outside the canvas at frame `horizon`, but the truth not."""
+def escaped(target: Trajectory, predicted: Trajectory, horizon: int | None = None) -> int:
+    """Bodies that the prediction has more than ESCAPE px outside the canvas at frame `horizon` (None = the last that
+    both have), but the truth not."""
+    row = row_at(target, predicted, horizon)
     low, high = np.array([-ESCAPE, -ESCAPE]), np.array(target.scene.canvas) + ESCAPE
 
     def out(place: np.ndarray) -> np.ndarray:
         return np.logical_not(np.logical_and(place >= low, place <= high).all(axis=-1))
 
-    return int((out(predicted.position[horizon - 1]) & ~out(target.position[horizon - 1])).sum())
+    return int((out(predicted.position[row]) & ~out(target.position[row])).sum())

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: tables from the Markdown, charts as SVG, pictures inside."""
+"""A report as one HTML page that needs nothing else: tables from the Markdown, charts as SVG, pictures inside."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from physworld.io.atomic import replacing
 
 STYLE = """
 :root { color-scheme: light; }
@@ -25,20 +23,17 @@ figure svg, figure img, figure video { max-width: 100%; height: auto; } figcapti
 KINDS = {".gif": "image/gif", ".png": "image/png", ".mp4": "video/mp4"}
 
 
-def write_html(
-    path: Path,
+def page(
     markdown: str,
     charts: Mapping[str, str],
-    pictures: Sequence[tuple[str, Path]] = (),
-    worst: Sequence[tuple[str, Path]] = (),
-) -> Path:
-    """Write the page; the file is whole or absent.
+    galleries: Sequence[tuple[str, str, Sequence[tuple[str, Path]]]] = (),
+) -> str:
+    """The whole page.
 
     Args:
-        markdown: the report without its pictures.
+        markdown: the report without its pictures; it begins with a title.
         charts: caption -> <svg> text.
-        pictures: caption and file of GIF, PNG or MP4, put into the page as they are.
-        worst: the same, for the gallery of the worst rollouts.
+        galleries: (title, text, captions and files of GIF, PNG or MP4), put into the page as they are.
     """
     from markdown import markdown as to_html
 
@@ -49,14 +44,10 @@ def write_html(
     drawn = [_figure(svg, caption) for caption, svg in charts.items()]
     parts += ['<div class="charts">', *drawn, "</div>"] if drawn else []
     parts.append(rest)
-    if pictures:
-        parts += ["<h2>Pictures</h2>", "<p>Truth, prediction, both overlaid (grey truth, blue prediction, red error); "]
-        parts += ["energy and momentum below (grey truth, blue prediction).</p>"]
+    for name, text, pictures in galleries:
+        parts += [f"<h2>{html.escape(name)}</h2>", f"<p>{html.escape(text)}</p>"]
         parts += [_figure(_embedded(file), caption) for caption, file in pictures]
-    if worst:
-        parts += ["<h2>Worst rollouts</h2>", "<p>Largest position RMSE at the last horizon, worst first.</p>"]
-        parts += [_figure(_embedded(file), caption) for caption, file in worst]
-    page = [
+    whole = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -64,9 +55,7 @@ def write_html(
         *parts,
         "</body></html>",
     ]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(page), encoding="utf-8")
-    return path
+    return "\n".join(whole)
 
 
 def _figure(inside: str, caption: str) -> str:

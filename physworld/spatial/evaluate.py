@@ -1,4 +1,4 @@
-"""A run beside its baselines: at the end of training, and by evaluate.py."""
+"""A run beside its baselines in four stages: load candidates, sample cases, score, report."""
 
 from __future__ import annotations
 
@@ -18,22 +18,51 @@ from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.spatial.build import SpatialParts, choose_evaluation
 from physworld.spatial.codecs.scene_codec import SceneCodec
-from physworld.spatial.report import evaluate_and_report
+from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
+from physworld.spatial.report import headline_of, print_summary, write_spatial_report
 from physworld.training.hardware import placed
 
 console = Console()
+Table = dict[str, dict[str, dict[str, Cell]]]  # axis -> row -> column
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Score a finished run on payloads it has never seen."""
+    checks.whole("seed", cfg.seed, 0)
+    checks.split(cfg.split)
+    run = runs.find_run(cfg.run)
+    network, codec, trained, untrained = load_candidates(run, placed(cfg).device())
+    evaluation = choose_evaluation(cfg.evaluation, trained["evaluation"])
+    hydra = HydraConfig.get()
+    directory = runs.relative(hydra.runtime.output_dir)
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
+    cases = evaluation.sample_cases(seed=cfg.seed, split=cfg.split)
+    table = score(network, codec, evaluation, cases, untrained=untrained)
+    report(
+        table, evaluation, directory, command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
+        seed=cfg.seed, split=cfg.split, cost={"parameters": sum(p.numel() for p in network.parameters())},
+    )  # fmt: skip
 
 
 def conclude(
     cfg: DictConfig, parts: SpatialParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
-    """Save the model, judge it and write the report; the score is the share of raw answers that break something."""
+    """Save the model, score it and write the report; a search lowers the share of raw answers that break something."""
     save_model(network, parts.codec, directory / "model")
-    headline = evaluate_and_report(
-        network, parts.codec, parts.evaluation, directory, untrained=untrained_like(cfg, parts.codec), command=command,
-        seed=cfg.seed, split="val", cost=cost, console=console,
-    )  # fmt: skip
+    untrained = untrained_like(cfg, parts.codec)
+    cases = parts.evaluation.sample_cases(seed=cfg.seed, split="val")
+    table = score(network, parts.codec, parts.evaluation, cases, untrained=untrained)
+    headline = report(table, parts.evaluation, directory, command=command, seed=cfg.seed, split="val", cost=cost)
     return headline, 1 - headline["raw/all_rules"]
+
+
+# --- 1. load candidates
+
+
+def load_candidates(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any], Any]:
+    """(network, codec, configuration, an untrained network of the same shape) of a finished run."""
+    network, codec, trained = load_model(run, device)
+    return network, codec, trained, untrained_like(trained, codec)
 
 
 def untrained_like(config: Any, codec: SceneCodec) -> Any:
@@ -47,19 +76,48 @@ def untrained_like(config: Any, codec: SceneCodec) -> Any:
     return network.eval()
 
 
-def evaluate(cfg: DictConfig) -> None:
-    """Score a finished run on payloads it has never seen."""
-    checks.whole("seed", cfg.seed, 0)
-    checks.split(cfg.split)
-    run = runs.find_run(cfg.run)
-    hardware = placed(cfg)
-    network, codec, trained = load_model(run, hardware.device())
-    evaluation = choose_evaluation(cfg.evaluation, trained["evaluation"])
-    hydra = HydraConfig.get()
-    directory = runs.relative(hydra.runtime.output_dir)
-    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
-    evaluate_and_report(
-        network, codec, evaluation, directory, untrained=untrained_like(trained, codec),
-        command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]), seed=cfg.seed, split=cfg.split,
-        cost={"parameters": sum(p.numel() for p in network.parameters())}, console=console,
-    )  # fmt: skip
+# --- 2. cases are sampled by `SpatialEvaluation.sample_cases`
+# --- 3. score
+
+
+def score(
+    network: Any, codec: SceneCodec, evaluation: SpatialEvaluation, cases: SpatialCases, *, untrained: Any
+) -> Table:
+    """On every axis, with a word on the screen."""
+    with console.status("Evaluating") as status:
+        return evaluation.evaluate(
+            network, codec, cases, untrained=untrained if evaluation.random_weights else None,
+            progress=lambda axis: status.update(f"Evaluating {axis}"),
+        )  # fmt: skip
+
+
+# --- 4. report
+
+
+def report(
+    table: Table,
+    evaluation: SpatialEvaluation,
+    directory: Path,
+    *,
+    command: str,
+    seed: int,
+    split: str,
+    cost: dict[str, Any],
+) -> dict[str, float]:
+    """Write metrics.json, report.md, report.html and pictures, print the table; returns the main numbers."""
+    summary = {
+        axis: {row: {column: cell.summary() for column, cell in cells.items()} for row, cells in rows.items()}
+        for axis, rows in table.items()
+    }
+    first = next(iter(summary))
+    headline = headline_of(summary)
+    measured = {"command": command, "split": split, "seed": seed, "commit": runs.versions()["commit"]}
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {"headline": headline, "axes": summary, "cost": cost, "measured": measured}
+    runs.write_json(directory / "metrics.json", content)
+    path = write_spatial_report(
+        directory, summary, table[first], measured=measured, cost=cost, pictures=evaluation.pictures
+    )
+    print_summary(summary[first], console)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    return headline

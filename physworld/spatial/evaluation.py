@@ -1,4 +1,4 @@
-"""How a scene model is judged: columns raw / schema / pinned / repaired, rows model and baselines, per axis.
+"""How a scene model is evaluated: columns raw / schema / pinned / repaired, rows model and baselines, per axis.
 
 Raw is the model alone. Grammars and repair make scenes valid whatever the model says, so their columns stand beside a
 network with random weights: only what is above its row was learned.
@@ -32,6 +32,14 @@ from physworld.types import Sample
 
 REPAIRED = "repaired"
 MODEL, ENGINEER, RANDOM, NEIGHBOUR = "model", "engineer", "random weights", "nearest neighbour"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpatialCases:
+    """What every model is asked about."""
+
+    axes: dict[str, list[Sample]]
+    pool: list[Sample]  # training scenes that the nearest-neighbour copy looks among
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +97,7 @@ class SpatialEvaluation:
     modes: list[str]  # of decoding: raw, schema, pinned
     axes: list[str]
     batch_size: int
-    random_weights: bool  # judge an untrained network too
+    random_weights: bool  # score an untrained network too
     neighbours: int  # training scenes that the nearest-neighbour copy looks among; 0 = no such row
     repeated: int  # payloads that are answered once more one by one, to see whether the batch changes an answer
     pictures: int
@@ -106,7 +114,7 @@ class SpatialEvaluation:
                         f"evaluation.{name} has {item}.{suggest(str(item), known)} Choose from {', '.join(known)}."
                     )
 
-    def sample_cases(self, axis: str, *, seed: int, split: str, count: int) -> list[Sample]:
+    def sample_axis(self, axis: str, *, seed: int, split: str, count: int) -> list[Sample]:
         """The same payloads for every model."""
         source = SpatialSource(seed=seed, split=split, axis=axis)
         return [source.sample(index) for index in range(count)]
@@ -152,13 +160,23 @@ class SpatialEvaluation:
             cells[REPAIRED] = repaired(cells["raw"].scenes, samples)
         return cells
 
+    def sample_cases(self, *, seed: int, split: str) -> SpatialCases:
+        """The payloads of every axis, the same for every model."""
+        axes = {
+            axis: self.sample_axis(
+                axis, seed=seed, split=split, count=self.samples if axis == "seen" else self.samples_per_axis
+            )
+            for axis in self.axes
+        }
+        pool = self.sample_axis("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
+        return SpatialCases(axes=axes, pool=pool)
+
     def evaluate(
         self,
         network: Generator,
         codec: SceneCodec,
+        cases: SpatialCases,
         *,
-        seed: int,
-        split: str,
         untrained: Generator | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> dict[str, dict[str, dict[str, Cell]]]:
@@ -168,23 +186,20 @@ class SpatialEvaluation:
             untrained: a network of the same shape with random weights, for its row.
             progress: called with the axis that comes next.
         """
-        table: dict[str, dict[str, dict[str, Cell]]] = {}
-        pool = self.sample_cases("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
-        for axis in self.axes:
+        found: dict[str, dict[str, dict[str, Cell]]] = {}
+        for axis, samples in cases.axes.items():
             if progress is not None:
                 progress(axis)
-            count = self.samples if axis == "seen" else self.samples_per_axis
-            samples = self.sample_cases(axis, seed=seed, split=split, count=count)
             rows = {MODEL: self.evaluate_network(network, codec, samples)}
             gold = [sample.target for sample in samples]
             rows[ENGINEER] = {"raw": cell(gold, samples), REPAIRED: repaired(gold, samples)}
             if untrained is not None and axis == "seen":
                 rows[RANDOM] = self.evaluate_network(untrained, codec, samples)
-            if pool:
-                copies = [nearest_copy(sample.given, pool) for sample in samples]
+            if cases.pool:
+                copies = [nearest_copy(sample.given, cases.pool) for sample in samples]
                 rows[NEIGHBOUR] = {"raw": cell(copies, samples), REPAIRED: repaired(copies, samples)}
-            table[axis] = rows
-        return table
+            found[axis] = rows
+        return found
 
 
 def cell(scenes: Sequence[Any], samples: Sequence[Sample]) -> Cell:

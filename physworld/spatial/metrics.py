@@ -22,9 +22,29 @@ from physworld.spatial.scene.terms import great_circle
 Score = dict[str, float | None]  # None = does not apply to this payload, or cannot be read off this scene
 
 CLOSE = 30.0  # degrees within which two objects of like spectrum mask each other
-# Figures that are better when larger, in the order of the tables; then those that are better when smaller.
-RATES = ("parse", "schema", "strict", "budget", "anchor", *RULE_TYPES[1:], "all_rules", "coverage", "unique", "honest")
-ERRORS = ("direction_deg", "gain_db", "distance_m", "masking", "level_db", "balance_db", "edits")
+# What `score_scene` says of an answer: name -> meaning, in the order of the tables. A new figure is an entry here and a
+# value there. RATES are shares, better when larger; ERRORS are better when smaller.
+RATES = {
+    "parse": "is JSON",
+    "schema": "keeps the published schema",
+    "strict": "strict profile: grids, ids, motion",
+    "budget": "at most max_objects objects",
+    "anchor": "all anchors held",
+    **dict.fromkeys(RULE_TYPES[1:], ""),
+    "all_rules": "profile, budget and every rule that can hold",
+    "coverage": "share of the wanted objects that are there",
+    "unique": "no id twice",
+    "honest": "constraints_applied is exactly what holds",
+}
+ERRORS = {
+    "direction_deg": "angle to the engineer's direction, °",
+    "gain_db": "gain against the engineer's, dB",
+    "distance_m": "distance against the engineer's, m",
+    "masking": "masking overlap, 0-1",
+    "level_db": "level against the engineer's mix, dB",
+    "balance_db": "left/right imbalance, dB",
+    "edits": "edits of repair",
+}
 
 
 def score_scene(data: Any, brief: Brief, gold: SpatialScene) -> Score:

@@ -1,154 +1,152 @@
-"""What a scene model's evaluation leaves behind: metrics.json, report.md, pictures, a table on the screen."""
+"""What a scene model's evaluation leaves behind: report.md, report.html, pictures, a table on the screen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
-from physworld.runs import directory as runs
-from physworld.spatial.codecs.scene_codec import SceneCodec
-from physworld.spatial.evaluation import MODEL, REPAIRED, Cell, SpatialEvaluation
+from physworld.reporting.charts import interval_bars
+from physworld.reporting.markdown import figure, header, span, table
+from physworld.reporting.report import Gallery, captioned, write_report
+from physworld.spatial.evaluation import MODEL, REPAIRED, Cell
 from physworld.spatial.export.pictures import animate, draw_scene
 from physworld.spatial.metrics import ERRORS, RATES
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import Invalid, scene_from
 
-MEANING = {
-    "parse": "is JSON",
-    "schema": "keeps the published schema",
-    "strict": "strict profile: grids, ids, motion",
-    "budget": "at most max_objects objects",
-    "anchor": "all anchors held",
-    "all_rules": "profile, budget and every rule that can hold",
-    "coverage": "share of the wanted objects that are there",
-    "unique": "no id twice",
-    "honest": "constraints_applied is exactly what holds",
-    "direction_deg": "angle to the engineer's direction, °",
-    "gain_db": "gain against the engineer's, dB",
-    "distance_m": "distance against the engineer's, m",
-    "masking": "masking overlap, 0-1",
-    "level_db": "level against the engineer's mix, dB",
-    "balance_db": "left/right imbalance, dB",
-    "edits": "edits of repair",
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHARES = {
     "diversity": "different poses per object",
     "deterministic": "same answer alone and in a batch",
-    "tokens_per_s": "tokens a second",
     "all_rules_of_feasible": "all rules, where a scene that obeys is known",
 }
-EXTRA = ("diversity", "deterministic", "all_rules_of_feasible", "tokens_per_s")
+MEANING = {**RATES, **ERRORS, **SHARES, "tokens_per_s": "tokens a second"}  # in the order of the tables
 SHORT = ("parse", "schema", "budget", "anchor", "all_rules", "honest")
 
 Rows = dict[str, dict[str, Cell]]
 
 
-def evaluate_and_report(
-    network: Any,
-    codec: SceneCodec,
-    evaluation: SpatialEvaluation,
-    directory: Path,
-    *,
-    untrained: Any,
-    command: str,
-    seed: int,
-    split: str,
-    cost: dict[str, Any],
-    console: Console,
-) -> dict[str, float]:
-    """Judge on every axis, write and print it all; returns the main numbers."""
-    with console.status("Evaluating") as status:
-        table = evaluation.evaluate(
-            network, codec, seed=seed, split=split, untrained=untrained if evaluation.random_weights else None,
-            progress=lambda axis: status.update(f"Evaluating {axis}"),
-        )  # fmt: skip
-    summary = {
-        axis: {row: {column: cell.summary() for column, cell in cells.items()} for row, cells in rows.items()}
-        for axis, rows in table.items()
-    }
-    first = next(iter(summary))
-    headline = {
+def headline_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The main numbers under names that `physworld compare` shows."""
+    first = next(iter(summary.values()))
+    return {
         f"{column}/{name}": figures[name]["mean"]
-        for column, figures in summary[first][MODEL].items()
+        for column, figures in first[MODEL].items()
         for name in (*SHORT, "direction_deg")
         if name in figures
     }
-    measured = {"command": command, "split": split, "seed": seed, "commit": runs.versions()["commit"]}
-    content = {"headline": headline, "axes": summary, "cost": cost, "measured": measured}
-    directory.mkdir(parents=True, exist_ok=True)
-    runs.write_json(directory / "metrics.json", content)
-    pictures = _pictures(table[first], directory / "pictures", evaluation.pictures)
-    lines = _report(summary, measured, cost, pictures, directory)
-    with replacing(directory / "report.md") as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
-    _print(summary[first], console)
-    console.print(f"Report:       {directory / 'report.md'}", highlight=False)
-    return headline
+
+
+def write_spatial_report(
+    directory: Path,
+    summary: Mapping[str, Any],
+    rows: Rows,
+    *,
+    measured: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    pictures: int,
+) -> Path:
+    """Write report.md and report.html with pictures into `directory`; return the path of report.md.
+
+    Args:
+        summary: axis -> row -> column -> name -> interval.
+        rows: of the first axis.
+    """
+    gallery = Gallery(
+        title="Scenes",
+        text="The model's first answers after repair; a moving picture where something moves.",
+        pictures=captioned(_pictures(rows, directory / "pictures", pictures)),
+    )
+    return write_report(directory, report_lines(summary, measured, cost), charts(summary), [gallery])
 
 
 def _figure(figures: Mapping[str, Any], name: str) -> str:
     if name not in figures:
         return "–"
-    value = figures[name]
-    if name in RATES or name in EXTRA[:3]:
-        text = f"{100 * value['mean']:.1f}"
-        return f"{text} ({100 * value['low']:.1f}–{100 * value['high']:.1f})" if "low" in value else text
-    text = f"{value['mean']:.3g}"
-    return f"{text} ({value['low']:.3g}–{value['high']:.3g})" if "low" in value else text
+    cell = figures[name]
+    form, scale = (".1f", 100.0) if name in RATES or name in SHARES else (".3g", 1.0)
+    return span(cell, form, scale) if "low" in cell else figure(scale * cell["mean"], form)
 
 
 def _columns(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(row, column) for row, cells in rows.items() for column in cells]
 
 
-def _markdown(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _table(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     places = _columns(rows)
-    head = ["", *(f"{row} {column}" for row, column in places)]
-    lines = ["| " + " | ".join(head) + " |", "| :-- |" + " --: |" * len(places)]
-    for name in names:
-        cells = [_figure(rows[row][column], name) for row, column in places]
-        if any(text != "–" for text in cells):
-            lines.append("| " + " | ".join([name, *cells]) + " |")
-    return [*lines, ""]
+    lines = [[name, *(_figure(rows[row][column], name) for row, column in places)] for name in names]
+    told = [line for line in lines if any(text != "–" for text in line[1:])]
+    return table(["", *(f"{row} {column}" for row, column in places)], told)
 
 
-def _report(
-    summary: Mapping[str, Any], measured: Mapping[str, Any], cost: Mapping[str, Any], pictures: list[Path], home: Path
-) -> list[str]:
-    lines = ["# Spatial scenes", ""]
+def report_lines(summary: Mapping[str, Any], measured: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
+    """The whole report as Markdown, without its pictures."""
+    facts = {"split": f"`{measured['split']}`", **{k: measured[k] for k in ("seed", "commit")}, **cost}
+    lines = header("Spatial scenes", measured["command"], facts)
     for axis, rows in summary.items():
         n = next(iter(rows[MODEL].values()))["parse"]["n"]
-        lines += [f"## {axis}: {n} payloads", "", *_markdown(rows, (*RATES, *ERRORS, *EXTRA))]
-    lines += [
+        lines += [f"## {axis}: {n} payloads", "", *_table(rows, tuple(MEANING))]
+    return [
+        *lines,
+        "## What was measured", "",
         "Shares in %, with 95 % bootstrap intervals over payloads. *raw* is the model alone; *schema* and *pinned* are "
         "held to a grammar, *repaired* is raw after repair (for an answer that cannot be read: the engineer's scene). "
         "These make scenes valid whatever the model says, so compare them with the row of random weights. Means of "
         "errors are over the scenes that could be read. A rule that one of higher precedence forbids is not counted.",
         "",
-        *(f"- {name}: {MEANING[name]}" for name in (*RATES, *ERRORS, *EXTRA) if name in MEANING),
+        *(f"- {name}: {meaning}" for name, meaning in MEANING.items() if meaning),
         "",
-        *(f"- {key}: {value}" for key, value in {**measured, **cost}.items() if key != "command"),
-        "",
-        "```", str(measured["command"]), "```", "",
     ]  # fmt: skip
-    for picture in pictures:
-        lines += [f"![{picture.stem}]({picture.relative_to(home).as_posix()})", ""]
-    return lines
 
 
-def _print(rows: Mapping[str, Any], console: Console) -> None:
-    table = Table(title="spatial scenes, % of payloads", title_justify="left")
-    table.add_column("")
+def charts(summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """Caption -> figure."""
+    first, rows = next(iter(summary.items()))
+    places = _columns(rows)
+
+    def cells(axis_rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        return {
+            name: {f"{row} {column}": axis_rows[row][column].get(name) for row, column in _columns(axis_rows)}
+            for name in names
+            if any(name in axis_rows[row][column] for row, column in _columns(axis_rows))
+        }
+
+    found = {
+        f"{first}: shares of payloads": interval_bars(cells(rows, SHORT), label="%", scale=100),
+    }
+    kept = cells({MODEL: rows[MODEL]}, [name for name in RATES if name not in SHORT])
+    if kept:
+        found[f"{first}: the rules and the rest, the model"] = interval_bars(kept, label="%", scale=100)
+    if len(summary) > 1:
+        by_axis = {
+            axis: {column: figures.get("all_rules") for column, figures in axis_rows[MODEL].items()}
+            for axis, axis_rows in summary.items()
+        }
+        found["All rules kept, by axis, the model"] = interval_bars(by_axis, label="%", scale=100)
+    if any("direction_deg" in rows[row][column] for row, column in places):
+        found[f"{first}: angle to the engineer's direction"] = interval_bars(
+            cells(rows, ["direction_deg"]), label="degrees"
+        )
+    return found
+
+
+def print_summary(rows: Mapping[str, Any], console: Console) -> None:
+    """The main figures of one axis."""
+    screen = Table(title="spatial scenes, % of payloads", title_justify="left")
+    screen.add_column("")
     for name in (*SHORT, "direction_deg"):
-        table.add_column(name.replace("_", " "), justify="right")
+        screen.add_column(name.replace("_", " "), justify="right")
     for row, column in _columns(rows):
         cells = [_figure(rows[row][column], name).partition(" ")[0] for name in (*SHORT, "direction_deg")]
-        table.add_row(f"{row} {column}", *cells, style="bold" if row == MODEL else "")
-    console.print(table)
+        screen.add_row(f"{row} {column}", *cells, style="bold" if row == MODEL else "")
+    console.print(screen)
 
 
 def _pictures(rows: Rows, folder: Path, count: int) -> list[Path]:

@@ -21,7 +21,7 @@ class RulesValidation(Callback):
         if trainer.sanity_checking:
             return
         evaluation = self.evaluation
-        samples = evaluation.sample_cases("seen", seed=self.seed, split="val", count=evaluation.val_samples)
+        samples = evaluation.sample_axis("seen", seed=self.seed, split="val", count=evaluation.val_samples)
         network: Any = module.eval_network()  # type: ignore[operator]
         answers = evaluation.answer(network, self.codec, [sample.given for sample in samples], "raw")
         found = score_means(answers.scenes, samples)

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from physworld.metrics.summary import scalars
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalCases, Evaluation, result_frames
 from physworld.training.tensorboard import add_gif
@@ -28,8 +29,12 @@ class RolloutValidation(Callback):
         # Every rank rolls out all of them: a sharded model needs all ranks in each forward pass.
         result = self.evaluation.evaluate(module.eval_network(), self.codec, self.cases)
         # The monitored figure is always there, even where a baseline makes no error and there is no ratio to it.
-        headline = {f"ratio_best@{max(self.evaluation.horizons)}": float("inf"), **result.summary["headline"]}
-        module.log_dict({f"rollout/{key}": value for key, value in headline.items()}, rank_zero_only=False)
+        figures = {
+            f"ratio_best@{max(self.evaluation.horizons)}": float("inf"),
+            **scalars(result.summary),
+            **result.summary["headline"],
+        }
+        module.log_dict({f"rollout/{key}": value for key, value in figures.items()}, rank_zero_only=False)
         logger = trainer.logger
         if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
             shown = trainer.global_step % len(result.predicted)

@@ -18,8 +18,8 @@ SHOWN = 15  # frames a second of clips in TensorBoard
 class ClipSamples(Callback):
     """At each validation: a few generated clips to TensorBoard, from the same captions and noise every time."""
 
-    def __init__(self, judge: VideoEvaluator, count: int) -> None:
-        self.judge, self.count = judge, count
+    def __init__(self, evaluator: VideoEvaluator, count: int) -> None:
+        self.evaluator, self.count = evaluator, count
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         logger = trainer.logger
@@ -27,10 +27,10 @@ class ClipSamples(Callback):
             return
         if not isinstance(logger, TensorBoardLogger):
             return
-        clips = self.judge.source(IN_RANGE).clips(range(self.count))
+        clips = self.evaluator.source(IN_RANGE).clips(range(self.count))
         network = module.eval_network()
-        judge = replace(self.judge, device=module.device)
-        made = judge.generate(network, clips, place=9)
+        evaluator = replace(self.evaluator, device=module.device)
+        made = evaluator.generate(network, clips, place=9)
         for k, clip in enumerate(made.clips):
             larger = max(1, 96 // clip.shape[1])
             add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step, fps=SHOWN)

@@ -1,9 +1,9 @@
-"""A run and its controls, scored on the same clips: at the end of training, and by evaluate.py."""
+"""A run and its controls on the same clips in four stages: load candidates, sample cases, score, report."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,7 @@ from physworld.settings import checks
 from physworld.training.hardware import placed
 from physworld.video.build import VideoParts, choose_evaluation, codec_and_source, make_evaluator, make_module
 from physworld.video.controls import CONTROLS, train_controls
-from physworld.video.evaluation import (
-    BASE,
-    LORA,
-    PLACEBO,
-    VideoEvaluation,
-)
+from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEvaluator, VideoResult
 from physworld.video.network import LORA_FILE, VideoNetwork
 from physworld.video.report import headline_of, print_summary, write_video_report
 from physworld.video.summary import summarise
@@ -35,27 +30,51 @@ console = Console()
 ADAPTER = "model/adapter"  # of a run: what diffusers loads
 
 
+def evaluate(cfg: DictConfig) -> None:
+    """Score a finished run and its controls on other scenes."""
+    checks.whole("seed", cfg.seed, 0)
+    checks.split(cfg.split)
+    run = runs.find_run(cfg.run)
+    adapters = adapters_of(run)
+    device = placed(cfg).device()
+    trained, codec, source, network = load_candidates(run, adapters)
+    evaluation = choose_evaluation(cfg, runs.read_config(run))
+    hydra = HydraConfig.get()
+    directory = runs.relative(hydra.runtime.output_dir)
+    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
+    OmegaConf.update(trained, "seed", cfg.seed)
+    evaluator = make_evaluator(trained, evaluation, codec, source, device, split=cfg.split)
+    cases = evaluator.sample_cases()
+    result = score(network, evaluator, cases, adapters)
+    report(
+        result, evaluator, directory, split=cfg.split, seed=cfg.seed,
+        command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
+        cost={"parameters": sum(p.numel() for p in network.parameters())},
+    )  # fmt: skip
+
+
 def conclude(
     cfg: DictConfig, parts: VideoParts, network: VideoNetwork, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
-    """Save the adapter, train the controls, judge all of them and write the report; the score is the mean PPE."""
+    """Save the adapter, train the controls, score all of them and write the report; a search lowers the mean PPE."""
     if not network.adapted:
         network.save(directory / "model")
         return _conclude_base(parts, directory, command)
     network.save(directory / ADAPTER)
     runs.write_json(directory / "model" / "config.json", {"task": "video"})  # by this file run=last finds the run
-    controls = train_controls(cfg, parts, directory)
-    adapters = {LORA: directory / ADAPTER, **controls}
-    summary = _evaluate_and_report(
-        cfg, parts.evaluation, parts.codec, parts.source, network, adapters, directory, split="val", command=command,
-        cost=cost, device=parts.hardware.device(),
-    )  # fmt: skip
-    headline = headline_of(summary)
+    adapters = {LORA: directory / ADAPTER, **train_controls(cfg, parts, directory)}
+    _add_adapters(network, adapters)
+    device = parts.hardware.device()
+    evaluator = make_evaluator(cfg, parts.evaluation, parts.codec, parts.source, device, split="val")
+    cases = evaluator.sample_cases()
+    result = score(network, evaluator, cases, adapters)
+    summary = report(result, evaluator, directory, split="val", seed=cfg.seed, command=command, cost=cost)
+    headline: dict[str, float] = summary["headline"]
     return headline, headline["ppe_mean/model"]
 
 
 def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[dict[str, float], float]:
-    """A base is judged by what is tuned on it; here only that it learned to denoise."""
+    """A base is scored by what is tuned on it; here only that it learned to denoise."""
     loss = float(parts.module.trainer.callback_metrics.get("val/loss", float("nan")))
     headline = {"val_loss/model": loss}
     runs.write_json(directory / "metrics.json", {"headline": headline, "measured": {"command": command}})
@@ -63,43 +82,25 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
     return headline, loss
 
 
-def _evaluate_and_report(
-    cfg: Any,
-    evaluation: VideoEvaluation,
-    codec: Any,
-    source: Callable[..., Any],
-    network: VideoNetwork,
-    adapters: dict[str, Path],
-    directory: Path,
-    *,
-    split: str,
-    command: str,
-    cost: dict[str, Any],
-    device: torch.device,
-) -> dict[str, Any]:
-    """Score every adapter on the same clips; metrics.json, report.md, contact sheets."""
+# --- 1. load candidates
+
+
+def load_candidates(
+    run: Path, adapters: Mapping[str, Path]
+) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:
+    """(configuration, codec, sources, network with all adapters) of a finished run.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+    cfg, codec, source, network = finished(run)
+    _add_adapters(network, adapters)
+    return cfg, codec, source, network
+
+
+def _add_adapters(network: VideoNetwork, adapters: Mapping[str, Path]) -> None:
     for name, folder in adapters.items():
         network.load(folder, name)
-    rows = [BASE, LORA, *(name for name in adapters if name == PLACEBO)]
-    card_rows = [name for name in adapters if name not in rows]
-    judge = replace(
-        make_evaluator(cfg, evaluation, codec, source, device, split=split),
-        progress=lambda what: console.print(f"Judging {what}", highlight=False),
-    )
-    with torch.no_grad():
-        result = judge.run(network, rows, card_rows)
-    summary = summarise(result, evaluation)
-    summary["headline"] = headline_of(summary)
-    summary["cost"] = cost
-    summary["measured"] = {
-        "command": command, "split": split, "seed": cfg.seed, "commit": runs.versions()["commit"],
-        "times": judge.grid, "sampler_steps": evaluation.steps,
-    }  # fmt: skip
-    runs.write_json(directory / "metrics.json", summary)
-    report = write_video_report(directory, summary, result, pictures=evaluation.pictures)
-    print_summary(summary, console)
-    console.print(f"Report:       {report}", highlight=False)
-    return summary
 
 
 def finished(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:
@@ -121,26 +122,50 @@ def finished(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwo
 
 def adapters_of(run: Path) -> dict[str, Path]:
     if not (run / ADAPTER / LORA_FILE).is_file():
-        raise UserError(f"{run} holds no adapter ({ADAPTER}/{LORA_FILE}); a base run is judged by what is tuned on it.")
+        raise UserError(f"{run} holds no adapter ({ADAPTER}/{LORA_FILE}); a base run is scored by what is tuned on it.")
     kept = [name for name in CONTROLS if (run / "model" / name / LORA_FILE).is_file()]
     return {LORA: run / ADAPTER, **{name: run / "model" / name for name in kept}}
 
 
-def evaluate(cfg: DictConfig) -> None:
-    """Score a finished run and its controls on other scenes."""
-    checks.whole("seed", cfg.seed, 0)
-    checks.split(cfg.split)
-    run = runs.find_run(cfg.run)
-    adapters = adapters_of(run)
-    device = placed(cfg).device()
-    trained, codec, source, network = finished(run)
-    evaluation = choose_evaluation(cfg, runs.read_config(run))
-    hydra = HydraConfig.get()
-    directory = runs.relative(hydra.runtime.output_dir)
-    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
-    OmegaConf.update(trained, "seed", cfg.seed)
-    _evaluate_and_report(
-        trained, evaluation, codec, source, network, adapters, directory, split=cfg.split,
-        command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
-        cost={"parameters": sum(p.numel() for p in network.parameters())}, device=device,
-    )  # fmt: skip
+# --- 2. cases are sampled by `VideoEvaluator.sample_cases`
+# --- 3. score
+
+
+def score(
+    network: VideoNetwork, evaluator: VideoEvaluator, cases: VideoCases, adapters: Mapping[str, Path]
+) -> VideoResult:
+    """Every adapter on the same clips; the published recipe's by the published metric alone."""
+    rows = [BASE, LORA, *(name for name in adapters if name == PLACEBO)]
+    card_rows = [name for name in adapters if name not in rows]
+    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}", highlight=False))
+    with torch.no_grad():
+        return told.score(network, cases, rows, card_rows)
+
+
+# --- 4. report
+
+
+def report(
+    result: VideoResult,
+    evaluator: VideoEvaluator,
+    directory: Path,
+    *,
+    split: str,
+    seed: int,
+    command: str,
+    cost: dict[str, Any],
+) -> dict[str, Any]:
+    """Write metrics.json, report.md, report.html and contact sheets, print the table; returns the summary."""
+    evaluation = evaluator.evaluation
+    summary = summarise(result, evaluation)
+    summary["headline"] = headline_of(summary)
+    summary["cost"] = cost
+    summary["measured"] = {
+        "command": command, "split": split, "seed": seed, "commit": runs.versions()["commit"],
+        "times": evaluator.grid, "sampler_steps": evaluation.steps,
+    }  # fmt: skip
+    runs.write_json(directory / "metrics.json", summary)
+    path = write_video_report(directory, summary, result, pictures=evaluation.pictures)
+    print_summary(summary, console)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    return summary

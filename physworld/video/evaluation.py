@@ -1,4 +1,4 @@
-"""How a video model is judged: what it finds likely, what it generates, and the published metric beside both.
+"""How a video model is evaluated: what it finds likely, what it generates, and the published metric beside both.
 
 Rows are adapters of one network: `base` (none), `lora` (what the run trained) and its controls, first of all
 `placebo`, trained in the same way on wrong physics. A metric that the placebo passes measures no physics.
@@ -65,6 +65,15 @@ class VideoEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class VideoCases:
+    """What every row is asked about."""
+
+    latents: dict[str, Tensor]  # physics -> (n, ...): the same scenes, right and wrong
+    prompts: Tensor  # of their captions
+    truth: dict[str, list[Clip]]  # scenario -> clips whose captions are generated from
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Generated:
     """What one row made of the same captions."""
 
@@ -110,21 +119,29 @@ class VideoEvaluator:
     seed: int
     progress: Callable[[str], None] = lambda _: None
 
-    def run(self, network: VideoNetwork, rows: Sequence[str], card_rows: Sequence[str]) -> VideoResult:
+    @torch.no_grad()
+    def sample_cases(self) -> VideoCases:
+        """The same clips for every row."""
+        count = self.evaluation.pairs
+        latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
+        prompts = self.codec.prompts(self.source(IN_RANGE).captions(range(count))).to(self.device)
+        sizes = {IN_RANGE: self.evaluation.generated, ABOVE: -(-self.evaluation.generated // 2)}
+        truth = {scenario: self._clips(scenario, size, "correct") for scenario, size in sizes.items()}
+        return VideoCases(latents=latents, prompts=prompts, truth=truth)
+
+    def score(
+        self, network: VideoNetwork, cases: VideoCases, rows: Sequence[str], card_rows: Sequence[str]
+    ) -> VideoResult:
         """
         Args:
             rows: adapter names, `base` for none; scored on everything.
             card_rows: adapters that are scored by the published metric alone.
         """
-        found = VideoResult()
+        found = VideoResult(truth=cases.truth)
         network = network.eval().to(self.device)
-        count = self.evaluation.pairs
-        latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
-        prompts = self.codec.prompts(self.source(IN_RANGE).captions(range(count))).to(self.device)
-        for scenario, count in ((IN_RANGE, self.evaluation.generated), (ABOVE, -(-self.evaluation.generated // 2))):
-            found.truth[scenario] = self._clips(scenario, count, "correct")
-            own = [follow(clip.frames, clip) for clip in found.truth[scenario]]
-            frames = np.stack([clip.frames for clip in found.truth[scenario]])
+        for scenario, truth in cases.truth.items():
+            own = [follow(clip.frames, clip) for clip in truth]
+            frames = np.stack([clip.frames for clip in truth])
             found.generated[scenario] = {
                 ORACLE: Generated(clips=frames, tracks=[t for t, _ in own], physics=[p for _, p in own])
             }
@@ -132,13 +149,15 @@ class VideoEvaluator:
             network.use(None if row == BASE else row)
             if row in rows:
                 self.progress(f"{row}: likelihood")
-                found.likelihood[row] = {kind: self._losses(network, x, prompts) for kind, x in latents.items()}
+                found.likelihood[row] = {
+                    kind: self._losses(network, x, cases.prompts) for kind, x in cases.latents.items()
+                }
                 self.progress(f"{row}: generating")
-                for scenario, truth in found.truth.items():
+                for scenario, truth in cases.truth.items():
                     found.generated[scenario][row] = self.generate(network, truth)
             self.progress(f"{row}: published metric")
             found.card[row] = {name: self._card(network, name) for name in CARD_TESTS}
-        found.likelihood |= self._untrained(network, latents)
+        found.likelihood |= self._untrained(network, cases.latents)
         return found
 
     def _kinds(self) -> tuple[str, ...]:

@@ -1,20 +1,26 @@
-"""The report of a video run: report.md, its contact sheets, and the table in the terminal."""
+"""The report of a video run: its tables, charts, contact sheets, and the table in the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
+from physworld.reporting.charts import interval_bars
+from physworld.reporting.markdown import header, span, table
+from physworld.reporting.report import Gallery, captioned, write_report
 from physworld.video.clips import contact_sheet
 from physworld.video.evaluation import ABOVE, BASE, CARD, CARD_PLACEBO, IN_RANGE, LORA, ORACLE, PLACEBO, VideoResult
+from physworld.video.summary import GENERATED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # What counts as having learned: violation -> highest PPE, the rest below. Set before the first run was made, but for
 # the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
@@ -79,19 +85,8 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
 
 
 def _span(cell: Mapping[str, Any] | None, digits: int = 2) -> str:
-    if cell is None or cell["mean"] is None:
-        return "–"
-    ends = [f"{cell[k]:.{digits}f}" if cell[k] is not None else "∞" for k in ("low", "high")]
-    return f"{cell['mean']:.{digits}f} ({ends[0]}–{ends[1]})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(head) + " |",
-        "| :-- " + "| --: " * (len(head) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
-    ]
+    """As in every report, but what could not be measured at all is a dash."""
+    return span(None if cell is None or cell["mean"] is None else cell, f".{digits}f")
 
 
 def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
@@ -101,12 +96,12 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
         "## Which physics does it find likely?", "",
         "PPE: share of clip pairs in which the wrong clip has the lower loss (0 is best, 0.5 is chance).", "",
     ]  # fmt: skip
-    lines += _table(
+    lines += table(
         ["", *kinds],
         [[ROW_TEXT[r], *(_span(b["violations"][k]["ppe"]) for k in kinds)] for r, b in rows.items()],
     )
     lines += ["Gap: how much larger the loss of the wrong clips is, as a share of that of the right ones.", ""]
-    lines += _table(
+    lines += table(
         ["", *kinds],
         [[ROW_TEXT[r], *(_span(b["violations"][k]["gap"]) for k in kinds)] for r, b in rows.items()],
     )
@@ -114,7 +109,7 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
         "Specificity: what tuning took off the loss of right clips, minus what it took off that of the wrong ones.", "",
     ]  # fmt: skip
     tuned = [r for r in rows if "specificity" in rows[r]]
-    lines += _table(
+    lines += table(
         ["", "all violations", *kinds],
         [
             [ROW_TEXT[r], _span(rows[r]["specificity"], 4),
@@ -124,24 +119,11 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
     )  # fmt: skip
     bins = len(rows[BASE]["v_mse_bins"])
     lines += ["v-prediction loss on right clips, whole grid and by noise level (left: little noise):", ""]
-    lines += _table(
+    lines += table(
         ["", "mean", *(f"bin {k + 1}" for k in range(bins))],
         [[ROW_TEXT[r], _span(b["v_mse"], 4), *(f"{v:.4f}" for v in b["v_mse_bins"])] for r, b in rows.items()],
     )
     return lines
-
-
-GENERATED = {
-    "validity": "one ball in ≥ 90 % of frames",
-    "gravity": "g, m/s²",
-    "gravity_error": "relative error of g",
-    "restitution_error": "error of e",
-    "galileo": "Galileo ratio (4)",
-    "energy_error": "error of h₁/h₀",
-    "centroid": "centroid, diameters",
-    "chamfer": "Chamfer, diameters",
-    "iou": "IoU",
-}
 
 
 def _generation_tables(summary: Mapping[str, Any]) -> list[str]:
@@ -150,9 +132,8 @@ def _generation_tables(summary: Mapping[str, Any]) -> list[str]:
     for scenario, title in titles.items():
         rows = summary["generated"][scenario]
         lines += [title, ""]
-        lines += _table(
-            ["", *GENERATED.values()], [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()]
-        )
+        head = ["", *(measure.label for measure in GENERATED.values())]
+        lines += table(head, [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()])
     return lines
 
 
@@ -160,7 +141,7 @@ def _card_tables(summary: Mapping[str, Any]) -> list[str]:
     card = summary["card"]
     lines = ["## The published metric, and why it misleads", "", "Diffusion MSE (raw output against the noise):", ""]
     average = {row: float(np.mean([t["mean"] for t in tests.values()])) for row, tests in card.items()}
-    lines += _table(
+    lines += table(
         ["", "test_medium", "test_very_high", "average", "change from base"],
         [
             [ROW_TEXT[r], _span(t["test_medium"], 3), _span(t["test_very_high"], 3), f"{average[r]:.3f}",
@@ -184,13 +165,14 @@ def _card_tables(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_video_report(directory: Path, summary: Mapping[str, Any], result: VideoResult, *, pictures: int) -> Path:
-    """Write report.md with its contact sheets and GIFs into `directory`; return the report's path."""
+def report_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The whole report as Markdown, without its pictures."""
     measured = summary["measured"]
     rows = [r for r in (LORA, PLACEBO) if r in summary["likelihood"]]
-    lines = ["# Video physics", "", "## Was physics learned?", ""]
+    facts = {"split": f"`{measured['split']}`", **{k: measured[k] for k in ("seed", "commit")}, **summary["cost"]}
+    lines = [*header("Video physics", measured["command"], facts), "## Was physics learned?", ""]
     checks = {r: bars(summary, r) for r in rows}
-    lines += _table(
+    lines += table(
         ["asked", *(f"{ROW_TEXT[r]}" for r in rows)],
         [
             [checks[LORA][k][0], *(f"{checks[r][k][1]} {'✓' if checks[r][k][2] else '✗'}" for r in rows)]
@@ -199,26 +181,56 @@ def write_video_report(directory: Path, summary: Mapping[str, Any], result: Vide
     )
     lines += ["A test that the placebo passes as well would be no test of physics.", ""]
     lines += _likelihood_tables(summary) + _generation_tables(summary) + _card_tables(summary)
-    lines += ["## Clips", "", "Rows, from the top: truth, " + ", ".join(r for r in (BASE, *rows)) + ".", ""]
-    for path in draw_sheets(directory / "pictures", result, [BASE, *rows], pictures):
-        lines += [f"![{path.stem}](pictures/{path.name})", ""]
-    lines += [
+    return [
+        *lines,
         "## What was measured", "",
-        f"Split `{measured['split']}`, seed {measured['seed']}. Losses are read at t = {measured['times']} with noise "
-        f"that is the same for right and wrong version of a clip and for every row; clips are sampled in "
-        f"{measured['sampler_steps']} deterministic DDIM steps from the same noise for every row. Intervals are 95 % "
-        "percentile bootstrap over clips (2000 resamples); differences are paired.", "",
-        f"- commit: {measured['commit']}",
-        *(f"- {k}: {v:,}" if isinstance(v, (int, float)) else f"- {k}: {v}" for k, v in summary["cost"].items()),
-        "", "```", measured["command"], "```", "",
+        f"Losses are read at t = {measured['times']} with noise that is the same for right and wrong version of a clip "
+        f"and for every row; clips are sampled in {measured['sampler_steps']} deterministic DDIM steps from the same "
+        "noise for every row. Intervals are 95 % percentile bootstrap over clips (2000 resamples); differences are "
+        "paired.", "",
     ]  # fmt: skip
-    with replacing(directory / "report.md") as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
-    return directory / "report.md"
+
+
+def charts(summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """Caption -> figure."""
+    likelihood, made = summary["likelihood"], summary["generated"]
+    ppe = {
+        kind: {ROW_TEXT[row]: block["violations"][kind]["ppe"] for row, block in likelihood.items()}
+        for kind in likelihood[BASE]["violations"]
+    }
+    validity, gravity = (
+        {
+            title: {ROW_TEXT[row]: block[key] for row, block in made[scenario].items()}
+            for scenario, title in ((IN_RANGE, "2–5 m"), (ABOVE, "5.5–7 m"))
+        }
+        for key in ("validity", "gravity")
+    )
+    oracle = made[IN_RANGE][ORACLE]["gravity"]
+    return {
+        "PPE: how often the wrong clip has the lower loss (the line is chance)": interval_bars(
+            ppe, label="PPE, 0 is best", reference=0.5
+        ),
+        "Recovered g by height of the drop (the line is the oracle's)": interval_bars(
+            gravity, label="g, m/s²", reference=None if oracle is None else oracle["mean"]
+        ),
+        "Share of clips with one ball in 90 % of frames": interval_bars(validity, label="validity"),
+    }
+
+
+def write_video_report(directory: Path, summary: Mapping[str, Any], result: VideoResult, *, pictures: int) -> Path:
+    """Write report.md and report.html with contact sheets and GIFs into `directory`; return the path of report.md."""
+    rows = [r for r in (BASE, LORA, PLACEBO) if r in summary["likelihood"]]
+    sheets = draw_sheets(directory / "pictures", result, rows, pictures)
+    clips = Gallery(
+        title="Clips",
+        text=f"Rows of a sheet, from the top, and columns of an animation: truth, {', '.join(rows)}.",
+        pictures=captioned(sheets),
+    )
+    return write_report(directory, report_lines(summary), charts(summary), [clips])
 
 
 def draw_sheets(folder: Path, result: VideoResult, rows: Sequence[str], count: int) -> list[Path]:
-    """One contact sheet per clip: truth and every row beneath each other; and the same as a GIF."""
+    """One contact sheet per clip, truth and every row beneath each other, and the same side by side as a GIF."""
     made = []
     for scenario, truth in result.truth.items():
         for k in range(min(count, len(truth))):
@@ -227,18 +239,20 @@ def draw_sheets(folder: Path, result: VideoResult, rows: Sequence[str], count: i
             path = folder / f"{scenario}_{truth[k].height:.1f}m_e{truth[k].restitution:.2f}_{k}.png"
             made.append(write_png(path, contact_sheet(clips, every=1, gap=1, scale=scale)))
             side = np.concatenate([np.pad(c, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=255) for c in clips], 2)
-            write_gif(path.with_suffix(".gif"), side.repeat(4 * scale, 1).repeat(4 * scale, 2), truth[k].fps)
+            made.append(
+                write_gif(path.with_suffix(".gif"), side.repeat(4 * scale, 1).repeat(4 * scale, 2), truth[k].fps)
+            )
     return made
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     rows = [r for r in (BASE, LORA, PLACEBO) if r in summary["likelihood"]]
-    table = Table(title="Was physics learned?", title_justify="left")
-    table.add_column("asked")
+    screen = Table(title="Was physics learned?", title_justify="left")
+    screen.add_column("asked")
     for row in rows:
-        table.add_column(row, justify="right")
+        screen.add_column(row, justify="right")
     checks = {r: bars(summary, r) for r in rows}
     for k, (asked, _, _) in enumerate(checks[LORA]):
         cells = [checks[r][k] if k < len(checks[r]) else ("", "–", False) for r in rows]
-        table.add_row(asked, *(f"{text} {'✓' if ok else '✗'}" for _, text, ok in cells))
-    console.print(table)
+        screen.add_row(asked, *(f"{text} {'✓' if ok else '✗'}" for _, text, ok in cells))
+    console.print(screen)

@@ -1,17 +1,72 @@
-"""What a judgement's arrays say, as JSON: means with their intervals for every row."""
+"""What an evaluation's arrays say, as JSON: means with their intervals for every row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.types import Interval
+from physworld.video.clips import Clip
 from physworld.video.evaluation import BASE, ORACLE, VideoEvaluation, VideoResult
 from physworld.video.metrics import likelihood, pisa
+from physworld.video.metrics.tracker import Physics, Track
 
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """A generated clip beside the true one of the same caption."""
+
+    truth: Clip
+    track: Track  # of the ball in the generated clip
+    physics: Physics  # read off that track
+    mask: np.ndarray  # (T, H, W) bool: the ball in the true clip
+
+    @property
+    def diameter(self) -> float:
+        """m"""
+        return 2 * self.truth.radius
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One figure of a generated clip. An entry of GENERATED is all that a new one needs."""
+
+    label: str  # in the report
+    function: Callable[[Pair], float]  # NaN where it cannot be told
+    valid_only: bool = True  # only of clips in which one ball is seen throughout
+
+
+GENERATED: dict[str, Measure] = {  # in the order of the report
+    "validity": Measure(
+        label="one ball in ≥ 90 % of frames", function=lambda p: float(p.track.valid), valid_only=False
+    ),
+    "gravity": Measure(label="g, m/s²", function=lambda p: p.physics.gravity),
+    "gravity_error": Measure(
+        label="relative error of g", function=lambda p: abs(p.physics.gravity / p.truth.gravity - 1)
+    ),
+    "restitution_error": Measure(
+        label="error of e", function=lambda p: abs(p.physics.restitution - p.truth.restitution)
+    ),
+    "galileo": Measure(label="Galileo ratio (4)", function=lambda p: p.physics.galileo),
+    "energy_error": Measure(label="error of h₁/h₀", function=lambda p: abs(p.physics.energy - p.truth.restitution**2)),
+    "centroid": Measure(
+        label="centroid, diameters",
+        function=lambda p: pisa.centroid_error(p.track.center_m, p.truth.center_m[:, 0], p.diameter),
+        valid_only=False,
+    ),
+    "chamfer": Measure(
+        label="Chamfer, diameters",
+        function=lambda p: pisa.chamfer(
+            p.track.mask, p.mask, p.diameter * p.truth.frames.shape[1] / float(p.truth.look.view[0])
+        ),
+        valid_only=False,
+    ),
+    "iou": Measure(label="IoU", function=lambda p: pisa.overlap(p.track.mask, p.mask), valid_only=False),
+}
 UNTUNED = (BASE, "zero", "scalar")
 
 
@@ -75,25 +130,12 @@ def _generation(result: VideoResult, scenario: str) -> dict[str, Any]:
     truth, rows = result.truth[scenario], {}
     masks = [t.mask for t in result.generated[scenario][ORACLE].tracks]
     for row, made in result.generated[scenario].items():
-        valid = [t.valid for t in made.tracks]
-        good = [p for p, ok in zip(made.physics, valid, strict=True) if ok]
-        wanted = [c for c, ok in zip(truth, valid, strict=True) if ok]
-        diameter = [2 * c.radius for c in truth]
-        pixels = [d * c.frames.shape[1] / float(c.look.view[0]) for d, c in zip(diameter, truth, strict=True)]
+        pairs = [
+            Pair(truth=clip, track=track, physics=physics, mask=mask)
+            for clip, track, physics, mask in zip(truth, made.tracks, made.physics, masks, strict=True)
+        ]
         rows[row] = {
-            "validity": _plain(bootstrap_mean(np.array(valid, float))),
-            "gravity": _mean([p.gravity for p in good]),
-            "gravity_error": _mean([abs(p.gravity / c.gravity - 1) for p, c in zip(good, wanted, strict=True)]),
-            "restitution_error": _mean([abs(p.restitution - c.restitution) for p, c in zip(good, wanted, strict=True)]),
-            "galileo": _mean([p.galileo for p in good]),
-            "energy_error": _mean([abs(p.energy - c.restitution**2) for p, c in zip(good, wanted, strict=True)]),
-            "centroid": _mean(
-                [
-                    pisa.centroid_error(t.center_m, c.center_m[:, 0], d)
-                    for t, c, d in zip(made.tracks, truth, diameter, strict=True)
-                ]
-            ),
-            "chamfer": _mean([pisa.chamfer(t.mask, m, p) for t, m, p in zip(made.tracks, masks, pixels, strict=True)]),
-            "iou": _mean([pisa.overlap(t.mask, m) for t, m in zip(made.tracks, masks, strict=True)]),
+            name: _mean([measure.function(p) for p in pairs if p.track.valid or not measure.valid_only])
+            for name, measure in GENERATED.items()
         }
     return rows

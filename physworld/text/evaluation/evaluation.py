@@ -1,10 +1,10 @@
-"""How a model is judged: rollouts from drawn moments, against extrapolation and the text's own floor."""
+"""How a model is evaluated: rollouts from drawn moments, against extrapolation and the text's own floor."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,24 @@ class EvalCases:
     meta: list[RolloutMeta]
     left_out: dict[str, str]  # scenario types that the codec cannot write, and why
 
+    def trained_on(self, names: Sequence[str]) -> EvalCases:
+        """The same, with those of types that are not in `names` marked as held out."""
+        pairs = zip(self.meta, self.truth, strict=True)
+        meta: Any = [{**about, "held_out": truth.scene.name not in names} for about, truth in pairs]
+        return replace(self, meta=meta)
+
+    def subset(self, numbers: Sequence[int]) -> EvalCases:
+        """Only the moments with these numbers."""
+        given, truth, meta = ([column[n] for n in numbers] for column in (self.given, self.truth, self.meta))
+        return replace(self, given=given, truth=truth, meta=meta)
+
+    def why_left_out(self) -> dict[str, list[str]]:
+        """Reason -> types."""
+        groups: dict[str, list[str]] = {}
+        for name, why in self.left_out.items():
+            groups.setdefault(why, []).append(name)
+        return groups
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvalResult:
@@ -51,7 +69,7 @@ class EvalResult:
     summary: dict[str, Any]
     cases: EvalCases
     predicted: list[Trajectory]
-    others: dict[str, list[Trajectory]] = field(default_factory=dict)  # what baselines, placebo and floor said
+    references: dict[str, list[Trajectory]] = field(default_factory=dict)  # of baselines, placebo and floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +84,7 @@ class Evaluation:
     pictures: int  # GIFs
     start: int | None = None  # last given frame of every rollout; null = drawn
     starts: int = 1  # rollouts per scene, from different frames
-    samples: int = 0  # answers drawn besides the one that is judged
+    samples: int = 0  # answers drawn besides the one that is scored
     temperature: float = 1.0  # of the drawn answers
     video: str = "gif"  # or mp4: of the pictures
 
@@ -166,20 +184,20 @@ class Evaluation:
             store: where finished batches of sample k are kept; 0 is the answer without drawing.
         """
         settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
-        said = rollout(model, codec, cases.given, self.frames, store=store and store(0), **settings)
-        others = compared(cases, self.frames, codec)
-        parsed = [count >= self.frames for count in said.parsed]
+        answer = rollout(model, codec, cases.given, self.frames, store=store and store(0), **settings)
+        references = compared(cases, self.frames, codec)
+        parsed = [count >= self.frames for count in answer.parsed]
         rows = score_rollouts(
             cases.truth,
-            {MODEL: said.predicted, **others},
+            {MODEL: answer.predicted, **references},
             parsed,
             self.horizons,
             cases.meta,
             before=[given.frame(-1) for given in cases.given],
-            faults=list(zip(said.missing, said.drifted, strict=True)),
+            faults=list(zip(answer.missing, answer.drifted, strict=True)),
         )
         summary = summarise(rows)
-        summary["curves"] = curves(cases, {MODEL: said.predicted, **others})
+        summary["curves"] = curves(cases, {MODEL: answer.predicted, **references})
         if self.samples:
             drawn = [
                 rollout(
@@ -194,7 +212,7 @@ class Evaluation:
                 for k in range(1, self.samples + 1)
             ]
             summary["sampled"] = self._ensembles(cases, drawn)
-        return EvalResult(rows=rows, summary=summary, cases=cases, predicted=said.predicted, others=others)
+        return EvalResult(rows=rows, summary=summary, cases=cases, predicted=answer.predicted, references=references)
 
     def _ensembles(self, cases: EvalCases, drawn: list[list[Trajectory]]) -> dict[str, Any]:
         """Best, mean and spread of the drawn answers by horizon, means over scenario types."""
@@ -224,7 +242,7 @@ class Evaluation:
 
 
 def compared(cases: EvalCases, frames: int, codec: FrameCodec) -> dict[str, list[Trajectory]]:
-    """What baselines, placebo and floor say to the same moments."""
+    """What baselines, placebo and floor predict for the same moments."""
     placebo = [
         random_impulses(
             given, frames, generator(about["seed"], "test", zlib.crc32(given.scene.name.encode()), about["index"])
@@ -242,8 +260,8 @@ def curves(cases: EvalCases, predictions: dict[str, list[Trajectory]]) -> dict[s
     """Position RMSE at every frame, px: per method the mean over scenario types of means over rollouts."""
     names = np.array([truth.scene.name for truth in cases.truth])
     found = {}
-    for method, said in predictions.items():
-        errors = np.stack([per_horizon(truth, guess) for truth, guess in zip(cases.truth, said, strict=True)])
+    for method, predicted in predictions.items():
+        errors = np.stack([per_horizon(truth, guess) for truth, guess in zip(cases.truth, predicted, strict=True)])
         mean = np.mean([errors[names == name].mean(axis=0) for name in np.unique(names)], axis=0)
         found[method] = [float(value) if np.isfinite(value) else None for value in mean]
     return found

@@ -109,7 +109,7 @@ class Predictions:
         self.lines[line["id"]] = (row, line)
 
     def coverage(self, given: Sequence[Trajectory]) -> Coverage:
-        """Which lines are about the moments that will be judged, and which moments have no line."""
+        """Which lines are about the moments that will be evaluated, and which moments have no line."""
         asked = {moment_id(moment) for moment in given}
         strangers = [(row, key) for key, (row, _) in self.lines.items() if key not in asked]
         return Coverage(

@@ -15,7 +15,7 @@ from physworld.types import Interval
 Rows = Sequence[Mapping[str, Any]]
 
 
-def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
+def rank(evaluated: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
     """Models by mean position RMSE at `horizon`, the baselines of the first among them as entries of their own.
 
     Each entry: `name`, `rmse` (interval), `to_first` (paired ratio to the best entry's RMSE, with interval; below 1
@@ -24,9 +24,9 @@ def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
     same. Where `varies` is false, each type has one rollout: nothing is told apart, and there are no bounds.
 
     Raises:
-        ValueError: the models were judged on different moments.
+        ValueError: the models were evaluated on different moments.
     """
-    errors, groups, about = _columns(judged, horizon)
+    errors, groups, about = _columns(evaluated, horizon)
     means = {name: _mean(values, groups) for name, values in errors.items()}
     order = sorted(errors, key=lambda name: means[name])
     first = errors[order[0]]
@@ -48,20 +48,22 @@ def rank(judged: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
 
 
 def _columns(
-    judged: Mapping[str, Rows], horizon: int
+    evaluated: Mapping[str, Rows], horizon: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
     """Errors (n,) by entry over the same moments, their scenario types (n,), and what else is told of each entry."""
     errors: dict[str, np.ndarray] = {}
     about: dict[str, dict[str, Any]] = {}
     keys: list[tuple[Any, ...]] | None = None
-    for name, rows in judged.items():
+    for name, rows in evaluated.items():
         for method in (MODEL, *BASELINES):
             if method != MODEL and method in errors:
                 continue
             mine = {_key(row): row for row in rows if row["method"] == method}
             keys = keys or sorted(mine)
             if set(mine) != set(keys):
-                raise ValueError(f"{name} was judged on other moments than the rest: models are compared on the same")
+                raise ValueError(
+                    f"{name} was evaluated on other moments than the rest: models are compared on the same"
+                )
             entry = name if method == MODEL else method
             ordered = [mine[key] for key in keys]
             errors[entry] = np.array([row[f"rmse@{horizon}"] for row in ordered], dtype=np.float64)

@@ -68,9 +68,9 @@ class DiskStore:
 
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None:
         arrays: dict[str, np.ndarray] = {name: np.array(getattr(rollout, name)) for name in COUNTS}
-        for row, said in enumerate(rollout.predicted):
+        for row, predicted in enumerate(rollout.predicted):
             for name in State.__annotations__:
-                arrays[f"{name}{row}"] = getattr(said, name)
+                arrays[f"{name}{row}"] = getattr(predicted, name)
         path = self._path(given, num_frames)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as stream:
@@ -87,6 +87,6 @@ class DiskStore:
                 counts = {name: [int(value) for value in arrays[name]] for name in COUNTS}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
             return None
-        if any(len(said) != num_frames for said in predicted) or any(len(c) != len(given) for c in counts.values()):
+        if any(len(one) != num_frames for one in predicted) or any(len(c) != len(given) for c in counts.values()):
             return None
         return Rollout(predicted=predicted, **counts)

@@ -52,7 +52,7 @@ def _starts(path: Trajectory, evaluation: Evaluation, context_frames: int, rng: 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What is judged beyond what `scenario`, `difficulties` and `evaluation` say."""
+    """What is evaluated beyond what `scenario`, `difficulties` and `evaluation` say."""
 
     name: str
     first_index: int = 0  # number of the first scene in each type's stream

@@ -1,8 +1,7 @@
-"""Charts of a report as SVG text, drawn by matplotlib without a display. Text stays text, so files stay small."""
+"""Charts of rollouts."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,64 +11,31 @@ from physworld.metrics.conservation import relative_energy_error, relative_momen
 from physworld.metrics.errors import EVENT_THRESHOLD, event_mask
 from physworld.metrics.events import event_jumps
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO
+from physworld.reporting.charts import GREY, PALETTE, new_axes
 from physworld.text.report.sections import LABELS
 from physworld.types import State, Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart under every common colour blindness.
 COLOURS = {
-    MODEL: "#0072B2",
+    MODEL: PALETTE[0],
     "copy_last": "#E69F00",
     "linear": "#009E73",
     "ballistic": "#CC79A7",
-    PLACEBO: "#999999",
+    PLACEBO: GREY,
     FLOOR: "#2D343C",
 }
-MORE = ("#0072B2", "#D55E00", "#56B4E9", "#B2A01E", "#7A5195", "#003F5C")
-PAGE = "#FAFAF7"  # the report's ground
 MOST_POINTS = 2000  # of a scatter: more are thinned evenly
 SMALLEST = 1e-3  # px, where logarithmic axes begin
 
 
-def _new(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAGE)
-    axes = figure.subplots()
-    axes.set_facecolor(PAGE)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def svg(figure: Figure) -> str:
-    """The <svg> element alone; the same figure gives the same text."""
-    import matplotlib
-
-    out = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "physworld", "font.family": "sans-serif"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """uint8 (H, W, 3), for TensorBoard."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
 def horizon_chart(curves: Mapping[str, Sequence[float | None]], models: Sequence[str] = (MODEL,)) -> Figure:
     """Position RMSE at every frame: models, baselines, placebo and floor."""
-    figure, axes = _new()
+    figure, axes = new_axes()
     for place, (name, values) in enumerate(curves.items()):
         model = name in models
-        colour = COLOURS.get(name, MORE[place % len(MORE)])
+        colour = COLOURS.get(name, PALETTE[place % len(PALETTE)])
         heights = [np.nan if value is None else max(value, SMALLEST) for value in values]
         axes.plot(
             range(1, len(heights) + 1),
@@ -85,16 +51,16 @@ def horizon_chart(curves: Mapping[str, Sequence[float | None]], models: Sequence
     return figure
 
 
-def event_scatter(truth: Sequence[Trajectory], said: Sequence[Trajectory], before: Sequence[State]) -> Figure:
-    """The velocity jump of every true event frame against what the model says there; the diagonal is right."""
-    jumps = [event_jumps(t, p, b) for t, p, b in zip(truth, said, before, strict=True)]
+def event_scatter(truth: Sequence[Trajectory], predicted: Sequence[Trajectory], before: Sequence[State]) -> Figure:
+    """The velocity jump of every true event frame against what the model predicts there; the diagonal is right."""
+    jumps = [event_jumps(t, p, b) for t, p, b in zip(truth, predicted, before, strict=True)]
     points = np.concatenate([*jumps, np.zeros((0, 2))])
     total = len(points)
     points = points[np.linspace(0, total - 1, min(total, MOST_POINTS)).astype(int)] if total else points
     points = np.clip(np.nan_to_num(points, nan=1e4, posinf=1e4), 1.0, 1e4)
-    figure, axes = _new(4.6, 4.2)
-    axes.axhspan(EVENT_THRESHOLD, 1.0, color="#999999", alpha=0.12, linewidth=0)  # missed
-    axes.plot([1, 1e4], [1, 1e4], color="#999999", linewidth=1)
+    figure, axes = new_axes(4.6, 4.2)
+    axes.axhspan(EVENT_THRESHOLD, 1.0, color=GREY, alpha=0.12, linewidth=0)  # missed
+    axes.plot([1, 1e4], [1, 1e4], color=GREY, linewidth=1)
     axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.35, color=COLOURS[MODEL], linewidths=0)
     axes.set(xscale="log", yscale="log", xlim=(1, 1e4), ylim=(1, 1e4))
     axes.set(xlabel="true jump of velocity, px/s", ylabel="predicted jump, px/s", title=f"{total} event frames")
@@ -104,19 +70,14 @@ def event_scatter(truth: Sequence[Trajectory], said: Sequence[Trajectory], befor
 
 def conservation_chart(truth: Sequence[Trajectory], predictions: Mapping[str, Sequence[Trajectory]]) -> Figure:
     """Median energy and momentum error over time, shares of the largest kinetic energy and carried momentum."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 3.3), layout="constrained", facecolor=PAGE)
+    figure, both = new_axes(9.0, 3.3, columns=2)
     measures = (
         ("energy error / largest kinetic energy", relative_energy_error),
         ("momentum error / largest carried", relative_momentum_error),
     )
-    for axes, (title, measure) in zip(figure.subplots(1, 2), measures, strict=True):
-        axes.set_facecolor(PAGE)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        for method, said in predictions.items():
-            errors = np.stack([measure(t, p) for t, p in zip(truth, said, strict=True)])
+    for axes, (title, measure) in zip(both, measures, strict=True):
+        for method, predicted in predictions.items():
+            errors = np.stack([measure(t, p) for t, p in zip(truth, predicted, strict=True)])
             middle = np.maximum(np.median(errors, axis=0), 1e-5)
             wide = 2.4 if method == MODEL else 1.3
             frames = range(1, len(middle) + 1)
@@ -136,7 +97,7 @@ def skill_chart(summary: Mapping[str, Any]) -> Figure:
         if ratio is not None and ratio["mean"] is not None:
             found.append((ratio["mean"], name, block["held_out"]))
     found.sort()
-    figure, axes = _new(6.4, max(2.0, 0.22 * len(found) + 0.9))
+    figure, axes = new_axes(6.4, max(2.0, 0.22 * len(found) + 0.9))
     values = [np.clip(ratio, 0.01, 100) for ratio, _, _ in found]
     colours = [COLOURS["copy_last"] if held else COLOURS[MODEL] for *_, held in found]
     axes.barh([name for _, name, _ in found], values, color=colours)
@@ -157,11 +118,11 @@ def shift_chart(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
         if family and start and mean is not None:
             far = [row["distance"] for row in rows if row["method"] == MODEL and row["shift"] == label]
             lines.setdefault(family, []).append((float(np.mean(far)), mean / start))
-    figure, axes = _new()
-    axes.axhline(1.0, color="#999999", linewidth=1)
+    figure, axes = new_axes()
+    axes.axhline(1.0, color=GREY, linewidth=1)
     for place, (family, points) in enumerate(sorted(lines.items())):
         x, y = zip(*sorted(points), strict=True)
-        axes.plot(x, y, marker="o", markersize=4, label=family, color=(*MORE, "#E69F00", "#009E73")[place % 8])
+        axes.plot(x, y, marker="o", markersize=4, label=family, color=PALETTE[place % len(PALETTE)])
     axes.set(yscale="log", xlabel="distance from the training range", ylabel="RMSE / RMSE in distribution")
     axes.legend(fontsize=7, ncols=2)
     return figure

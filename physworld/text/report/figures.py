@@ -1,4 +1,4 @@
-"""What a judgement looks like: charts, the worst rollouts, and its place in TensorBoard."""
+"""What an evaluation looks like: charts, the worst rollouts, and its place in TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.io.images import write_animation
 from physworld.metrics.scores import MODEL
+from physworld.metrics.summary import scalars
+from physworld.reporting.charts import pixels
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
 from physworld.training.tensorboard import add_gif
@@ -31,7 +33,7 @@ def _before(result: EvalResult) -> list[State]:
 def figures(result: EvalResult) -> dict[str, Any]:
     """Caption -> figure."""
     truth, summary = result.cases.truth, result.summary
-    everything = {MODEL: result.predicted, **result.others}
+    everything = {MODEL: result.predicted, **result.references}
     found = {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
     if charts.has_events(truth, _before(result)):
         found["Velocity jumps: every body and frame at which the truth has an event"] = charts.event_scatter(
@@ -73,8 +75,10 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
         for frame, value in enumerate(values, start=1):
             if value is not None:
                 logger.experiment.add_scalar(f"rmse_by_frame/{method}", value, frame)
+    for key, value in scalars(result.summary).items():
+        logger.experiment.add_scalar(f"metrics/{key}", value, 0)
     for caption, figure in figures(result).items():
-        logger.experiment.add_image(f"charts/{slug(caption)[:40]}", charts.pixels(figure), 0, dataformats="HWC")
+        logger.experiment.add_image(f"charts/{slug(caption)[:40]}", pixels(figure), 0, dataformats="HWC")
     if len(result.cases.truth[0]) > 1:
         add_gif(logger, "rollout/truth_prediction_overlay", result_frames(result, 0), 0, fps=FRAMES_PER_SECOND)
     headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}

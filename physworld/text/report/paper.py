@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from physworld import scenarios
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.scores import BASELINES, MODEL
+from physworld.reporting.markdown import figure, span, table
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.baselines import BASELINES as EXTRAPOLATIONS
-from physworld.text.evaluation.evaluation import Evaluation
+from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.report import published
-from physworld.text.report.sections import LABELS, figure, span, table
+from physworld.text.report.sections import LABELS
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -47,11 +50,42 @@ def baseline_means(
     types = np.array([truth.scene.name for truth in cases.truth])
     found: dict[int, dict[str, float]] = {h: {} for h in horizons}
     for name, guess in EXTRAPOLATIONS.items():
-        said = [guess(given, max(horizons)) for given in cases.given]
+        predicted = [guess(given, max(horizons)) for given in cases.given]
         for h in horizons:
-            errors = np.array([position_rmse(t, p, h) for t, p in zip(cases.truth, said, strict=True)])
+            errors = np.array([position_rmse(t, p, h) for t, p in zip(cases.truth, predicted, strict=True)])
             found[h][name] = float(np.mean([errors[types == t].mean() for t in np.unique(types)]))
     return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Published:
+    """What the published tables need besides single steps: rollouts of four types, and baselines of all types."""
+
+    evaluation: Evaluation  # of those rollouts
+    cases: EvalCases
+    means: dict[int, dict[str, float]]  # from `baseline_means`
+
+    @classmethod
+    def sample(
+        cls, evaluation: Evaluation, cases: EvalCases, names: Sequence[str], difficulties: Sequence[int], **where: Any
+    ) -> Published:
+        """where: of `baseline_means`."""
+        return cls(evaluation=evaluation, cases=cases, means=baseline_means(names, difficulties, **where))
+
+    def tables(
+        self,
+        model: Any,
+        codec: FrameCodec,
+        trained_on: Sequence[str],
+        result: EvalResult,
+        store: Callable[[int], Any] | None,
+    ) -> list[str]:
+        """Markdown of a candidate's tables; what is in them goes into its summary too."""
+        rolled = self.evaluation.evaluate(model, codec, self.cases.trained_on(trained_on), store=store)
+        result.summary["rollouts_beside_published"] = rolled.summary
+        result.summary["collision_decomposition"] = collision_decomposition(result.rows)
+        result.summary["baselines_by_horizon"] = {str(h): dict(mean) for h, mean in self.means.items()}
+        return sections(result.summary, result.rows, rolled.summary, self.means)
 
 
 def collision_decomposition(rows: Rows) -> dict[str, dict[str, Any]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -17,22 +15,24 @@ from physworld.io.atomic import replacing
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
-from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
+from physworld.metrics.scores import BASELINES, FLOOR, METRICS, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
+from physworld.reporting.markdown import figure, header, no_bounds, span, table
+from physworld.reporting.report import Gallery, captioned
+from physworld.reporting.report import write_report as write_files
 from physworld.scenarios import HELD_OUT
 from physworld.text.report.sections import (
     LABELS,
     SINGLE,
     both,
     breakdown_tables,
-    figure,
-    no_bounds,
     physics_table,
     sampled_table,
     skill_text,
-    span,
-    table,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RolloutMeta", "print_table", "score_rollouts", "summarise", "write_report"]
 
@@ -148,13 +148,11 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
         "",
         *_horizon_table(block, methods, "rmse"),
         *_ratio_table(block, methods),
-        "Velocity RMSE by horizon, px/s:",
-        "",
-        *_horizon_table(block, methods, "velocity_rmse"),
-        "Absolute error of total energy by horizon, J:",
-        "",
-        *_horizon_table(block, methods, "energy_error"),
     ]
+    for name, metric in METRICS.items():
+        if metric.interval and name != "rmse":
+            title = f"{metric.label[0].upper()}{metric.label[1:]} by horizon, {metric.unit}:"
+            lines += [title, "", *_horizon_table(block, methods, name)]
     lines += [
         f"Events, conservation and violations over {last} frames, mean / median:",
         "",
@@ -171,7 +169,7 @@ def _section(title: str, summary: Mapping[str, Any], key: str) -> list[str]:
     ]
 
 
-def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mapping[str, str]) -> list[str]:
+def _measured(summary: Mapping[str, Any], split: str) -> list[str]:
     starts, seeds = summary["start_frames"], ", ".join(map(str, summary["seeds"]))
     where = f"frame {starts[0]}"
     if len(starts) > 1:
@@ -210,8 +208,7 @@ def _measured(summary: Mapping[str, Any], command: str, split: str, notes: Mappi
         "contacts is no error. Overlap and joint drift: compare with the floor, which is the simulator's own.",
         "",
     ]
-    lines += [f"- {key}: {value}" for key, value in notes.items()]
-    return [*lines, "", "```", command, "```", ""]
+    return lines
 
 
 def write_metrics(run_dir: Path, summary: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
@@ -226,61 +223,61 @@ def report_lines(
     *,
     command: str,
     split: str,
-    notes: Mapping[str, str],
+    notes: Mapping[str, Any],
     extra: Sequence[str] = (),
     title: str = "Rollout report",
 ) -> list[str]:
     """The whole report as Markdown, without its pictures."""
-    lines = [f"# {title}", "", *extra, *_section("Scenario types seen in training", summary, "seen")]
+    lines = header(title, command, {"split": f"`{split}`", "seed": summary["seeds"], **notes})
+    lines += [*extra, *_section("Scenario types seen in training", summary, "seen")]
     lines += _section("Scenario types not trained on", summary, "held_out")
     if summary["seen"] and summary["held_out"]:
         block, last = summary["all"], str(summary["horizons"][-1])
         lines += ["## All types together", "", _verdict(block, last), ""]
         lines += _horizon_table(block, summary["methods"], "rmse") + _ratio_table(block, summary["methods"])
     lines += [*sampled_table(summary), *breakdown_tables(summary)]
-    return lines + _measured(summary, command, split, notes)
+    return lines + _measured(summary, split)
 
 
 def write_report(
     run_dir: str | Path,
     summary: Mapping[str, Any],
-    figures: Sequence[str | Path],
+    pictures: Sequence[str | Path],
     *,
     command: str,
     split: str,
-    notes: Mapping[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
     extra: Sequence[str] = (),
+    title: str = "Rollout report",
+    charts: Mapping[str, Figure] | None = None,
+    worst: Sequence[tuple[str, Path]] = (),
 ) -> Path:
-    """Write metrics.json (the summary) and report.md into `run_dir`; return the report's path.
+    """Write metrics.json (the summary), report.md and report.html into `run_dir`; return the path of report.md.
 
     Args:
         summary: from `summarise`; may carry further JSON keys.
-        figures: pictures to embed by relative path, captioned with their file name.
+        pictures: animations to show, captioned with their file name.
         command: what to type to get this again.
         split: which stream the scenes are from.
-        notes: further lines of "what was measured", for example commit and parameters.
+        notes: what else is to be known of the measurement, such as commit and cost.
         extra: Markdown lines of a suite's own tables, put first.
+        charts: caption -> figure, for the page.
+        worst: captions and animations of the worst rollouts.
     """
-    run_dir = Path(run_dir)
-    missing = [str(f) for f in figures if not Path(f).is_file()]
-    if missing:
-        raise ValueError(f"figure {missing[0]} does not exist, so the report cannot show it")
-    notes = notes or {}
+    run_dir, notes = Path(run_dir), notes or {}
+    lines = report_lines(summary, command=command, split=split, notes=notes, extra=extra, title=title)
+    galleries = [
+        Gallery(
+            title="Pictures",
+            text="Truth, prediction, and both overlaid (grey truth, blue prediction, red error); energy and momentum "
+            "below (grey truth, blue prediction).",
+            pictures=captioned(pictures),
+        ),
+        Gallery(title="Worst rollouts", text="Largest position RMSE at the last horizon, worst first.", pictures=worst),
+    ]
+    path = write_files(run_dir, lines, charts or {}, galleries)
     write_metrics(run_dir, summary, {"command": command, "split": split, **notes})
-    lines = report_lines(summary, command=command, split=split, notes=notes, extra=extra)
-    if figures:
-        lines += [
-            "## Pictures",
-            "",
-            "Truth, prediction, and both overlaid (grey truth, blue prediction, red error).",
-            "",
-        ]
-    for file in figures:
-        relative = quote(Path(os.path.relpath(file, run_dir)).as_posix())
-        lines += [f"![{Path(file).stem.replace('_', ' ')}]({relative})", ""]
-    with replacing(run_dir / "report.md") as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
-    return run_dir / "report.md"
+    return path
 
 
 def print_table(summary: Mapping[str, Any], console: Console) -> None:

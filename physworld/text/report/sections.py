@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from physworld.metrics.scores import BASELINES, FLOOR, MODEL, PLACEBO
+from physworld.metrics.scores import BASELINES, FAULTS, FLOOR, HORIZON, METRICS, MODEL, PLACEBO
+from physworld.reporting.markdown import figure, span, table
 
 LABELS = {
     MODEL: "model",
@@ -21,37 +22,9 @@ LABELS = {
 SINGLE = "each type has a single scene, which cannot vary, so there is no interval and no verdict"
 
 
-def figure(value: float | None) -> str:
-    if value is None:
-        return "∞"
-    size = abs(value)
-    if size and size < 0.01:
-        return f"{value:.4f}"
-    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-
-
-def span(interval: Mapping[str, Any] | None) -> str:
-    """`12.3 (11.0–13.5)`; `12.3` where there is no interval."""
-    if interval is None:
-        return "–"
-    if no_bounds(interval):
-        return figure(interval["mean"])
-    return f"{figure(interval['mean'])} ({figure(interval['low'])}–{figure(interval['high'])})"
-
-
-def no_bounds(interval: Mapping[str, Any]) -> bool:
-    """A figure from single scenes; an infinite one has no bounds either, but it has no figure."""
-    return interval["mean"] is not None and interval["low"] is None and interval["high"] is None
-
-
 def both(interval: Mapping[str, Any] | None) -> str:
     """`12.3 / 4.5`: mean / median."""
     return "–" if interval is None else f"{figure(interval['mean'])} / {figure(interval['median'])}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    align = [":--", *["--:"] * (len(head) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
 
 
 def skill_text(ratio: Mapping[str, Any] | None) -> str:
@@ -60,7 +33,7 @@ def skill_text(ratio: Mapping[str, Any] | None) -> str:
 
 
 def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -> list[str]:
-    """Events, conservation and violations, one row a quantity."""
+    """Every metric without a table of its own, one row each, and the onsets of contacts."""
     details, events = block["details"], block["events"]
 
     def row(label: str, name: str) -> list[str]:
@@ -72,26 +45,31 @@ def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -
         return [label, *("–" if v is None else f"{v:.0%}" if percent else f"{v:.2f}" for v in values)]
 
     rows = [
-        row(f"valid frames of {last}", "valid_frames"),
         event_row("contact onsets found (recall)", "recall", True),
-        event_row("of those said, right (precision)", "precision", True),
+        event_row("of those predicted, right (precision)", "precision", True),
         event_row("timing of those found, frames off", "timing", False),
-        row("velocity RMSE on event frames, px/s", "event_velocity_rmse"),
-        row("velocity gained or lost in free flight, px/s a frame", "flight_momentum_error"),
-        row("energy gained or lost in free flight, J a frame", "flight_energy_error"),
-        row("energy error / largest kinetic energy", f"relative_energy_error@{last}"),
-        row("momentum error / largest carried momentum", f"relative_momentum_error@{last}"),
-        row("mean distance (MAE), px", f"position_mae@{last}"),
-        row("velocity MAE, px/s", f"velocity_mae@{last}"),
-        row("angle RMSE, rad", f"angle_rmse@{last}"),
-        row("spin RMSE, rad/s", f"spin_rmse@{last}"),
-        row("joint length drift, px", f"joint_drift@{last}"),
-        row("deepest overlap, px", f"penetration@{last}"),
-        row("escaped bodies", f"escaped@{last}"),
-        row("bodies missing from an unreadable frame", "missing"),
-        row("readable frames in another format", "drifted"),
+        *(
+            row(metric.title, f"{name}@{last}" if metric.when == HORIZON else name)
+            for name, metric in METRICS.items()
+            if not metric.interval
+        ),
+        *(row(label, name) for name, label in FAULTS.items()),
     ]
     return table(["mean / median over rollouts", *(LABELS[m] for m in methods)], rows)
+
+
+def metric_table() -> list[str]:
+    """What is measured, for documentation: every entry of METRICS."""
+    rows = [
+        [
+            f"`{name}`",
+            metric.label,
+            metric.unit or "–",
+            "each horizon" if metric.when == HORIZON else "the whole rollout",
+        ]
+        for name, metric in METRICS.items()
+    ]
+    return table(["name in metrics.json", "what", "unit", "read at"], rows)
 
 
 def breakdown_tables(summary: Mapping[str, Any]) -> list[str]:

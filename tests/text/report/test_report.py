@@ -6,13 +6,20 @@ import io
 import json
 import re
 
+import jsonschema
 import numpy as np
 import pytest
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from physworld.metrics.scores import DETAILS
+from physworld.metrics.scores import HORIZON, METRICS, ROLLOUT, Metric
+from physworld.text.evaluation.evaluation import EvalCases, EvalResult
+from physworld.text.report.figures import to_tensorboard
 from physworld.text.report.report import print_table, score_rollouts, summarise, write_report
+from physworld.text.report.sections import metric_table
 from physworld.types import Body, Scene, Trajectory
+
+from repository import ROOT
 
 HORIZONS = [1, 5]
 METHODS = ("model", "copy_last", "linear", "ballistic", "floor")
@@ -48,13 +55,50 @@ def test_a_row_per_rollout_and_method():
     got = rows({"a": 2, "b": 1}, held_out=("b",))
     assert len(got) == 3 * 5
     who = {"scenario": "a", "difficulty": 2, "index": 0, "start_frame": 0, "seed": 7, "held_out": False}
-    errors = {f"{name}@{h}": 0.0 for h in HORIZONS for name in ("velocity_rmse", "energy_error")}
-    errors |= {f"{name}@{h}": 0.0 for h in HORIZONS for name in DETAILS if name != "position_mae"}
+    errors = {f"{name}@{h}": 0.0 for h in HORIZONS for name, metric in METRICS.items() if metric.when == HORIZON}
     errors |= {f"{name}@{h}": 2.0 for h in HORIZONS for name in ("rmse", "position_mae")}
     errors |= {"event_velocity_rmse": None, "flight_momentum_error": 0.0, "flight_energy_error": 0.0}
     errors |= {f"events_{name}": 0 for name in ("true", "said", "matched", "late")}
     where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "missing": 0, "drifted": 0}
     assert got[0] == {**who, **where, "method": "model", "parsed": True, "valid_frames": 5, **errors}
+
+
+@pytest.mark.parametrize(("when", "interval"), [(HORIZON, False), (HORIZON, True), (ROLLOUT, False)])
+def test_a_metric_is_one_entry(tmp_path, monkeypatch, when, interval):
+    """It is in the rows, in metrics.json (after its schema), in the report and in TensorBoard."""
+
+    def furthest(target, predicted) -> float:
+        return float(np.abs(predicted.position - target.position).max()) + len(target)
+
+    toy = Metric(label="furthest body", unit="px", function=furthest, when=when, interval=interval)
+    monkeypatch.setitem(METRICS, "furthest", toy)
+    scored = rows({"a": 2, "b": 2})
+    key = "furthest@5" if when == HORIZON else "furthest"
+    assert [row[key] for row in scored if row["method"] == "model"] == [7, 7, 8, 8]
+    if when == HORIZON:
+        assert scored[0]["furthest@1"] == 3
+    summary = summarise(scored)
+    text = write_report(tmp_path, summary, [], command="c", split="val").read_text()
+    assert "Furthest body by horizon, px:" in text if interval else "| furthest body, px | 7.50 / 7.50 |" in text
+    assert "| `furthest` | furthest body | px |" in "\n".join(metric_table())
+    block = json.loads((tmp_path / "metrics.json").read_text())["seen"]
+    found = block["horizons"]["5"]["furthest"] if interval else block["details"][key]
+    assert found["model"]["mean"] == 7.5
+    schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())
+    jsonschema.validate(block, {"$ref": "#/$defs/block", "$defs": schema["$defs"]})
+    truth = [straight("a"), straight("b")]
+    cases = EvalCases(given=truth, truth=truth, meta=[], left_out={})
+    summary["curves"] = {"model": [1.0] * 5}
+    to_tensorboard(
+        tmp_path, "toy", "standard", {}, EvalResult(rows=scored, summary=summary, cases=cases, predicted=truth)
+    )
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "toy")).Reload()
+    assert [event.value for event in events.Scalars(f"metrics/{key}")] == [7.5]
+
+
+def test_a_metric_that_is_read_once_has_no_table_by_horizon():
+    with pytest.raises(ValueError, match="has no table by horizon"):
+        Metric(label="toy", function=lambda t, p: 0.0, when=ROLLOUT, interval=True)
 
 
 def test_scenario_types_weigh_the_same_and_both_yardsticks_are_right():
@@ -197,7 +241,7 @@ def test_report_holds_tables_statement_and_pictures(tmp_path):
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored.pop("measured") == {"command": "python evaluate.py run=x", "split": "val", "commit": "abc"}
     assert stored == summary  # plain JSON data before and after
-    assert {p.name for p in tmp_path.iterdir()} == {"figures", "metrics.json", "report.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"figures", "metrics.json", "report.html", "report.md"}
 
 
 def test_every_table_row_has_as_many_cells_as_its_head(tmp_path):

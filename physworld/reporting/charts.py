@@ -1,0 +1,97 @@
+"""Charts of a report, drawn by matplotlib without a display; as SVG, text stays text, so files stay small."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008) and shades between them: told apart under every common colour blindness.
+PALETTE = ("#0072B2", "#D55E00", "#56B4E9", "#B2A01E", "#7A5195", "#003F5C", "#E69F00", "#009E73")
+GREY = "#999999"
+PAGE = "#FAFAF7"  # the report's ground
+
+
+def new_axes(width: float = 6.4, height: float = 3.6, columns: int = 1) -> tuple[Figure, Any]:
+    """(figure of that size in inches, its axes); with several columns an array of axes side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAGE)
+    found = figure.subplots(1, columns)
+    for axes in np.atleast_1d(found):
+        axes.set_facecolor(PAGE)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
+
+
+def svg(figure: Figure) -> str:
+    """The <svg> element alone; the same figure gives the same text."""
+    import matplotlib
+
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "physworld", "font.family": "sans-serif"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """uint8 (H, W, 3), for TensorBoard."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def interval_bars(
+    cells: Mapping[str, Mapping[str, Mapping[str, Any] | None]],
+    *,
+    label: str,
+    scale: float = 1.0,
+    reference: float | None = None,
+) -> Figure:
+    """Bars with their 95 % intervals: group -> row -> interval (`mean`, `low`, `high`); a row has one colour.
+
+    Args:
+        label: of the axis.
+        reference: where a line is drawn: chance, or the true value.
+    """
+    rows = list(dict.fromkeys(row for group in cells.values() for row in group))
+    figure, axes = new_axes(6.4, max(2.0, 0.17 * len(cells) * (len(rows) + 1) + 0.9))
+    step = 0.8 / max(1, len(rows))
+    for place, row in enumerate(rows):
+        found = [(n, cell) for n, group in enumerate(cells.values()) if (cell := _finite(group.get(row), scale))]
+        mean, low, high = np.array([cell for _, cell in found]).reshape(-1, 3).T
+        axes.barh(
+            [n + step * (place + 0.5) - 0.4 for n, _ in found],
+            mean,
+            height=step,
+            xerr=(np.maximum(mean - low, 0), np.maximum(high - mean, 0)),
+            error_kw={"elinewidth": 0.8, "ecolor": "#2D343C"},
+            color=PALETTE[place % len(PALETTE)],
+            alpha=1.0 if place < len(PALETTE) else 0.5,
+            label=row,
+        )
+    if reference is not None:
+        axes.axvline(reference, color="#D51E1E", linewidth=1)
+    axes.set(xlabel=label, yticks=range(len(cells)))
+    axes.set_yticklabels(list(cells), fontsize=8)
+    axes.invert_yaxis()  # the first group on top, as in the table
+    figure.legend(loc="outside lower center", fontsize=7, ncols=2)
+    return figure
+
+
+def _finite(cell: Mapping[str, Any] | None, scale: float) -> tuple[float, float, float] | None:
+    """(mean, low, high); an end that is infinite or unknown is not drawn."""
+    if cell is None or cell["mean"] is None:
+        return None
+    mean = scale * cell["mean"]
+    low, high = (mean if cell.get(end) is None else scale * cell[end] for end in ("low", "high"))
+    return mean, low, high

@@ -1,0 +1,58 @@
+"""Figures, intervals and tables as Markdown, the same in the reports of every system. Input is plain JSON data.
+
+An interval is a mapping with `mean`, `low` and `high`; None in it stands for infinity, as JSON has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def figure(value: float | None, form: str = "") -> str:
+    """A number in `form` (as in Python's format); without one, with three figures or so; None is infinite."""
+    if value is None:
+        return "∞"
+    if form:
+        return format(value, form)
+    size = abs(value)
+    if size and size < 0.01:
+        return f"{value:.4f}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def no_bounds(interval: Mapping[str, Any]) -> bool:
+    """A figure from single samples; an infinite one has no bounds either, but it has no figure."""
+    return interval["mean"] is not None and interval["low"] is None and interval["high"] is None
+
+
+def span(interval: Mapping[str, Any] | None, form: str = "", scale: float = 1.0) -> str:
+    """`12.3 (11.0–13.5)`, times `scale`; `12.3` where there are no bounds, `–` where there is nothing."""
+    if interval is None:
+        return "–"
+    mean, low, high = (None if interval[part] is None else scale * interval[part] for part in ("mean", "low", "high"))
+    if no_bounds(interval):
+        return figure(mean, form)
+    return f"{figure(mean, form)} ({figure(low, form)}–{figure(high, form)})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, its first column to the left; an empty line ends it."""
+    align = [":--", *["--:"] * (len(head) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
+
+
+def header(title: str, command: str, measured: Mapping[str, Any]) -> list[str]:
+    """The head of every report: what to type to get it again, and what was measured.
+
+    Args:
+        measured: split, seed, commit, cost and whatever else belongs to it; numbers get their thousands apart.
+    """
+    facts = [f"- {name}: {_fact(value)}" for name, value in measured.items()]
+    return [f"# {title}", "", "```", command, "```", "", *facts, ""]
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value))
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
