@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call
-from physworld.settings.messages import CONFIG_DIR
+from physworld.settings.messages import options
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
 from physworld.spatial.sources.preference import PreferencePairs
@@ -85,7 +85,7 @@ def choose_evaluation(*nodes: Any) -> SpatialEvaluation:
             return found
     quick = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("evaluation") == "quick"
     name = "spatial_quick" if quick else "spatial"
-    ours: SpatialEvaluation = instantiate(OmegaConf.load(CONFIG_DIR / "evaluation" / f"{name}.yaml"))
+    ours: SpatialEvaluation = instantiate(options("evaluation")[name])
     return ours
 
 
