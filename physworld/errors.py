@@ -32,8 +32,16 @@ def suggest(wrong: str, valid: Iterable[str]) -> str:
 
 
 def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
-    """Call what Hydra made of a node with `_partial_: true`; a setting it does not take is a user error."""
+    """Call what Hydra made of a node with `_partial_: true`; a setting it does not take is a user error.
+
+    Raises:
+        UserError: the configuration sets something that is unknown, or that the code sets by itself.
+    """
     name = getattr(make.func, "__qualname__", str(make.func))
+    # A constructor in the configuration is there to be replaced by what it makes.
+    twice = [key for key in named if key in make.keywords and not isinstance(make.keywords[key], functools.partial)]
+    if twice:
+        raise UserError(f"{name} gets {' and '.join(twice)} from other settings; leave it out.")
     try:
         inspect.signature(make.func).bind(*make.args, *objects, **{**make.keywords, **named})
     except TypeError as error:

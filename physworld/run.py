@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning.pytorch as pl
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -16,26 +17,23 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from physworld.errors import FormatError, UserError, suggest
-from physworld.lm.preference import Collapsed
 from physworld.runs import directory as runs
-from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
-from physworld.runs.wiring import epoch_steps
 from physworld.settings import checks
-from physworld.training.callbacks import Interrupted
-from physworld.training.fit import fit, resume_command
-from physworld.training.parts import Parts
+from physworld.settings.reading import belongs, only, refuse_unread
+
+if TYPE_CHECKING:
+    from physworld.training.parts import Parts
 
 console = Console()
-# What evaluate.py offers for text runs alone.
-OF_TEXT = (
-    *("scenario", "suite", "limit", "difficulties", "scenes", "export", "predictions"),
-    *("model", "weights", "base", "engine", "engine_python", "codec"),
-)
-# What predict.py offers, by the runs that take it.
-OF_PREDICTION = {
-    "text": ("input", "row", "frames", "start"),
-    "spatial": ("input", "mode", "repair"),
-    "video": ("prompt", "image", "seed"),
+# What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
+SHARED = {
+    "train": (
+        *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
+        *("checkpoint_every", "ckpt", "init_from"),
+    ),
+    "evaluate": ("run",),
+    "predict": ("run",),
+    "simulate": ("task",),
 }
 
 
@@ -55,30 +53,70 @@ def system(name: str) -> ModuleType:
     return importlib.import_module(f"physworld.{name}.task")
 
 
+def reads(verb: str) -> dict[str, list[str]]:
+    """Top-level groups and keys that a verb reads, by system."""
+    return {name: [*SHARED[verb], *system(name).READS[verb]] for name in systems()}
+
+
+def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
+    """What the verb of a system reads of a configuration, checked; torch is not loaded yet.
+
+    Raises:
+        UserError: something else was typed, a setting cannot be what it is, or a package is not installed.
+    """
+    hydra = HydraConfig.get()
+    refuse_unread(
+        hydra.overrides.task, cfg, verb=verb, system=name, reads=reads(verb), choices=hydra.runtime.choices, what=what
+    )
+    kept = only(cfg, reads(verb)[name])
+    checks.settings(kept)
+    system(name).check(kept)
+    return kept
+
+
 def build(cfg: DictConfig) -> Parts:
     """Construct everything, and draw and encode one sample, so that a wrong pairing shows in a second.
 
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
-    checks.whole("global_batch", cfg.global_batch, 1)
+    name = _trained(cfg)
     if cfg.steps is None:
+        from physworld.runs.wiring import epoch_steps
+
+        checks.settings(cfg)
         cfg.steps = epoch_steps(cfg)
-    for name in ("seed", "steps", "global_batch", "validate_every", "checkpoint_every"):
-        checks.whole(name, cfg[name], 0 if name == "seed" else 1)
-    checks.settings(cfg)
-    if ("codec" in cfg.model) != (cfg.data.task == "video"):  # a video model brings its own codec
+    kept = only(cfg, reads("train")[name])
+    checks.settings(kept)
+    system(name).check(kept)
+    import lightning.pytorch as pl
+
+    pl.seed_everything(cfg.seed, verbose=False)
+    parts: Parts = system(name).build(kept)
+    return parts
+
+
+def _trained(cfg: DictConfig) -> str:
+    """The system that a training configuration is for.
+
+    Raises:
+        UserError: its data and its model do not fit together.
+    """
+    only(cfg, ("data", "model"))  # neither is null
+    name = str(cfg.data.task)
+    system(name)
+    if ("codec" in cfg.model) != (name == "video"):  # a video model brings its own codec
         raise UserError(
             "This data and model do not fit together: clips (data=video_...) go with model=tiny_video or cogvideox."
         )
-    pl.seed_everything(cfg.seed, verbose=False)
-    parts: Parts = system(cfg.data.task).build(cfg)
-    return parts
+    return name
 
 
 def train(cfg: DictConfig) -> float:
     """Train, evaluate, report. Returns the figure that a search lowers."""
     hydra = HydraConfig.get()
+    name = _trained(cfg)
+    asked("train", name, cfg, f"model={hydra.runtime.choices['model']}")
     sweep = hydra.mode == RunMode.MULTIRUN
     instantiate(cfg.hardware).refuse_sweep(multirun=sweep, arguments=shlex.join(hydra.overrides.task))
     # Lightning names the first rank's directory to the others, whether the command does or not.
@@ -87,10 +125,15 @@ def train(cfg: DictConfig) -> float:
     )
     directory = runs.relative(hydra.runtime.output_dir)
     with runs.held(directory):
-        return _train(cfg, directory, named)
+        return _train(cfg, name, directory, named)
 
 
-def _train(cfg: DictConfig, directory: Path, named: bool) -> float:
+def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
+    from physworld.lm.preference import Collapsed
+    from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+    from physworld.training.callbacks import Interrupted
+    from physworld.training.fit import fit, resume_command
+
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
     kept = runs.kept_checkpoints(directory)
     if checkpoint is None and kept:
@@ -127,8 +170,8 @@ def _train(cfg: DictConfig, directory: Path, named: bool) -> float:
     network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
     if not trained.first_rank:
         return 0.0
-    headline, score = system(cfg.data.task).conclude(
-        cfg,
+    headline, score = system(name).conclude(
+        only(cfg, reads("train")[name]),
         parts,
         network,
         directory,
@@ -145,38 +188,61 @@ def evaluate(cfg: DictConfig) -> None:
     """Score a finished run.
 
     Raises:
-        UserError: options that only text runs know are given for another; they would change nothing.
+        UserError: an evaluation of another system is chosen.
     """
-    task = _task_of(cfg.run)
-    for override in HydraConfig.get().overrides.task if task != "text" else ():
-        name = override.partition("=")[0].lstrip("+~").partition(".")[0]
-        if name in OF_TEXT:
-            raise UserError(f"{name}= is for text runs, and run={cfg.run} is a {task} one; leave it out.")
+    for run in cfg.run if isinstance(cfg.run, ListConfig) else [] if cfg.run is None else [cfg.run]:
+        runs.find_run(run)
+    name = _system_of(cfg.run)
+    kept = asked("evaluate", name, cfg, f"run={checks.typed(cfg.run)}")
+    if not belongs(kept.evaluation, name):
+        choice = HydraConfig.get().runtime.choices["evaluation"]
+        raise UserError(
+            f"evaluation={choice} is not for {name} runs, and run={checks.typed(cfg.run)} is one; "
+            f"leave it out, or choose evaluation={OF_THE_RUN}."
+        )
     with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
-        system(task).evaluate(cfg)
+        system(name).evaluate(kept)
 
 
 def predict(cfg: DictConfig) -> None:
     """What a finished run says to one given input."""
-    task = _task_of(cfg.run)
-    for override in HydraConfig.get().overrides.task:
-        name = override.partition("=")[0].lstrip("+~")
-        owners = [owner for owner, names in OF_PREDICTION.items() if name in names]
-        if owners and task not in owners:
-            runs.find_run(cfg.run)  # or it says what is wrong with run= itself
-            reads = 'prompt="..."' if task == "video" else "input=FILE"
-            raise UserError(
-                f"{name}= is for {' and '.join(owners)} runs; run={cfg.run} is a {task} one, which reads {reads}."
-            )
-    system(task).predict(cfg)
+    runs.find_run(cfg.run)  # or it says what is wrong with run= itself
+    name = _system_of(cfg.run)
+    system(name).predict(asked("predict", name, cfg, f"run={checks.typed(cfg.run)}"))
 
 
 def simulate(cfg: DictConfig) -> None:
     """Write data and pictures as files."""
-    system(cfg.task).simulate(cfg)
+    name = str(cfg.task)
+    chosen = system(name)  # or it says that there is no such system
+    chosen.simulate(asked("simulate", name, cfg, f"task={name}"))
 
 
-def _task_of(run: Any) -> str:
+VERBS: dict[str, Callable[[DictConfig], Any]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "simulate": simulate,
+}
+OF_THE_RUN = "of_the_run"
+
+
+def offer_evaluation(arguments: list[str]) -> None:
+    """evaluation=of_the_run is the run's own; other systems' runs than text's are judged by it unless one is typed."""
+    typed = {name.lstrip("+"): value for name, _, value in (argument.partition("=") for argument in arguments)}
+    run = typed.get("run", "").strip("[]'\" ").split(",")[0] or None
+    name = _system_of(run)
+    try:
+        own = runs.read_config(runs.find_run(run)).get("evaluation")
+    except UserError:  # evaluate itself says what is wrong with run=
+        return
+    if isinstance(own, dict):
+        ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=own, provider="physworld.run")
+        if name != "text" and "evaluation" not in typed:
+            arguments.append(f"evaluation={OF_THE_RUN}")
+
+
+def _system_of(run: Any) -> str:
     """The system that a run (of several, the first) belongs to; without a readable one, text's own verbs speak."""
     first = next(iter(run), None) if isinstance(run, ListConfig) else run
     try:

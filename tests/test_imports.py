@@ -25,11 +25,13 @@ FLOORS = (  # rooms of one floor do not import each other
     {"training"},
     SYSTEMS,
     {"run"},
+    {"mains"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 CONFIGURATION = {"hydra", "omegaconf"}
-KNOW_HYDRA = {"cli", "run", "runs", "settings", "training"}
+KNOW_HYDRA = {"mains", "run", "runs", "settings", "training"}
 VERBS = {"build", "candidates", "controls", "evaluate", "predict", "simulate", "task"}  # of a system: know Hydra, too
 PLAIN = {"errors", "renamed", "seeding", "types"}  # the standard library and numpy alone
 NO_TORCH = {"errors", "io", "metrics", "scenarios", "seeding", "sim", "types"}  # they load in a blink

@@ -87,11 +87,11 @@ def _commit() -> str:
         return "unknown"
 
 
-def newest(having: str) -> Path | None:
-    """The most recent directory under outputs/ that holds the file `having`."""
-    found = [path for path in OUTPUTS.rglob(having) if path.is_file()] if OUTPUTS.is_dir() else []
-    depth = len(Path(having).parts)
-    return max(found, key=lambda path: path.stat().st_mtime).parents[depth - 1] if found else None
+def newest(having: str, beside: str = "") -> Path | None:
+    """The directory under outputs/ that got its file `having` last, of those that hold `beside` as well."""
+    depth = len(Path(having).parts) - 1
+    found = [path for path in OUTPUTS.rglob(having) if path.is_file() and (path.parents[depth] / beside).exists()]
+    return max(found, key=lambda path: path.stat().st_mtime).parents[depth] if found else None
 
 
 def find_run(run: str | None, option: str = "run") -> Path:
@@ -105,7 +105,7 @@ def find_run(run: str | None, option: str = "run") -> Path:
     if run == "shipped":
         return SHIPPED
     if run == "last":
-        path = newest("model/config.json")
+        path = newest("metrics.json", beside="model/config.json")
         if path is None:
             raise UserError(f"{option}=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
         return path

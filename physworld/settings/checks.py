@@ -60,9 +60,41 @@ def below_one(name: str, value: Any) -> None:
         raise UserError(f"{name}={typed(value)} must be a number from 0 to just below 1.")
 
 
+def installed(extra: str, *packages: str, what: str) -> None:
+    """Refuse `what` where packages of an extra are not installed."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        need = f"{what} needs {' and '.join(missing)}"
+        raise UserError(f"{need}; install with: pip install 'physworld[{extra}]'.")
+
+
+def pretrained(cfg: DictConfig) -> None:
+    """Refuse weights for a model that has none of its own, and lora without the packages that make one."""
+    network = cfg.model.network if "network" in cfg.model else {}
+    for name in ("weights", "base"):
+        if cfg[name] is not None and "weights" not in network:
+            raise UserError(f"{name}={cfg[name]} goes with pretrained models, such as model=lfm2 or model=hf.")
+    if "tuning" in network:
+        packages = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}.get(network.tuning, ())
+        installed("pretrained", *packages, what=f"model.network.tuning={network.tuning}")
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
-# What train.py's settings may be, wherever the chosen group has them.
+# What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
+    "checkpoint_every": partial(whole, least=1),
+    "count": partial(whole, least=1),
+    "difficulties": lambda name, value: None if value is None else difficulties(value, name),
+    "frames": partial(whole, least=1),
+    "global_batch": partial(whole, least=1),
+    "limit": partial(whole, least=1, or_null=True),
+    "repair": flag,
+    "row": partial(whole, least=0),
+    "seed": partial(whole, least=0),
+    "split": lambda _name, value: split(value),
+    "start": partial(whole, least=0, or_null=True),
+    "steps": partial(whole, least=1, or_null=True),
+    "validate_every": partial(whole, least=1),
     "codec.context_frames": partial(whole, least=1),
     "codec.history_frames": partial(whole, least=1, or_null=True),
     "codec.published_bytes": flag,
@@ -106,11 +138,26 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
 }
 
 
+SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting that decides on it
+    "trainer.accelerator": "hardware.accelerator",
+    "trainer.accumulate_grad_batches": "hardware.micro_batch",
+    "trainer.devices": "hardware.devices",
+    "trainer.max_steps": "steps",
+    "trainer.num_nodes": "hardware.nodes",
+    "trainer.precision": "hardware.precision",
+    "trainer.strategy": "hardware.strategy",
+    "trainer.val_check_interval": "validate_every",
+}
+
+
 def settings(cfg: DictConfig) -> None:
     """Refuse what the settings of a model, its data and its codec cannot be, each by its whole name."""
+    for key, by in SET_BY.items():
+        if "trainer" in cfg and key.partition(".")[2] in cfg.trainer:
+            raise UserError(f"{key} is set by {by}; leave it out, and set {by} instead.")
     for key, check in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
-        node = OmegaConf.select(cfg, parent)
+        node = OmegaConf.select(cfg, parent) if parent else cfg
         if isinstance(node, DictConfig) and leaf in node:
             check(key, node[leaf])
 
@@ -177,8 +224,8 @@ def shards(cfg: Any) -> int | None:
     """How many shards simulate's settings ask for; None = single files, which only pictures and plain JSONL are."""
     whole("shards", cfg.shards, 1, or_null=True)
     whole("shard", cfg.shard, 0, or_null=True)
-    if cfg.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UserError("format=parquet needs pyarrow, which is in the extra physworld[parquet].")
+    if cfg.format == "parquet":
+        installed("parquet", "pyarrow", what="format=parquet")
     if cfg.shards is None:
         if cfg.shard is not None:
             raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")

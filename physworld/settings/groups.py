@@ -36,6 +36,8 @@ def register() -> None:
         store.store(
             group="ood", name=family or "none", node={"family": family, "level": 1.0}, provider="physworld.sim.ood"
         )
+    folders = {"folders": {"_target_": "physworld.settings.folders.Folders"}}
+    store.store(group="hydra/callbacks", name="physworld", node=folders, provider="physworld.settings")
 
 
 register()

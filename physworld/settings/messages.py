@@ -21,9 +21,12 @@ from safetensors import SafetensorError
 
 from physworld import renamed
 from physworld.errors import SweepError, UserError, first_line, suggest, unwritable
+from physworld.settings import folders
 
 Result = TypeVar("Result")
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
+PACKAGE = Path(__file__).resolve().parents[1]
+# Inside the package where it was installed from a wheel, beside it in a clone.
+CONFIG_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
 
 def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
@@ -41,10 +44,12 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
             _refuse_lists(cfg, HydraConfig.get().overrides.task)
             return task(cfg)
         except UserError as error:
+            folders.drop(Path(HydraConfig.get().runtime.output_dir))
             if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
                 raise
             _leave(str(error))
-        except HydraException as error:  # building the parts
+        except (HydraException, OmegaConfBaseException) as error:  # building the parts
+            folders.drop(Path(HydraConfig.get().runtime.output_dir))
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
@@ -69,14 +74,18 @@ def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
 def run_main(main: Callable[[], Any], config_name: str) -> None:
     """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
-    _rename(sys.argv)
     try:
+        _refuse_nameless(sys.argv[1:])
         with _one_sentence_a_job():
             main()
     except UserError as error:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _leave(explain(error, config_name, sys.argv[1:]))
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):
+            raise
+        _leave(_no_option(sys.argv[1:]))
     except RuntimeError as error:
         if "srun" not in str(error):
             raise
@@ -90,13 +99,29 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         _leave("Stopped.", code=130)
 
 
-def _rename(arguments: list[str]) -> None:
+def rename(arguments: list[str]) -> None:
     """Old names of settings are read as today's, in place, with a line that says so."""
-    for place, typed in enumerate(arguments[1:], start=1):
+    for place, typed in enumerate(arguments):
         arguments[place] = renamed.in_override(typed)
         if arguments[place] != typed:
             new = arguments[place].partition("=")[0] if typed not in renamed.CHOICES else arguments[place]
             print(f"Note: {typed} is now {new}.", file=sys.stderr)
+
+
+def _refuse_nameless(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        if re.match(r"[+~]*=", argument):
+            raise UserError(f"{argument} has no name before the =; settings are written as NAME=VALUE.")
+
+
+def _no_option(arguments: Sequence[str]) -> str:
+    """The sentence for a number or a mapping in the place of an option's name."""
+    for argument in arguments:
+        group = argument.partition("=")[0].lstrip("+")
+        names = option_names(group)
+        if names and argument.partition("=")[2] not in names:
+            return f"{argument} is unknown; choose one of {', '.join(names)}."
+    return "A group takes the name of one option."
 
 
 @contextmanager
@@ -129,12 +154,15 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
     if isinstance(error, ConfigCompositionException):
         key = _refused_key(str(error))
         if key is not None:
-            return _explain_key(key, config_name, arguments)
+            return explain_key(key, config_name, arguments) or _plain(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as NAME=VALUE{_quoting(error.override) or f': {first_line(error)}'}."
     several = re.match(r"Ambiguous value for argument '(.*)'", str(error))
     if several:
         name, _, values = several.group(1).partition("=")
+        if option_names(name):
+            instead = f", or write scenario.names=[{values}] for several types at once" if name == "scenario" else ""
+            return f"{several.group(1)} names several options: add -m to run with each of them{instead}."
         return (
             f"{several.group(1)} gives several values: add -m to run with each of them, write {name}=[{values}] for a "
             f"list, or quote one value that has a comma: {quoted(name, values)}."
@@ -171,9 +199,11 @@ def _refused_key(message: str) -> str | None:
     return match.group(1).rstrip(".") if match else None
 
 
-def _explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str:
-    """Name the key, the nearest one that exists, and what its parent holds."""
+def explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str | None:
+    """Name the key, the nearest one that exists, and what its parent holds; None where it does exist."""
     keys = list(_valid_keys(key, config_name, arguments))
+    if key in keys:
+        return None
     parent, _, leaf = key.rpartition(".")
     siblings = sorted(k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent)
     near = difflib.get_close_matches(leaf, siblings, n=1) or difflib.get_close_matches(key, keys, n=1)
@@ -201,11 +231,42 @@ def _options_with(key: str) -> list[str]:
     ]
 
 
+def option_names(group: str) -> list[str]:
+    """Choices of a Hydra group, of files and of those that code registers."""
+    from hydra.core.config_store import ConfigStore
+
+    files = [path.stem for path in (CONFIG_DIR / group).glob("*.yaml")] if group else []
+    try:
+        stored = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+    except OSError:  # code registers none
+        stored = []
+    return sorted({*files, *stored})
+
+
 def options(group: str) -> dict[str, Any]:
-    """What the files of a Hydra group hold, by the choice's name."""
+    """What each choice of a Hydra group puts under the group's name, composed with what it builds upon."""
     from omegaconf import OmegaConf
 
-    return {path.stem: OmegaConf.load(path) for path in sorted((CONFIG_DIR / group).glob("*.yaml"))}
+    found = {}
+    for name in [path.stem for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]:
+        whole = OmegaConf.create(_raw(group, name))
+        found[name] = whole[group] if group in whole and "_target_" not in whole else whole
+    return found
+
+
+def _raw(group: str, name: str) -> Any:
+    """One option and, under it, the options of its group that its defaults list names."""
+    from omegaconf import OmegaConf
+
+    node: Any = OmegaConf.load(CONFIG_DIR / group / f"{name}.yaml")
+    of_everything = (CONFIG_DIR / group / f"{name}.yaml").read_text(encoding="utf-8").startswith("# @package _global_")
+    below: Any = OmegaConf.create()
+    for entry in node.pop("defaults", []):  # such as `hf` or `hf@model`
+        if isinstance(entry, str) and entry != "_self_":
+            below = OmegaConf.merge(below, _raw(group, entry.partition("@")[0]))
+    if of_everything and below and group not in below:
+        below = OmegaConf.create({group: below})
+    return OmegaConf.merge(below, node)
 
 
 def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Iterator[str]:
@@ -215,7 +276,7 @@ def _valid_keys(wrong: str, config_name: str, arguments: Sequence[str]) -> Itera
     from omegaconf import OmegaConf
 
     # Only plain group choices such as model=gpt_small shape which keys exist.
-    choices = [a for a in arguments if re.fullmatch(r"[\w/]+=\w+", a) and (CONFIG_DIR / a.partition("=")[0]).is_dir()]
+    choices = [a for a in arguments if re.fullmatch(r"[\w/]+=\w+", a) and option_names(a.partition("=")[0])]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):

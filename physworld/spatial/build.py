@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call
 from physworld.runs.wiring import codec_and_network
-from physworld.settings.messages import CONFIG_DIR
+from physworld.settings.messages import options
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
@@ -87,7 +87,7 @@ def choose_evaluation(*nodes: Any) -> SpatialEvaluation:
             return found
     quick = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("evaluation") == "quick"
     name = "spatial_quick" if quick else "spatial"
-    ours: SpatialEvaluation = instantiate(OmegaConf.load(CONFIG_DIR / "evaluation" / f"{name}.yaml"))
+    ours: SpatialEvaluation = instantiate(options("evaluation")[name])
     return ours
 
 

@@ -11,6 +11,24 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from physworld.settings import checks
+
+READS = {  # top-level groups and keys, besides what every system's run reads
+    "train": ("codec", "evaluation", "weights", "base"),
+    "evaluate": ("hardware", "evaluation", "split", "seed"),
+    "predict": ("hardware", "input", "mode", "repair"),
+    "simulate": ("axis", "count", "format", "compress", "split", "seed", "out"),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what can be seen without torch."""
+    simulated = "axis" in cfg
+    packages = ("pydantic",) if simulated else ("pydantic", "llguidance")
+    checks.installed("spatial", *packages, what="task=spatial" if simulated else "a spatial model")
+    if "model" in cfg:
+        checks.pretrained(cfg)
+
 
 def build(cfg: DictConfig) -> Any:
     """Everything that a training run is made of (see `training.parts.Parts`)."""

@@ -11,6 +11,29 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from physworld.settings import checks
+
+READS = {  # top-level groups and keys, besides what every system's run reads
+    "train": ("codec", "evaluation", "scenario", "curriculum", "weights", "base"),
+    "evaluate": (
+        *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
+        *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
+    ),
+    "predict": ("hardware", "input", "row", "frames", "start"),
+    "simulate": (
+        *("scenario", "curriculum", "ood", "count", "frames", "format", "compress", "split", "seed", "out"),
+        *("shards", "shard"),
+    ),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what can be seen without torch."""
+    if "scenario" in cfg:
+        checks.scenario_names(cfg.scenario.names)
+    if "model" in cfg and cfg.model is not None:
+        checks.pretrained(cfg)
+
 
 def build(cfg: DictConfig) -> Any:
     """Everything that a training run is made of (see `training.parts.Parts`)."""

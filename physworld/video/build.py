@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def codec_and_source(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
     make = instantiate(cfg.data.source)
 
     def source(split: str, **changes: Any) -> Any:
-        return call(make, seed=cfg.seed, split=split, **{"multiple": codec.multiple, **changes})
+        return call(functools.partial(make, **{"multiple": codec.multiple, **changes}), seed=cfg.seed, split=split)
 
     return codec, source
 
@@ -86,7 +87,8 @@ def make_module(cfg: DictConfig, codec: Any, source: Any, first: Any, *, target:
         network = instantiate(cfg.model.network).build(
             shape=shape, frames=source.frames, text=tuple(first.prompt.shape[1:]), seed=cfg.seed
         )
-        return call(settings, network=network, total_steps=steps, seed=cfg.seed, target=target)
+        whole = functools.partial(settings, network=network, target=target)
+        return call(whole, total_steps=steps, seed=cfg.seed)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"The model cannot be built as configured: {error}.") from error
 

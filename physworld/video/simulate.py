@@ -53,8 +53,6 @@ def simulate(cfg: DictConfig) -> None:
     checks.flag("video.allow_violation", options.allow_violation)
     named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
     names = _names(cfg.scenario.names) if named else list(SCENARIOS)
-    if cfg.shards is not None:
-        raise UserError("shards are for text datasets; clips are made one file each.")
     directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
     places = {k: Path(names[k % len(names)]) / f"clip_{k}.{form}" for k in range(cfg.count)}
     # What is there comes first: if it is of another command, that shows before anything is put beside it.

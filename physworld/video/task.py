@@ -11,6 +11,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from physworld.settings import checks
+
+READS = {  # top-level groups and keys, besides what every system's run reads
+    "train": ("evaluation",),
+    "evaluate": ("hardware", "evaluation", "split", "seed"),
+    "predict": ("hardware", "prompt", "image", "seed"),
+    "simulate": ("video", "scenario", "curriculum", "count", "format", "split", "seed", "out"),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what can be seen without torch."""
+    simulated = ("warp",) if "video" in cfg else ("warp", "diffusers", "peft", "accelerate")
+    checks.installed("video", *simulated, what="task=video" if "video" in cfg else "a video model")
+
 
 def build(cfg: DictConfig) -> Any:
     """Everything that a training run is made of (see `training.parts.Parts`)."""

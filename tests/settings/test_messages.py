@@ -60,11 +60,16 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("steps=[1", ["steps=[1 cannot be read as NAME=VALUE: "]),
         ("init_from=scène.d", ["cannot be read as NAME=VALUE", "\"init_from='scène.d'\""]),
         ("scenario=[pong,tower]", ["takes one option", "scenario.names=[pong,tower]"]),
+        ("scenario=pong,tower", ["add -m", "scenario.names=[pong,tower]"]),
+        ("model=gpt,gpt_small", ["add -m to run with each of them."]),
+        ("model=null", ["model=null is unknown; choose one of", "gpt_small"]),
+        ("=3", ["=3 has no name before the ="]),
     ],
 )
 def test_composition(tmp_path: Path, argument: str, words: list[str]) -> None:
     said = ends(tmp_path, "train.py", argument)
     assert all(word in said for word in words), said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_exports_and_verbs_say_what_they_want(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     said = capsys.readouterr().out
-    assert "Compare finished runs" in said and "L4" not in said and "`" not in said
+    assert "compare" in said and "simulate" in said and "L4" not in said and "`" not in said
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
@@ -298,8 +303,11 @@ def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["prompt=A ball falls"], "prompt= is for video runs; run=shipped is a text one, which reads input=FILE."),
-        (["input=x.jsonl", "mode=pinned"], "mode= is for spatial runs; run=shipped is a text one"),
+        (
+            ["prompt=A ball falls"],
+            "prompt= is for video runs; run=shipped is a text run, which reads frames, input, row, start.",
+        ),
+        (["input=x.jsonl", "mode=pinned"], "mode= is for spatial runs; run=shipped is a text run"),
         (["run=shiped", "input=x.jsonl", "prompt=hello"], "run=shiped is no run directory"),
         (
             ["run=shiped", "prompt=hello"],

@@ -1,0 +1,7 @@
+"""`python -m physworld VERB`."""
+
+import sys
+
+from physworld.cli import main
+
+sys.exit(main())

@@ -1,0 +1,54 @@
+"""The four mains, `python train.py` and `physworld train` alike: train, evaluate, predict, simulate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+import physworld.settings.groups  # noqa: F401  registers the groups that code makes
+from physworld.settings.messages import CONFIG_DIR, job, rename, run_main
+
+MAINS = {  # what each does, for --help
+    "train": "Train a model on freshly simulated scenes, score it and write its report.",
+    "evaluate": "Score finished runs on scenes they have never seen.",
+    "predict": "Let a finished run go on from one given scene, payload or caption.",
+    "simulate": "Make data and pictures.",
+}
+
+
+def main(verb: str, arguments: Sequence[str] | None = None) -> None:
+    """Run one of the MAINS.
+
+    Args:
+        arguments: what was typed behind the verb; None = what is in sys.argv, of a script with the verb's name.
+    """
+    if arguments is not None:
+        sys.argv = [f"physworld {verb}", *arguments]
+    given = sys.argv[1:]
+    rename(given)
+    sys.argv[1:] = given
+
+    @job
+    def task(cfg: DictConfig) -> Any:
+        from physworld import run  # late: help and shell completion need no more than Hydra
+
+        return run.VERBS[verb](cfg)
+
+    def start() -> None:
+        if {"--help", "-h"} & set(given):
+            from physworld.settings.help import show
+
+            show(verb, MAINS[verb], given)
+            return
+        if verb == "evaluate":
+            from physworld.run import offer_evaluation
+
+            offer_evaluation(given)
+            sys.argv[1:] = given
+        hydra.main(config_path=str(CONFIG_DIR), config_name=verb, version_base="1.3")(task)()
+
+    run_main(start, verb)

@@ -1,0 +1,97 @@
+"""Several runs in one table: what differs between them, what came of it, what it cost."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from physworld.errors import UserError
+from physworld.io.atomic import replacing
+from physworld.runs.directory import differences, find_run, flatten, read_config, read_metrics, runs_under
+
+# Differences that follow from where a run ran, not from what was asked of it.
+INCIDENTAL = ("ckpt",)
+
+
+def compare(directories: Sequence[str], console: Console, csv_file: Path | None = None) -> None:
+    """One table: what differs between the runs, what came of it, what it cost; with every figure in `csv_file`."""
+    named = [find_run(name) if name in ("last", "shipped") else Path(name) for name in directories]
+    missing = [path for path in named if not path.is_dir()]
+    if missing:
+        raise UserError(f"{missing[0]} is no directory; give run directories, folders that hold them, last or shipped.")
+    if csv_file is not None and not csv_file.absolute().parent.is_dir():
+        raise UserError(f"--csv {csv_file} cannot be written: {csv_file.parent} is no folder.")
+    runs = list(runs_under([os.path.abspath(path) for path in named]))
+    configs = [read_config(run) for run in runs]
+    metrics = [flatten(read_metrics(run)) for run in runs]
+    settings = [key for key in differences(configs) if key not in INCIDENTAL] if len(runs) > 1 else []
+    flats = [flatten(config) for config in configs]
+    figures = [key for key in dict.fromkeys(key for row in metrics for key in row) if _tells(key)]
+    home = Path(os.path.commonpath(runs)) if len(runs) > 1 else runs[0].parent
+    columns = [(key, "cyan", [_show(flat.get(key)) for flat in flats]) for key in settings]
+    columns += [
+        (key.partition(".")[2].removesuffix("/model"), "dim" if key.startswith("cost.") else "bold",
+         [_show(row.get(key)) for row in metrics])
+        for key in figures
+    ]  # fmt: skip
+    names = [str(run.relative_to(home)) for run in runs]
+    console.print(f"{home}: {len(runs)} run(s)", style="italic", highlight=False, markup=False, soft_wrap=True)
+    console.print(_fitting(names, columns, len(settings), console))
+    if csv_file is not None:
+        known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
+        with replacing(csv_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["run", *settings, *(key.partition(".")[2] for key in known)])
+            for run, flat, row in zip(runs, flats, metrics, strict=True):
+                writer.writerow([run.relative_to(home), *map(flat.get, settings), *map(row.get, known)])
+        console.print(f"Written: {csv_file}", highlight=False)
+    unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
+    if unfinished:
+        console.print(f"No metrics.json yet: {', '.join(unfinished)}")
+
+
+def _fitting(
+    names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]], settings: int, console: Console
+) -> Table:
+    """A run a row; where that is too wide and there are fewer runs than columns, a run a column.
+
+    Args:
+        columns: (title, style, a cell for each run), the first `settings` of them settings, the others figures.
+    """
+    table = Table()
+    table.add_column("run", overflow="fold")
+    for k, (key, style, _) in enumerate(columns):
+        table.add_column(
+            key,
+            style=style,
+            overflow="fold" if k < settings else "ellipsis",
+            justify="left" if k < settings else "right",
+        )
+    for k, name in enumerate(names):
+        table.add_row(name, *(cells[k] for _, _, cells in columns))
+    needed = console.measure(table, options=console.options.update(max_width=10**6)).maximum
+    if needed <= console.width or len(names) >= len(columns):
+        return table
+    turned = Table()
+    for name in ("", *names):
+        turned.add_column(name, overflow="fold")
+    for key, style, cells in columns:
+        turned.add_row(key, *cells, style=style)
+    return turned
+
+
+def _tells(key: str) -> bool:
+    """The model's own figures, its ratio to the best baseline, and the cost; baselines do the same in every run."""
+    return key.startswith(("cost.", "headline.ratio_best@", "headline.parse_rate")) or key.endswith("/model")
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,208 @@
+"""No setting is ignored: what a verb does not read is refused, and what it names it does read."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from physworld import run
+from physworld.errors import UserError
+from physworld.settings import checks, folders
+from physworld.training import fit, hardware
+
+from repository import CONF, ROOT
+
+HOW = [(name, verb) for name in run.systems() for verb in run.SHARED]
+
+
+@contextmanager
+def asking(main: str, *overrides: str) -> Iterator[DictConfig]:
+    """A configuration as Hydra hands it to a main."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(main, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    try:
+        yield config
+    finally:
+        HydraConfig.instance().cfg = None
+
+
+REFUSED = [
+    ("train", "+foo=1", "foo is unknown. train reads base, "),
+    ("train", "+data.foo=1", "data.foo is unknown."),
+    ("train", "model=tiny_video scenario=pong", "scenario= is for text models; model=tiny_video is a video model"),
+    ("train", "model=tiny_video codec=engine", "codec= is for spatial and text models; model=tiny_video is a video"),
+    ("train", "model=gravity curriculum=stage3", "curriculum= is for text models; model=gravity is a spatial model"),
+    ("train", "model=gpt weights=X", "weights=X goes with pretrained models"),
+    ("train", "model=tiny_gravity base=X", "base=X goes with pretrained models"),
+    ("train", "scenario.names=[towr]", "Did you mean tower?"),
+    ("train", "steps=0", "steps=0 must be a whole number from 1"),
+    ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
+    ("evaluate", "run=shipped limit=0", "limit=0 must be"),
+    ("predict", "prompt=x", "prompt= is for video runs; run=shipped is a text run"),
+    ("simulate", "task=spatial scenario=pong", "scenario= is for text and video data; task=spatial"),
+    ("simulate", "task=spatial ood=low_gravity", "ood= is for text data; task=spatial"),
+    ("simulate", "task=video shards=2", "shards= is for text data; task=video"),
+    ("simulate", "video.fps=3", "video= is for video data; task=text"),
+    ("simulate", "count=0", "count=0 must be a whole number from 1 on."),
+    *[("train", f"+{key}=1", f"{key} is set by {by}; leave it out") for key, by in checks.SET_BY.items()],
+]
+
+
+@pytest.mark.parametrize(("main", "overrides", "says"), REFUSED)
+def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> None:
+    with asking(main, *overrides.split()) as config, pytest.raises(UserError) as refused:
+        run.VERBS[main](config)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("main", "overrides"),
+    [
+        ("train", "debug=smoke experiment=gpu_25m scenario=pong curriculum.difficulties=[1] ++data.repeat=3"),
+        ("train", "model=tiny_video evaluation.pairs=3 debug=null trainer.gradient_clip_val=null"),
+        ("train", "model=tiny_gravity codec=spatial data.source.axis=seen"),
+        ("predict", "run=shipped input=x frames=3 hardware=cpu"),
+        ("simulate", "task=video video.fps=3 scenario=pong"),
+    ],
+)
+def test_what_is_read_is_taken(main: str, overrides: str) -> None:
+    with asking(main, *overrides.split()) as config:
+        name = str(config.data.task) if main == "train" else "text" if main == "predict" else str(config.task)
+        kept = run.asked(main, name, config, "this")
+    assert set(kept) == set(run.reads(main)[name])
+
+
+@pytest.mark.parametrize(("name", "verb"), HOW)
+def test_every_name_is_one_of_the_main(name: str, verb: str) -> None:
+    with asking(verb) as config:
+        assert set(run.reads(verb)[name]) <= set(config) - {"hydra"}
+
+
+@pytest.mark.parametrize("verb", list(run.SHARED))
+def test_every_key_of_a_main_is_read_by_a_system(verb: str) -> None:
+    with asking(verb) as config:
+        assert set(config) - {"hydra"} == set().union(*run.reads(verb).values())
+
+
+def read_in(path: Path) -> set[str]:
+    """Keys of a variable named cfg, trained or config that a file asks for."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cfg":
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize(("name", "verb"), HOW)
+def test_every_name_is_asked_for_by_the_system(name: str, verb: str) -> None:
+    """Asking for more is an error while it runs (see `only`); here: no name stands there that nobody asks for."""
+    package = ROOT / "physworld"
+    files = [*(package / name).glob("*.py"), *(package / "runs").glob("*.py"), *(package / "training").glob("*.py")]
+    asked = set().union(*map(read_in, (*files, package / "run.py", package / "settings" / "checks.py")))
+    if verb == "train":
+        asked |= {"weights", "base"}  # checks.pretrained, and the wiring of models that have weights
+    assert set(run.reads(verb)[name]) - asked == set()
+
+
+class Recorder(DictConfig):
+    """Notes which of its keys are asked for."""
+
+    def __init__(self, cfg: DictConfig, notes: set[str]) -> None:
+        super().__init__(content=cfg)
+        self.__dict__["notes"] = notes
+
+    def __getattr__(self, key: str) -> Any:
+        self.__dict__["notes"].add(key)
+        return super().__getattr__(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        self.__dict__["notes"].add(key)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "unread"),
+    [
+        # `frames` is of pictures, too; ood and shards are read whatever they are
+        ("text", ["scenario=pendulum", "count=1", "frames=3"], {"task"}),
+        ("spatial", ["task=spatial", "count=1"], {"task"}),
+        ("video", ["task=video", "count=1", "video.frames=9", "video.width=16", "video.height=16", "format=gif"],
+         {"task", "curriculum"}),  # curriculum: of two-dimensional scenarios
+    ],
+)  # fmt: skip
+def test_simulate_reads_what_it_names(
+    name: str, overrides: list[str], unread: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: set[str] = set()
+    scenario = ["scenario=pendulum"] if name == "video" else []
+    with asking("simulate", *overrides, *scenario, f"out={tmp_path}/made", "hydra.runtime.output_dir=x") as config:
+        kept = run.asked("simulate", name, config, "this")
+        run.system(name).simulate(Recorder(kept, notes))
+    notes &= set(config)
+    assert notes <= set(run.reads("simulate")[name])
+    assert set(run.reads("simulate")[name]) - notes <= unread
+
+
+def test_asking_for_more_than_is_named_is_an_error() -> None:
+    with asking("simulate") as config:
+        kept = run.asked("simulate", "text", config, "this")
+    with pytest.raises(AttributeError):
+        _ = kept.video
+
+
+def test_what_training_sets_is_refused_by_name() -> None:
+    """SET_BY names keywords that fit and the hardware do pass to the Trainer."""
+    source = inspect.getsource(fit.fit) + inspect.getsource(hardware.Hardware.trainer_arguments)
+    for key in checks.SET_BY:
+        leaf = key.partition(".")[2]
+        assert f"{leaf}=" in source or f'"{leaf}"' in source, key
+
+
+def test_a_refused_command_drops_its_own_folder_alone(tmp_path: Path) -> None:
+    old = tmp_path / "outputs"
+    old.mkdir()
+    new = old / "day" / "time"
+    folders.look(new)
+    (new / ".hydra").mkdir(parents=True)
+    folders.drop(new)
+    assert old.is_dir() and list(old.iterdir()) == []
+    folders.look(old)
+    (old / ".hydra").mkdir()
+    folders.drop(old)
+    assert (old / ".hydra").is_dir()
+    folders.look(new)
+    (new / "checkpoints").mkdir(parents=True)
+    folders.drop(new)
+    assert (new / "checkpoints").is_dir()
+    sweep = tmp_path / "sweep"
+    folders.look(sweep)
+    (sweep / "0" / ".hydra").mkdir(parents=True)
+    (sweep / "1").mkdir()
+    folders.drop(sweep / "0")
+    assert [path.name for path in sweep.iterdir()] == ["1"]
+
+
+def test_last_is_the_last_that_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from physworld.runs.directory import find_run
+
+    monkeypatch.chdir(tmp_path)
+    for name, files in {
+        "a": ["model/config.json", "metrics.json"],
+        "b": ["model/config.json"],
+        "c": ["metrics.json"],
+    }.items():
+        for file in files:
+            path = tmp_path / "outputs" / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+    assert find_run("last") == Path("outputs/a")
