@@ -28,7 +28,7 @@ def conclude(
     cfg: DictConfig, parts: SpatialParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
     """Save the model, judge it and write the report; the score is the share of raw answers that break something."""
-    save_model(network, parts.codec, directory / "model")
+    save_model(network, parts.codec, directory)
     headline = evaluate_and_report(
         network, parts.codec, parts.evaluation, directory, untrained=untrained_like(cfg, parts.codec), command=command,
         seed=cfg.seed, split="val", cost=cost, console=console,

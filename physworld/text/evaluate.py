@@ -108,7 +108,7 @@ def conclude(
     cfg: DictConfig, parts: TextParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
     """Save the model, judge it and write the report; the score is RMSE at the last horizon over the best baseline's."""
-    save_model(network, parts.codec, directory / "model")
+    save_model(network, parts.codec, directory)
     cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
     result = evaluate_and_report(
         network, parts.codec, parts.evaluation, cases, directory, command=command, split="val", cost=cost,
