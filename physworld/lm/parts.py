@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from physworld.lm.number_features import number_features
+from physworld.types import Vocabulary
 
 
-def random_lm(vocabulary: Any, architecture: Mapping[str, Any] | None) -> Any:
+def random_lm(vocabulary: Vocabulary, architecture: Mapping[str, Any] | None) -> Any:
     """A model of transformers with random weights, sized for a codec's tokens; numbers start near their neighbours."""
     from transformers import AutoConfig, AutoModelForCausalLM
 

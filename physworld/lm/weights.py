@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+
+from physworld.types import Vocabulary
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what weights beside it are
@@ -65,7 +68,7 @@ def load_network(
     return network.eval()
 
 
-def refuse_damage(network: Any, vocabulary: Any, weights: str) -> None:
+def refuse_damage(network: nn.Module, vocabulary: Vocabulary | None, weights: str) -> None:
     """Weights must be finite numbers, and the tables that a GPT of ours carries in its file those of its codec.
 
     Args:

@@ -83,11 +83,10 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
         )
 
 
-def save_model(network: Network, codec: Codec, folder: Path) -> None:
-    """Weights, network configuration and tokenizer, so that others load them in one line each."""
+def save_model(network: Network, codec: Codec, run: Path) -> None:
+    """model/ in the run's folder: weights, configuration and tokenizer, so that others load them in one line each."""
     transformers_logging.disable_progress_bar()  # of files that are written in a blink
-    folder.mkdir(parents=True, exist_ok=True)
-    network.save_run(folder.parent, codec.tokenizer, codec.end_id)
+    network.save_run(run, codec.tokenizer, codec.end_id)
 
 
 def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:

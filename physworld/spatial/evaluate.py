@@ -48,7 +48,7 @@ def conclude(
     cfg: DictConfig, parts: SpatialParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
     """Save the model, score it and write the report; a search lowers the share of raw answers that break something."""
-    save_model(network, parts.codec, directory / "model")
+    save_model(network, parts.codec, directory)
     untrained = untrained_like(cfg, parts.codec)
     cases = parts.evaluation.sample_cases(seed=cfg.seed, split="val")
     table = score(network, parts.codec, parts.evaluation, cases, untrained=untrained)

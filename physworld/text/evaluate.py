@@ -92,7 +92,7 @@ def conclude(
 ) -> tuple[dict[str, float], float]:
     """Save the model, score it and write the report; a search lowers RMSE at the last horizon over the best
     baseline's."""
-    save_model(network, parts.codec, directory / "model")
+    save_model(network, parts.codec, directory)
     cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
     result = score(network, parts.codec, parts.evaluation, cases)
     stages = [] if parts.stages is None else parts.stages.markdown()

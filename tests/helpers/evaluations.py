@@ -86,7 +86,7 @@ def untrained_run(work: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     codec, directory = ImpulseCodec(), work / f"run{seed}"
     network = GPT.for_vocabulary(codec.vocabulary, width=16, depth=1, heads=2)
-    save_model(network, codec, directory / "model")
+    save_model(network, codec, directory)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", ["model.network.width=16", "model.network.depth=1", "model.network.heads=2"])
     OmegaConf.save(cfg, directory / "config.yaml")

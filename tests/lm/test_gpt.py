@@ -274,10 +274,10 @@ def test_a_limit_ends_an_answer() -> None:
 def test_saved_and_loaded_it_is_the_same(sizes: Any, tmp_path: Path) -> None:
     model, batch = network(**sizes), batch_of()
     save_model(model, CODEC, tmp_path)
-    again = GPT.from_pretrained(tmp_path).eval()
+    again = GPT.from_pretrained(tmp_path / "model").eval()
     assert torch.equal(model.scored(batch.input_ids, batch.labels)[0], again.scored(batch.input_ids, batch.labels)[0])
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
-    config = json.loads((tmp_path / "config.json").read_text())
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert (config["width"], config["depth"], config["heads"]) == (32, 2, 2)
     for other in (again, model.unsharded()):
         settings = (other.prompt_end, other.names, other.median)

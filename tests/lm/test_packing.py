@@ -120,6 +120,22 @@ def test_a_batch_split_in_any_way_has_the_same_loss() -> None:
     assert abs(whole - sum(parts) / 2) < 1e-6
 
 
+def test_the_loss_is_the_mean_over_examples_or_over_tokens() -> None:
+    network = PackedLM(tiny("llama"), pad_id=0).train()
+    ids, labels = examples(LENGTHS)
+    scored = network.token_losses(ids, labels, mean_over="tokens")
+    assert float(scored.loss.detach()) == pytest.approx(float(scored.losses.mean()), rel=1e-6)
+    scored.loss.backward()
+    ours = network.lm.model.norm.weight.grad.clone()
+    network.zero_grad()
+    logits, target, place = network.scored(ids, labels)  # all at once and padded, as preferences read them
+    assert torch.equal(place, scored.place)
+    F.cross_entropy(logits, target).backward()
+    assert torch.allclose(ours, network.lm.model.norm.weight.grad, atol=1e-6, rtol=1e-4)
+    example = torch.stack([scored.losses[scored.place // ids.shape[1] == row].mean() for row in range(len(ids))])
+    assert float(network.token_losses(ids, labels).loss.detach()) == pytest.approx(float(example.mean()), rel=1e-6)
+
+
 def test_a_model_that_cannot_be_packed_is_padded() -> None:
     lm = tiny("qwen2", use_sliding_window=True, sliding_window=4, max_window_layers=0)
     assert not can_pack(lm)

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from physworld.data import Repeated, StreamData, collate
 from physworld.errors import UserError
@@ -18,6 +19,7 @@ from physworld.lm.preference import Collapsed, DPOModule, GRPOModule
 from physworld.lm.sequence import NothingToLearn, SequenceModule
 from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import attach_lora, load_network, load_tokenizer
+from physworld.runs.checkpoints import load_model
 from physworld.spatial.build import build
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.scene_text import SceneTextCodec
@@ -183,6 +185,34 @@ def test_five_steps_of_tuning(qwen: str, tuning: str, optimizer: str, tmp_path: 
         earlier = PackedLM.from_pretrained(tmp_path / "adapter").eval()
         for other in (plain, merged.lm, earlier.lm):
             assert torch.allclose(other(input_ids=ids).logits, want, atol=1e-5)
+
+
+def test_a_run_of_an_earlier_version_loads_and_answers(qwen: str, tmp_path: Path) -> None:
+    """It has the adapter in model/, and the names of classes and settings that were its time's."""
+    codec = SceneTextCodec(tokenizer=load_tokenizer(qwen), max_length=4096)
+    network = PackedLM.for_vocabulary(codec.vocabulary, weights=qwen, rank=4, alpha=8, targets=TARGETS)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    network.eval().lm.save_pretrained(tmp_path / "model")
+    network.inner.config.save_pretrained(tmp_path / "model")
+    codec.tokenizer.save_pretrained(tmp_path / "model")
+    config = {
+        "codec": {"_target_": "physworld.codecs.scene_text.SceneTextCodec", "name": qwen, "max_length": 4096},
+        "model": {"network": {"_target_": "physworld.models.pretrained_lm.PretrainedLM.for_vocabulary", "name": qwen}},
+        "weights": None,
+    }
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    loaded, theirs, _ = load_model(tmp_path, torch.device("cpu"))
+    brief = next(s.given for s in samples() if len(s.given.objects) == 2)
+    prompt = theirs.prompt(brief)
+    assert prompt.tolist() == codec.prompt(brief).tolist()
+    ids = torch.as_tensor(prompt)[None]
+    first, again, untuned = (lm(input_ids=ids).logits for lm in (network.lm, loaded.lm, load_network(qwen)))
+    assert torch.allclose(first, again, atol=1e-4) and not torch.allclose(first, untuned, atol=1e-2)
+    answers = [one.generate([prompt], [40], codec.end_id)[0].tolist() for one in (network, loaded)]
+    assert answers[0] == answers[1]
 
 
 def test_splitting_over_devices_is_refused() -> None:

@@ -11,10 +11,19 @@ from physworld.protocols import Codec, Guide
 from physworld.types import Encoded, Scene, State, Trajectory
 
 
-class FrameCodec(Codec, Protocol):
-    """Writes frames as a prompt, and reads the answer as the next frame."""
+class SceneLimits(Protocol):
+    """What scenes are drawn by: all that sampling evaluation cases asks of a codec."""
 
     context_frames: int  # frames wanted in `sample.given`
+
+    def unwritable(self, scene: Scene) -> str:
+        """What moves a body of this scene but cannot be written, as a sentence; else ''."""
+        ...
+
+
+class FrameCodec(SceneLimits, Codec, Protocol):
+    """Writes frames as a prompt, and reads the answer as the next frame."""
+
     target_frames: int  # frames wanted in `sample.target`
     history_frames: int  # frames that a prompt grows to while rolling out
     reads_prompts: bool  # whether `read_prompt` finds a whole scene in a prompt's text
@@ -60,10 +69,6 @@ class FrameCodec(Codec, Protocol):
         ...
 
     def max_new_tokens(self, scene: Scene) -> int: ...
-
-    def unwritable(self, scene: Scene) -> str:
-        """What moves a body of this scene but cannot be written, as a sentence; else ''."""
-        ...
 
     def guide(self, given: Sequence[Trajectory]) -> Guide | None:
         """The format's grammar for answers to these prompts, or None where any token may follow any other."""

@@ -23,7 +23,7 @@ from physworld.seeding import generator
 from physworld.settings.checks import flag, horizons, number, whole
 from physworld.sim.ood import shift
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.frame_codec import FrameCodec
+from physworld.text.codecs.frame_codec import FrameCodec, SceneLimits
 from physworld.text.evaluation.baselines import BASELINES, random_impulses, rounded_state
 from physworld.text.rollout import Sampling, Store, rollout
 from physworld.types import Scene, Trajectory
@@ -106,7 +106,7 @@ class Evaluation:
 
     def sample_cases(
         self,
-        codec: FrameCodec,
+        codec: SceneLimits,
         names: Sequence[str],
         difficulties: Sequence[int],
         *,
@@ -147,7 +147,7 @@ class Evaluation:
         return cases
 
     def _add(
-        self, cases: EvalCases, codec: FrameCodec, scene: Scene, rng: np.random.Generator, about: RolloutMeta
+        self, cases: EvalCases, codec: SceneLimits, scene: Scene, rng: np.random.Generator, about: RolloutMeta
     ) -> None:
         """The rollouts of one scene."""
         earliest = max(EARLIEST, codec.context_frames - 1)
@@ -276,7 +276,7 @@ def _scene(
 
 
 def _shifted(
-    cases: EvalCases, codec: FrameCodec, scene: Scene, how: Shift, about: RolloutMeta, split: str
+    cases: EvalCases, codec: SceneLimits, scene: Scene, how: Shift, about: RolloutMeta, split: str
 ) -> Scene | None:
     """The scene out of distribution, `about` filled in; None, and a note in `left_out`, where that cannot be."""
     family, level = how
@@ -298,7 +298,7 @@ def _shifted(
 
 
 def unwritable(
-    codec: FrameCodec, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
+    codec: SceneLimits, name: str, difficulties: Sequence[int], *, split: str, seed: int, scenes: int, first: int = 0
 ) -> dict[str, str]:
     """{name: why} if the codec cannot write one of the scenes first .. first + scenes - 1 of a type, else {}."""
     for place in range(first, first + scenes):
