@@ -120,7 +120,7 @@ def test_an_evaluation_leaves_out_and_names_what_the_text_cannot_write() -> None
         def unwritable(self, scene: Scene) -> str:
             return f"{len(scene.bodies)} bodies are too many" if len(scene.bodies) > 3 else ""
 
-    cases = Evaluation(**EVALUATION).draw(
+    cases = Evaluation(**EVALUATION).sample_cases(
         Small(), ["pendulum", "tower"], [1], split="test", seed=0, per_scenario=2, trained_on=[]
     )
     assert list(cases.left_out) == ["tower"] and "too many" in cases.left_out["tower"]
