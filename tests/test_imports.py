@@ -17,7 +17,7 @@ from repository import ROOT
 PACKAGE = ROOT / "physworld"
 SYSTEMS = {path.parent.name for path in PACKAGE.glob("*/task.py")}
 FLOORS = (  # rooms of one floor do not import each other
-    {"errors", "optim", "renamed", "seeding", "types"},
+    {"accumulators", "errors", "optim", "renamed", "seeding", "types"},
     {"protocols"},
     {"data", "io", "scenarios", "sim"},
     {"lm", "metrics", "reporting", "settings"},

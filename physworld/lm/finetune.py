@@ -19,6 +19,7 @@ class FinetuneModule(NextTokenModule):
     """Trains what of `network` is trainable; checkpoints hold that and nothing else."""
 
     sharded_method = "token_losses"
+    figures = ("loss", "token_loss", "accuracy", "event_loss")
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class FinetuneModule(NextTokenModule):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         scored = self.network.token_losses(batch.input_ids, batch.labels, mean_over=self.mean_over)
-        self._report("train", scored, batch)
+        self._log_pass(batch, **self._scored_figures(scored, batch))
         rows = len(batch.seed)
         self.log("data/token_efficiency", scored.real / scored.computed, batch_size=rows)
         self.log("data/scored_share", len(scored.losses) / scored.real, batch_size=rows)
@@ -89,15 +90,14 @@ class FinetuneModule(NextTokenModule):
         return loss
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        self._report("val", self.network.token_losses(batch.input_ids, batch.labels, mean_over=self.mean_over), batch)
+        scored = self.network.token_losses(batch.input_ids, batch.labels, mean_over=self.mean_over)
+        self.val_figures.update(len(batch.seed), **self._scored_figures(scored, batch))
 
-    def _report(self, stage: str, scored: Any, batch: Batch) -> None:
-        rows, event = len(batch.seed), batch.event.flatten()[scored.place]
-        self.log(f"{stage}/loss", scored.loss.detach(), prog_bar=stage == "train", batch_size=rows)
-        self.log(f"{stage}/token_loss", scored.losses.mean(), batch_size=rows)
-        self.log(f"{stage}/accuracy", scored.right.float().mean(), batch_size=rows)
-        if event.any():
-            self.log(f"{stage}/event_loss", scored.losses[event].mean(), batch_size=rows)
+    def _scored_figures(self, scored: Any, batch: Batch) -> dict[str, Tensor]:
+        """The loss is a mean over examples; the rest are values of tokens."""
+        event = batch.event.flatten()[scored.place]
+        tokens = self._figures(scored.losses, event, scored.right)
+        return {**tokens, "loss": scored.loss, "token_loss": scored.losses}
 
     def _optimizer(self) -> Any:
         return make_optimizer(

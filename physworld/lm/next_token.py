@@ -9,6 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from physworld.accumulators import Means
 from physworld.optim import check_optimizer, make_optimizer, plateau_rate, scheduled
 from physworld.types import Batch
 
@@ -16,11 +17,14 @@ from physworld.types import Batch
 class NextTokenModule(lightning.LightningModule):
     """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
 
-    `network` offers `places`, `scored`, `losses` and `generate` as GPT does.
+    `network` offers `places`, `scored`, `losses` and `generate` as GPT does; `pad`, the padding's token; `flops`, where
+    TFLOP/s are to be logged; `blocks` and `unsharded`, where it may be split over devices.
     """
 
     objective = "likelihood"
     sharded_method = "scored"  # the network's, which gathers weights that are split over devices
+    figures: tuple[str, ...] = ("loss", "accuracy", "event_loss")  # logged as train/NAME and val/NAME
+    shown: tuple[str, ...] = ("loss",)  # in the progress bar
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class NextTokenModule(lightning.LightningModule):
         check_optimizer(optimizer)
         self.optimizer_name = optimizer
         self.network: Any = network
+        self.train_figures, self.val_figures = Means(*self.figures), Means(*self.figures)
         self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
         self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
@@ -102,21 +107,34 @@ class NextTokenModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         losses, event, right = self._losses(batch)
-        self._say("train", losses.detach(), event, right, batch)
+        self._log_pass(batch, **self._figures(losses, event, right))
         if self.event_weight == 1:
             return losses.mean()
         weight = torch.where(event, self.event_weight, 1.0)
         return (losses * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        self._say("val", *self._losses(batch), batch)
+        self.val_figures.update(**self._figures(*self._losses(batch)))
 
-    def _say(self, stage: str, losses: Tensor, event: Tensor, right: Tensor, batch: Batch) -> None:
+    def _figures(self, losses: Tensor, event: Tensor, right: Tensor) -> dict[str, Tensor]:
+        """Name -> values of all scored tokens, or of those among them that are events."""
+        return {"loss": losses, "accuracy": right, "event_loss": losses[event]}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Ranks meet only where the figures are written down: a meeting at every step would cost time.
+        due = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        self.train_figures.dist_sync_on_step = due
+
+    def _log_pass(self, batch: Batch, **figures: Tensor) -> None:
+        """Log the figures of one training pass."""
         rows = len(batch.seed)
-        self.log(f"{stage}/loss", losses.mean(), prog_bar=stage == "train", batch_size=rows)
-        self.log(f"{stage}/accuracy", right.float().mean(), batch_size=rows)
-        if event.any():
-            self.log(f"{stage}/event_loss", losses[event].mean(), batch_size=rows)
+        for name, value in self.train_figures(rows, **figures).items():
+            self.log(f"train/{name}", value, prog_bar=name in self.shown, batch_size=rows)
+
+    def on_validation_epoch_end(self) -> None:
+        """Means over all tokens of all validation batches and ranks."""
+        self.log_dict({f"val/{name}": value for name, value in self.val_figures.compute().items()})
+        self.val_figures.reset()
 
     def configure_optimizers(self) -> Any:
         return scheduled(self._optimizer(), self._rate)

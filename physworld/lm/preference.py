@@ -78,6 +78,8 @@ class DPOModule(Anchored):
     """Rows 2k of a batch are preferred to rows 2k + 1."""
 
     objective = "preference"
+    figures = (*SequenceModule.figures, "margin", "preferred", "nll", "drop")
+    shown = ()
 
     def __init__(self, *, beta: float = 0.1, likelihood: float = 0.2, max_drop: float = 1.0, **settings: Any) -> None:
         """
@@ -101,9 +103,9 @@ class DPOModule(Anchored):
         good_nll = -per_row(logp_M, row_M, rows)[0::2].sum() / count_B[0::2].sum()
         drop = float(-(gain_B[0::2].sum() / count_B[0::2].sum()).detach())
         loss = -F.logsigmoid(self.beta * margin).mean() + self.likelihood * good_nll
-        figures = {"loss": loss, "margin": margin.mean(), "preferred": (margin > 0).float().mean(), "nll": good_nll}
-        self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()}, batch_size=rows)
-        self.log("train/drop", drop, batch_size=rows)
+        self._log_pass(
+            batch, loss=loss, margin=margin, preferred=margin > 0, nll=good_nll, drop=logp_M.new_tensor(drop)
+        )
         if drop > self.max_drop:
             raise Collapsed(
                 f"Preferred answers have become {drop:.2f} nats per token less likely than at the start "
@@ -116,6 +118,8 @@ class GRPOModule(Anchored):
     """Several answers are drawn for each prompt; what is better than their mean becomes likelier."""
 
     objective = "reward"
+    figures = (*SequenceModule.figures, "kl", "reward")
+    shown = ("reward",)
     reward: Callable[[list[int], list[np.ndarray]], list[float]]  # of (stream indices, answers), 0-1
     limits: Callable[[list[int]], list[int]]  # most tokens of an answer
     tokens: tuple[int, int]  # end, pad
@@ -183,8 +187,7 @@ class GRPOModule(Anchored):
         # One step per draw: the ratio of new to old probability is 1, its gradient that of the log-probability.
         loss = (share_M * (-advantage_R[row_M] * logp_M + self.kl * kl_M)).sum()
         kl = float((share_M * kl_M).sum().detach())
-        self.log_dict({"train/loss": loss.detach(), "train/kl": kl}, batch_size=len(batch.seed))
-        self.log("train/reward", rewards.mean(), prog_bar=True, batch_size=len(batch.seed))
+        self._log_pass(batch, loss=loss, kl=logp_M.new_tensor(kl), reward=rewards.flatten())
         self._watch(kl, float(rewards.mean()), groups)
         return loss
 

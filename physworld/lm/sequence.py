@@ -19,6 +19,8 @@ class NothingToLearn(ValueError):
 class SequenceModule(NextTokenModule):
     """Trains a `PackedLM` on the labels of a batch; the loss is the mean over scored tokens."""
 
+    figures: tuple[str, ...] = ("loss", "accuracy", "event_loss", "event_accuracy")
+
     def __init__(
         self,
         *,
@@ -64,10 +66,8 @@ class SequenceModule(NextTokenModule):
             right.append(logits.argmax(dim=-1) == target)
         return torch.cat(losses), torch.cat(events), torch.cat(right)
 
-    def _say(self, stage: str, losses: Tensor, event: Tensor, right: Tensor, batch: Batch) -> None:
-        super()._say(stage, losses, event, right, batch)
-        if event.any():
-            self.log(f"{stage}/event_accuracy", right[event].float().mean(), batch_size=len(batch.seed))
+    def _figures(self, losses: Tensor, event: Tensor, right: Tensor) -> dict[str, Tensor]:
+        return {**super()._figures(losses, event, right), "event_accuracy": right[event]}
 
 
 def check_labels(labels_BL: Tensor) -> None:

@@ -19,7 +19,7 @@ from physworld.metrics.errors import (
     velocity_mae,
     velocity_rmse,
 )
-from physworld.metrics.events import score_events
+from physworld.metrics.events import EventScore, score_events
 from physworld.metrics.horizon import valid_prediction_time
 from physworld.metrics.violations import escaped, joint_drift, penetration
 from physworld.types import State, Trajectory
@@ -150,24 +150,41 @@ def score_rollouts(
         for method, trajectories in predictions.items():
             mine = method == MODEL
             missing, drifted = faults[n] if mine and faults is not None else (0, 0)
-            row: dict[str, Any] = {
-                "scenario": target.scene.name,
-                "category": target.scene.category,
-                "difficulty": target.scene.difficulty,
-                "objects": len(target.scene.bodies),
-                "index": about["index"],
-                "start_frame": about["start_frame"],
-                "seed": about["seed"],
-                "held_out": about["held_out"],
-                "shift": about.get("shift", ""),
-                "distance": about.get("distance", 0.0),
-                "method": method,
+            row = {
+                **described(target, about, method),
                 "parsed": bool(parse_ok[n]) if mine else True,
                 "missing": missing,
                 "drifted": drifted,
             }
             rows.append(row | _errors(target, trajectories[n], horizons, start))
     return rows
+
+
+def described(target: Trajectory, about: RolloutMeta, method: str) -> dict[str, Any]:
+    """The part of a row that says who and where."""
+    return {
+        "scenario": target.scene.name,
+        "category": target.scene.category,
+        "difficulty": target.scene.difficulty,
+        "objects": len(target.scene.bodies),
+        "index": about["index"],
+        "start_frame": about["start_frame"],
+        "seed": about["seed"],
+        "held_out": about["held_out"],
+        "shift": about.get("shift", ""),
+        "distance": about.get("distance", 0.0),
+        "method": method,
+    }
+
+
+def measured_columns(horizons: Sequence[int]) -> list[str]:
+    """The part of a row that was measured, by name."""
+    names = [
+        f"{name}@{h}" if metric.when == HORIZON else name
+        for name, metric in METRICS.items()
+        for h in (horizons if metric.when == HORIZON else horizons[:1])
+    ]
+    return ["parsed", *FAULTS, *names, *(f"events_{name}" for name in EventScore.__annotations__)]
 
 
 def _errors(target: Trajectory, predicted: Trajectory, horizons: Sequence[int], start: State | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def new_axes(width: float = 6.4, height: float = 3.6, columns: int = 1) -> tuple
     for axes in np.atleast_1d(found):
         axes.set_facecolor(PAGE)
         axes.grid(alpha=0.25)
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     return figure, found
 

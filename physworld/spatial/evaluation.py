@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from physworld.accumulators import Samples
 from physworld.errors import UserError, suggest
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.protocols import Generator
@@ -52,6 +53,26 @@ class Answers:
     ids: list[np.ndarray]
 
 
+class SceneScores(Samples):
+    """`score_scene` of many answers, over batches and ranks -> name -> values of the answers that it applies to."""
+
+    def __init__(self) -> None:
+        super().__init__(*RATES, *ERRORS)
+
+    def compute(self) -> dict[str, list[float]]:  # type: ignore[override]
+        found = self.gathered()
+        known = {name: found[name][~np.isnan(found[name])].tolist() for name in self.columns}
+        return {name: values for name, values in known.items() if values}
+
+
+def known_figures(scores: Sequence[Score]) -> dict[str, list[float]]:
+    """Name -> values of the answers that it applies to."""
+    gathered = SceneScores()
+    gathered.sync_on_compute = False  # an evaluation is one process's own
+    gathered.update(range(len(scores)), [{**dict.fromkeys(gathered.columns), **score} for score in scores])
+    return gathered.compute()
+
+
 @dataclass
 class Cell:
     """One row and column of the table on one axis."""
@@ -63,11 +84,7 @@ class Cell:
 
     def summary(self) -> dict[str, Any]:
         """Every figure as {mean, low, high, n}; figures that apply to no payload are left out."""
-        found: dict[str, Any] = {}
-        for name in (*RATES, *ERRORS):
-            values = [score[name] for score in self.scores if score.get(name) is not None]
-            if values:
-                found[name] = _interval([float(v) for v in values if v is not None])
+        found: dict[str, Any] = {name: _interval(v) for name, v in known_figures(self.scores).items()}
         valid = [scene for scene in map(_valid, self.scenes) if scene is not None]
         found["diversity"] = {"mean": diversity(valid), "n": len(valid)}
         if self.speed is not None:

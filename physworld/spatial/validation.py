@@ -8,7 +8,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from physworld.spatial.codecs.scene_codec import SceneCodec
-from physworld.spatial.evaluation import SpatialEvaluation
+from physworld.spatial.evaluation import SceneScores, SpatialEvaluation
+from physworld.spatial.metrics import score_scene
+from physworld.training.ranks import share
+
+LOGGED = ("parse", "schema", "anchor", "all_rules", "honest", "direction_deg", "gain_db")
+
+
+class RuleRates(SceneScores):
+    """What is logged while training: shares of answers and mean errors, lower `broken` being better."""
+
+    def compute(self) -> dict[str, float]:  # type: ignore[override]
+        known = super().compute()
+        means = {name: sum(known[name]) / len(known[name]) for name in LOGGED if name in known}
+        return {**means, "broken": 1 - means.get("all_rules", 0.0)}
 
 
 class RulesValidation(Callback):
@@ -22,23 +35,12 @@ class RulesValidation(Callback):
             return
         evaluation = self.evaluation
         samples = evaluation.sample_axis("seen", seed=self.seed, split="val", count=evaluation.val_samples)
+        numbers = share(trainer, len(samples))
+        mine = [samples[n] for n in numbers]
         network: Any = module.eval_network()  # type: ignore[operator]
-        answers = evaluation.answer(network, self.codec, [sample.given for sample in samples], "raw")
-        found = score_means(answers.scenes, samples)
-        module.log_dict({f"spatial/{name}": value for name, value in found.items()}, rank_zero_only=False)
+        scenes = evaluation.answer(network, self.codec, [s.given for s in mine], "raw").scenes if mine else []
+        rates = RuleRates().to(module.device)
+        scores = [score_scene(scene, s.given, s.target) for scene, s in zip(scenes, mine, strict=True)]
+        rates.update(numbers, [{**dict.fromkeys(rates.columns), **score} for score in scores])
+        module.log_dict({f"spatial/{name}": v for name, v in rates.compute().items()}, rank_zero_only=False)
         network.train()
-
-
-def score_means(scenes: list[Any], samples: list[Any]) -> dict[str, float]:
-    """What is logged while training: shares of answers, lower `broken` being better."""
-    from physworld.spatial.evaluation import cell
-
-    scores = cell(scenes, samples).scores
-    means = {name: _mean([s[name] for s in scores]) for name in ("parse", "schema", "all_rules", "honest")}
-    means |= {name: _mean([s.get(name) for s in scores]) for name in ("direction_deg", "gain_db")}
-    return {**{k: v for k, v in means.items() if v is not None}, "broken": 1 - (means["all_rules"] or 0.0)}
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

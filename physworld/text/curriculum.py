@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
+from physworld.accumulators import Means
+from physworld.reporting.markdown import table
 from physworld.runs.directory import write_json
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation
@@ -63,8 +65,9 @@ class StageTable(Callback):
 
     def _finish(self, trainer: pl.Trainer, module: Any, stage: int, step: int) -> None:
         late = self._losses[-max(1, round(LATE * len(self._losses))) :]
-        means = torch.tensor([sum(part) / len(part) for part in (self._losses, late)], device=module.device)
-        loss, end = trainer.strategy.reduce(means, reduce_op="mean").tolist()
+        means = Means("loss", "end_loss").to(module.device)
+        means.update(loss=torch.tensor(self._losses).double(), end_loss=torch.tensor(late).double())
+        loss, end = (float(value) for value in means.compute().values())
         difficulty = self.difficulties[stage]
         cases = self.draw(difficulty)
         network = module.eval_network()
@@ -95,23 +98,25 @@ class StageTable(Callback):
         if not self.rows:
             return []
         names = ["stage", "difficulty", "objects", "examples", "loss", "end_loss", "rollouts", *self._skill()]
-        told = (
-            "Losses are of training: the mean of the stage, and of its last tenth. The rest are rollouts of validation"
-        )
-        lines = ["", "## Stages", "", f"{told} scenes of that difficulty at the stage's end.", ""]
-        lines += [f"| {' | '.join(names)} |", f"|{' --: |' * len(names)}"]
-        return [*lines, *(f"| {' | '.join(_show(row.get(name)) for name in names)} |" for row in self.rows), ""]
+        return [
+            "## Stages",
+            "",
+            "Losses are of training: the mean of the stage, and of its last tenth. The rest are rollouts of validation "
+            "scenes of that difficulty at the stage's end.",
+            "",
+            *table(names, [[_show(row.get(name)) for name in names] for row in self.rows]),
+        ]
 
     def write(self, directory: Path, console: Console) -> None:
         """stages.json, and the table on the screen."""
         write_json(directory / "stages.json", self.rows)
-        table = Table(title="Stages")
+        screen = Table(title="Stages")
         names = ["stage", "difficulty", "objects", "examples", "loss", "end_loss", *self._skill()]
         for name in names:
-            table.add_column(name, justify="right", overflow="fold")
+            screen.add_column(name, justify="right", overflow="fold")
         for row in self.rows:
-            table.add_row(*(_show(row.get(name)) for name in names))
-        console.print(table)
+            screen.add_row(*(_show(row.get(name)) for name in names))
+        console.print(screen)
 
 
 def _show(value: Any) -> str:

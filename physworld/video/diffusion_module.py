@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from physworld.accumulators import Means
 from physworld.optim import MuonAdamW
 from physworld.seeding import generator
 from physworld.types import ClipBatch
@@ -54,6 +55,7 @@ class VideoDiffusion(lightning.LightningModule):
             raise ValueError(f"target={target} is unknown; choose one of {', '.join(TARGETS)}")
         if not 0 <= times[0] <= times[1] < len(network.alphas):
             raise ValueError(f"times={list(times)} must lie within 0-{len(network.alphas) - 1}")
+        self.train_figures, self.val_figures = Means("loss"), Means("loss")
         self.network, self.total_steps, self.seed, self.kind = network, total_steps, seed, target
         self.codec = codec
         self.learning_rate, self.initial_lr, self.final_lr = learning_rate, initial_lr, final_lr
@@ -83,18 +85,27 @@ class VideoDiffusion(lightning.LightningModule):
             noise.append(torch.randn(batch.latents.shape[1:], generator=own))
         return torch.stack(noise).to(batch.latents.device), torch.tensor(times, device=batch.latents.device)
 
+    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
+        # Ranks meet only where the figures are written down: a meeting at every step would cost time.
+        due = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        self.train_figures.dist_sync_on_step = due
+
     def training_step(self, batch: ClipBatch, _index: int) -> Tensor:
         noise, times = self.draws(batch, "train")
         # Dropout follows from the batch too, so that a resumed run drops what the undisturbed one would have.
         torch.manual_seed(int(np.random.SeedSequence([self.seed, int(batch.seed[0]), 11]).generate_state(1)[0]))
-        loss = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind).mean()
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.seed))
-        return loss
+        losses = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind)
+        self.log("train/loss", self.train_figures(loss=losses)["loss"], prog_bar=True, batch_size=len(batch.seed))
+        return losses.mean()
 
     def validation_step(self, batch: ClipBatch, _index: int) -> None:
         noise, times = self.draws(batch, "val")
-        loss = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind).mean()
-        self.log("val/loss", loss, batch_size=len(batch.seed))
+        self.val_figures.update(loss=self.network.losses(batch.latents, noise, times, batch.prompt, self.kind))
+
+    def on_validation_epoch_end(self) -> None:
+        """The mean over all clips of all ranks."""
+        self.log_dict({f"val/{name}": value for name, value in self.val_figures.compute().items()})
+        self.val_figures.reset()
 
     def configure_optimizers(self) -> Any:
         named = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from physworld.accumulators import Samples
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.types import Interval
 from physworld.video.clips import Clip
@@ -87,6 +88,22 @@ def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
     return _plain(bootstrap_mean(known)) if len(known) else None
 
 
+class PreferenceError(Samples):
+    """PPE of pairs of clips over batches and ranks."""
+
+    def __init__(self) -> None:
+        super().__init__("right", "wrong")
+
+    def add(self, numbers: Sequence[int], right: np.ndarray, wrong: np.ndarray) -> None:
+        """Losses (n,) of the right and the wrong version of the clips with these numbers."""
+        self.update(numbers, [{"right": a, "wrong": b} for a, b in zip(right, wrong, strict=True)])
+
+    def compute(self) -> dict[str, Any]:  # type: ignore[override]
+        """As JSON, with an interval over pairs."""
+        found = self.gathered()
+        return _plain(likelihood.preference_error(found["right"], found["wrong"]))
+
+
 def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any]:
     """Every figure of the report, as JSON."""
     losses = result.likelihood
@@ -100,8 +117,11 @@ def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any
         }
         for kind in evaluation.violations:
             wrong = by_kind[kind].mean(1)
+            ppe = PreferenceError()
+            ppe.sync_on_compute = False  # an evaluation is one process's own
+            ppe.add(range(len(right)), right, wrong)
             cell = {
-                "ppe": _plain(likelihood.preference_error(right, wrong)),
+                "ppe": ppe.compute(),
                 "gap": _plain(likelihood.relative_gap(right, wrong)),
             }
             if row not in UNTUNED:

@@ -55,6 +55,8 @@ def test_training_leaves_a_whole_run(work: Path) -> None:
     for name in ("config.yaml", "versions.json", "report.md", "model/model.safetensors", "checkpoints/best.ckpt"):
         assert (work / "run" / name).is_file(), name
     assert list((work / "run" / "pictures").glob("*.png"))
+    page = (work / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "data:image/png;base64" in page and "What was measured" in page
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(work: Path) -> None:

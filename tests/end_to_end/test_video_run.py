@@ -95,6 +95,8 @@ def test_a_run_is_complete(work: Path) -> None:
     assert metrics["generated"]["ball_drop"]["oracle"]["validity"]["mean"] == 1
     assert {"ppe_linear/model", "ppe_linear/placebo", "specificity/model"} <= set(metrics["headline"])
     report = (directory / "report.md").read_text()
+    page = (directory / "report.html").read_text()
+    assert page.count("<svg") == 3 and "data:image/png;base64" in page and "data:image/gif;base64" in page
     assert "why it misleads" in report and list((directory / "pictures").glob("*.gif"))
     for name in ("placebo", "card", "card_placebo"):
         other = load_file(directory / "model" / name / "pytorch_lora_weights.safetensors")

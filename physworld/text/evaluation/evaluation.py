@@ -52,8 +52,12 @@ class EvalCases:
 
     def subset(self, numbers: Sequence[int]) -> EvalCases:
         """Only the moments with these numbers."""
-        given, truth, meta = ([column[n] for n in numbers] for column in (self.given, self.truth, self.meta))
-        return replace(self, given=given, truth=truth, meta=meta)
+        return replace(
+            self,
+            given=[self.given[n] for n in numbers],
+            truth=[self.truth[n] for n in numbers],
+            meta=[self.meta[n] for n in numbers],
+        )
 
     def why_left_out(self) -> dict[str, list[str]]:
         """Reason -> types."""
@@ -184,20 +188,9 @@ class Evaluation:
             store: where finished batches of sample k are kept; 0 is the answer without drawing.
         """
         settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
-        answer = rollout(model, codec, cases.given, self.frames, store=store and store(0), **settings)
-        references = compared(cases, self.frames, codec)
-        parsed = [count >= self.frames for count in answer.parsed]
-        rows = score_rollouts(
-            cases.truth,
-            {MODEL: answer.predicted, **references},
-            parsed,
-            self.horizons,
-            cases.meta,
-            before=[given.frame(-1) for given in cases.given],
-            faults=list(zip(answer.missing, answer.drifted, strict=True)),
-        )
+        rows, predicted, references = self.roll_out(model, codec, cases, progress, store=store)
         summary = summarise(rows)
-        summary["curves"] = curves(cases, {MODEL: answer.predicted, **references})
+        summary["curves"] = curves(cases, {MODEL: predicted, **references})
         if self.samples:
             drawn = [
                 rollout(
@@ -212,7 +205,31 @@ class Evaluation:
                 for k in range(1, self.samples + 1)
             ]
             summary["sampled"] = self._ensembles(cases, drawn)
-        return EvalResult(rows=rows, summary=summary, cases=cases, predicted=answer.predicted, references=references)
+        return EvalResult(rows=rows, summary=summary, cases=cases, predicted=predicted, references=references)
+
+    def roll_out(
+        self,
+        model: Any,
+        codec: Any,
+        cases: EvalCases,
+        progress: Callable[[int], None] | None = None,
+        *,
+        store: Callable[[int], Store] | None = None,
+    ) -> tuple[list[dict[str, Any]], list[Trajectory], dict[str, list[Trajectory]]]:
+        """(rows, what the model predicts, what baselines, placebo and floor predict)."""
+        settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
+        answer = rollout(model, codec, cases.given, self.frames, store=store and store(0), **settings)
+        references = compared(cases, self.frames, codec)
+        rows = score_rollouts(
+            cases.truth,
+            {MODEL: answer.predicted, **references},
+            [count >= self.frames for count in answer.parsed],
+            self.horizons,
+            cases.meta,
+            before=[given.frame(-1) for given in cases.given],
+            faults=list(zip(answer.missing, answer.drifted, strict=True)),
+        )
+        return rows, answer.predicted, references
 
     def _ensembles(self, cases: EvalCases, drawn: list[list[Trajectory]]) -> dict[str, Any]:
         """Best, mean and spread of the drawn answers by horizon, means over scenario types."""
@@ -309,6 +326,10 @@ def unwritable(
 
 
 def result_frames(result: EvalResult, index: int, size: tuple[int, int] = (400, 300)) -> np.ndarray:
+    """`side_by_side` of one rollout."""
+    return side_by_side(result.cases.truth[index], result.predicted[index], size)
+
+
+def side_by_side(truth: Trajectory, predicted: Trajectory, size: tuple[int, int] = (400, 300)) -> np.ndarray:
     """uint8 (T, H, W, 3): truth, prediction and overlay, each of `size`; energy and momentum below."""
-    truth, predicted = result.cases.truth[index], result.predicted[index]
     return under(comparison(truth, predicted, size=size), truth, predicted)
