@@ -1,6 +1,8 @@
 # make train   environment if missing, then the default training, its evaluation and report
-# make test    environment if missing, then the tests
+# make quick   environment if missing, then the tests but those of whole commands
+# make test    environment if missing, then all tests
 # make lint    environment if missing, then ruff and mypy
+# make docs    environment if missing, then the documentation, into site/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -8,10 +10,15 @@ STAMP := .venv/.installed
 # Two workers by default: more than the cores there are only makes them wait for each other.
 JOBS ?= 2
 
-.PHONY: train test lint clean-environment
+UV := $(shell command -v uv)
+
+.PHONY: train quick test lint docs clean-environment
 
 train: $(STAMP)
 	$(BIN)/python train.py
+
+quick: $(STAMP)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
@@ -21,12 +28,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
+
 # The stamp is written last, so an installation that was cut short starts again.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "physworld needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,sweep]'
+	test -x $(BIN)/python || $(if $(UV),$(UV) venv --quiet --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	$(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/pip install) --quiet -c constraints.txt -e '.[dev,sweep]'
 	touch $@
 
 clean-environment:

@@ -44,8 +44,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     parser = argparse.ArgumentParser(
         prog="physworld",
-        description="Train, evaluate, predict, simulate (each has a --help of its own). Compare finished runs, give "
-        "them to other programs or to the hub, and check spatial scenes.",
+        description="Train, evaluate, predict, simulate (each has its own --help). Compare finished runs, give them to "
+        "other programs or to the hub, and check spatial scenes.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, does in MAINS.items():

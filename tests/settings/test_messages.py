@@ -305,7 +305,7 @@ def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None
     [
         (
             ["prompt=A ball falls"],
-            "prompt= is for video runs; run=shipped is a text run, which reads frames, input, row, start.",
+            "prompt= is for video runs; run=shipped is a text run, which reads frames, input, row, ",
         ),
         (["input=x.jsonl", "mode=pinned"], "mode= is for spatial runs; run=shipped is a text run"),
         (["run=shiped", "input=x.jsonl", "prompt=hello"], "run=shiped is no run directory"),

@@ -69,7 +69,7 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
     ("main", "overrides"),
     [
         ("train", "debug=smoke experiment=gpu_25m scenario=pong curriculum.difficulties=[1] ++data.repeat=3"),
-        ("train", "model=tiny_video evaluation.pairs=3 debug=null trainer.gradient_clip_val=null"),
+        ("train", "model=tiny_video evaluation.pairs=3 trainer.gradient_clip_val=null"),
         ("train", "model=tiny_gravity codec=spatial data.source.axis=seen"),
         ("predict", "run=shipped input=x frames=3 hardware=cpu"),
         ("simulate", "task=video video.fps=3 scenario=pong"),
