@@ -39,7 +39,10 @@ class Guide(Protocol):
     `rows` are numbers of answers, 0..B-1: those that have ended need not be asked about again.
     """
 
-    expressions: Sequence[str] | None  # the grammars as regular expressions, where they can be told as such
+    @property
+    def expressions(self) -> Sequence[str] | None:
+        """The grammars as regular expressions, where they can be told as such."""
+        ...
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
         """Tokens that each of these answers goes on with in any case (often none); they count as said.
@@ -64,7 +67,10 @@ class Guide(Protocol):
 class Generator(Protocol):
     """Says answers: the most likely ones, or as near to it as the model knows (`GPT.pick`)."""
 
-    max_length: int | None  # tokens of prompt and answer together; None = any number
+    @property
+    def max_length(self) -> int | None:
+        """Tokens of prompt and answer together; None = any number."""
+        ...
 
     def generate(
         self,

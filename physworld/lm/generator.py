@@ -81,7 +81,7 @@ class CachedGenerator:
         self.network = network.eval()
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
-        self.max_length: int | None = max_length if own is None else min(max_length, own)
+        self.max_length: int = max_length if own is None else min(max_length, own)
         self.reuse_cache = reuse_cache and can_keep(network)
         device = next(network.parameters()).device.type
         self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and can_keep(network)

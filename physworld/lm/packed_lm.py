@@ -57,7 +57,7 @@ class PackedLM(nn.Module):
         super().__init__()
         self.lm, self.pad, self.weights, self.tuning = lm, pad_id, weights, tuning
         longest = getattr(lm.config, "max_position_embeddings", max_length)
-        self.max_length: int | None = min(max_length, longest)
+        self.max_length: int = min(max_length, longest)
         self.repetition_penalty, self.reuse_cache, self.static_cache = repetition_penalty, reuse_cache, static_cache
         switched("static_cache", static_cache, auto=False)
         self.fused_attention = switched("fused_attention", fused_attention, auto=True)

@@ -50,8 +50,7 @@ class VllmLM:
         Raises:
             VllmError: it is not, or it cannot load these weights.
         """
-        self.max_length: int | None = max_length
-        self.repetition_penalty = repetition_penalty
+        self.max_length, self.repetition_penalty = max_length, repetition_penalty
         self.python = python or sys.executable
         settings: dict[str, Any] = {
             "model": str(folder),

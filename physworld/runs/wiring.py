@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.utils import get_class, instantiate
@@ -16,7 +16,7 @@ from physworld.lm.weights import WeightsError, load_tokenizer
 EXAMPLES_OF_A_STAGE = 50_000  # of the LFM_Physics350M card, for curricula that name no number
 
 
-def codec_and_network(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
+def codec_and_network(cfg: DictConfig) -> tuple[Any, functools.partial[Any]]:
     """(codec, the network's constructor, which lacks the codec's vocabulary).
 
     Raises:

@@ -131,7 +131,7 @@ def sources(cfg: DictConfig, names: list[str], codec: FrameCodec) -> tuple[Any, 
     make = instantiate(cfg.data.source)
     difficulties = checks.difficulties(cfg.curriculum.difficulties)
     samples_per_stage = stage_samples(cfg)
-    shape = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
+    shape: dict[str, Any] = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
     if "unwritable" in inspect.signature(make).parameters:  # scenes from outside, which nobody has looked at
         shape["unwritable"] = codec.unwritable
 

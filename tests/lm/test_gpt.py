@@ -283,7 +283,7 @@ def test_saved_and_loaded_it_is_the_same(sizes: Any, tmp_path: Path) -> None:
         settings = (other.prompt_end, other.names, other.median)
         assert settings == ((NEXT, [FIRST_BODY, 128], False) if "prefix" in sizes else (-1, None, True))
         assert other.state_dict().keys() == model.state_dict().keys()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     text = "self o0 0 1 -1 -60 60 0 -16.35 0\nnext\no0 coast\nend"
     assert tokenizer(text)["input_ids"] == CODEC.tokenizer(text)["input_ids"]
     assert tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"]) == text.split()
