@@ -7,6 +7,7 @@ mean: medians, intervals, ratios. What is measured is a pure function elsewhere;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +23,9 @@ class Means(Metric):
     total: Tensor  # (K,) float64
     count: Tensor  # (K,) float64
 
-    def __init__(self, *names: str) -> None:
-        super().__init__()
+    def __init__(self, *names: str, **options: Any) -> None:
+        """options: of torchmetrics' Metric, such as `sync_on_compute=False`: each rank by itself."""
+        super().__init__(**options)
         self.names = names
         for state in ("total", "count"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.float64), dist_reduce_fx="sum")
@@ -51,6 +53,19 @@ class Means(Metric):
         self.total = self.total + torch.stack([value.to(self.total.device) for value in totals])
         self.count = self.count + torch.tensor(counts, dtype=torch.float64, device=self.count.device)
 
+    def alone(self, rows: int = 1, *, over_ranks: bool = False, **figures: Tensor) -> dict[str, Tensor]:
+        """The means of one batch and nothing before it. (`forward` says the same, but copies what nobody reads.)
+
+        Args:
+            over_ranks: of the batches of all ranks; for a metric that was made with `sync_on_compute=False`.
+        """
+        self.reset()
+        self.update(rows, **figures)
+        if over_ranks:
+            self.sync()
+        found: dict[str, Tensor] = self.compute()
+        return found
+
     def compute(self) -> dict[str, Tensor]:
         """Name -> mean (); without those that nothing was added to."""
         counts = self.count.tolist()
@@ -64,8 +79,9 @@ class Samples(Metric):
     full_state_update = False
     rows: list[Tensor]  # (n, 1 + K) float64: number, figures
 
-    def __init__(self, *columns: str) -> None:
-        super().__init__()
+    def __init__(self, *columns: str, **options: Any) -> None:
+        """options: of torchmetrics' Metric, such as `sync_on_compute=False`: each rank by itself."""
+        super().__init__(**options)
         self.columns = columns
         self.add_state("rows", [], dist_reduce_fx="cat")
 

@@ -37,7 +37,7 @@ def test_the_figure_of_a_pass_is_its_own_mean_to_the_bit() -> None:
     means = Means("loss", "mean")
     for seed in range(20):
         losses = torch.rand(1 + 13 * seed, generator=torch.Generator().manual_seed(seed))
-        found = means(3, loss=losses, mean=losses.mean())
+        found = means.alone(3, loss=losses, mean=losses.mean())
         assert torch.equal(found["loss"], losses.mean()) and torch.equal(found["mean"], losses.mean())
 
 

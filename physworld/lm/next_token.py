@@ -53,7 +53,8 @@ class NextTokenModule(lightning.LightningModule):
         check_optimizer(optimizer)
         self.optimizer_name = optimizer
         self.network: Any = network
-        self.train_figures, self.val_figures = Means(*self.figures), Means(*self.figures)
+        self.train_figures, self.val_figures = Means(*self.figures, sync_on_compute=False), Means(*self.figures)
+        self.ranks_meet = False
         self.total_steps, self.warmup_steps, self.decay_fraction = total_steps, warmup_steps, decay_fraction
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
         self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
@@ -122,13 +123,12 @@ class NextTokenModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Ranks meet only where the figures are written down: a meeting at every step would cost time.
-        due = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
-        self.train_figures.dist_sync_on_step = due
+        self.ranks_meet = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
 
     def _log_pass(self, batch: Batch, **figures: Tensor) -> None:
         """Log the figures of one training pass."""
         rows = len(batch.seed)
-        for name, value in self.train_figures(rows, **figures).items():
+        for name, value in self.train_figures.alone(rows, over_ranks=self.ranks_meet, **figures).items():
             self.log(f"train/{name}", value, prog_bar=name in self.shown, batch_size=rows)
 
     def on_validation_epoch_end(self) -> None:

@@ -56,8 +56,8 @@ class Answers:
 class SceneScores(Samples):
     """`score_scene` of many answers, over batches and ranks -> name -> values of the answers that it applies to."""
 
-    def __init__(self) -> None:
-        super().__init__(*RATES, *ERRORS)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(*RATES, *ERRORS, **options)
 
     def compute(self) -> dict[str, list[float]]:  # type: ignore[override]
         found = self.gathered()
@@ -67,8 +67,7 @@ class SceneScores(Samples):
 
 def known_figures(scores: Sequence[Score]) -> dict[str, list[float]]:
     """Name -> values of the answers that it applies to."""
-    gathered = SceneScores()
-    gathered.sync_on_compute = False  # an evaluation is one process's own
+    gathered = SceneScores(sync_on_compute=False)  # an evaluation is one process's own
     gathered.update(range(len(scores)), [{**dict.fromkeys(gathered.columns), **score} for score in scores])
     return gathered.compute()
 

@@ -55,7 +55,8 @@ class VideoDiffusion(lightning.LightningModule):
             raise ValueError(f"target={target} is unknown; choose one of {', '.join(TARGETS)}")
         if not 0 <= times[0] <= times[1] < len(network.alphas):
             raise ValueError(f"times={list(times)} must lie within 0-{len(network.alphas) - 1}")
-        self.train_figures, self.val_figures = Means("loss"), Means("loss")
+        self.train_figures, self.val_figures = Means("loss", sync_on_compute=False), Means("loss")
+        self.ranks_meet = False
         self.network, self.total_steps, self.seed, self.kind = network, total_steps, seed, target
         self.codec = codec
         self.learning_rate, self.initial_lr, self.final_lr = learning_rate, initial_lr, final_lr
@@ -87,15 +88,15 @@ class VideoDiffusion(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         # Ranks meet only where the figures are written down: a meeting at every step would cost time.
-        due = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
-        self.train_figures.dist_sync_on_step = due
+        self.ranks_meet = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
 
     def training_step(self, batch: ClipBatch, _index: int) -> Tensor:
         noise, times = self.draws(batch, "train")
         # Dropout follows from the batch too, so that a resumed run drops what the undisturbed one would have.
         torch.manual_seed(int(np.random.SeedSequence([self.seed, int(batch.seed[0]), 11]).generate_state(1)[0]))
         losses = self.network.losses(batch.latents, noise, times, batch.prompt, self.kind)
-        self.log("train/loss", self.train_figures(loss=losses)["loss"], prog_bar=True, batch_size=len(batch.seed))
+        found = self.train_figures.alone(over_ranks=self.ranks_meet, loss=losses)
+        self.log("train/loss", found["loss"], prog_bar=True, batch_size=len(batch.seed))
         return losses.mean()
 
     def validation_step(self, batch: ClipBatch, _index: int) -> None:

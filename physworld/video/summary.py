@@ -91,8 +91,8 @@ def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
 class PreferenceError(Samples):
     """PPE of pairs of clips over batches and ranks."""
 
-    def __init__(self) -> None:
-        super().__init__("right", "wrong")
+    def __init__(self, **options: Any) -> None:
+        super().__init__("right", "wrong", **options)
 
     def add(self, numbers: Sequence[int], right: np.ndarray, wrong: np.ndarray) -> None:
         """Losses (n,) of the right and the wrong version of the clips with these numbers."""
@@ -117,8 +117,7 @@ def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any
         }
         for kind in evaluation.violations:
             wrong = by_kind[kind].mean(1)
-            ppe = PreferenceError()
-            ppe.sync_on_compute = False  # an evaluation is one process's own
+            ppe = PreferenceError(sync_on_compute=False)  # an evaluation is one process's own
             ppe.add(range(len(right)), right, wrong)
             cell = {
                 "ppe": ppe.compute(),

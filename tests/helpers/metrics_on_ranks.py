@@ -74,11 +74,10 @@ def figures(rank: int, world: int) -> dict[str, Any]:
         means.update(1, loss=values[n : n + 1], shares=values[n] > 3, event_loss=event)
     found["means"] = {name: float(value) for name, value in means.compute().items()}
 
-    step = Means("loss")
-    step.dist_sync_on_step = True
-    found["step"] = float(step(loss=values[numbers])["loss"])
-    step.dist_sync_on_step = False
-    found["own step"] = float(step(loss=values[numbers])["loss"])
+    step = Means("loss", sync_on_compute=False)
+    step.update(loss=values)
+    found["step"] = float(step.alone(over_ranks=True, loss=values[numbers])["loss"])
+    found["own step"] = float(step.alone(loss=values[numbers])["loss"])
 
     last = COUNT - 1  # on the last rank alone: the others have nothing
     alone = Samples("value")
