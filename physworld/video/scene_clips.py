@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from physworld.drawing.pen import PALETTE
@@ -22,7 +24,7 @@ def film_scene(
     scene, frames = trajectory.scene, len(trajectory)
     shape, extent, place, turn, colour = [], [], [], [], []
 
-    def add(kind: int, half: tuple[float, float], path: np.ndarray, angle: np.ndarray, paint: tuple) -> None:
+    def add(kind: int, half: tuple[float, float], path: np.ndarray, angle: np.ndarray, paint: tuple[Any, ...]) -> None:
         shape.append(kind)
         extent.append(half)
         place.append(np.broadcast_to(path / PIXELS_PER_METRE, (frames, 2)))

@@ -51,7 +51,7 @@ def _drawn_drop(name: str, rng: np.random.Generator, heights: tuple[float, float
     return _ball_drop(name, round(float(rng.uniform(*heights)), 2), round(float(rng.uniform(*RESTITUTIONS)), 2))
 
 
-def _world(bodies: list[tuple], planes: list[tuple[float, float, float]]) -> Worlds:
+def _world(bodies: list[tuple[Any, ...]], planes: list[tuple[float, float, float]]) -> Worlds:
     """From (shape, size, position, velocity, angle, spin, mass, friction, restitution) of each body."""
     columns = [np.array([list(c)], float) for c in zip(*bodies, strict=True)]
     shape, size, position, velocity, angle, spin, mass, friction, restitution = columns
@@ -137,7 +137,7 @@ def with_restitution(one: Shot, restitution: float | None, *, allow_violation: b
     )
 
 
-def _near(name: str, known: Sequence[str] | dict) -> str:
+def _near(name: str, known: Sequence[str] | dict[str, Any]) -> str:
     near = get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]}?" if near else ""
 
