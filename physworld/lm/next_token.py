@@ -115,7 +115,7 @@ class NextTokenModule(lightning.LightningModule):
         return (losses * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        self.val_figures.update(**self._figures(*self._losses(batch)))
+        self.val_figures.update(len(batch.seed), **self._figures(*self._losses(batch)))
 
     def _figures(self, losses: Tensor, event: Tensor, right: Tensor) -> dict[str, Tensor]:
         """Name -> values of all scored tokens, or of those among them that are events."""
@@ -123,7 +123,8 @@ class NextTokenModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Ranks meet only where the figures are written down: a meeting at every step would cost time.
-        self.ranks_meet = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        trainer: Any = self.trainer  # its interval of logging is no declared attribute
+        self.ranks_meet = (trainer.global_step + 1) % trainer.log_every_n_steps == 0
 
     def _log_pass(self, batch: Batch, **figures: Tensor) -> None:
         """Log the figures of one training pass."""

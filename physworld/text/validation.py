@@ -32,7 +32,7 @@ class RolloutErrors(Samples):
         keys = [number * len(METHODS) + METHODS.index(row["method"]) for number, row in zip(cases, rows, strict=True)]
         self.update(keys, rows)
 
-    def compute(self) -> dict[str, Any]:  # type: ignore[override]
+    def compute(self) -> dict[str, Any]:
         """As `metrics.summary.summarise`."""
         found = self.gathered()
         rows = []

@@ -88,7 +88,8 @@ class VideoDiffusion(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         # Ranks meet only where the figures are written down: a meeting at every step would cost time.
-        self.ranks_meet = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        trainer: Any = self.trainer  # its interval of logging is no declared attribute
+        self.ranks_meet = (trainer.global_step + 1) % trainer.log_every_n_steps == 0
 
     def training_step(self, batch: ClipBatch, _index: int) -> Tensor:
         noise, times = self.draws(batch, "train")

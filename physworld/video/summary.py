@@ -98,7 +98,7 @@ class PreferenceError(Samples):
         """Losses (n,) of the right and the wrong version of the clips with these numbers."""
         self.update(numbers, [{"right": a, "wrong": b} for a, b in zip(right, wrong, strict=True)])
 
-    def compute(self) -> dict[str, Any]:  # type: ignore[override]
+    def compute(self) -> dict[str, Any]:
         """As JSON, with an interval over pairs."""
         found = self.gathered()
         return _plain(likelihood.preference_error(found["right"], found["wrong"]))
