@@ -145,7 +145,7 @@ def test_broken_scene_file(tmp_path: Path) -> None:
     lines[6] = lines[6][: len(lines[6]) // 2]
     broken = tmp_path / "broken.jsonl"
     broken.write_text("\n".join(lines) + "\n")
-    said = ends(tmp_path, "predict.py", "run=last", f"input={broken}")
+    said = ends(tmp_path, "predict.py", "run=shipped", f"input={broken}")
     assert "broken.jsonl" in said and "line 7" in said
     assert "no finished run" in ends(tmp_path, "evaluate.py", "run=last")
 
