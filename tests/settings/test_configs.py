@@ -122,7 +122,7 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
         ("model.length_groups=0", "model.length_groups=0 must be a whole number from 1 on"),
         ("data.source.event_fraction=abc", "data.source.event_fraction=abc must be a number from 0 to 1"),
         ("data.source.kick_rate=-1", "data.source.kick_rate=-1 must be a number from 0 to 1"),
-        ("data=own_states data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
+        ("data=on_policy data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
         ("codec=islands codec.collision_sampling=true", "codec.collision_sampling=true must be a number from 0 to 1"),
         ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
         (
