@@ -70,7 +70,7 @@ def installed(extra: str, *packages: str, what: str) -> None:
 
 def pretrained(cfg: DictConfig) -> None:
     """Refuse weights for a model that has none of its own, and lora without the packages that make one."""
-    network = cfg.model.network if "network" in cfg.model else {}
+    network: Any = cfg.model.network if "network" in cfg.model else {}
     for name in ("weights", "base"):
         if cfg[name] is not None and "weights" not in network:
             raise UserError(f"{name}={cfg[name]} goes with pretrained models, such as model=lfm2 or model=hf.")

@@ -50,7 +50,7 @@ def show(verb: str, does: str, arguments: Sequence[str]) -> None:
         files = loader.compute_defaults_list(verb, overrides, RunMode.RUN).defaults
     groups = [group for group in GROUPS if group in cfg.hydra.runtime.choices]
     said = comments((str(file.config_path), str(file.package or "")) for file in files)
-    lines = []
+    lines: list[str] = []
     for node in nodes:
         lines += _of_node(node, cfg, said, groups, verb, overrides)
     print("\n".join(lines or _overview(verb, does, cfg, said, groups)))
@@ -74,7 +74,7 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
     for key in cfg:
         if key not in (*groups, "hydra", "trainer"):
             value = cfg[key] if not isinstance(cfg[key], DictConfig) else "..."
-            lines.append(_cut(f"  {f'{key}={_plain(value)}':<22}{said.get(str(key), '')}").rstrip())
+            lines.append(_cut(f"  {f'{key!s}={_plain(value)}':<22}{said.get(str(key), '')}").rstrip())
     return lines
 
 
@@ -140,7 +140,7 @@ def comments(files: Any) -> dict[str, str]:
             lines = text.splitlines()
             for key, line in _lines_of(yaml.compose(text)):
                 behind = re.search(r"\s#\s*(.*)", lines[line])
-                above = []
+                above: list[str] = []
                 while not behind and line > len(above) and lines[line - 1 - len(above)].lstrip().startswith("#"):
                     above.insert(0, lines[line - 1 - len(above)].lstrip("# "))
                 comment = behind.group(1) if behind else " ".join(above) if line > 2 else ""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from physworld import run
 from physworld.errors import UserError
@@ -206,3 +206,24 @@ def test_last_is_the_last_that_finished(tmp_path: Path, monkeypatch: pytest.Monk
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}")
     assert find_run("last") == Path("outputs/a")
+
+
+def test_evaluate_takes_the_evaluation_of_the_run(tmp_path: Path) -> None:
+    """A video run is scored by settings of video evaluations; text's are refused by name."""
+    with asking("train", "model=tiny_video") as config:
+        own = OmegaConf.to_container(config.evaluation)
+        (tmp_path / "model").mkdir()
+        OmegaConf.save({"data": {"task": "video"}, "evaluation": own}, tmp_path / "config.yaml")
+    typed = [f"run={tmp_path}", "evaluation.generated=4"]
+    run.offer_evaluation(typed)
+    with asking("evaluate", *typed) as config:
+        kept = run.asked("evaluate", "video", config, "this")
+    assert kept.evaluation == {**own, "generated": 4}
+    with (
+        asking("evaluate", f"run={tmp_path}", "evaluation=few") as config,
+        pytest.raises(UserError, match="few is not"),
+    ):
+        run.evaluate(config)
+    shipped = ["run=shipped"]
+    run.offer_evaluation(shipped)
+    assert shipped == ["run=shipped"]  # text keeps the suite's own
