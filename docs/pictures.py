@@ -1,7 +1,7 @@
 """The pictures of the documentation, made anew: `python docs/pictures.py`, or some of them by name.
 
     scenarios   docs/scenarios.png   contact sheet of all scenario types (about a minute of one core)
-    report      docs/report.png      top of the shipped model's report.html (about three minutes; needs Chromium)
+    report      docs/report.png      top of the shipped model's report.html (some minutes; needs Chromium)
     rollout     docs/rollout.gif     truth beside the shipped model (half a minute)
 
 `--browser PATH` names the browser; without one that is found, `report` is left out and a line says so.
@@ -54,8 +54,8 @@ def scenario_sheet(work: Path) -> None:
 
 
 def report(work: Path, browser: str) -> None:
-    """Screenshot of the report that `evaluate.py run=shipped limit=1` writes."""
-    main_of("evaluate", "run=shipped", "suite=standard", "limit=1", f"hydra.run.dir={work}/report")
+    """Screenshot of a report: two scenes of middle difficulty of each seen type, so that there are intervals."""
+    main_of("evaluate", "run=shipped", "suite=standard", "difficulties=[3]", "limit=2", f"hydra.run.dir={work}/report")
     page = work / "report" / "report.html"
     subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
