@@ -3,6 +3,7 @@
 # make test    environment if missing, then all tests
 # make lint    environment if missing, then ruff and mypy
 # make docs    environment if missing, then the documentation, into site/
+# make pictures   environment if missing, then the pictures of README.md and docs/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -12,7 +13,7 @@ JOBS ?= 2
 
 UV := $(shell command -v uv)
 
-.PHONY: train quick test lint docs clean-environment
+.PHONY: train quick test lint docs pictures clean-environment
 
 train: $(STAMP)
 	$(BIN)/python train.py
@@ -29,7 +30,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: $(STAMP)
+	$(BIN)/python docs/pictures.py
 
 # The stamp is written last, so an installation that was cut short starts again.
 $(STAMP): pyproject.toml constraints.txt
