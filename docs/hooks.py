@@ -22,12 +22,12 @@ sys.path.insert(0, str(ROOT))
 
 from physworld import renamed  # noqa: E402
 from physworld.settings.groups import scenario_sets  # noqa: E402
+from physworld.settings.help import comments  # noqa: E402
 from physworld.settings.messages import CONFIG_DIR  # noqa: E402
 from physworld.sim import ood  # noqa: E402
 
 PACKAGE = ROOT / "physworld"
 MAINS = ("train", "evaluate", "predict", "simulate")
-LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w/]+):(?P<value>(?: .*?)?)(?: +# (?P<comment>.*))?$")
 TABLE = ["| setting | default | meaning |", "| :-- | :-- | :-- |"]
 CORE = ("types", "errors", "seeding", "data", "optim")  # loose modules, on one page of the Python interface
 CLIPS = ROOT / "experiments" / "006_video" / "clips.png"
@@ -69,23 +69,9 @@ def groups() -> list[str]:
     )
 
 
-def comments(file: Path) -> dict[str, str]:
-    """Dotted key -> its comment, from the end of its line or the lines right above it."""
-    found: dict[str, str] = {}
-    path: list[tuple[int, str]] = []
-    above: list[str] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()):
-        if line.lstrip().startswith("#"):
-            above = [*above, line.lstrip(" #")] if number else above
-            continue
-        match = LINE.match(line)
-        if match:
-            indent = len(match["indent"])
-            path = [*((i, key) for i, key in path if i < indent), (indent, match["key"])]
-            said = match["comment"] or " ".join(above if found or indent else [])
-            found[".".join(key for _, key in path)] = said
-        above = []
-    return found
+def said_of(file: Path) -> dict[str, str]:
+    """Dotted key of an option's file -> its comment."""
+    return comments([(file.relative_to(CONFIG_DIR).with_suffix("").as_posix(), "")])
 
 
 def title(file: Path) -> str:
@@ -139,7 +125,7 @@ def of_option(group: str, name: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in starts:
         found |= of_option(group, start)
-    return found | {f"{inside}{key}": comment for key, comment in comments(file).items() if comment}
+    return found | {f"{inside}{key}": comment for key, comment in said_of(file).items() if comment}
 
 
 def settings_of_main(main: str) -> str:
@@ -150,7 +136,7 @@ def settings_of_main(main: str) -> str:
     for group, name in choices.items():
         said |= of_option(group, name)
     file = CONFIG_DIR / f"{main}.yaml"
-    said |= {key: comment for key, comment in comments(file).items() if comment}
+    said |= {key: comment for key, comment in said_of(file).items() if comment}
     tree = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
     links = [f"| [`{g}`]({g}.md) | `{'null' if n is None else n}` |" for g, n in choices.items() if g in groups()]
     return "\n".join(
@@ -185,7 +171,7 @@ def settings_of_group(group: str) -> str:
         ]
         lines += [f"Starts from {', '.join(starts)}.", ""] if starts else []
         lines += [f"Brings {', '.join(brings)}.", ""] if brings else []
-        said = {f"{package}{key}": comment for key, comment in comments(file).items()}
+        said = {f"{package}{key}": comment for key, comment in said_of(file).items()}
         table = list(rows(tree, said, package))
         lines += [*TABLE, *table, ""] if table else []
     return "\n".join(lines)
