@@ -26,6 +26,7 @@ from physworld.lm.weights import (
     refuse_damage,
     whole_weights,
 )
+from physworld.protocols import Generator
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.runs.wiring import codec_for
@@ -34,7 +35,7 @@ from physworld.text.codecs._frame_guide import is_word_level
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
-from physworld.text.rollout import Generator, Store
+from physworld.text.rollout import Store
 
 ENGINES = ("transformers", "vllm")
 # Files that say what a model answers. What else lies in the folder (a card, optimiser states) does not.
