@@ -5,7 +5,6 @@ MkDocs calls `on_config`, `on_files` and `on_page_markdown`. No page is written 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
