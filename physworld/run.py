@@ -19,6 +19,7 @@ from rich.console import Console
 from physworld.errors import FormatError, UserError, suggest
 from physworld.runs import directory as runs
 from physworld.settings import checks
+from physworld.settings.messages import options
 from physworld.settings.reading import belongs, only, refuse_unread
 
 if TYPE_CHECKING:
@@ -236,7 +237,9 @@ def offer_evaluation(arguments: list[str]) -> None:
         own = runs.read_config(runs.find_run(run)).get("evaluation")
     except UserError:  # evaluate itself says what is wrong with run=
         return
-    if isinstance(own, dict):
+    if not isinstance(own, dict) or not belongs(own, name):  # a preset such as debug=smoke chose text's
+        own = options("evaluation").get(name)
+    if own is not None:
         ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=own, provider="physworld.run")
         if name != "text" and "evaluation" not in typed:
             arguments.append(f"evaluation={OF_THE_RUN}")

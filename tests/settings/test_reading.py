@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld import run
 from physworld.errors import UserError
 from physworld.settings import checks, folders
+from physworld.settings.reading import belongs
 from physworld.training import fit, hardware
 
 from repository import CONF, ROOT
@@ -224,6 +225,12 @@ def test_evaluate_takes_the_evaluation_of_the_run(tmp_path: Path) -> None:
         pytest.raises(UserError, match="few is not"),
     ):
         run.evaluate(config)
+    OmegaConf.save(
+        {"data": {"task": "video"}, "evaluation": {"_target_": "physworld.text.X"}}, tmp_path / "config.yaml"
+    )
+    run.offer_evaluation(smoke := [f"run={tmp_path}"])
+    with asking("evaluate", *smoke) as config:
+        assert belongs(config.evaluation, "video")  # a preset had chosen text's
     shipped = ["run=shipped"]
     run.offer_evaluation(shipped)
     assert shipped == ["run=shipped"]  # text keeps the suite's own
