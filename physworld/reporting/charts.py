@@ -68,10 +68,10 @@ def interval_bars(
     figure, axes = new_axes(6.4, max(2.0, 0.17 * len(cells) * (len(rows) + 1) + 0.9))
     step = 0.8 / max(1, len(rows))
     for place, row in enumerate(rows):
-        found = [(n, cell) for n, group in enumerate(cells.values()) if (cell := _finite(group.get(row), scale))]
-        mean, low, high = np.array([cell for _, cell in found]).reshape(-1, 3).T
+        # A bar without a figure is NaN: nothing is drawn, and the legend has the row's colour all the same.
+        mean, low, high = np.array([_finite(group.get(row), scale) for group in cells.values()]).reshape(-1, 3).T
         axes.barh(
-            [n + step * (place + 0.5) - 0.4 for n, _ in found],
+            [n + step * (place + 0.5) - 0.4 for n in range(len(cells))],
             mean,
             height=step,
             xerr=(np.maximum(mean - low, 0), np.maximum(high - mean, 0)),
@@ -82,17 +82,17 @@ def interval_bars(
         )
     if reference is not None:
         axes.axvline(reference, color="#D51E1E", linewidth=1)
-    axes.set(xlabel=label, yticks=range(len(cells)))
+    # The first group on top, as in the table.
+    axes.set(xlabel=label, yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
     axes.set_yticklabels(list(cells), fontsize=8)
-    axes.invert_yaxis()  # the first group on top, as in the table
     figure.legend(loc="outside lower center", fontsize=7, ncols=2)
     return figure
 
 
-def _finite(cell: Mapping[str, Any] | None, scale: float) -> tuple[float, float, float] | None:
-    """(mean, low, high); an end that is infinite or unknown is not drawn."""
+def _finite(cell: Mapping[str, Any] | None, scale: float) -> tuple[float, float, float]:
+    """(mean, low, high), NaN where there is no figure; an end that is infinite or unknown is not drawn."""
     if cell is None or cell["mean"] is None:
-        return None
+        return np.nan, np.nan, np.nan
     mean = scale * cell["mean"]
     low, high = (mean if cell.get(end) is None else scale * cell[end] for end in ("low", "high"))
     return mean, low, high

@@ -87,3 +87,10 @@ def test_bars_are_as_long_as_their_figures() -> None:
 def test_axes_side_by_side() -> None:
     figure, both = new_axes(6.0, 2.0, columns=2)
     assert len(both) == len(figure.axes) == 2
+
+
+def test_a_row_without_figures_keeps_its_colour_in_the_legend() -> None:
+    chart = interval_bars({"a": {"x": interval(1.0, 0.5, 1.5), "y": None}}, label="m")
+    first, second = (patch.get_facecolor() for patch in chart.legends[0].get_patches())
+    assert first != second
+    assert all(np.isnan(bar.get_width()) for bar in chart.axes[0].containers[-1].patches)
