@@ -77,7 +77,9 @@ def test_bars_are_as_long_as_their_figures() -> None:
     }
     chart = interval_bars(cells, label="%", scale=100, reference=50)
     (axes,) = chart.axes
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([50, 100, 20, 10])
+    nothing = np.nan  # no bar is drawn
+    widths = [50, 100, 20, nothing, nothing, 10]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(widths, nan_ok=True)
     assert [text.get_text() for text in axes.get_yticklabels()] == ["parse", "schema", "rest"]
     (line,) = [c for c in axes.lines if list(c.get_xdata()) == [50, 50]]
     assert line.get_color() == "#D51E1E"
