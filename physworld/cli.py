@@ -6,13 +6,26 @@ What needs torch is imported late, so that Ctrl-C while it is loaded ends as qui
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from physworld.errors import UserError, unwritable
+from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one sentence, as the four mains do."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.match(r"argument VERB: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            verbs = re.findall(r"[\w-]+", wrong[2])
+            raise UserError(f"{wrong[1]} is no verb.{suggest(wrong[1], verbs)} Choose one of {', '.join(verbs)}.")
+        raise UserError(f"{self.prog}: {message}; see {self.prog} --help.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +51,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     from rich.console import Console
 
     from physworld.runs.compare import compare
-    from physworld.runs.directory import find_run
+    from physworld.runs.directory import EXPORTS, find_run
     from physworld.settings.checks import installed
-    from physworld.text import hub as artefacts
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="physworld",
         description="Train, evaluate, predict, simulate (each has its own --help). Compare finished runs, give them to "
         "other programs or to the hub, and check spatial scenes.",
@@ -70,19 +82,24 @@ def _run(arguments: Sequence[str] | None) -> int:
         "--format",
         required=True,
         metavar="FORMAT",
-        help=f"run: {', '.join(artefacts.FORMATS)}; scene: adm, binaural, ebu, iamf-json, iamf-csv, png, gif, json",
+        help=f"run: {', '.join(EXPORTS)}; scene: adm, binaural, ebu, iamf-json, iamf-csv, png, gif, json",
     )
     exporting.add_argument("--stems", type=Path, metavar="DIR", help="folder with ID.wav of every object")
     exporting.add_argument("--out", type=Path, metavar="FILE", help="where to write; by default beside the scene")
     exporting.add_argument("--layout", default="0+2+0", help="loudspeakers of --format ebu (ITU-R BS.2051)")
     exporting.add_argument("--seconds", type=float, default=8.0, help="length of the section, where no stem tells it")
-    artefacts.add_verbs(verbs)
+    publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
+    publishing.add_argument("run", help="run directory, last or shipped")
+    publishing.add_argument("repo", help="OWNER/NAME")
+    publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 240)
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if of_run:
-        written = artefacts.export(find_run(options.what), options.format)
+        from physworld.text.hub import export as export_run
+
+        written = export_run(find_run(options.what), options.format)
         console.print(str(written), highlight=False, soft_wrap=True)
     elif options.verb in ("validate", "export"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb} of a scene")
@@ -92,7 +109,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), highlight=False, soft_wrap=True)
     elif options.verb == "publish":
-        artefacts.publish(find_run(options.run), options.repo, send=options.send, console=console)
+        from physworld.text.hub import publish
+
+        publish(find_run(options.run), options.repo, send=options.send, console=console)
     else:
         compare(options.directory, console, options.csv)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -71,8 +71,21 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     )
     kept = only(cfg, reads(verb)[name])
     checks.settings(kept)
+    if verb == "train":
+        _refuse_codec(kept, name, hydra.runtime.choices)
     system(name).check(kept)
     return kept
+
+
+def _refuse_codec(cfg: DictConfig, name: str, choices: Mapping[str, str]) -> None:
+    """Refuse the codec of another system; one that is not of physworld's may be meant for any."""
+    others = [other for other in systems() if other != name]
+    if "codec" in cfg and any(belongs(cfg.codec, other) for other in others):
+        own = [choice for choice, node in options("codec").items() if belongs(node, name)]
+        raise UserError(
+            f"codec={choices['codec']} does not write {name} samples, which data={choices['data']} gives; "
+            f"choose a codec of {name} ({', '.join(own)}), or other data."
+        )
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -195,7 +208,7 @@ def evaluate(cfg: DictConfig) -> None:
         runs.find_run(run)
     name = _system_of(cfg.run)
     kept = asked("evaluate", name, cfg, f"run={checks.typed(cfg.run)}")
-    if not belongs(kept.evaluation, name):
+    if "evaluation" in kept and not belongs(kept.evaluation, name):
         choice = HydraConfig.get().runtime.choices["evaluation"]
         raise UserError(
             f"evaluation={choice} is not for {name} runs, and run={checks.typed(cfg.run)} is one; "
@@ -239,7 +252,7 @@ def offer_evaluation(arguments: list[str]) -> None:
         return
     if not isinstance(own, dict) or not belongs(own, name):  # a preset such as debug=smoke chose text's
         own = options("evaluation").get(name)
-    if own is not None:
+    if own is not None and "evaluation" in reads("evaluate")[name]:
         ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=own, provider="physworld.run")
         if name != "text" and "evaluation" not in typed:
             arguments.append(f"evaluation={OF_THE_RUN}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import re
 import shlex
 import sys
+import textwrap
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 import physworld as physworld_package
 from physworld import renamed
 from physworld.cli import main as physworld
+from physworld.metrics.scores import Metric
+from physworld.types import Trajectory
 
+from plain_texts import trajectory
 from repository import CONF, ROOT, composed
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -183,6 +188,19 @@ def test_the_example_scenario_is_one() -> None:
             apart = np.linalg.norm(position[:, None] - position, axis=-1) + np.eye(len(position)) * 1e3
             assert apart.min() >= 2 * reach
             assert (position > 50 + reach).all() and (position < np.array([750, 550]) - reach).all()
+
+
+def test_the_example_metric_is_one() -> None:
+    """docs/how_to/metric.md: the function and its entry, zero for equal trajectories and the shift of shifted ones."""
+    page = text(ROOT / "docs" / "how_to" / "metric.md")
+    function, entry = (textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    space: dict[str, Any] = {"np": np, "Trajectory": Trajectory, "Metric": Metric}
+    exec(f"from __future__ import annotations\n{function}\nMETRICS = {{{entry}}}", space)
+    (metric,) = space["METRICS"].values()
+    truth = trajectory(5)
+    shifted = dataclasses.replace(truth, position=truth.position + np.array([3.0, 4.0]))
+    assert metric.function(truth, truth) == 0
+    assert abs(metric.function(truth, shifted) - 5) < 1e-9
 
 
 def test_the_example_modality_trains(monkeypatch: pytest.MonkeyPatch) -> None:

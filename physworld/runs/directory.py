@@ -31,6 +31,7 @@ OUTPUTS = Path("outputs")
 PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = PACKAGE / "pretrained"  # run=shipped: a finished run without its checkpoints
 RESULTS = ("metrics.json", "ranking.json", "report.md", "tensorboard", "model", "checkpoints")  # worth not losing
+EXPORTS = ("onnx", "gguf")  # formats that a run's weights are written in
 LIBRARIES = (
     "physworld",
     "torch",

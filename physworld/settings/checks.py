@@ -137,6 +137,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "trainer.log_every_n_steps": partial(whole, least=1),
 }
 
+BUILT = ("trainer", "data.source", "data.stream", "model.network", "model.codec")  # nodes that a run is made of
 
 SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting that decides on it
     "trainer.accelerator": "hardware.accelerator",
@@ -152,6 +153,13 @@ SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting
 
 def settings(cfg: DictConfig) -> None:
     """Refuse what the settings of a model, its data and its codec cannot be, each by its whole name."""
+    for key in BUILT:
+        parent, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+        if isinstance(node, DictConfig) and leaf in node and not isinstance(node[leaf], DictConfig):
+            raise UserError(
+                f"{key}={typed(node[leaf])} leaves nothing to build; set one of its settings instead."
+            )
     for key, by in SET_BY.items():
         if "trainer" in cfg and key.partition(".")[2] in cfg.trainer:
             raise UserError(f"{key} is set by {by}; leave it out, and set {by} instead.")

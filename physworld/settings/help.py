@@ -74,7 +74,7 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
     for key in cfg:
         if key not in (*groups, "hydra", "trainer"):
             value = cfg[key] if not isinstance(cfg[key], DictConfig) else "..."
-            lines.append(_cut(f"  {f'{key!s}={_plain(value)}':<22}{said.get(str(key), '')}").rstrip())
+            lines.append(_cut(f"  {f'{key!s}={_plain(value)} ':<22}{said.get(str(key), '')}").rstrip())
     return lines
 
 

@@ -214,7 +214,7 @@ def explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str | N
         hint = ""
     holds = f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
     others = _options_with(key)
-    where = f" {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it." if others else ""
+    where = f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} it." if others else ""
     return f"{key} is unknown.{hint}{where}{holds}"
 
 

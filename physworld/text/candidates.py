@@ -83,15 +83,9 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
         raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
     if cfg.model is not None:
         found.append(from_hf(cfg, device))
-    elif cfg.weights is not None:
-        raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
     answers = checks.file("predictions", cfg.predictions)
     if answers is not None:
         found.append(from_predictions(answers, instantiate(cfg.codec)))
-    if not found:
-        raise UserError(
-            "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
-        )
     names = [candidate.name for candidate in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

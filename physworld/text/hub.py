@@ -22,9 +22,8 @@ from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.lm.gguf import GgufError, write_gguf
 from physworld.lm.weights import WeightsError, load_network, load_tokenizer
-from physworld.runs.directory import read_config, read_metrics
+from physworld.runs.directory import EXPORTS, read_config, read_metrics
 
-FORMATS = ("onnx", "gguf")
 LICENSE = "apache-2.0"  # of what is trained here; a base keeps its own
 
 
@@ -119,8 +118,8 @@ def export(run: Path, kind: str) -> Path:
     Raises:
         UserError: the format does not take this model, or a library is missing.
     """
-    if kind not in FORMATS:
-        raise UserError(f"format {kind} is unknown; choose one of {', '.join(FORMATS)}.")
+    if kind not in EXPORTS:
+        raise UserError(f"format {kind} is unknown; choose one of {', '.join(EXPORTS)}.")
     config = read_config(run)
     target = str(((config.get("model") or {}).get("network") or {}).get("_target_"))
     if target.startswith(("physworld.lm.gpt", "physworld.models.video")):
@@ -207,11 +206,3 @@ def published_files(run: Path) -> dict[str, Path]:
     # A card of the run's own (README.md) stands in for the one that was written beside the weights.
     beside = ("README.md", "metrics.json", "stages.json", "report.md")
     return files | {name: run / name for name in beside if (run / name).is_file()}
-
-
-def add_verbs(verbs: Any) -> None:
-    """`physworld publish`."""
-    publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
-    publishing.add_argument("run", help="run directory, last or shipped")
-    publishing.add_argument("repo", help="OWNER/NAME")
-    publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")

@@ -27,8 +27,6 @@ console = Console()
 
 def predict(cfg: DictConfig) -> None:
     """Roll one scene forward; where the input goes on long enough, the truth is drawn beside the prediction."""
-    if cfg.input is None:
-        raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
     checks.whole("frames", cfg.frames, 1)
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))

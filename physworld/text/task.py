@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from physworld.errors import UserError
 from physworld.settings import checks
 
 READS = {  # top-level groups and keys, besides what every system's run reads
@@ -31,8 +33,35 @@ def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
     if "scenario" in cfg:
         checks.scenario_names(cfg.scenario.names)
+    if "input" in cfg:
+        path = checks.file("input", cfg.input)
+        if path is None:
+            raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
+        if not path.exists() or path.is_dir():
+            raise UserError(
+                f"input={path} cannot be read ({'it is a folder' if path.is_dir() else 'there is no such file'})."
+            )
+    if "engine" in cfg:
+        _check_candidates(cfg)
     if "model" in cfg and cfg.model is not None:
         checks.pretrained(cfg)
+
+
+def _check_candidates(cfg: DictConfig) -> None:
+    """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
+    if cfg.export is not None or cfg.predictions is not None or cfg.model is not None:
+        return
+    if cfg.weights is not None:
+        raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
+    if cfg.run is None or cfg.run == []:
+        raise UserError(
+            "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
+        )
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    if any(override.lstrip("+").startswith(("codec=", "codec.")) for override in typed):
+        raise UserError(
+            "codec= is for model=hf, predictions= and export=; a run brings its own codec, so leave it out."
+        )
 
 
 def build(cfg: DictConfig) -> Any:

@@ -123,7 +123,7 @@ class ProgressBar(RichProgressBar):
         super().__init__(refresh_rate=4, leave=True)
         self.throughput, self.plain_every = throughput, plain_every
         self.console = Console()
-        self._spoken = 0.0
+        self._spoken, self._step = 0.0, 0  # when a line was last printed, and of which step
         if not self.console.is_terminal:
             self.disable()
 
@@ -145,8 +145,12 @@ class ProgressBar(RichProgressBar):
     ) -> None:
         super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
         now = time.perf_counter()
-        if self.console.is_terminal or not trainer.is_global_zero or now - self._spoken < self.plain_every:
+        if self.console.is_terminal or not trainer.is_global_zero:
             return
+        last = trainer.global_step == trainer.max_steps != self._step
+        if now - self._spoken < self.plain_every and not last:
+            return
+        self._step = trainer.global_step
         self._spoken = now
         done, rate = self.throughput.samples, self.throughput.rates.get("samples/s")
         per_step = len(batch.seed) * trainer.world_size * trainer.accumulate_grad_batches

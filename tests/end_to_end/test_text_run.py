@@ -80,7 +80,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(work: Path, accumulate: int) -> Path:
     """A run that nobody disturbed."""
     directory = work / f"straight{accumulate}"
-    run(work, "train.py", *arguments(directory, 0, accumulate))
+    said = run(work, "train.py", *arguments(directory, 0, accumulate))
+    assert f"step {STEPS}/{STEPS} · " in said  # however quick it was
     return directory
 
 

@@ -25,6 +25,8 @@ from safetensors.torch import load_file, save_file
 
 from physworld import cli
 from physworld.lm.tokenizers import word_tokenizer
+from physworld.mains import MAINS
+from physworld.settings.help import show
 from physworld.settings.messages import quoted
 
 from repository import ROOT
@@ -222,6 +224,38 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="byte-level BPE"):  # comes after the folder is made
         export(tmp_path, "gguf")
     assert not (tmp_path / "gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trian"], "trian is no verb. Did you mean train? Choose one of train, "),
+        ([], "physworld: the following arguments are required: VERB; see physworld --help."),
+        (
+            ["compare"],
+            "physworld compare: the following arguments are required: directory; see physworld compare --help.",
+        ),
+        (["compare", "last", "--cvs", "x"], "physworld: unrecognized arguments: --cvs x; see physworld --help."),
+    ],
+)
+def test_a_wrong_verb_is_one_sentence(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(says) and said.err.count("\n") == 1 and said.out == ""
+
+
+def test_help_of_the_verbs_does_not_load_torch() -> None:
+    program = (
+        "import sys\nfrom physworld.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("verb", list(MAINS))
+def test_help_has_a_space_before_each_comment(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show(verb, "", [])
+    cache = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  cache=")]
+    assert [line.split()[0] for line in cache] == ["cache=outputs/evaluate/cache"] * (verb == "evaluate")
 
 
 def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path) -> None:

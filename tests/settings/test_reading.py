@@ -46,9 +46,24 @@ REFUSED = [
     ("train", "model=gpt weights=X", "weights=X goes with pretrained models"),
     ("train", "model=tiny_gravity base=X", "base=X goes with pretrained models"),
     ("train", "scenario.names=[towr]", "Did you mean tower?"),
+    (
+        "train",
+        "codec=spatial",
+        "codec=spatial does not write text samples, which data=physics gives; choose a codec of",
+    ),
+    ("train", "data=spatial", "codec=impulse does not write spatial samples, which data=spatial gives"),
+    *[("train", f"{key}=null", f"{key}=null leaves nothing to build") for key in checks.BUILT if key != "model.codec"],
+    ("train", "model=tiny_video model.codec=3", "model.codec=3 leaves nothing to build"),
     ("train", "steps=0", "steps=0 must be a whole number from 1"),
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),
+    ("evaluate", "run=shipped codec=card", "codec= is for model=hf, predictions= and export=; a run brings its own"),
+    ("evaluate", "limit=1", "Nothing to judge: give run=DIR"),
+    ("evaluate", "run=[]", "Nothing to judge: give run=DIR"),
+    ("evaluate", "weights=X", "weights=X needs model=hf beside it."),
+    ("predict", "frames=3", "input=FILE is missing"),
+    ("predict", "input=nothere.jsonl", "input=nothere.jsonl cannot be read (there is no such file)."),
+    ("predict", "input=/", "input=/ cannot be read (it is a folder)."),
     ("predict", "prompt=x", "prompt= is for video runs; run=shipped is a text run"),
     ("simulate", "task=spatial scenario=pong", "scenario= is for text and video data; task=spatial"),
     ("simulate", "task=spatial ood=low_gravity", "ood= is for text data; task=spatial"),
@@ -72,7 +87,7 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
         ("train", "debug=smoke experiment=gpu_25m scenario=pong curriculum.difficulties=[1] ++data.repeat=3"),
         ("train", "model=tiny_video evaluation.pairs=3 trainer.gradient_clip_val=null"),
         ("train", "model=tiny_gravity codec=spatial data.source.axis=seen"),
-        ("predict", "run=shipped input=x frames=3 hardware=cpu"),
+        ("predict", f"run=shipped input={Path(__file__)} frames=3 hardware=cpu"),
         ("simulate", "task=video video.fps=3 scenario=pong"),
     ],
 )
@@ -159,6 +174,19 @@ def test_asking_for_more_than_is_named_is_an_error() -> None:
         kept = run.asked("simulate", "text", config, "this")
     with pytest.raises(AttributeError):
         _ = kept.video
+
+
+def test_a_system_without_evaluation_settings_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spatial, called = run.system("spatial"), []
+    monkeypatch.setattr(run, "_system_of", lambda _run: "spatial")
+    monkeypatch.setattr(spatial, "READS", {**spatial.READS, "evaluate": ("hardware", "split", "seed")})
+    monkeypatch.setattr(spatial, "evaluate", called.append)
+    arguments = ["run=shipped"]
+    run.offer_evaluation(arguments)
+    assert arguments == ["run=shipped"]
+    with asking("evaluate", *arguments, f"hydra.runtime.output_dir={tmp_path}") as config:
+        run.evaluate(config)
+    assert len(called) == 1 and "evaluation" not in called[0]
 
 
 def test_what_training_sets_is_refused_by_name() -> None:
