@@ -32,6 +32,8 @@ def check(cfg: DictConfig) -> None:
     if "scenario" in cfg:
         checks.scenario_names(cfg.scenario.names)
     if "model" in cfg and cfg.model is not None:
+        if "suite" in cfg:  # evaluate.py
+            checks.with_weights(cfg)
         checks.pretrained(cfg)
 
 
