@@ -39,11 +39,12 @@ def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     """
     name = getattr(make.func, "__qualname__", str(make.func))
     # A constructor in the configuration is there to be replaced by what it makes.
-    twice = [key for key in named if key in make.keywords and not isinstance(make.keywords[key], functools.partial)]
+    configured = make.keywords
+    twice = [key for key in named if key in configured and not isinstance(configured[key], functools.partial)]
     if twice:
         raise UserError(f"{name} gets {' and '.join(twice)} from other settings; leave it out.")
     try:
-        inspect.signature(make.func).bind(*make.args, *objects, **{**make.keywords, **named})
+        inspect.signature(make.func).bind(*make.args, *objects, **{**configured, **named})
     except TypeError as error:
         raise UserError(f"The configuration does not fit {name}: {error}.") from None
     return make(*objects, **named)

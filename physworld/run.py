@@ -204,10 +204,10 @@ def evaluate(cfg: DictConfig) -> None:
     Raises:
         UserError: an evaluation of another system is chosen.
     """
-    for run in cfg.run if isinstance(cfg.run, ListConfig) else [] if cfg.run is None else [cfg.run]:
-        runs.find_run(run)
     name = _system_of(cfg.run)
     kept = asked("evaluate", name, cfg, f"run={checks.typed(cfg.run)}")
+    for run in cfg.run if isinstance(cfg.run, ListConfig) else [] if cfg.run is None else [cfg.run]:
+        runs.find_run(run)
     if "evaluation" in kept and not belongs(kept.evaluation, name):
         choice = HydraConfig.get().runtime.choices["evaluation"]
         raise UserError(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import scenarios
@@ -77,6 +78,16 @@ def pretrained(cfg: DictConfig) -> None:
     if "tuning" in network:
         packages = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}.get(network.tuning, ())
         installed("pretrained", *packages, what=f"model.network.tuning={network.tuning}")
+
+
+def with_weights(cfg: DictConfig) -> None:
+    """Refuse a network without weights where a model is to be scored."""
+    if "network" not in cfg.model or "weights" not in cfg.model.network:
+        chosen = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else cfg.model._target_
+        raise UserError(
+            f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
+            "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
+        )
 
 
 FROM_0 = partial(number, above=0, or_equal=True)
@@ -157,9 +168,7 @@ def settings(cfg: DictConfig) -> None:
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg
         if isinstance(node, DictConfig) and leaf in node and not isinstance(node[leaf], DictConfig):
-            raise UserError(
-                f"{key}={typed(node[leaf])} leaves nothing to build; set one of its settings instead."
-            )
+            raise UserError(f"{key}={typed(node[leaf])} leaves nothing to build; set one of its settings instead.")
     for key, by in SET_BY.items():
         if "trainer" in cfg and key.partition(".")[2] in cfg.trainer:
             raise UserError(f"{key} is set by {by}; leave it out, and set {by} instead.")

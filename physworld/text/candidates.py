@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from safetensors import SafetensorError
@@ -69,12 +68,6 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     Raises:
         UserError: nothing is named, or something is not there or not usable.
     """
-    if cfg.model is not None and ("network" not in cfg.model or "weights" not in cfg.model.network):
-        chosen = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else cfg.model._target_
-        raise UserError(
-            f"model={chosen} is a network without weights, so there is nothing to judge: a run brings its own network, "
-            "so give run=DIR without model=; pretrained weights are judged with model=hf weights=FOLDER_OR_REPO."
-        )
     named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
     found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.engine not in ENGINES:

@@ -37,22 +37,23 @@ def check(cfg: DictConfig) -> None:
         path = checks.file("input", cfg.input)
         if path is None:
             raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
-        if not path.exists() or path.is_dir():
-            raise UserError(
-                f"input={path} cannot be read ({'it is a folder' if path.is_dir() else 'there is no such file'})."
-            )
+        if path.is_dir() or not path.exists():
+            why = "it is a folder" if path.is_dir() else "there is no such file"
+            raise UserError(f"input={path} cannot be read ({why}).")
     if "engine" in cfg:
         _check_candidates(cfg)
     if "model" in cfg and cfg.model is not None:
+        if "suite" in cfg:  # evaluate.py
+            checks.with_weights(cfg)
         checks.pretrained(cfg)
 
 
 def _check_candidates(cfg: DictConfig) -> None:
     """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
+    if cfg.model is None and cfg.weights is not None:
+        raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
     if cfg.export is not None or cfg.predictions is not None or cfg.model is not None:
         return
-    if cfg.weights is not None:
-        raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
     if cfg.run is None or cfg.run == []:
         raise UserError(
             "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."

@@ -97,6 +97,7 @@ def test_the_still_shows_the_moment_of_most_movement() -> None:
     assert gallery.liveliest(fall.window(0, 1), 24) == 0 and 0 <= gallery.liveliest(fall.window(0, 10), 24) < 10
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     digests = []
     for place in ("a", "b"):

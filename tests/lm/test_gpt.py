@@ -339,6 +339,7 @@ def test_every_weight_is_optimised_once() -> None:
     assert len(matrices) == 4 * len(model.blocks) and all(m.ndim == 2 for m in matrices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [CODEC, CardCodec(), EngineCodec()], ids=["impulse", "card", "engine"])
 def test_every_text_can_be_learned(codec: Any) -> None:
     """Four samples by heart, twenty steps."""

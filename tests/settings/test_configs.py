@@ -72,7 +72,8 @@ def check_binding(path: str, node: dict[str, Any]) -> None:
         takes = {**takes, **inspect.signature(target.__self__).parameters}  # a constructor that passes sizes on
         assert set(given) <= set(takes), f"{path}: {set(given) - set(takes)} is not taken by {node['_target_']}"
         return
-    if node.get("_partial_", False):
+    # Codecs of pretrained weights get the tokenizer that lies beside the weights.
+    if node.get("_partial_", False) or path == "codec":
         signature.bind_partial(**given)
     else:
         signature.bind(**given)

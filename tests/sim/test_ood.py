@@ -142,6 +142,7 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path) -> None:
         checks.ood("zero", 1.0)
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_shifted_scene_and_leaves_the_others(tmp_path: Path) -> None:
     command = [sys.executable, "simulate.py", "scenario.names=[tower,pong]", "count=2", "frames=3"]
     for place, more in (("plain", []), ("moved", ["ood=zero_gravity"])):

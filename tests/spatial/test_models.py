@@ -65,6 +65,7 @@ def fit(module: Any, source: Any, codec: Any, steps: int, batch: int, folder: Pa
     return losses.figures
 
 
+@pytest.mark.slow
 def test_tiny_network_learns_the_form(tmp_path: Path) -> None:
     module = SequenceModule(network=tiny(), total_steps=60, learning_rate=0.02, adam_learning_rate=0.008)
     figures = fit(module, SpatialSource(seed=0, split="train"), CODEC, 60, 8, tmp_path)

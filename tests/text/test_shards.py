@@ -103,6 +103,7 @@ def at_work(records: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_the_command_killed_three_times_leaves_the_same_bytes(tmp_path: Path) -> None:
     """`simulate.py`, alone or as a sweep of two processes, is killed with all its processes while the first, a middle
     and a late shard are being written, then runs to the end; beside the same dataset that nobody disturbs."""
@@ -233,6 +234,7 @@ def plain(out: Path, *changes: str) -> None:
     simulate(cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "gif", "mp4", "png"])
 def test_single_files_are_never_written_over(form: str, tmp_path: Path) -> None:
     plain(tmp_path, "count=2", f"format={form}")

@@ -206,6 +206,7 @@ def test_the_cache_key_knows_how_it_was_encoded(codec: VaeCodec) -> None:
     assert codec._place("clip", b"x") != codec._place("clip", b"y")
 
 
+@pytest.mark.slow
 def test_a_killed_caching_run_leaves_no_half_written_latent(folder: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from physworld.video.codecs.vae import VaeCodec; from physworld.video.source import ClipSource\n"

@@ -210,7 +210,7 @@ class Evaluation:
     def roll_out(
         self,
         model: Any,
-        codec: Any,
+        codec: FrameCodec,
         cases: EvalCases,
         progress: Callable[[int], None] | None = None,
         *,

@@ -81,6 +81,7 @@ def outputs(draw: st.DrawFn) -> tuple[int, list[int]]:
     return which, ids
 
 
+@pytest.mark.slow
 @settings(max_examples=3000, deadline=None)
 @given(outputs())
 def test_reading_never_raises_and_wants_every_line(output: tuple[int, list[int]]) -> None:
@@ -91,6 +92,7 @@ def test_reading_never_raises_and_wants_every_line(output: tuple[int, list[int]]
         assert np.isfinite(state.position).all() and np.isfinite(state.velocity).all() and np.isfinite(state.spin).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(
     st.integers(0, len(READERS) - 1),

@@ -57,6 +57,7 @@ def test_no_contact_or_joint_leads_out_of_an_island(name):
             assert named == own
 
 
+@pytest.mark.slow
 def test_a_training_sample_is_one_island_and_scores_its_answer():
     for index in range(0, 400, 8):
         sample = SOURCE.sample(index)
@@ -69,6 +70,7 @@ def test_a_training_sample_is_one_island_and_scores_its_answer():
         assert (encoded.labels[begin:] == encoded.input_ids[begin:]).all()
 
 
+@pytest.mark.slow
 def test_islands_are_drawn_by_what_is_struck():
     """A body that contacts or joints change the velocity of is in every sample of a codec that draws only those."""
     share = {0.0: [], 1.0: []}

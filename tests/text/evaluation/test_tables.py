@@ -59,7 +59,7 @@ def test_room_by_hand() -> None:
         got = room(SimpleNamespace(max_length=limit), codec, given)
         assert got is not None and (got.too_long, got.shortened) == (too_long, shortened)
         assert limit >= whole[0] or got.needed == least[0]
-    assert room(SimpleNamespace(), codec, given) is None
+    assert room(SimpleNamespace(max_length=None), codec, given) is None
 
 
 def test_ranking_pairs_the_same_moments() -> None:

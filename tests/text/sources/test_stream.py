@@ -63,6 +63,7 @@ def test_forgetting_does_not_matter() -> None:
     assert [digest(one.sample(k)) for k in range(4)] == first
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same() -> None:
     said = subprocess.run(
         [sys.executable, "-c", "from test_stream import *; print(*[digest(source().sample(k)) for k in (0, 9, 17)])"],
