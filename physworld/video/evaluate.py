@@ -37,7 +37,9 @@ def evaluate(cfg: DictConfig) -> None:
     run = runs.find_run(cfg.run)
     adapters = adapters_of(run)
     device = placed(cfg).device()
-    trained, codec, source, network = load_candidates(run, adapters)
+    trained, codec, source, network = load_candidates(run)
+    size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
+    _add_adapters(network, adapters)
     evaluation = choose_evaluation(cfg, runs.read_config(run))
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
@@ -49,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
     report(
         result, evaluator, directory, split=cfg.split, seed=cfg.seed,
         command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
-        cost={"parameters": sum(p.numel() for p in network.parameters())},
+        cost={"parameters": size},
     )  # fmt: skip
 
 
@@ -85,25 +87,12 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
 # --- 1. load candidates
 
 
-def load_candidates(
-    run: Path, adapters: Mapping[str, Path]
-) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:
-    """(configuration, codec, sources, network with all adapters) of a finished run.
-
-    Raises:
-        UserError: something is missing or damaged.
-    """
-    cfg, codec, source, network = finished(run)
-    _add_adapters(network, adapters)
-    return cfg, codec, source, network
-
-
 def _add_adapters(network: VideoNetwork, adapters: Mapping[str, Path]) -> None:
     for name, folder in adapters.items():
         network.load(folder, name)
 
 
-def finished(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:
+def load_candidates(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:
     """(configuration, codec, sources, base network) of a finished run.
 
     Raises:

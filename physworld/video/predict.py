@@ -20,7 +20,7 @@ from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
 from physworld.video.build import choose_evaluation
-from physworld.video.evaluate import adapters_of, finished
+from physworld.video.evaluate import adapters_of, load_candidates
 from physworld.video.evaluation import (
     LORA,
 )
@@ -38,7 +38,7 @@ def predict(cfg: DictConfig) -> None:
     run = runs.find_run(cfg.run)
     adapters = adapters_of(run)
     device = placed(cfg).device()
-    trained, codec, source, network = finished(run)
+    trained, codec, source, network = load_candidates(run)
     evaluation = choose_evaluation(cfg=trained)
     network.load(adapters[LORA], LORA)
     network = network.eval().to(device)
