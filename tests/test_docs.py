@@ -115,6 +115,7 @@ def test_paths_exist(page: Path) -> None:
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
+@pytest.mark.slow
 @each
 def test_commands_compose(page: Path) -> None:
     for main, words in commands(page):
@@ -124,6 +125,7 @@ def test_commands_compose(page: Path) -> None:
             raise AssertionError(f"{page.name}: {main}.py {' '.join(words)}: {error}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", REPORTS, ids=lambda page: page.parent.name)
 def test_commands_of_old_experiments_still_compose(page: Path) -> None:
     """Old names are read as today's; parts in brackets are of some runs only."""

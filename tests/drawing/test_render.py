@@ -176,6 +176,7 @@ def test_gif_rate_never_falls_under_what_browsers_slow_down(sixty):
         assert gif.info["duration"] == 20
 
 
+@pytest.mark.slow
 def test_mp4_with_odd_sides_reads_back(tmp_path, sixty):
     path = images.write_mp4(tmp_path / "roll.mp4", sixty[:5, :299, :401], fps=30)
     back = iio.imread(path, plugin="pyav")

@@ -138,6 +138,7 @@ def test_the_usual_cache_lets_padding_into_convolutions() -> None:
     assert (out.logits[1, -1] - alone).abs().max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "lfm2"])
 def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     """What CUDA compiles: nothing breaks the graph, and no token makes another one. The compiler itself is left out."""
@@ -156,6 +157,7 @@ def test_single_tokens_of_a_fixed_cache_are_one_graph(kind: str) -> None:
     assert counter.frame_count == 1
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_compiled_steps_are_plain() -> None:
     def compiler(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler here")

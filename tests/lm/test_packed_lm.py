@@ -42,6 +42,7 @@ def batch_of(codec: Any, count: int = 4) -> Any:
     return collate([codec.encode(sample) for sample in samples(count)], pad=codec.vocabulary.pad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "qlora", "full"])
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "paged_adamw8bit", "muon"])
 def test_every_tuning_learns_with_every_optimiser(base: Path, tuning: str, optimizer: str) -> None:
@@ -195,6 +196,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(base: Path, tmp_path: Path) 
 # --- answers, lengths
 
 
+@pytest.mark.slow
 def test_guided_answers_of_a_batch_are_those_of_single_prompts(base: Path) -> None:
     codec = codec_of(base)
     network = PackedLM.for_vocabulary(codec.vocabulary, weights=str(base), **settings()).eval()
@@ -230,6 +232,7 @@ class _Fixed:
         return self.items[index % len(self.items)]
 
 
+@pytest.mark.slow
 def test_long_examples_lose_their_oldest_frames_and_keep_header_and_answer() -> None:
     codec, sample = EngineCodec(tokenizer=bpe_tokenizer()), samples(1)[0]
     whole = codec.encode(sample)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from physworld import run, scenarios
 from physworld.errors import UserError
@@ -27,20 +27,16 @@ from physworld.spatial.codecs.rows import row
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.video.network import VideoNetwork
 
-from repository import CONF
+from repository import CONF, composed
 from spatial_tools import samples, save_tiny_qwen
 
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-OPTIONS += [("scenario", name) for name in scenario_sets()]
+# All of them are made by the same lines of code.
+OPTIONS += [pytest.param("scenario", name, marks=pytest.mark.slow) for name in scenario_sets()]
 NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
 OPTIONAL = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "slurm": "hydra_plugins.hydra_submitit_launcher"}
-
-
-def composed(main: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(main, list(overrides))
 
 
 def need_plugin(option: str) -> None:
@@ -177,6 +173,7 @@ def test_binding_check_sees_a_wrong_key() -> None:
         check_binding("network", {**cfg["model"]["network"], "no_such_setting": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [

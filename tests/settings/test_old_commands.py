@@ -42,6 +42,7 @@ def test_commands_are_found() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("experiment", "main", "typed"), CASES, ids=lambda value: str(value)[:60])
 def test_an_experiments_command_composes(experiment: str, main: str, typed: list[str]) -> None:
     overrides = [renamed.in_override(word) for word in typed if not word.startswith("hydra/")]

@@ -48,6 +48,7 @@ def test_the_eight_families_are_those_of_the_report() -> None:
             shift(scene("pong"), "zero_gravity", generator(0, "test", 0), level=level)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_works_on_every_scenario(family: str) -> None:
     for name in NAMES:
@@ -91,6 +92,7 @@ def test_distance_grows_with_level(family: str) -> None:
     assert 0 <= mean[0] < mean[1] < mean[2] < mean[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_higher_level_never_comes_out_nearer(family: str) -> None:
     """Seed by seed and for every type; strictly further for those that the family can move at all."""
@@ -110,6 +112,7 @@ def test_a_higher_level_never_comes_out_nearer(family: str) -> None:
             assert not stuck
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_applies_at_every_difficulty(family: str) -> None:
     for name in NAMES:

@@ -183,6 +183,7 @@ def test_wrong_shapes_are_named() -> None:
         simulate(scene, 4, start=two)
 
 
+@pytest.mark.slow
 def test_same_bits_in_two_processes_and_any_order() -> None:
     path = str(Path(worlds.__file__).parent)
     code = f"import sys; sys.path[:0] = {[path, str(ROOT)]}; from worlds import digest; print(digest(%d))"

@@ -121,6 +121,7 @@ def test_answers_are_those_of_generate_and_of_any_batch() -> None:
         assert theirs.tolist() == answer.tolist()
 
 
+@pytest.mark.slow
 def test_guided_answers_do_not_depend_on_the_batch() -> None:
     """Rows take different numbers of forced tokens, so they advance unevenly."""
     network, briefs = excited(), [s.given for s in samples(count=9)]
@@ -257,6 +258,7 @@ def test_dpo_stops_when_preferred_answers_collapse(tmp_path: Path) -> None:
         fit(module, pairs, CODEC, 40, 4, tmp_path)
 
 
+@pytest.mark.slow
 def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
     """A reward for short answers is learned in a few steps; the rule checker's own reward orders answers."""
     source = SpatialSource(seed=0, split="train")

@@ -17,6 +17,7 @@ from spatial_tools import payload, samples, spoiled
 BATCHES = 10  # of 1000 scenes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_broken_scenes(batch: int) -> None:
     """1000 scenes broken at random: valid after repair, budget and anchors right, the second repair changes nothing."""

@@ -64,6 +64,7 @@ def assert_whole_or_absent(directory: Path) -> int:
     return len(there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_any_number_of_kills_leaves_the_same_bytes(suffix: str, tmp_path: Path) -> None:
     """A process that makes all shards is killed (SIGKILL) again and again, each time after a little longer."""

@@ -84,6 +84,7 @@ def test_the_floor_shows_squares_and_a_shadow() -> None:
     assert darker[-10:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "fps"), [((64, 64), 10), ((96, 96), 16)])
 def test_the_tracker_recovers_gravity_and_restitution(size: tuple[int, int], fps: int) -> None:
     """The bar: g within 2.5 %, e within 0.02, on every true render."""
@@ -155,6 +156,7 @@ def test_shapes_that_no_model_holds(frames: int, width: int, height: int, said: 
         check_shape(frames, width, height, multiple=8)
 
 
+@pytest.mark.slow
 def test_files_and_their_truth(tmp_path: Path) -> None:
     clip = clips(width=64, height=48, variation=1.0).clips([2])[0]
     for suffix in (".mp4", ".gif"):

@@ -233,6 +233,7 @@ def test_positions_are_exact_from_a_state(name: str) -> None:
         np.testing.assert_allclose(got.angle, then.angle, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     ["circle", "rect"],

@@ -6,6 +6,7 @@ import math
 import re
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_tokenizer_knows_every_word_and_number() -> None:
     assert CODEC.tokenizer.convert_ids_to_tokens(ids) == texts
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(st.floats(-11_000, 11_000) | st.floats(-11, 11) | st.floats())
 def test_number_index_is_the_nearest(value: float) -> None:

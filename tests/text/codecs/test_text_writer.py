@@ -172,6 +172,7 @@ def test_direct_ids_are_the_tokenizers(name: str) -> None:
             np.testing.assert_array_equal(codec.encode(task).input_ids, np.concatenate([prompt, answer]))
 
 
+@pytest.mark.slow
 @each_codec
 @given(count=st.integers(0, 12), data=st.data())
 def test_direct_ids_of_any_numbers(codec: Codec, count: int, data: st.DataObject) -> None:
