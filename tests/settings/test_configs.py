@@ -32,8 +32,9 @@ from spatial_tools import samples, save_tiny_qwen
 
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-# All of them are made by the same lines of code.
-OPTIONS += [pytest.param("scenario", name, marks=pytest.mark.slow) for name in scenario_sets()]
+OPTIONS += [("scenario", name) for name in scenario_sets()]
+SLOW = ("scenario",)  # all made by the same lines of code
+MARKED = [pytest.param(*pair, marks=pytest.mark.slow if pair[0] in SLOW else ()) for pair in OPTIONS]
 NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
 OPTIONAL = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "slurm": "hydra_plugins.hydra_submitit_launcher"}
@@ -75,7 +76,7 @@ def check_binding(path: str, node: dict[str, Any]) -> None:
         signature.bind(**given)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
+@pytest.mark.parametrize(("group", "option"), MARKED)
 def test_option_composes_and_binds(group: str, option: str) -> None:
     need_plugin(option)
     main = "evaluate" if group == "suite" else "train"
