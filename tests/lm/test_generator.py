@@ -60,6 +60,7 @@ def reference(net: Any, prompt: np.ndarray, limit: int, **more: Any) -> np.ndarr
     return out[0, len(prompt) :].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("static_cache", ["off", "on"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "lfm2"])
 def test_answers_are_those_of_generate_while_prompts_grow_and_rows_leave(kind: str, static_cache: str) -> None:

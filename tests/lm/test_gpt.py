@@ -233,6 +233,7 @@ def greedy(model: GPT, prompt: np.ndarray, given: Trajectory, limit: int, guided
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [{}, {"prefix": True}, {"relations": False}], ids=["default", "prefix", "plain"])
 @pytest.mark.parametrize("guided", [True, False])
 @torch.no_grad()

@@ -180,6 +180,7 @@ def test_replay_from_json_is_bit_exact(name: str) -> None:
             np.testing.assert_array_equal(getattr(again, column), getattr(original, column)[:120])
 
 
+@pytest.mark.slow
 @each
 def test_something_moves(name: str) -> None:
     moved = [np.linalg.norm(t.position - t.position[0], axis=-1).max() > 10 for t in trajectories(name)]

@@ -177,6 +177,7 @@ def parsers(folder: Path) -> dict[str, tuple[str, Callable[[str], None]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["card", "engine", "impulse answer", "impulse prompt", "scene file", "predictions"])
 def test_no_parser_raises(name: str, tmp_path: Path) -> None:
     right, read = parsers(tmp_path)[name]

@@ -158,6 +158,7 @@ def test_more_bodies_than_names_is_refused() -> None:
 # --- the own frame
 
 
+@pytest.mark.slow
 @each_name
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 @pytest.mark.parametrize(

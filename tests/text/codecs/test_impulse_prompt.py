@@ -179,6 +179,7 @@ def run_of(name: str, difficulty: int) -> Trajectory:
     return simulate(scenarios.build(name, generator(1, "test", difficulty), difficulty), 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle_names", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_whole_trajectories_are_written_as_frame_by_frame(name: str, shuffle_names: bool) -> None:
