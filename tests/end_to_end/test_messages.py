@@ -29,21 +29,14 @@ from physworld.mains import MAINS
 from physworld.settings.help import show
 from physworld.settings.messages import quoted
 
+from commands import ended
 from repository import ROOT
 from tiny_lms import save_base
 
 
 def ends(where: Path, main: str, *arguments: str) -> str:
     """Run a main in an empty directory; check the manner of its end, return what it said."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments],
-        cwd=where,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = ended(where, main, *arguments)
     said = done.stderr.strip()
     assert done.returncode == 1, done.stderr + done.stdout
     assert "Traceback" not in said and "\n" not in said, said

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from physworld.text import hub as artefacts
 from physworld.text.codecs.engine import EngineCodec
 from physworld.training.mfu import peak
 
-from commands import ENVIRONMENT, command, run, same
+from commands import ENVIRONMENT, run, same, start
 from repository import ROOT, composed
 from tiny_lms import samples, save_base
 
@@ -92,16 +90,11 @@ def test_five_stages_in_one_command(staged: tuple[Path, str]) -> None:
 def test_killed_in_a_stage_it_resumes_to_the_bit(work: Path, staged: tuple[Path, str]) -> None:
     directory = work / "stopped"
     options = [*STAGED, "model.network.tuning=lora", "model.network.dropout=0.1", "steps=null"]
-    process = subprocess.Popen(
-        command("train.py", *options, f"hydra.run.dir={directory}"), cwd=work, env=ENVIRONMENT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not (directory / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 130 and "it is saved" in said, said
+    training = start(work, "train.py", *options, f"hydra.run.dir={directory}")
+    training.wait_until((directory / "checkpoints" / "last.ckpt").is_file)
+    training.process.terminate()
+    done = training.end()
+    assert done.returncode == 130 and "it is saved" in done.stdout, done.stdout + done.stderr
     step = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 1 <= step < 10
     run(work, "train.py", *options, f"hydra.run.dir={directory}", "ckpt=last")

@@ -5,12 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -29,9 +24,9 @@ from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.simulate import simulate
 
 import tiny_cogvideox
+from commands import ended, start
 from repository import ROOT
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 STEPS = 8
 TINY = (
     "hardware=cpu",
@@ -52,22 +47,15 @@ TINY = (
 LORA = "model/adapter/pytorch_lora_weights.safetensors"
 
 
-def command(main: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
-        check=False,
-    )  # fmt: skip
-
-
 def run(main: str, *arguments: str) -> str:
-    done = command(main, *arguments)
+    done = ended(ROOT, main, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def refused(main: str, *arguments: str) -> str:
     """A mistake: one sentence, exit code 1, no traceback."""
-    done = command(main, *arguments)
+    done = ended(ROOT, main, *arguments)
     assert done.returncode == 1, done.stdout + done.stderr
     said = [line for line in done.stderr.splitlines() if line and not line.startswith("Warp ")]
     assert len(said) == 1 and "Traceback" not in done.stderr, done.stderr
@@ -107,18 +95,11 @@ def test_a_run_is_complete(work: Path) -> None:
 def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
     directory = work / "killed"
     options = ["model=tiny_video", *TINY, f"hydra.run.dir={directory}"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *options], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    training = start(ROOT, "train.py", *options)
     try:
-        deadline = time.monotonic() + 300
-        while not (directory / "checkpoints" / "last.ckpt").is_file():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
+        training.wait_until((directory / "checkpoints" / "last.ckpt").is_file)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        training.kill()
     checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0 < checkpoint["global_step"] < STEPS
     assert all("lora" in name for name in checkpoint["state_dict"]), "the frozen base is no part of a checkpoint"
