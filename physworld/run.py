@@ -145,6 +145,7 @@ def train(cfg: DictConfig) -> float:
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     from physworld.lm.preference import Collapsed
     from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+    from physworld.training import finite
     from physworld.training.callbacks import Interrupted
     from physworld.training.fit import fit, resume_command
 
@@ -171,6 +172,8 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     )
     try:
         trained = fit(cfg, resolved, parts, directory, checkpoint, reached)
+        network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
+        finite.refuse(network.state_dict(), step=cfg.steps)
     except Interrupted as stopped:
         console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
         print(f"  {resume_command(directory)}")
@@ -180,8 +183,12 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         print(f"  {resume_command(directory)}")
         raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
     except Collapsed as collapse:
-        raise UserError(f"{collapse} The last good weights are in {directory}/checkpoints.") from None
-    network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
+        raise UserError(f"{collapse} {_last_good(directory)}") from None
+    except finite.Diverged as diverged:
+        seeds = f"; the seeds of its batch are in {directory / finite.REPLAY}"
+        seeds = seeds if (directory / finite.REPLAY).is_file() else ""
+        advice = "Lower model.learning_rate, or give more model.warmup_steps."
+        raise UserError(f"{str(diverged).rstrip('.')}{seeds}. {_last_good(directory)} {advice}") from None
     if not trained.first_rank:
         return 0.0
     headline, score = system(name).conclude(
@@ -196,6 +203,13 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     trained.log_result(resolved, groups, headline)
     console.print(f"TensorBoard:  tensorboard --logdir {directory.parent}", highlight=False)
     return float(score)
+
+
+def _last_good(directory: Path) -> str:
+    kept = " and ".join(f"{name}.ckpt" for name in runs.kept_checkpoints(directory))
+    return (
+        f"The last good weights are in {directory / 'checkpoints'} ({kept})." if kept else "Nothing was saved before."
+    )
 
 
 def evaluate(cfg: DictConfig) -> None:

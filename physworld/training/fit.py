@@ -21,6 +21,7 @@ from physworld.errors import UserError, call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.training.callbacks import GracefulStop, ProgressBar, SeedEachPass, Throughput
+from physworld.training.finite import StopWhereNotFinite
 
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
@@ -54,6 +55,7 @@ def fit(
 
     Raises:
         Interrupted: stopped from outside; the checkpoint is saved.
+        Diverged: a number is not finite; checkpoints stay as they were.
     """
     changed = _say_changes(checkpoint, resolved) if checkpoint is not None else []
     logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
@@ -66,6 +68,7 @@ def fit(
     # Order: the system's own figures must have been logged when `best` looks at them.
     callbacks = [
         SeedEachPass(cfg.seed),
+        StopWhereNotFinite(directory),
         throughput,
         *parts.callbacks,
         LearningRateMonitor(),
