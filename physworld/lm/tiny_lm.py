@@ -67,7 +67,9 @@ class TinyLM:
             )
         )
         _start(lm, vocabulary, copying_layers)
-        return PackedLM(lm, pad_id=vocabulary.pad)
+        network = PackedLM(lm, pad_id=vocabulary.pad)
+        network.checked()  # before its weights are split over devices
+        return network
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> PackedLM:

@@ -133,7 +133,10 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "reuse_cache", "static_cache")
     }
     pad = tokenizer.pad_token_id
-    model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
+    try:
+        model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
+    except ValueError as error:
+        raise UserError(f"weights={weights}: {error}.") from None
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
     settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
     return Candidate(
