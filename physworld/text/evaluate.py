@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
+from physworld.io.names import safe_name
 from physworld.lm.packed_lm import PackedLM
 from physworld.reporting.markdown import span
 from physworld.runs import directory as runs
@@ -31,7 +32,7 @@ from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluati
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
 from physworld.text.hub import write_cards
-from physworld.text.report.figures import figures, slug, to_tensorboard, worst
+from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.paper import Published
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table
@@ -73,7 +74,7 @@ def evaluate(cfg: DictConfig) -> None:
             extra = shift_table(result.summary, result.rows)
         report(
             result, candidate.model, candidate.codec, evaluation,
-            directory if len(named) == 1 else directory / slug(candidate.name),
+            directory if len(named) == 1 else directory / safe_name(candidate.name),
             command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
             extra=extra, coverage=covered.get(candidate.name),
         )  # fmt: skip
