@@ -26,7 +26,16 @@ from physworld.lm.layout import Checked, check, layers
 from physworld.lm.packing import Documents, prepare, read_packed
 from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
 from physworld.lm.scored_loss import scored_loss
-from physworld.lm.weights import check_tuning, find_adapter, load_network, refuse_damage, refuse_gaps, tunable
+from physworld.lm.weights import (
+    check_tuning,
+    find_adapter,
+    load_network,
+    note_base,
+    refuse_damage,
+    refuse_gaps,
+    tunable,
+    whole_weights,
+)
 from physworld.protocols import Guide, Noise
 from physworld.types import Vocabulary
 
@@ -304,7 +313,7 @@ class PackedLM(nn.Module):
                 folders.append(run / "base")
                 self.inner.save_pretrained(run / "base", state_dict=plain_state(self.inner))
             folders.append(run / "adapter")
-            self.lm.peft_config["default"].base_model_name_or_path = base
+            self.lm.peft_config["default"].base_model_name_or_path = note_base(run, base)
             self.lm.save_pretrained(run / "adapter", save_embedding_layers=False)
             dtype = torch.float32 if self.tuning == "qlora" else next(self.parameters()).dtype
             merged = load_network(str(run / "adapter"), base, dtype=dtype)
@@ -335,9 +344,12 @@ class PackedLM(nn.Module):
         if (run / "base").is_dir() and self.base_is_saved:
             names = plain_names(self.inner)
             theirs_state = load_network(str(run / "base")).state_dict()
+            refuse_gaps(f"init_from={run}", names.keys() - theirs_state.keys(), theirs_state.keys() - names.keys())
             self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
-        elif self.weights != theirs.base_model_name_or_path:
-            raise ValueError(f"init_from={run} was trained on {theirs.base_model_name_or_path}, not on {self.weights}")
+        else:
+            before = whole_weights(str(run / "adapter"), None)
+            if str(self.weights) != before and Path(str(self.weights)).resolve() != Path(before).resolve():
+                raise ValueError(f"init_from={run} was trained on {before}, not on {self.weights}")
         found = set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
         lacks = [name for name in found.missing_keys if ".lora_" in name]  # the base is not in an adapter's file
         refuse_gaps(f"init_from={run}", lacks, found.unexpected_keys)

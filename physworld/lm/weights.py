@@ -22,6 +22,9 @@ from physworld.types import Vocabulary
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what weights beside it are
 TUNINGS = ("lora", "qlora", "full")
+# Tokenizers that are what their tokenizer.json says. AutoTokenizer takes them for the one usual with the model's type.
+GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+BASE_NOTE = "adapter_base.txt"  # in a run's folder, and not sent anywhere: a path is of this machine alone
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of a model's weights
 
 
@@ -195,11 +198,13 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
     Raises:
         WeightsError
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
     try:
         home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole_weights(weights, base)
-        tokenizer = AutoTokenizer.from_pretrained(home, **SAFE)
+        generic = get_tokenizer_config(home).get("tokenizer_class") in GENERIC
+        tokenizer: Any = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(home, **SAFE)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
     if tokenizer.pad_token_id is None:  # padding is never scored, nor read by what is
@@ -210,10 +215,27 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
 def whole_weights(weights: str, base: str | None) -> str:
     """`weights` itself, or what its adapter is put on."""
     adapter = find_adapter(weights)
-    whole = weights if adapter is None else base or adapter.base_model_name_or_path
+    whole = weights if adapter is None else base or adapter.base_model_name_or_path or _base_beside(weights)
     if not whole:
         raise WeightsError(f"weights={weights} is an adapter that names no base model; give base=FOLDER_OR_REPO.")
     return str(whole)
+
+
+def _base_beside(adapter: str) -> str:
+    """What a run's adapter was trained on, where that has no name on the hub; '' where the run does not say."""
+    run = Path(adapter).parent
+    if (run / "base").is_dir():
+        return str(run / "base")
+    return (run / BASE_NOTE).read_text(encoding="utf-8").strip() if (run / BASE_NOTE).is_file() else ""
+
+
+def note_base(run: Path, base: str) -> str:
+    """The name of a base that others know, for an adapter's settings; '' where it is a folder, which the run notes."""
+    if not Path(base).is_dir():
+        return base
+    if Path(base) != run / "base":
+        (run / BASE_NOTE).write_text(str(Path(base).resolve()) + "\n", encoding="utf-8")
+    return ""
 
 
 def local_folder(weights: str) -> Path:
