@@ -19,7 +19,7 @@ from physworld.io.atomic import replacing
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "lfm2": "LFM2"}
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # llama.cpp's names of how a tokenizer cuts text into words; the digits of a number, for example: all, one, one, three.
-CUTS = {
+CUTS: dict[str, list[Any]] = {
     "gpt-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
     "smollm": [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)],
     "qwen2": [pre_tokenizers.Split(Regex(WORDS % r"\p{N}"), "isolated")],
