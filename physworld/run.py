@@ -14,9 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 
 from physworld.errors import FormatError, UserError, suggest
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.settings.messages import options
@@ -25,7 +25,7 @@ from physworld.settings.reading import belongs, only, refuse_unread
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
 
-console = Console()
+console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
 SHARED = {
     "train": (
@@ -166,13 +166,12 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     if cfg.init_from is not None:
         start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"), resolved)
     size = sum(p.numel() for p in parts.module.network.parameters())
-    console.print(
-        f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}", highlight=False
-    )
+    said = f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}"
+    console.print(said, soft_wrap=True)
     try:
         trained = fit(cfg, resolved, parts, directory, checkpoint, reached)
     except Interrupted as stopped:
-        console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
+        console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
         print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
@@ -194,7 +193,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     )
     groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
     trained.log_result(resolved, groups, headline)
-    console.print(f"TensorBoard:  tensorboard --logdir {directory.parent}", highlight=False)
+    console.print(f"TensorBoard:  tensorboard --logdir {directory.parent}", soft_wrap=True)
     return float(score)
 
 

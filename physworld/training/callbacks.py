@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from rich.console import Console
+
+from physworld.reporting.screen import screen
 
 
 class Interrupted(Exception):
@@ -122,7 +123,7 @@ class ProgressBar(RichProgressBar):
     def __init__(self, throughput: Throughput, plain_every: float = 10.0) -> None:
         super().__init__(refresh_rate=4, leave=True)
         self.throughput, self.plain_every = throughput, plain_every
-        self.console = Console()
+        self.console = screen()
         self._spoken, self._step = 0.0, 0  # when a line was last printed, and of which step
         if not self.console.is_terminal:
             self.disable()

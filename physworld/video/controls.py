@@ -7,8 +7,8 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig
-from rich.console import Console
 
+from physworld.reporting.screen import screen
 from physworld.video.build import VideoParts, make_module
 from physworld.video.evaluation import (
     CARD,
@@ -18,7 +18,7 @@ from physworld.video.evaluation import (
 from physworld.video.network import EPSILON, LORA_FILE
 from physworld.video.stream import ClipData
 
-console = Console()
+console = screen()
 
 
 CONTROLS = {PLACEBO: ("placebo", None), CARD: ("correct", EPSILON), CARD_PLACEBO: ("placebo", EPSILON)}
@@ -35,7 +35,7 @@ def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[
         physics, target = CONTROLS[name]
         usual, short = parts.evaluation.control_steps or cfg.steps, parts.evaluation.card_steps
         steps = usual if name == PLACEBO else short
-        console.print(f"Control {name}: {steps} steps on {physics} clips", highlight=False)
+        console.print(f"Control {name}: {steps} steps on {physics} clips")
         pl.seed_everything(cfg.seed, verbose=False)
         train = parts.source("train", physics=physics)
         first = parts.codec.encode(train.samples([0]))
