@@ -145,8 +145,8 @@ def train(cfg: DictConfig) -> float:
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     from physworld.lm.preference import Collapsed
     from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
-    from physworld.training.callbacks import Interrupted
     from physworld.training.fit import fit, resume_command
+    from physworld.training.stopping import Interrupted, stops_at_once
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
     kept = runs.kept_checkpoints(directory)
@@ -180,21 +180,34 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
     except Collapsed as collapse:
         raise UserError(f"{collapse} The last good weights are in {directory}/checkpoints.") from None
-    network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
-    if not trained.first_rank:
-        return 0.0
-    headline, score = system(name).conclude(
-        only(cfg, reads("train")[name]),
-        parts,
-        network,
-        directory,
-        command=shlex.join(["python", "train.py", *hydra.overrides.task]),
-        cost={**trained.cost, "parameters": size},
-    )
+    try:
+        with stops_at_once(cfg.steps):
+            network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
+            if not trained.first_rank:
+                return 0.0
+            headline, score = system(name).conclude(
+                only(cfg, reads("train")[name]),
+                parts,
+                network,
+                directory,
+                command=shlex.join(["python", "train.py", *hydra.overrides.task]),
+                cost={**trained.cost, "parameters": size},
+            )
+    except Interrupted:
+        console.print(f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:")
+        print(f"  {resume_command(directory)}")
+        raise SystemExit(130) from None
     groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
     trained.log_result(resolved, groups, headline)
-    console.print(f"TensorBoard:  tensorboard --logdir {directory.parent}", soft_wrap=True)
+    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
     return float(score)
+
+
+def _done(directory: Path, steps: int) -> str:
+    """What of a run is finished that was stopped in its final evaluation."""
+    saved = sorted(path.name for path in (directory / "model").glob("*") if path.is_dir())
+    kept = [f"model/{name}" for name in saved] or ["model"] * (directory / "model" / "config.json").is_file()
+    return f"all {steps} steps are trained, and checkpoints/last.ckpt{''.join(f', {name}' for name in kept)} are saved"
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -214,7 +227,16 @@ def evaluate(cfg: DictConfig) -> None:
             f"leave it out, or choose evaluation={OF_THE_RUN}."
         )
     with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
-        system(name).evaluate(kept)
+        try:
+            system(name).evaluate(kept)
+        except KeyboardInterrupt:
+            cache = kept.cache if "cache" in kept else None
+            print(
+                "The same command begins anew."
+                if cache is None
+                else f"Finished answers are kept in {cache}; the same command goes on from them."
+            )
+            raise
 
 
 def predict(cfg: DictConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import UserError, call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
-from physworld.training.callbacks import GracefulStop, ProgressBar, SeedEachPass, Throughput
+from physworld.settings.messages import override
+from physworld.training.callbacks import ProgressBar, SeedEachPass, Throughput
+from physworld.training.stopping import GracefulStop, Interrupted
 
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
@@ -63,6 +66,7 @@ def fit(
         "enable_version_counter": False,
         "save_on_train_epoch_end": False,
     }
+    stop = GracefulStop(directory / "checkpoints" / "last.ckpt")
     # Order: the system's own figures must have been logged when `best` looks at them.
     callbacks = [
         SeedEachPass(cfg.seed),
@@ -72,7 +76,7 @@ def fit(
         ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
         ModelCheckpoint(filename="best", monitor=parts.monitor, mode="min", **saving),
         ProgressBar(throughput),
-        GracefulStop(directory / "checkpoints" / "last.ckpt"),
+        stop,
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
     with warnings.catch_warnings():
@@ -102,8 +106,11 @@ def fit(
                 (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
             OmegaConf.save(resolved, directory / "config.yaml")
             runs.write_json(directory / "versions.json", runs.versions())
-        trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
-        trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")  # on every rank: they meet in it
+        with stop.listening():
+            trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+            trainer.save_checkpoint(stop.checkpoint)  # on every rank: they meet in it
+    if stop.asked:  # after the last step
+        raise Interrupted(trainer.global_step)
     cost = {"seconds": round(throughput.seconds, 1), "samples": throughput.samples, "tokens": throughput.tokens}
     return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)
 
@@ -125,4 +132,5 @@ def resume_command(directory: Path) -> str:
     skip = ("ckpt=", "init_from=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep")
     overrides = HydraConfig.get().overrides
     kept = [o for o in (*overrides.task, *overrides.hydra) if not o.lstrip("+").startswith(skip)]
-    return shlex.join(["python", "train.py", *kept, "ckpt=last", f"hydra.run.dir={os.fspath(directory)}"])
+    program = ["physworld", "train"] if sys.argv[0].startswith("physworld ") else ["python", "train.py"]
+    return shlex.join([*program, *kept, "ckpt=last", override("hydra.run.dir", os.fspath(directory))])
