@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from physworld.errors import FormatError, UserError, suggest
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.seeding import short
 from physworld.settings import checks
 from physworld.settings.messages import options
 from physworld.settings.reading import belongs, only, refuse_unread
@@ -73,8 +74,18 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     checks.settings(kept)
     if verb == "train":
         _refuse_codec(kept, name, hydra.runtime.choices)
+    else:
+        _refuse_hardware(hydra.overrides.task)
     system(name).check(kept)
     return kept
+
+
+def _refuse_hardware(overrides: Sequence[str]) -> None:
+    """Evaluating and predicting are one process on one device: the rest of the hardware is training's."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key.startswith("hardware.") and key != "hardware.accelerator":
+            raise UserError(f"{key} is for training; here hardware.accelerator says where it runs, so leave it out.")
 
 
 def _refuse_codec(cfg: DictConfig, name: str, choices: Mapping[str, str]) -> None:
@@ -96,18 +107,23 @@ def build(cfg: DictConfig) -> Parts:
     """
     name = _trained(cfg)
     if cfg.steps is None:
-        from physworld.runs.wiring import epoch_steps
-
-        checks.settings(cfg)
-        cfg.steps = epoch_steps(cfg)
+        cfg.steps = steps_of(cfg)
     kept = only(cfg, reads("train")[name])
     checks.settings(kept)
     system(name).check(kept)
     import lightning.pytorch as pl
 
-    pl.seed_everything(cfg.seed, verbose=False)
+    pl.seed_everything(short(cfg.seed), verbose=False)
     parts: Parts = system(name).build(kept)
     return parts
+
+
+def steps_of(cfg: DictConfig) -> int:
+    """Optimiser steps of steps=null: an epoch of the curriculum."""
+    from physworld.runs.wiring import epoch_steps
+
+    checks.settings(cfg)
+    return epoch_steps(cfg)
 
 
 def _trained(cfg: DictConfig) -> str:
@@ -146,6 +162,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     from physworld.lm.preference import Collapsed
     from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
     from physworld.training.fit import fit, resume_command
+    from physworld.training.resuming import before, changes
     from physworld.training.stopping import Interrupted, stops_at_once
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
@@ -157,19 +174,29 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     hydra = HydraConfig.get()
     saved = read_checkpoint(checkpoint) if checkpoint is not None else None
     reached = int(saved["global_step"]) if saved is not None else 0
+    was = before(checkpoint) if checkpoint is not None else None
+    if cfg.init_from is not None and cfg.init_from != "shipped":  # `last` may be another run tomorrow
+        cfg.init_from = str(runs.relative(str(runs.find_run(cfg.init_from, "init_from").absolute())))
+    elif cfg.init_from is None and was is not None:
+        cfg.init_from = was.get("init_from")
+    if cfg.steps is None:
+        cfg.steps = steps_of(cfg)
+    resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if checkpoint is not None and reached > cfg.steps:
+        raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
+    changed = changes(checkpoint, was, resolved, reached) if checkpoint is not None and was is not None else []
     parts = build(cfg)
     if checkpoint is not None and saved is not None:
         check_fits(checkpoint, saved, parts.module)
-        if reached > cfg.steps:
-            raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
-    resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    if cfg.init_from is not None:
+    held = {} if saved is None else saved["state_dict"]
+    lacking = [name for name, _ in parts.module.network.named_parameters() if f"network.{name}" not in held]
+    if cfg.init_from is not None and lacking:  # else the checkpoint holds all of it, further on
         start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"), resolved)
     size = sum(p.numel() for p in parts.module.network.parameters())
     said = f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}"
     console.print(said, soft_wrap=True)
     try:
-        trained = fit(cfg, resolved, parts, directory, checkpoint, reached)
+        trained = fit(cfg, resolved, parts, directory, checkpoint, reached, changed)
     except Interrupted as stopped:
         console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
         print(f"  {resume_command(directory)}")

@@ -83,7 +83,7 @@ class GracefulStop(Callback):
         self.due = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        self.due = (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+        self.due = (trainer.fit_loop.total_batch_idx + 1) % (trainer.val_check_batch or 1) == 0
         # Between the passes of one optimiser step gradients are under way, and a checkpoint does not hold them.
         if trainer.global_step != self.step:
             self.step = trainer.global_step
