@@ -226,7 +226,9 @@ class GPT(
     def _numbers(self, ids: Tensor) -> Tensor:
         """Features of number tokens; word tokens in a number's place count as zero."""
         index = (ids - self.num_words).clamp(min=0)
-        return number_features(self.values[index]) if self.opaque is None else self.opaque(index)
+        if self.opaque is not None:
+            return self.opaque(index)
+        return number_features(self.values[index]).to(self.words.weight.dtype)
 
     def embed(self, ids_BL: Tensor, position_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
         """(N, D) one vector per position; `position_BL` is each token's place among the N."""
@@ -312,7 +314,7 @@ class GPT(
             return self.say_words if self.say_each is None else torch.cat([self.say_words, self.say_each])
         values = self.values[self.outputs[self.ordered_from :] - self.num_words]
         features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
-        return torch.cat([self.say_words, self.say_numbers(features) + self.say_each])
+        return torch.cat([self.say_words, self.say_numbers(features.to(self.say_words.dtype)) + self.say_each])
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""

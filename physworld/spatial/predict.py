@@ -9,11 +9,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.io.compression import written
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
@@ -32,7 +32,7 @@ from physworld.spatial.scene.repair import repair
 from physworld.spatial.scene.rules import check
 from physworld.training.hardware import placed
 
-console = Console()
+console = screen()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -63,8 +63,8 @@ def predict(cfg: DictConfig) -> None:
     for (name, _), (_, remarks) in zip(numbered, results, strict=True):
         for remark in remarks:
             line = printable(f"{name}: {remark}" if not single else remark)
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(str(target), highlight=False)
+            console.print(line, soft_wrap=True)
+    console.print(str(target), soft_wrap=True)
 
 
 def _result(scene: Any, payload: Payload, mend: bool) -> tuple[Any, list[str]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld import scenarios
 from physworld.data import Repeated, Staged
 from physworld.errors import UserError, call
+from physworld.reporting.screen import screen
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
 from physworld.text.codecs.frame_codec import FrameCodec
@@ -23,7 +23,7 @@ from physworld.training.hardware import placed
 from physworld.training.mfu import MFUCallback
 from physworld.training.parts import Parts
 
-console = Console()
+console = screen()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def build(cfg: DictConfig) -> TextParts:
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
-        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
+        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)

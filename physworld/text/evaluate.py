@@ -13,14 +13,13 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.progress import Progress
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.io.names import safe_name
 from physworld.lm.packed_lm import PackedLM
 from physworld.reporting.markdown import span
+from physworld.reporting.screen import progress, screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
@@ -41,7 +40,7 @@ from physworld.text.rollout import Store, room
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
-console = Console()
+console = screen()
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -64,7 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
     results: dict[str, EvalResult] = {}
     for candidate in named:
         if len(named) > 1:
-            console.print(f"\n{candidate.name}", style="bold", highlight=False)
+            console.print(f"\n{candidate.name}", style="bold")
         store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
         mine = cases.trained_on(candidate.trained_on)
         result = score(candidate.model, candidate.codec, evaluation, mine, store=store)
@@ -84,8 +83,9 @@ def evaluate(cfg: DictConfig) -> None:
         measured = {"split": f"`{cfg.split}`", "seed": cfg.seed, "commit": runs.versions()["commit"]}
         last = write_ranking(directory, results, evaluation.horizons, command=command, measured=measured)
         for place, entry in enumerate(last["entries"], start=1):
-            console.print(f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px", highlight=False)
-        console.print(f"Report:       {directory / 'report.md'}, report.html", highlight=False)
+            line = f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px"
+            console.print(line, soft_wrap=True)
+        console.print(f"Report:       {directory / 'report.md'}, report.html", soft_wrap=True)
 
 
 def conclude(
@@ -131,7 +131,7 @@ def _coverage(
         if coverage.unmatched == coverage.lines:
             raise UserError(f"predictions={name}: {coverage.sentence}; {drawn}.")
         if coverage.unmatched:
-            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", highlight=False, soft_wrap=True)
+            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", soft_wrap=True)
     return found
 
 
@@ -149,7 +149,7 @@ def _refuse_long(named: Sequence[Candidate], cases: EvalCases) -> None:
                 f"moments needs {space.needed} for one frame and the answer; choose smaller scenes or a longer model."
             )
         if space is not None and space.too_long + space.shortened:
-            console.print(f"{some.name}: {space.sentence}.", highlight=False, soft_wrap=True)
+            console.print(f"{some.name}: {space.sentence}.", soft_wrap=True)
 
 
 # --- 2. sample cases
@@ -215,7 +215,7 @@ def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite) -> None:
     codec = instantiate(cfg.codec)
     cases = sample_cases(cfg, evaluation, suite, [], codecs=[codec])
     write_cases(Path(str(cfg.export)), cases, evaluation.frames, codec)
-    console.print(f"{cfg.export}: {len(cases.given)} moments of {evaluation.frames} frames", highlight=False)
+    console.print(f"{cfg.export}: {len(cases.given)} moments of {evaluation.frames} frames", soft_wrap=True)
 
 
 # --- 3. score
@@ -231,8 +231,8 @@ def score(
 ) -> EvalResult:
     """Roll out and measure, with a progress bar."""
     for why, names in cases.why_left_out().items():
-        console.print(f"Not scored: {', '.join(names)} ({why}).", highlight=False)
-    with Progress(console=console, transient=True) as bar:
+        console.print(f"Not scored: {', '.join(names)} ({why}).")
+    with progress(console) as bar:
         total = len(cases.given) * evaluation.frames * (1 + evaluation.samples)
         task = bar.add_task("Evaluating", total=total)
         return evaluation.evaluate(network, codec, cases, lambda done: bar.advance(task, done), store=store)
@@ -289,7 +289,7 @@ def report(
     with replacing(directory / "rows.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(_plain(row)) + "\n" for row in result.rows), encoding="utf-8")
     print_table(summary, console)
-    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:

@@ -183,11 +183,11 @@ def publish(run: Path, repo: str, *, send: bool, console: Console) -> None:
         raise UserError(f"{repo} is no repository name; give OWNER/NAME.")
     files = published_files(run)
     for there, here in files.items():
-        console.print(f"{here.stat().st_size:>14,}  {there}", highlight=False)
+        console.print(f"{here.stat().st_size:>14,}  {there}")
     total = sum(path.stat().st_size for path in files.values())
-    console.print(f"{total:>14,}  bytes in {len(files)} files for {repo}", highlight=False)
+    console.print(f"{total:>14,}  bytes in {len(files)} files for {repo}")
     if not send:
-        console.print("Nothing was sent; add --send to do so.", highlight=False)
+        console.print("Nothing was sent; add --send to do so.")
         return
     token = os.environ.get("HF_TOKEN")
     if not token:
@@ -198,7 +198,7 @@ def publish(run: Path, repo: str, *, send: bool, console: Console) -> None:
     api.create_repo(repo, exist_ok=True)
     operations = [CommitOperationAdd(path_in_repo=there, path_or_fileobj=str(here)) for there, here in files.items()]
     api.create_commit(repo, operations=operations, commit_message="physworld run")
-    console.print(f"Sent to {repo}.", highlight=False)
+    console.print(f"Sent to {repo}.")
 
 
 def published_files(run: Path) -> dict[str, Path]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld.drawing.render import comparison, render
 from physworld.errors import FormatError, UserError
 from physworld.io.images import write_gif
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
@@ -22,7 +22,7 @@ from physworld.text.sources.files import Row, read_scene
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
-console = Console()
+console = screen()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -58,10 +58,8 @@ def predict(cfg: DictConfig) -> None:
         write_jsonl(work / "prediction.jsonl", given.then(predicted))
         write_gif(work / "prediction.gif", pictures, 1 / known.scene.dt)
     if said.parsed[0] < cfg.frames:
-        console.print(
-            f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.", highlight=False
-        )
-    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", highlight=False)
+        console.print(f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.")
+    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", soft_wrap=True)
 
 
 def _read_scene(path: Path, row: int) -> Trajectory:

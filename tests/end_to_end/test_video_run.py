@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
 from physworld.run import build
+from physworld.settings.messages import override
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.simulate import simulate
 
@@ -69,8 +70,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @functools.cache
 def straight(work: Path) -> Path:
-    directory = work / "straight"
-    run("train.py", "model=tiny_video", *TINY, f"hydra.run.dir={directory}")
+    directory = work / "straight [bold]x[/y]|z"  # a name that a console could take for markup
+    said = run("train.py", "model=tiny_video", *TINY, override("hydra.run.dir", str(directory)))
+    assert f"Report:       {directory / 'report.md'}\n" in said
     return directory
 
 
@@ -112,8 +114,12 @@ def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
 
 
 def test_evaluate_judges_on_other_scenes(work: Path) -> None:
-    directory = work / "evaluated"
-    run("evaluate.py", f"run={straight(work)}", "seed=1", "hardware=cpu", f"hydra.run.dir={directory}")
+    directory = work / "evaluated [/]"
+    said = run(
+        "evaluate.py", override("run", str(straight(work))), "seed=1", "hardware=cpu",
+        override("hydra.run.dir", str(directory)),
+    )  # fmt: skip
+    assert f"Report:       {directory / 'report.md'}\n" in said
     a, b = (json.loads((d / "metrics.json").read_text()) for d in (straight(work), directory))
     assert set(a["headline"]) == set(b["headline"]) and a["likelihood"] != b["likelihood"]
 
@@ -121,22 +127,33 @@ def test_evaluate_judges_on_other_scenes(work: Path) -> None:
 def test_predict_makes_a_clip_of_a_caption(work: Path) -> None:
     caption = "prompt=A ball falls from 3.00 m onto the floor and bounces with restitution 0.70."
     iio.imwrite(work / "first.png", np.full((48, 8, 3), 200, np.uint8))
-    directory = work / "predicted"
+    directory = work / "predicted [red]"
+    trained, place = override("run", str(straight(work))), override("hydra.run.dir", str(directory))
     picture = f"image={work / 'first.png'}"
-    run("predict.py", f"run={straight(work)}", caption, "hardware=cpu", picture, f"hydra.run.dir={directory}")
+    assert str(directory / "clip.gif") in run("predict.py", trained, caption, "hardware=cpu", picture, place)
     assert len(iio.imread(directory / "clip.mp4", plugin="pyav")) == 17
     shown = iio.imread(directory / "clip.gif")
     assert abs(float(shown[0].mean()) - 200) < 10, "it begins with the picture"
     assert abs(float(shown[1].mean()) - 200) > 20
-    assert "captions such as" in refused("predict.py", f"run={straight(work)}", "prompt=a cat", "hardware=cpu")
+    assert "captions such as" in refused("predict.py", trained, "prompt=a cat", "hardware=cpu")
+    said = refused("predict.py", trained, caption, "hardware=cpu", "image=nowhere.png")
+    assert said == "image=nowhere.png: it cannot be read as a picture (No such file or directory)."
+    said = refused("predict.py", trained, caption, "hardware=cpu", picture, "fit=cropp")
+    assert said == "fit=cropp is unknown. Did you mean crop? Choose one of crop, pad."
+    compared = subprocess.run(
+        [sys.executable, "-m", "physworld", "compare", str(straight(work))], env=ENVIRONMENT, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert f"{straight(work).parent}: 1 run(s)" in compared.stdout
 
 
 def test_simulate_writes_clips_of_both_worlds(work: Path) -> None:
-    directory = work / "simulated"
-    run(
+    directory = work / "simulated [link=x]"
+    said = run(
         "simulate.py", "task=video", "scenario.names=[ball_heavy,pendulum]", "count=2", "format=gif", "video.frames=9",
-        "video.width=64", "video.height=48", f"hydra.run.dir={directory}",
+        "video.width=64", "video.height=48", override("hydra.run.dir", str(directory)),
     )  # fmt: skip
+    assert str(directory / "ball_heavy" / "clip_0.gif") in said
     for name in ("ball_heavy", "pendulum"):
         (clip,) = (directory / name).glob("*.gif")
         assert len(iio.imread(clip)) == 9 and json.loads(clip.with_suffix(".json").read_text())["center_m"]
