@@ -12,9 +12,18 @@ from physworld.spatial.scene.documents import KeepInBed, Payload, SpatialScene
 from physworld.spatial.scene.engineer import engineer, room
 from physworld.spatial.scene.reading import as_dict, scene_from
 from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check
-from physworld.spatial.scene.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
+from physworld.spatial.scene.terms import (
+    DIALS,
+    LOUDNESS,
+    MOST_KEYFRAMES,
+    POSE,
+    ROOMS,
+    great_circle,
+    on_grid,
+    snap,
+    turn,
+)
 
-MOST_KEYFRAMES = 64
 BOUNDS = {"el_deg": "el", "dist_m": "dist", "width": "width"}  # field -> the interval of Target that bounds it
 
 

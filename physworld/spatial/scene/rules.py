@@ -119,11 +119,10 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
         payload: what was asked for; without it only the contract and the strict profile are judged.
         brief: the payload resolved, where the caller has it already.
     """
-    if not isinstance(scene, SpatialScene):
-        try:
-            scene = scene_from(scene)
-        except Invalid as error:
-            return _unusable(error, payload)
+    try:
+        scene = scene_from(scene)
+    except Invalid as error:
+        return _unusable(error, payload)
     strict = list(_profile(scene))
     if payload is None:
         return Report(contract=(), strict=tuple(strict), verdicts=(), budget=(), honesty=())
