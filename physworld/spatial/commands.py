@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_png
 from physworld.io.placing import placing
 from physworld.spatial.export import adm, metadata
+from physworld.spatial.export.adm_reading import AdmError, read_adm
 from physworld.spatial.export.binaural import render_binaural
+from physworld.spatial.export.levels import HEADROOM, decibels, loudness
 from physworld.spatial.export.pictures import animate, draw_scene
 from physworld.spatial.export.stems import StemError, read_stems
 from physworld.spatial.scene.documents import Payload, SpatialScene
@@ -24,6 +28,7 @@ from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
     parse_json,
+    printable,
     read_payload,
     read_scene,
 )
@@ -72,8 +77,9 @@ def export(options: argparse.Namespace) -> Path:
     if not 0 < options.seconds <= 3600:
         raise UserError(f"--seconds {options.seconds:g} must lie between 0 and 3600.")
     path = Path(options.what)
-    scene = _scene(path)
-    out = options.out or path.with_name(path.name.partition(".")[0] + EXPORTS[kind])
+    remarks: list[str] = []
+    scene = _scene(path, remarks)
+    out = options.out or path.with_name(_bare(path.name) + EXPORTS[kind])
     stems: dict[str, np.ndarray] = {}
     rest: dict[str, np.ndarray] = {}
     rate, seconds = 48000, options.seconds
@@ -88,23 +94,35 @@ def export(options: argparse.Namespace) -> Path:
     with placing(out.parent, "--out") as work:
         made = work / out.name
         if kind == "adm":
-            _adm(made, scene, stems, rate, rest)
+            remarks += _adm(made, scene, stems, rate, rest)
         elif kind == "binaural":
-            _wav(made, render_binaural(scene, stems, rate), rate)
+            heard = render_binaural(scene, stems, rate, rest)
+            remarks += _quieter(heard, scene, rate)
+            _wav(made, heard, rate)
         elif kind == "ebu":
-            _ebu(made, scene, stems, rate, rest, options.layout)
+            remarks += _ebu(made, scene, stems, rate, rest, options.layout)
         elif kind == "png":
             write_png(made, draw_scene(scene))
         elif kind == "gif":
             write_gif(made, animate(scene), 12)
         else:
             text = {
-                "iamf-json": lambda: metadata.as_json(scene, seconds),
+                "iamf-json": lambda: metadata.as_json(scene, seconds, list(rest)),
                 "iamf-csv": lambda: metadata.as_csv(scene, seconds),
                 "json": lambda: dumps(scene) + "\n",
             }[kind]()
             made.write_text(text, encoding="utf-8")
+    for remark in remarks:
+        print(printable(remark), file=sys.stderr)
     return Path(out)
+
+
+def _bare(name: str) -> str:
+    """`my.mix.scene.json` -> `my.mix`; a name without a known ending keeps all but its last suffix."""
+    for ending in (*EXPORTS.values(), ".json", ".wav"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return Path(name).stem
 
 
 def _bytes(path: Path) -> bytes:
@@ -121,45 +139,93 @@ def _payload(path: Path) -> Payload:
         raise UserError(f"{path} is no payload: {error}") from None
 
 
-def _scene(path: Path) -> SpatialScene:
+def _scene(path: Path, remarks: list[str]) -> SpatialScene:
     try:
-        return adm.read_adm(path) if path.suffix.lower() == ".wav" else read_scene(_bytes(path))
+        return read_adm(path, remarks) if path.suffix.lower() == ".wav" else read_scene(_bytes(path))
     except Invalid as error:
         raise UserError(f"{path} is no scene: {error}") from None
-    except adm.AdmError as error:
+    except AdmError as error:
         raise UserError(str(error)) from None
 
 
-def _adm(out: Path, scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray]) -> None:
+def _adm(
+    out: Path, scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray]
+) -> list[str]:
     try:
-        adm.write_adm(out, scene, stems, rate, rest)
-    except adm.AdmError as error:
+        levels = adm.write_adm(out, scene, stems, rate, rest)
+    except AdmError as error:
         raise UserError(str(error)) from None
+    remarks = [
+        f"{name} is too loud for whole numbers: {decibels(factor):.2f} dB go from its samples into its gain"
+        for name, factor in levels.raised.items()
+        if factor > 1
+    ]
+    if levels.lowered > 1:
+        remarks.append(
+            f"the bed is too loud for whole numbers: the whole programme is {decibels(levels.lowered):.2f} dB lower"
+        )
+    return remarks
+
+
+def _quieter(heard: np.ndarray, scene: SpatialScene, rate: int) -> list[str]:
+    """What there is to say where the target's loudness would clip."""
+    level, target = loudness(heard, rate), scene.bed.loudness_target_lufs
+    if not math.isfinite(level) or target - level < 0.05:
+        return []
+    return [f"its peaks leave room for {level:.1f} LUFS; the scene asks for {target:g}"]
 
 
 def _wav(path: Path, samples: np.ndarray, rate: int) -> None:
     import soundfile
 
     with replacing(path) as temporary:
-        soundfile.write(temporary, samples, rate, subtype="PCM_24")
+        kind = "FLAC" if path.suffix.lower() == ".flac" else "WAV"
+        soundfile.write(temporary, samples, rate, format=kind, subtype="PCM_24")
+
+
+def _peak(path: Path) -> float:
+    import soundfile
+
+    return max(float(np.abs(block).max()) for block in soundfile.blocks(path, blocksize=2**20))
 
 
 def _ebu(
     out: Path, scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray], layout: str
-) -> None:
-    """The EBU ADM Renderer, where it is installed: it reads our file as any other."""
+) -> list[str]:
+    """The EBU ADM Renderer, where it is installed: it reads our file as any other.
+
+    It cuts off what is beyond full scale; then it renders once more, as much lower as is needed.
+    """
     program = shutil.which("ear-render")
     if program is None:
         raise UserError(
             "--format ebu needs the EBU ADM Renderer on the PATH; docs/how_to/spatial.md says how to install it."
         )
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "scene.wav"
-        _adm(source, scene, stems, rate, rest)
-        with replacing(out) as temporary:
+        source, trial = Path(folder) / "scene.wav", Path(folder) / "trial.wav"
+        remarks = _adm(source, scene, stems, rate, rest)
+
+        def render(target: Path, gain: float) -> str:
+            """The renderer's last words, '' where all is well."""
             done = subprocess.run(
-                [program, "-s", layout, str(source), str(temporary)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-                raise UserError(f"ear-render refused --layout {layout}: {last}")
+                [program, "-s", layout, "--output-gain-db", f"{gain:.4f}", "--fail-on-overload", source, target],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+
+        with replacing(out) as temporary:
+            why, lower = render(temporary, 0.0), 0.0
+            if "overload" in why:
+                # All tracks at their peaks from one loudspeaker are the worst that can come.
+                tracks = [np.abs(stems[t.id]).max() * 10 ** (t.gain_db / 20) for t in scene.objects]
+                worst = float(sum(tracks) + sum(np.abs(samples).max() for samples in rest.values()))
+                margin = decibels(max(worst, 1.0)) + 1
+                why = render(trial, -margin)
+                if not why:
+                    lower = margin + decibels(_peak(trial) / HEADROOM)
+                    why = render(temporary, -lower)
+            if why:
+                raise UserError(f"ear-render refused --layout {layout}: {why}")
+    if lower:
+        remarks.append(f"the rendered sound is {lower:.2f} dB lower, so that it does not clip")
+    return remarks

@@ -230,7 +230,8 @@ def repaired(scenes: Sequence[Any], samples: Sequence[Sample]) -> Cell:
     for score, m in zip(found.scores, mended, strict=True):
         score["edits"] = float(distance(m.edits))
     feasible = [score["all_rules"] for score, s in zip(found.scores, samples, strict=True) if _feasible(s)]
-    found.extra["all_rules_of_feasible"] = float(np.mean([v for v in feasible if v is not None])) if feasible else 1.0
+    if feasible:
+        found.extra["all_rules_of_feasible"] = float(np.mean([v for v in feasible if v is not None]))
     return found
 
 

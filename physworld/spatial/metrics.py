@@ -32,7 +32,7 @@ RATES = {
     "anchor": "all anchors held",
     **dict.fromkeys(RULE_TYPES[1:], ""),
     "all_rules": "profile, budget and every rule that can hold",
-    "coverage": "share of the wanted objects that are there",
+    "coverage": "share of the stems that are an object or in the bed",
     "unique": "no id twice",
     "honest": "constraints_applied is exactly what holds",
 }
@@ -75,18 +75,14 @@ def score_scene(data: Any, brief: Brief, gold: SpatialScene) -> Score:
     if report.contract:
         return score
     scene = data if isinstance(data, SpatialScene) else scene_from(data)
-    return {**score, **_ids(scene, brief), **pose_errors(scene, gold), **mix(scene, payload, gold)}
+    ids = [thing.id for thing in scene.objects]
+    score["coverage"] = 1 - len(report.missing) / len(payload.stems)
+    score["unique"] = float(len(set(ids)) == len(ids))
+    return {**score, **pose_errors(scene, gold), **mix(scene, payload, gold)}
 
 
 def _rate(passed: bool | None) -> float | None:
     return None if passed is None else float(passed)
-
-
-def _ids(scene: SpatialScene, brief: Brief) -> Score:
-    """Share of the brief's objects that the scene has, and whether no id comes twice."""
-    wanted = {brief.stem(place).id for place in range(len(brief.objects))}
-    ids = [thing.id for thing in scene.objects]
-    return {"coverage": len(wanted & set(ids)) / len(wanted), "unique": float(len(set(ids)) == len(ids))}
 
 
 def pose_errors(scene: SpatialScene, gold: SpatialScene) -> Score:
@@ -119,11 +115,14 @@ def mix(scene: SpatialScene, payload: Payload, gold: SpatialScene) -> Score:
 Placed = Sequence[tuple[SceneObject, Stem]]
 
 
-def masking_overlap(things: Placed) -> float:
-    """Mean over pairs of (cosine of the band energies) × (1 at the same direction .. 0 from CLOSE degrees on)."""
+def masking_overlap(things: Placed) -> float | None:
+    """Mean over pairs of (cosine of the band energies) × (1 at the same direction .. 0 from CLOSE degrees on).
+
+    None: there are no two objects.
+    """
     pairs = list(combinations(things, 2))
     if not pairs:
-        return 0.0
+        return None
     total = 0.0
     for (a, stem_a), (b, stem_b) in pairs:
         near = max(0.0, 1 - least_separation(a, b) / CLOSE)

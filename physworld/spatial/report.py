@@ -28,7 +28,7 @@ SHARES = {
     "all_rules_of_feasible": "all rules, where a scene that obeys is known",
 }
 MEANING = {**RATES, **ERRORS, **SHARES, "tokens_per_s": "tokens a second"}  # in the order of the tables
-SHORT = ("parse", "schema", "budget", "anchor", "all_rules", "honest")
+SHORT = ("parse", "schema", "budget", "coverage", "anchor", "all_rules", "honest")
 
 Rows = dict[str, dict[str, Cell]]
 

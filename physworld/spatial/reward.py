@@ -10,7 +10,10 @@ from physworld.spatial.scene.rules import check
 
 
 class RuleReward:
-    """How well an answer does, 0-1: it can be read, keeps the contract, keeps rules, keeps everything and says so."""
+    """How well an answer does, 0-1: it can be read, keeps the contract, keeps rules, keeps everything and says so.
+
+    An answer that leaves stems out does not keep everything, however few rules the rest can break.
+    """
 
     def __init__(self, source: Any, codec: SceneCodec) -> None:
         self.source, self.codec = source, codec
@@ -27,7 +30,8 @@ class RuleReward:
             return 0.1
         kept = [v.status != "fail" for v in report.verdicts]
         share = sum(kept) / len(kept) if kept else 1.0
-        return 0.2 + 0.3 * share + 0.3 * report.obeys + 0.2 * (report.obeys and not report.honesty)
+        whole = report.obeys and not report.missing
+        return 0.2 + 0.3 * share + 0.3 * whole + 0.2 * (whole and not report.honesty)
 
     def limits(self, indices: list[int]) -> list[int]:
         return [self.codec.max_new_tokens(self.source.sample(i).given) for i in indices]

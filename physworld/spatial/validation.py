@@ -12,7 +12,7 @@ from physworld.spatial.evaluation import SceneScores, SpatialEvaluation
 from physworld.spatial.metrics import score_scene
 from physworld.training.ranks import share
 
-LOGGED = ("parse", "schema", "anchor", "all_rules", "honest", "direction_deg", "gain_db")
+LOGGED = ("parse", "schema", "coverage", "anchor", "all_rules", "honest", "direction_deg", "gain_db")
 
 
 class RuleRates(SceneScores):

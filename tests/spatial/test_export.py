@@ -19,9 +19,10 @@ from PIL import Image
 from physworld.cli import main
 from physworld.spatial.export.adm import AdmError, read_adm, write_adm
 from physworld.spatial.export.binaural import ear_delay, render_binaural
+from physworld.spatial.export.levels import loudness
 from physworld.spatial.export.metadata import as_csv, metadata
 from physworld.spatial.export.pictures import animate, draw_scene, from_above, from_side
-from physworld.spatial.export.stems import StemError, loudness, read_stems
+from physworld.spatial.export.stems import StemError, read_stems
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict, dumps
@@ -226,6 +227,48 @@ def test_stems_are_checked(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.flac", np.zeros(10), 44100)
     with pytest.raises(StemError, match="44100"):
         read_stems(tmp_path, scene)
+
+
+def test_a_folder_of_stems_as_people_have_it(tmp_path: Path) -> None:
+    """Suffixes in capitals, links to files and folders, and what macOS leaves beside files."""
+    scene, stems = engineer(payload()), tmp_path / "stems"
+    stems.mkdir()
+    (tmp_path / "far").mkdir()
+    soundfile.write(stems / "vox.WAV", np.full(10, 0.1), RATE, format="WAV")
+    soundfile.write(tmp_path / "far" / "bass.Flac", np.full(10, 0.2), RATE, format="FLAC")
+    soundfile.write(tmp_path / "take3.wav", np.full(10, 0.3), RATE)
+    soundfile.write(stems / "pad.wav", np.full(10, 0.4), RATE)
+    (stems / "linked").symlink_to(tmp_path / "far")
+    (stems / "linked_again").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "loop").symlink_to(stems)
+    (stems / "kick.wav").symlink_to(tmp_path / "take3.wav")
+    (stems / "._vox.WAV").write_bytes(b"\0\5\x16\7")
+    objects, rest, _ = read_stems(stems, scene)
+    assert {name: round(float(a[0]), 3) for name, a in objects.items()} == {
+        "vox": 0.1,
+        "kick": 0.3,
+        "bass": 0.2,
+        "pad": 0.4,
+    }
+    assert not rest
+    soundfile.write(stems / "vox.flac", np.zeros(10), RATE)
+    with pytest.raises(StemError, match=r"vox.WAV and .*vox.flac are both the stem vox|vox.flac and .*vox.WAV"):
+        read_stems(stems, scene)
+    (stems / "vox.flac").unlink()
+    (stems / "gone.wav").symlink_to(tmp_path / "nothing.wav")
+    with pytest.raises(StemError, match=r"gone\.wav cannot be read"):
+        read_stems(stems, scene)
+
+
+def test_the_name_of_an_export_keeps_all_of_the_scene_s(tmp_path: Path) -> None:
+    for name, made in (
+        ("my.mix.scene.json", "my.mix.png"),
+        ("Take 1.JSON", "Take 1.png"),
+        (".scene.json", ".scene.png"),
+    ):
+        (tmp_path / name).write_text(dumps(engineer(payload())), encoding="utf-8")
+        assert main(["export", str(tmp_path / name), "--format", "png"]) == 0
+        assert (tmp_path / made).is_file()
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
+from physworld.spatial.metrics import score_scene
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.documents import RULE_TYPES, Payload
+from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict, dumps
 from physworld.spatial.scene.repair import repair
 from physworld.spatial.scene.rules import check
@@ -64,3 +70,65 @@ def test_edits_say_what_changed() -> None:
     good["objects"][1]["width"] = 0.333
     edits = {edit.path: (edit.before, edit.after) for edit in repair(good, asked).edits}
     assert edits == {"$.objects[0].az_deg": (60, 20), "$.objects[1].width": (0.333, 0.35)}
+
+
+def orchestra(count: int, budget: int, *rules: dict[str, Any]) -> Payload:
+    stems = [
+        {**as_dict(payload())["stems"][0], "id": f"s{k}", "class": kind, "leadness": round(k / count, 2)}
+        for k, kind in zip(range(count), itertools.cycle(["strings", "brass", "other", "kick", "bass"]), strict=False)
+    ]
+    return payload(stems=stems, max_objects=budget, rules=list(rules))
+
+
+@pytest.mark.parametrize("given", [{}, None, "few", "one"])
+@pytest.mark.parametrize(("count", "budget", "objects"), [(20, 32, 20), (20, 12, 12), (1, 1, 1), (32, 32, 32)])
+def test_every_stem_is_an_object_or_in_the_bed(given: Any, count: int, budget: int, objects: int) -> None:
+    """Repair adds what is missing, up to the budget; before, the checker says what that is."""
+    asked = orchestra(count, budget)
+    whole = as_dict(engineer(asked))
+    broken = {**whole, "objects": whole["objects"][: {"few": 14, "one": 1}[given]]} if isinstance(given, str) else given
+    lacking = objects - len(broken["objects"]) if isinstance(given, str) else None
+    if lacking is not None:
+        report, score = check(broken, asked), score_scene(broken, resolve(asked), engineer(asked))
+        assert len(report.missing) == max(0, lacking) and score["coverage"] == pytest.approx(
+            1 - max(0, lacking) / count
+        )
+    mended = repair(broken, asked)
+    report = check(mended.scene, asked)
+    assert not report.violations and len(mended.scene.objects) == objects
+    assert score_scene(mended.scene, resolve(asked), engineer(asked))["coverage"] == 1
+    assert not repair(mended.scene, asked).edits
+
+
+def test_what_a_rule_keeps_in_the_bed_is_not_missing() -> None:
+    asked = orchestra(10, 32, {"type": "keep_in_bed", "class": "brass"})
+    mended = repair({}, asked)
+    assert len(mended.scene.objects) == 8 and not check(mended.scene, asked).missing
+    other = orchestra(10, 3)
+    scene = as_dict(engineer(other))
+    for thing, name, kind in zip(scene["objects"], ("s0", "s1", "s2"), ("strings", "brass", "other"), strict=True):
+        thing.update({"id": name, "class": kind})
+    assert not check(scene, other).missing, "which three of ten stand in the room is the scene's own choice"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RULE_TYPES if kind != "keep_in_bed"])
+def test_both_objects_of_one_id_are_judged(kind: str) -> None:
+    rules = {
+        "anchor": {"type": "anchor", "id": "kick", "az_deg": 0, "el_deg": 0, "dist_m": 2},
+        "mono_low_end": {"type": "mono_low_end", "hz_below": 100},
+        "width_target": {"type": "width_target", "class": "kick", "width": 0.1},
+        "motion_limit": {"type": "motion_limit", "class": "kick", "max_deg": 10},
+        "elevation_range": {"type": "elevation_range", "class": "kick", "min_deg": -5, "max_deg": 5},
+        "avoid_masking": {"type": "avoid_masking", "a": "kick", "b": "vox", "min_sep_deg": 20},
+    }
+    asked = payload(rules=[rules[kind], {"type": "anchor", "id": "vox", "az_deg": 90, "el_deg": 0, "dist_m": 2}])
+    scene = as_dict(engineer(asked))
+    assert check(scene, asked).passed(kind) is True
+    kick = next(thing for thing in scene["objects"] if thing["id"] == "kick")
+    wrong = {**kick, "az_deg": 88, "el_deg": 15, "width": 0.6}
+    wrong["motion"] = [{"t": t, "az_deg": az, "el_deg": 15, "dist_m": kick["dist_m"]} for t, az in ((0, 88), (1, 40))]
+    for objects in ([*scene["objects"], wrong], [wrong, *scene["objects"]]):
+        report = check({**scene, "objects": objects}, asked)
+        assert report.passed(kind) is False and not report.contract
+        mended = repair({**scene, "objects": objects}, asked).scene
+        assert [thing.id for thing in mended.objects].count("kick") == 1 and not check(mended, asked).violations

@@ -7,11 +7,12 @@ IEEE Trans. Speech Audio Proc. 6(5)). No pinna, so front and back, up and down a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from physworld.spatial.export.stems import loudness
-from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.export.levels import HEADROOM, loudness
+from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.terms import Pose, pose_at, wrapped
 
 HEAD = 0.0875  # m, radius
@@ -19,7 +20,7 @@ SOUND = 343.0  # m/s
 WINDOW = 2048  # samples; motion is followed from window to window
 DECAY = {"small": 0.3, "medium": 0.6, "large": 1.2}  # s, RT60
 EARLY = ((0.011, 1), (0.017, -1), (0.023, -1), (0.029, 1), (0.037, 1), (0.043, -1))  # s, left (1) or right (-1)
-HEADROOM = 0.98
+BED = ((30.0, 0.0, 1.0), (-30.0, 0.0, 1.0))  # the loudspeakers of a stereo bed
 
 
 def ear_angle(pose: Pose, side: int) -> float:
@@ -41,11 +42,14 @@ def ear_response(pose: Pose, side: int, frequency: np.ndarray) -> np.ndarray:
     return (1 + alpha * turn) / (1 + turn) * np.exp(-2j * math.pi * frequency * ear_delay(angle))
 
 
-def render_binaural(scene: SpatialScene, stems: dict[str, np.ndarray], rate: int) -> np.ndarray:
+def render_binaural(
+    scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, bed: dict[str, np.ndarray] | None = None
+) -> np.ndarray:
     """(n, 2) float64, left and right, at the scene's loudness, or lower where that would clip.
 
     Args:
         stems: (m,) samples of every object by id, all of one length; it is the section's length.
+        bed: (m,) samples of stems that are no objects; they come from a stereo pair of loudspeakers, as in ADM.
     """
     longest = len(next(iter(stems.values())))
     tail = DECAY[scene.bed.room_preset.rpartition("_")[2]] if "_" in scene.bed.room_preset else 0.6
@@ -57,7 +61,11 @@ def render_binaural(scene: SpatialScene, stems: dict[str, np.ndarray], rate: int
         early += thing.early_reflections * dry
         spread = [0.0] if thing.width < 0.05 else [-45 * thing.width, 0.0, 45 * thing.width]
         for offset in spread:
-            wet = _moved(dry / math.sqrt(len(spread)), thing, offset, rate)
+            wet = _moved(dry / math.sqrt(len(spread)), thing.path, offset, rate)
+            out[: len(wet)] += wet
+    for samples in (bed or {}).values():
+        for place in BED:
+            wet = _moved(samples * math.sqrt(0.5), [(0.0, place)], 0.0, rate)
             out[: len(wet)] += wet
     _add_room(out, send, early, tail, rate)
     level = loudness(out, rate)
@@ -66,8 +74,8 @@ def render_binaural(scene: SpatialScene, stems: dict[str, np.ndarray], rate: int
     return out * min(1.0, HEADROOM / max(1e-12, float(np.abs(out).max())))
 
 
-def _moved(dry: np.ndarray, thing: SceneObject, offset: float, rate: int) -> np.ndarray:
-    """One point source along the object's path, Hann windows with half an overlap, each with its own filter."""
+def _moved(dry: np.ndarray, path: Sequence[tuple[float, Pose]], offset: float, rate: int) -> np.ndarray:
+    """One point source along a path, Hann windows with half an overlap, each with its own filter."""
     hop, size = WINDOW // 2, 2 * WINDOW
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     padded = np.concatenate([np.zeros(hop), dry, np.zeros(WINDOW)])
@@ -76,7 +84,7 @@ def _moved(dry: np.ndarray, thing: SceneObject, offset: float, rate: int) -> np.
     known: tuple[Pose, list[np.ndarray]] | None = None
     for start in range(0, len(padded) - WINDOW + 1, hop):
         t = min(1.0, max(0.0, start / max(1, len(dry))))  # the window's middle is at start + hop, less the padding
-        az, el, dist = pose_at(thing.path, t)
+        az, el, dist = pose_at(path, t)
         pose = (wrapped(az + offset), el, dist)
         if known is None or known[0] != pose:
             known = pose, [ear_response(pose, side, frequency) / max(dist, 0.5) for side in (1, -1)]

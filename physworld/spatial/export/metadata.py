@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
@@ -19,17 +20,19 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def metadata(scene: SpatialScene, seconds: float) -> dict[str, Any]:
+def metadata(scene: SpatialScene, seconds: float, bed: Sequence[str] = ()) -> dict[str, Any]:
     """Every object with its keyframes in seconds.
 
     Args:
         seconds: length of the section.
+        bed: stems that are no objects.
     """
     return {
         "layout": scene.bed.layout,
         "integrated_loudness_lufs": scene.bed.loudness_target_lufs,
         "room_preset": scene.bed.room_preset,
         "duration_s": seconds,
+        **({"bed_stems": list(bed)} if bed else {}),
         "objects": [
             {
                 "id": thing.id,
@@ -52,8 +55,8 @@ def _keyframes(thing: SceneObject, seconds: float) -> list[dict[str, float]]:
     ]
 
 
-def as_json(scene: SpatialScene, seconds: float) -> str:
-    return json.dumps(canonical(metadata(scene, seconds)), indent=2) + "\n"
+def as_json(scene: SpatialScene, seconds: float, bed: Sequence[str] = ()) -> str:
+    return json.dumps(canonical(metadata(scene, seconds, bed)), indent=2) + "\n"
 
 
 def as_csv(scene: SpatialScene, seconds: float) -> str:

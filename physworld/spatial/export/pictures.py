@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from physworld.drawing.pen import GHOST, GROUND, INK, PALETTE, SUPERSAMPLE, Colour, mix
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.reading import printable
 from physworld.spatial.scene.terms import CLASSES, Pose, pose_at
 
 SIDE = 320  # px of one view
@@ -42,7 +43,7 @@ def draw_scene(scene: SpatialScene, t: float | None = None) -> np.ndarray:
     """(H, 2 H, 3): from above (front is up, left is left) and from the right (front is right).
 
     Args:
-        t: fraction of the section; None draws static poses and whole paths.
+        t: fraction of the section; None draws first poses and whole paths.
     """
     scale, size = SUPERSAMPLE, SIDE * SUPERSAMPLE
     image = Image.new("RGB", (2 * size, size), GROUND)
@@ -71,10 +72,12 @@ def _object(draw: ImageDraw.ImageDraw, thing: SceneObject, at, t: float | None, 
         steps = np.linspace(0, 1, 33) if t is None else np.linspace(0, t, 2 + int(30 * t))
         points = [at(pose_at(thing.path, float(step))) for step in steps]
         draw.line(points, fill=mix(colour, GROUND, 0.5), width=2 * scale, joint="curve")
-    x, y = at(thing.pose if t is None else pose_at(thing.path, t))
+    x, y = at(pose_at(thing.path, t or 0.0))
     r = scale * (4 + 10 * thing.width)
     draw.ellipse([x - r, y - r, x + r, y + r], fill=mix(colour, GROUND, 0.35), outline=colour, width=scale)
-    draw.text((x + r + scale, y - 6 * scale), thing.id[:16], fill=mix(INK, GROUND, 0.8), font_size=10 * scale)
+    draw.text(
+        (x + r + scale, y - 6 * scale), printable(thing.id[:16]), fill=mix(INK, GROUND, 0.8), font_size=10 * scale
+    )
 
 
 def animate(scene: SpatialScene, frames: int = 24) -> np.ndarray:

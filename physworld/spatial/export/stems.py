@@ -1,12 +1,13 @@
-"""The audio of a scene's stems: one file per stem, DIR/ID.wav (or .flac), mono or mixed down to it."""
+"""The audio of a scene's stems: one file per stem, ID.wav (or .flac) below a folder, mono or mixed down to it."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 
+from physworld.io.listing import files
+from physworld.io.names import safe_name
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import printable
 
@@ -21,27 +22,36 @@ class StemError(ValueError):
 def read_stems(folder: Path, scene: SpatialScene) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
     """(objects' samples by id, the other files' samples by name, sample rate); all (n,) float64 of one length.
 
+    An id that is no file name (`a/b`, say) is looked for under `names.safe_name` of it.
+
     Raises:
-        StemError: a file is missing, damaged or of another sample rate than the others.
+        StemError: a file is missing, damaged or of another sample rate than the others, or two files are one stem's.
     """
     if not folder.is_dir():
         raise StemError(f"{folder} is no folder of stems.")
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
-    wanted = [thing.id for thing in scene.objects]
-    missing = [name for name in wanted if name not in files]
+    found: dict[str, Path] = {}
+    for path in files(folder, SUFFIXES):
+        if found.setdefault(path.stem, path) != path:
+            name = printable(path.stem)
+            raise StemError(f"{found[path.stem]} and {path} are both the stem {name}; leave one of them.")
+    wanted = {thing.id: thing.id if thing.id in found else safe_name(thing.id) for thing in scene.objects}
+    missing = [name for name, file in wanted.items() if file not in found]
     if missing:
         name = printable(missing[0][:40])
-        raise StemError(f"{folder} has no {name}.wav for the object {name}.")
+        raise StemError(f"{folder} has no {printable(wanted[missing[0]])[:90]}.wav for the object {name}.")
     audio, rates = {}, {}
-    for name, path in files.items():
+    for name, path in found.items():
         audio[name], rates[name] = _read(path)
-    rate = rates[wanted[0]]
+    first = next(iter(wanted.values()))
+    rate = rates[first]
     odd = [name for name, value in rates.items() if value != rate]
     if odd:
-        raise StemError(f"{files[odd[0]]} has {rates[odd[0]]} Hz, but {files[wanted[0]]} has {rate} Hz.")
+        raise StemError(f"{found[odd[0]]} has {rates[odd[0]]} Hz, but {found[first]} has {rate} Hz.")
     longest = max(map(len, audio.values()))
     audio = {name: np.pad(samples, (0, longest - len(samples))) for name, samples in audio.items()}
-    return {n: audio[n] for n in wanted}, {n: a for n, a in audio.items() if n not in wanted}, rate
+    taken = set(wanted.values())
+    objects = {name: audio[file] for name, file in wanted.items()}
+    return objects, {name: samples for name, samples in audio.items() if name not in taken}, rate
 
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
@@ -57,33 +67,3 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     if not np.isfinite(mono).all():
         raise StemError(f"{path} holds numbers that are not finite.")
     return mono, int(rate)
-
-
-def loudness(channels: np.ndarray, rate: int) -> float:
-    """Integrated loudness, LUFS, of (n, 2) samples: ITU-R BS.1770-4 with both gates; -inf for silence."""
-    from scipy.signal import lfilter
-
-    weighted = channels
-    for b, a in _k_weighting(rate):
-        weighted = lfilter(b, a, weighted, axis=0)
-    block, hop = round(0.4 * rate), round(0.1 * rate)
-    starts = range(0, max(1, len(weighted) - block + 1), hop)
-    power = np.array([np.square(weighted[s : s + block]).mean(axis=0).sum() for s in starts])
-    power = power[power > 10 ** ((-70 + 0.691) / 10)]
-    if len(power) == 0:
-        return -math.inf
-    gate = 10 * np.log10(power.mean()) - 10
-    kept = power[10 * np.log10(power) > gate]
-    return float(-0.691 + 10 * np.log10(kept.mean()))
-
-
-def _k_weighting(rate: int) -> list[tuple[list[float], list[float]]]:
-    """Shelf and high-pass of BS.1770 at any sample rate (analogue prototypes that give the table at 48 kHz)."""
-    k = math.tan(math.pi * 1681.974450955533 / rate)
-    q, high = 0.7071752369554196, 10 ** (3.999843853973347 / 20)
-    mid, a0 = high**0.4996667741545416, 1 + k / q + k * k
-    shelf_b = [(high + mid * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - mid * k / q + k * k) / a0]
-    shelf_a = [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
-    k, q = math.tan(math.pi * 38.13547087602444 / rate), 0.5003270373238773
-    a0 = 1 + k / q + k * k
-    return [(shelf_b, shelf_a), ([1.0, -2.0, 1.0], [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0])]

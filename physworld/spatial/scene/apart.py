@@ -1,4 +1,10 @@
-"""Finding places for objects that must keep apart."""
+"""Finding places for objects that must keep apart.
+
+The search has an end that is counted in tries, not in seconds, so that a scene is a function of its brief: greedy
+places, then two objects at a time, then all at once (physworld/spatial/scene/repulsion.py), together well below a
+second. Where it finds nothing, and no proof (physworld/spatial/scene/packing.py) says that there is nothing, the rule
+counts as broken.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,16 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from physworld.spatial.scene.brief import Target, inside
+from physworld.spatial.scene.repulsion import pushed_apart
 from physworld.spatial.scene.terms import POSE, Pose, great_circle, snap, wrapped
 
 CLEAR = 2.0  # degrees kept beyond a required separation, where there is room
 TRIES = 400  # places tried for the first of two objects that move together
+MOST_SEARCHES = 100  # for the nearest clear place, of all pairs of a scene
+SINGLE = 24  # places looked at one by one before the others are in one go
 FINE = 1e-7  # degrees that count as equal
 
 
@@ -30,13 +41,33 @@ def cleared(wanted: Pose, target: Target, poses: Sequence[Pose]) -> Pose:
     best, most = wanted, room_left(wanted, target, poses)
     if most >= CLEAR:
         return wanted
-    for pose in around(wanted, target):
+    places = around(wanted, target)
+    for pose in islice(places, SINGLE):
         left = room_left(pose, target, poses)
         if left >= CLEAR:
             return pose
         if left > most + 1e-9:
             best, most = pose, left
-    return best
+    others = list(places)
+    if not others:
+        return best
+    room = _rooms_left(np.array(others), target, poses)
+    clear = np.flatnonzero(room >= CLEAR)
+    if len(clear):
+        return others[clear[0]]
+    roomiest = int(np.argmax(room >= room.max() - 1e-9))  # the first of equals
+    return others[roomiest] if room[roomiest] > most + 1e-9 else best
+
+
+def _rooms_left(places: np.ndarray, target: Target, poses: Sequence[Pose]) -> np.ndarray:
+    """`room_left` of many (n, 3) places."""
+    partners = [(poses[place], least) for place, least in target.apart if place < len(poses)]
+    az, el = np.radians([[p[0], p[1]] for p, _ in partners]).T
+    mine_az, mine_el = np.radians(places[:, :1]), np.radians(places[:, 1:2])
+    half = np.sin((mine_el - el) / 2) ** 2 + np.cos(mine_el) * np.cos(el) * np.sin((mine_az - az) / 2) ** 2
+    room = np.degrees(2 * np.arcsin(np.sqrt(np.minimum(1.0, half)))) - [least for _, least in partners]
+    found: np.ndarray = room.min(axis=1)
+    return found
 
 
 def around(wanted: Pose, target: Target) -> Iterator[Pose]:
@@ -63,38 +94,65 @@ def _steps(az: float) -> Iterator[float]:
         yield wrapped(az - sign * 5 * k)
 
 
+class _Searches:
+    """How many searches are left."""
+
+    def __init__(self) -> None:
+        self.left = MOST_SEARCHES
+
+    def cleared(self, wanted: Pose, target: Target, poses: Sequence[Pose]) -> Pose:
+        self.left -= 1
+        return cleared(wanted, target, poses)
+
+
 def settle(things: list[dict[str, Any]], targets: Sequence[Target]) -> list[int]:
     """Move objects that still come too near to a partner, two at a time where one alone cannot; returns who moved."""
     moved: list[int] = []
+    searches = _Searches()
+
+    def move(place: int, pose: Pose) -> None:
+        moved.append(place)
+        things[place].update({name: snap(name, value) for name, value in zip(POSE, pose, strict=True)})
+        things[place]["motion"] = []
+
     for _ in range(3):
         poses = [pose_of(thing) for thing in things]
-        near = [
-            (later, earlier, least)
-            for later, target in enumerate(targets)
-            for earlier, least in target.apart
-            if earlier < later and great_circle(poses[later], poses[earlier]) < least - FINE
-        ]
+        near = _near(poses, targets)
         if not near:
-            break
+            return moved
         for later, earlier, least in near:
-            if great_circle(poses[later], poses[earlier]) >= least - FINE:
-                continue  # an earlier move has mended it
-            found = _together(later, earlier, poses, targets)
-            for place, pose in found.items():
+            if great_circle(poses[later], poses[earlier]) >= least - FINE or searches.left <= 0:
+                continue  # an earlier move has mended it, or the search has come to its end
+            for place, pose in _together(later, earlier, poses, targets, searches).items():
                 poses[place] = pose
-                moved.append(place)
-                things[place].update({name: snap(name, value) for name, value in zip(POSE, pose, strict=True)})
-                things[place]["motion"] = []
+                move(place, pose)
+    if _near(poses, targets):
+        for place, pose in pushed_apart(poses, targets).items():
+            move(place, pose)
     return moved
 
 
-def _together(later: int, earlier: int, poses: list[Pose], targets: Sequence[Target]) -> dict[int, Pose]:
+def _near(poses: Sequence[Pose], targets: Sequence[Target]) -> list[tuple[int, int, float]]:
+    """(later object, earlier one, degrees) of every two that are too near."""
+    return [
+        (later, earlier, least)
+        for later, target in enumerate(targets)
+        for earlier, least in target.apart
+        if earlier < later and great_circle(poses[later], poses[earlier]) < least - FINE
+    ]
+
+
+def _together(
+    later: int, earlier: int, poses: list[Pose], targets: Sequence[Target], searches: _Searches
+) -> dict[int, Pose]:
     """New poses that keep every distance of both objects; {} where none is found."""
     for one in (later, earlier):
-        pose = cleared(poses[one], targets[one], poses)
+        pose = searches.cleared(poses[one], targets[one], poses)
         if room_left(pose, targets[one], poses) >= -FINE:
             return {one: pose}
     for first in islice(around(poses[earlier], targets[earlier]), TRIES):
+        if searches.left <= 0:
+            break
         trial = [*poses]
         trial[earlier] = first
         if any(
@@ -103,7 +161,7 @@ def _together(later: int, earlier: int, poses: list[Pose], targets: Sequence[Tar
             if place != later
         ):
             continue
-        second = cleared(poses[later], targets[later], trial)
+        second = searches.cleared(poses[later], targets[later], trial)
         if room_left(second, targets[later], trial) >= -FINE:
             return {earlier: first, later: second}
     return {}

@@ -20,6 +20,7 @@ from physworld.spatial.scene.documents import (
     Stem,
     WidthTarget,
 )
+from physworld.spatial.scene.packing import Room, impossible, widest
 from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, great_circle, snap, turn
 
 FREE_WIDTH = (0.0, 1.0)
@@ -39,6 +40,7 @@ class Target:
     reach: float  # largest great-circle excursion of a keyframe, degrees; 0 = it stands still
     still: bool  # no keyframe may differ, in distance neither
     apart: tuple[tuple[int, float], ...] = ()  # (place of another object in the output, least separation in degrees)
+    wish: tuple[tuple[int, float], ...] = ()  # the same where not all can hold, with what might: nothing depends on it
     anchored: bool = False
     preferred: tuple[float, float, float] | None = None  # the anchor's own pose
 
@@ -65,6 +67,7 @@ class Brief:
     payload: Payload
     objects: tuple[Target, ...]  # in output order
     conflicts: tuple[Conflict, ...]
+    chosen: tuple[str, ...] | None = None  # ids of the objects, where a scene had settled them
 
     def stem(self, place: int) -> Stem:
         return self.payload.stems[self.objects[place].stem]
@@ -105,6 +108,7 @@ class _Draft:
     anchored: bool = False
     preferred: tuple[float, float, float] | None = None
     apart: list[tuple[int, float]] = field(default_factory=list)
+    wish: list[tuple[int, float]] = field(default_factory=list)
 
     def narrow(self, name: str, low: float, high: float) -> bool:
         """Cut an interval down; False, and nothing changes, where no grid value would be left."""
@@ -173,11 +177,16 @@ def resolve(payload: Payload, chosen: Sequence[str] | None = None) -> Brief:
     targets = [
         Target(
             stem=k, az=d.az, el=d.el, dist=d.dist, width=d.width, reach=0.0 if d.still else d.reach, still=d.still,
-            apart=tuple(d.apart), anchored=d.anchored, preferred=d.preferred,
+            apart=tuple(d.apart), wish=tuple(d.wish), anchored=d.anchored, preferred=d.preferred,
         )
         for k, d in ((k, drafts[k]) for k in order)
     ]  # fmt: skip
-    return Brief(payload=payload, objects=tuple(targets), conflicts=tuple(conflicts))
+    return Brief(
+        payload=payload,
+        objects=tuple(targets),
+        conflicts=tuple(conflicts),
+        chosen=None if chosen is None else tuple(chosen),
+    )
 
 
 def _anchors(payload: Payload, drafts: list[_Draft], conflict) -> None:  # type: ignore[no-untyped-def]
@@ -250,6 +259,7 @@ def _mono(draft: _Draft, conflict) -> None:  # type: ignore[no-untyped-def]
 
 def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict) -> None:  # type: ignore[no-untyped-def]
     place = {k: p for p, k in enumerate(order)}
+    asked: list[tuple[int, int, int, float]] = []  # rule, two stems, degrees
     for number, rule in enumerate(payload.rules):
         if not isinstance(rule, AvoidMasking):
             continue
@@ -263,10 +273,35 @@ def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict)
                 ids = f"{payload.stems[i].id} and {payload.stems[j].id}"
                 conflict(number, [i, j], "sep", f"{ids} are held closer than {rule.min_sep_deg:g}°")
                 continue
-            if i not in place or j not in place:
-                continue
-            drafts[i].apart.append((place[j], rule.min_sep_deg))
-            drafts[j].apart.append((place[i], rule.min_sep_deg))
+            if i in place and j in place:
+                asked.append((number, i, j, rule.min_sep_deg))
+    excused = _impossible(drafts, asked, conflict)
+    for _, i, j, degrees in asked:
+        at_best = excused.get((i, j))
+        for k, other in ((i, j), (j, i)):
+            if at_best is None:
+                drafts[k].apart.append((place[other], degrees))
+            else:
+                drafts[k].wish.append((place[other], min(degrees, at_best)))
+
+
+def _impossible(  # type: ignore[no-untyped-def]
+    drafts: list[_Draft], asked: list[tuple[int, int, int, float]], conflict
+) -> dict[tuple[int, int], float]:
+    """Pairs that belong to a group for which there is no room -> degrees that such a group may keep all the same."""
+    least: dict[tuple[int, int], float] = {}
+    for _, i, j, degrees in asked:
+        least[i, j] = max(degrees, least.get((i, j), 0.0))
+    if len({k for pair in least for k in pair}) < 3:
+        return {}
+    excused: dict[tuple[int, int], float] = {}
+    for group, reason in impossible([Room(d.az, *d.el) for d in drafts], least):
+        pairs_of = {(i, j) for i in group for j in group if i < j}
+        for number, i, j, _ in asked:
+            if (i, j) in pairs_of:
+                conflict(number, [i, j], "sep", reason)
+        excused |= dict.fromkeys(pairs_of, 0.75 * widest(len(group))[0])
+    return excused
 
 
 def pairs(stems: Sequence[Stem], rule: AvoidMasking) -> list[tuple[int, int]]:

@@ -1,18 +1,20 @@
 """Payloads and scenes as typed objects (physworld/spatial/scene/reading.py reads and writes them).
 
-`schemas/*.json` are the contract for other programs; tests keep these classes and the schemas in agreement.
+These classes are the contract. The JSON Schemas for other programs (`schemas/*.json`) are made from them
+(physworld/spatial/scene/contract.py), and reader and checker are these classes.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from physworld.spatial.scene.terms import (
     CLASSES,
     FORMATS,
     ID_PATTERN,
+    MOST_KEYFRAMES,
     MOST_OBJECTS,
     MOST_RULES,
     MOST_STEMS,
@@ -26,36 +28,61 @@ RULE_TYPES = (
 )  # fmt: skip
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True, hide_input_in_errors=True
-    )
+def _given(value: Any) -> Any:
+    """A key may be left out; null is no value."""
+    if value is None:
+        raise ValueError("must not be null; leave the key out")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 10.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Strict(BaseModel):
+    """What JSON Schema asks for, neither more nor less: keys as they are written, no other keys, no null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    forms: ClassVar[tuple[tuple[str, ...], ...]] = ()  # sets of keys, exactly one of which is given
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Strict:
+        if self.forms:
+            said = {key for form in self.forms for key in form if getattr(self, key) is not None}
+            if sum(said == set(form) for form in self.forms) != 1:
+                raise ValueError(f"give either {', or '.join(' and '.join(form) for form in self.forms)}")
+        return self
 
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Azimuth = Annotated[float, Field(ge=-180, le=180)]
 Elevation = Annotated[float, Field(ge=-45, le=90)]
 Distance = Annotated[float, Field(ge=0.5, le=15)]
-StemId = Annotated[str, Field(pattern=ID_PATTERN)]
+# `$` is the very end, here as in ECMA's regular expressions; Python's lets a newline follow, hence the `not`.
+StemId = Annotated[str, Field(pattern=ID_PATTERN, json_schema_extra={"not": {"pattern": "\\n"}})]
 StemClass = Literal[CLASSES]  # type: ignore[valid-type]
 Format = Literal[FORMATS]  # type: ignore[valid-type]
 ClassKey = Annotated[StemClass, Field(alias="class")]  # `class` is no Python name
-MaybeClassKey = Annotated[StemClass | None, Field(alias="class")]
+Given = BeforeValidator(_given)
+MaybeUnit = Annotated[Unit | None, Given]
+MaybeClassKey = Annotated[StemClass | None, Given, Field(alias="class")]
+Count = Annotated[int, Field(ge=1, le=MOST_OBJECTS), BeforeValidator(_whole)]
 
 
-class BandEnergy(_Strict):
+class BandEnergy(Strict):
     low: Unit
     mid: Unit
     high: Unit
 
     @model_validator(mode="after")
-    def _whole(self) -> BandEnergy:
+    def _sums_to_one(self) -> BandEnergy:
         if abs(self.low + self.mid + self.high - 1) > 0.05 + 1e-9:
             raise ValueError(f"low + mid + high must be 1 ± 0.05, not {self.low + self.mid + self.high:.3g}")
         return self
 
 
-class Stem(_Strict):
+class Stem(Strict):
     id: StemId
     track_class: ClassKey
     lufs: Annotated[float, Field(ge=-60, le=0)]
@@ -64,51 +91,46 @@ class Stem(_Strict):
     leadness: Unit
 
 
-class Tolerance(_Strict):
+class Tolerance(Strict):
     az_deg: Annotated[float, Field(ge=0, le=180)] = 1.0
     el_deg: Annotated[float, Field(ge=0, le=135)] = 1.0
     dist_m: Annotated[float, Field(ge=0, le=14.5)] = 0.05
 
 
-class Anchor(_Strict):
+class Anchor(Strict):
     """Every stem of the class (or the one with the id) is an object at this pose, at every keyframe."""
 
+    forms = (("track_class",), ("id",))
+
     type: Literal["anchor"]
-    track_class: StemClass | None = None
-    id: StemId | None = None
+    track_class: Annotated[StemClass | None, Given] = None
+    id: Annotated[StemId | None, Given] = None
     az_deg: Azimuth
     el_deg: Elevation
     dist_m: Distance
     tol: Tolerance = Tolerance()
 
-    @model_validator(mode="after")
-    def _one_target(self) -> Anchor:
-        if (self.track_class is None) == (self.id is None):
-            raise ValueError("give either track_class or id")
-        return self
 
-
-class MonoLowEnd(_Strict):
+class MonoLowEnd(Strict):
     """Kick, bass and every stem with low >= 0.6: azimuth 0, width <= 0.1, no motion."""
 
     type: Literal["mono_low_end"]
     hz_below: Annotated[float, Field(ge=20, le=500)]
 
 
-class WidthTarget(_Strict):
+class WidthTarget(Strict):
     """Objects of the class have this width (within 0.025), or one between min and max."""
+
+    forms = (("width",), ("min", "max"))
 
     type: Literal["width_target"]
     track_class: ClassKey
-    width: Unit | None = None
-    min: Unit | None = None
-    max: Unit | None = None
+    width: MaybeUnit = None
+    min: MaybeUnit = None
+    max: MaybeUnit = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> WidthTarget:
-        ranged = self.min is not None and self.max is not None
-        if (self.width is not None) == ranged or (self.min is None) != (self.max is None):
-            raise ValueError("give either width, or min and max")
+    def _ordered(self) -> WidthTarget:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}")
         return self
@@ -121,7 +143,7 @@ class WidthTarget(_Strict):
         return self.min, self.max
 
 
-class AvoidMasking(_Strict):
+class AvoidMasking(Strict):
     """Every object of `a` keeps this great-circle distance from every object of `b`; each a class, else a stem id."""
 
     type: Literal["avoid_masking"]
@@ -130,7 +152,7 @@ class AvoidMasking(_Strict):
     min_sep_deg: Annotated[float, Field(ge=0, le=180)]
 
 
-class MotionLimit(_Strict):
+class MotionLimit(Strict):
     """No keyframe of an object (of the class, or of any) is further than this from its static direction."""
 
     type: Literal["motion_limit"]
@@ -138,7 +160,7 @@ class MotionLimit(_Strict):
     max_deg: Annotated[float, Field(ge=0, le=180)]
 
 
-class ElevationRange(_Strict):
+class ElevationRange(Strict):
     """Objects (of the class, or all) stay within these elevations at every keyframe."""
 
     type: Literal["elevation_range"]
@@ -153,7 +175,7 @@ class ElevationRange(_Strict):
         return self
 
 
-class KeepInBed(_Strict):
+class KeepInBed(Strict):
     """Stems of the class are no objects: they stay in the channel bed."""
 
     type: Literal["keep_in_bed"]
@@ -166,24 +188,24 @@ Rule = Annotated[
 ]
 
 
-class Global(_Strict):
+class Global(Strict):
     bpm: Annotated[float, Field(ge=40, le=240)]
     energy: Unit
 
 
-class Payload(_Strict):
+class Payload(Strict):
     """What is asked for: stems, their features, a budget and rules."""
 
     target_format: Format
-    max_objects: Annotated[int, Field(ge=1, le=MOST_OBJECTS)]
+    max_objects: Count
     style: Literal[STYLES]  # type: ignore[valid-type]
     section: Literal[SECTIONS]  # type: ignore[valid-type]
     overall: Annotated[Global, Field(alias="global")]  # `global` is no Python name
     stems: Annotated[list[Stem], Field(min_length=1, max_length=MOST_STEMS)]
-    rules: Annotated[list[Rule], Field(max_length=MOST_RULES)]
+    rules: Annotated[list[Rule], Field(min_length=0, max_length=MOST_RULES)]
 
 
-class Keyframe(_Strict):
+class Keyframe(Strict):
     t: Unit
     az_deg: Azimuth
     el_deg: Elevation
@@ -194,7 +216,7 @@ class Keyframe(_Strict):
         return self.az_deg, self.el_deg, self.dist_m
 
 
-class SceneObject(_Strict):
+class SceneObject(Strict):
     id: Annotated[str, Field(min_length=1)]
     track_class: ClassKey
     az_deg: Azimuth
@@ -204,7 +226,7 @@ class SceneObject(_Strict):
     gain_db: Annotated[float, Field(ge=-60, le=12)]
     reverb_send: Unit
     early_reflections: Unit
-    motion: Annotated[list[Keyframe], Field(max_length=64)]
+    motion: Annotated[list[Keyframe], Field(min_length=0, max_length=MOST_KEYFRAMES)]
 
     @property
     def pose(self) -> Place:
@@ -212,10 +234,10 @@ class SceneObject(_Strict):
 
     @property
     def path(self) -> list[tuple[float, Place]]:
-        """(t, pose) in order of t; one point when it does not move."""
+        """(t, pose) in order of t, as written where times are equal; one point when it does not move."""
         if not self.motion:
             return [(0.0, self.pose)]
-        return sorted((key.t, key.pose) for key in self.motion)
+        return sorted(((key.t, key.pose) for key in self.motion), key=lambda point: point[0])
 
     @property
     def poses(self) -> list[Place]:
@@ -227,13 +249,13 @@ class SceneObject(_Strict):
         return any(key.pose != self.pose for key in self.motion)
 
 
-class Bed(_Strict):
+class Bed(Strict):
     layout: Format
     loudness_target_lufs: float
     room_preset: str
 
 
-class SpatialScene(_Strict):
+class SpatialScene(Strict):
     """A Spatial9Scene: the published interchange contract."""
 
     version: str

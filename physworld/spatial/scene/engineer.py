@@ -9,6 +9,7 @@ Mixing Engineer's Handbook, on panorama).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from physworld.spatial.scene.apart import cleared, pose_of, settle
@@ -95,7 +96,8 @@ def engineer(payload: Payload, brief: Brief | None = None) -> SpatialScene:
         if lateral:
             wanted = _spread(wanted, stem, brief, placed)
             side = -side
-        placed.append(_object(payload, stem, target, cleared(wanted, target, [pose_of(p) for p in placed])))
+        hoped = replace(target, apart=(*target.apart, *target.wish)) if target.wish else target
+        placed.append(_object(payload, stem, target, cleared(wanted, hoped, [pose_of(p) for p in placed])))
     settle(placed, brief.objects)
     scene = SpatialScene.model_validate(
         {

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
 import json
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from physworld.spatial.scene.contract import schema as schema
 from physworld.spatial.scene.documents import RULE_TYPES, Payload, SpatialScene
 
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
 
 
@@ -82,12 +84,18 @@ def read_scene(text: str | bytes) -> SpatialScene:
 
 
 def scene_from(data: Any) -> SpatialScene:
-    """Raises: Invalid."""
+    """Parsed JSON, or a SpatialScene, which is judged anew: one that was put together by hand may hold anything.
+
+    Raises:
+        Invalid: it does not keep the contract.
+    """
+    if isinstance(data, SpatialScene):
+        data = data.model_dump(by_alias=True, warnings=False)
     return _validated(SpatialScene, data)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON without NaN, infinities, repeated keys or more than MOST_BYTES.
+    """JSON without NaN, numbers that no double holds, broken Unicode, repeated keys or more than MOST_BYTES.
 
     Raises:
         Invalid: with the place of the first mistake.
@@ -95,7 +103,12 @@ def parse_json(text: str | bytes) -> Any:
     if len(text) > MOST_BYTES:
         raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {MOST_BYTES:,}")])
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        data = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_small, object_pairs_hook=_unique
+        )
+        if _ESCAPED.search(text if isinstance(text, str) else text.decode(json.detect_encoding(text))):
+            json.dumps(data, ensure_ascii=False).encode()  # half a pair of surrogates cannot be written again
+        return data
     except RecursionError:
         raise Invalid([Violation("$", "nested too deeply")]) from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -104,6 +117,19 @@ def parse_json(text: str | bytes) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value
+
+
+def _small(digits: str) -> int:
+    if len(digits) > 300:  # beyond any double, and slow to read
+        raise ValueError(f"{digits[:40]}... is too large a number")
+    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,11 +158,3 @@ def _violation(item: Any) -> Violation:
             path += f".{part[:40]}" if part.isidentifier() else f"[{part[:40]!r}]"
         last = "rule" if isinstance(part, int) and path.startswith("$.rules") else ""
     return Violation(path, item["msg"].removeprefix("Value error, ").removeprefix("Input "))
-
-
-@functools.cache
-def schema(name: str) -> dict[str, Any]:
-    """A JSON Schema (draft-07) of this package: `payload` or `scene`."""
-    file = importlib.resources.files("physworld.spatial") / "schemas" / f"{name}.schema.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found

@@ -12,9 +12,18 @@ from physworld.spatial.scene.documents import KeepInBed, Payload, SpatialScene
 from physworld.spatial.scene.engineer import engineer, room
 from physworld.spatial.scene.reading import as_dict, scene_from
 from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check
-from physworld.spatial.scene.terms import DIALS, LOUDNESS, POSE, ROOMS, great_circle, on_grid, snap, turn
+from physworld.spatial.scene.terms import (
+    DIALS,
+    LOUDNESS,
+    MOST_KEYFRAMES,
+    POSE,
+    ROOMS,
+    great_circle,
+    on_grid,
+    snap,
+    turn,
+)
 
-MOST_KEYFRAMES = 64
 BOUNDS = {"el_deg": "el", "dist_m": "dist", "width": "width"}  # field -> the interval of Target that bounds it
 
 
@@ -46,27 +55,31 @@ def repair(scene: Any, payload: Payload) -> Repaired:
     report = check(scene, payload)
     if not report.violations:
         return Repaired(scene=scene if isinstance(scene, SpatialScene) else scene_from(scene), edits=())
-    mended, edits = _mend(scene, payload)
+    default = engineer(payload)
+    mended, edits = _mend(scene, payload, default)
     if check(mended, payload).violations:
-        final = _last_resort(payload)
+        final = _last_resort(payload, default)
         if as_dict(final) == (as_dict(scene) if isinstance(scene, (dict, SpatialScene)) else None):
             return Repaired(scene=final, edits=())
         return Repaired(scene=final, edits=(*edits, Edit("$", None, None, "not to be mended: the engineer's scene")))
     return Repaired(scene=mended, edits=tuple(edits))
 
 
-def _last_resort(payload: Payload) -> SpatialScene:
-    scene = engineer(payload)
+def _last_resort(payload: Payload, default: SpatialScene) -> SpatialScene:
+    scene = default
     for _ in range(3):
         if not check(scene, payload).violations:
             break
-        scene, _ = _mend(scene, payload)
+        before = scene
+        scene, _ = _mend(scene, payload, default)
+        if scene == before:
+            break
     return scene
 
 
-def _mend(scene: Any, payload: Payload) -> tuple[SpatialScene, list[Edit]]:
+def _mend(scene: Any, payload: Payload, engineered: SpatialScene) -> tuple[SpatialScene, list[Edit]]:
     edits: list[Edit] = []
-    default = as_dict(engineer(payload))
+    default = as_dict(engineered)
     data = copy.deepcopy(as_dict(scene)) if isinstance(scene, (dict, SpatialScene)) else {}
     if not isinstance(scene, (dict, SpatialScene)):
         edits.append(Edit("$", None, None, "no scene to mend: the engineer's is taken"))
@@ -131,7 +144,7 @@ def _number_kept(path: str, said: Any, wanted: float, edits: list[Edit], why: st
 def _objects(
     data: dict[str, Any], payload: Payload, default: dict[str, Any], edits: list[Edit]
 ) -> list[dict[str, Any]]:
-    """Which objects there are: known, once each, none that belongs into the bed, all that are anchored, in budget."""
+    """Which objects there are: known, once each, none that belongs into the bed, and as many as the budget has."""
     stems = {stem.id: stem for stem in payload.stems}
     brief = resolve(payload)
     anchored = [payload.stems[t.stem].id for t in brief.objects if t.anchored]
@@ -162,9 +175,10 @@ def _objects(
         last = min(spare, key=lambda n: (stems[things[n]["id"]].leadness, -n))
         edits.append(Edit(f"$.objects[{last}]", things[last]["id"], None, "over max_objects"))
         del things[last]
-    if not things:
-        edits.append(Edit("$.objects", None, default["objects"][0]["id"], "a scene needs an object"))
-        things = [copy.deepcopy(default["objects"][0])]
+    for name, original in originals.items():
+        if len(things) < payload.max_objects and all(thing["id"] != name for thing in things):
+            edits.append(Edit("$.objects", None, name, "it would be neither an object nor in the bed"))
+            things.append(copy.deepcopy(original))
     return things
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from physworld.spatial.scene.brief import Brief, anchored, is_low_end, members, pairs, resolve
+from physworld.spatial.scene.brief import Brief, Conflict, anchored, is_low_end, members, pairs, resolve
 from physworld.spatial.scene.documents import (
     Anchor,
     AvoidMasking,
@@ -60,12 +61,13 @@ class Report:
     verdicts: tuple[Verdict, ...]
     budget: tuple[Violation, ...]
     honesty: tuple[Violation, ...]  # of constraints_applied
+    missing: tuple[Violation, ...] = ()  # stems that are neither objects nor in the bed
 
     @property
     def violations(self) -> list[Violation]:
         """All that is wrong; what a higher rule forces is not."""
         broken = [reason for v in self.verdicts if v.status == "fail" for reason in v.reasons]
-        return [*self.contract, *self.strict, *self.budget, *broken, *self.honesty]
+        return [*self.contract, *self.strict, *self.budget, *broken, *self.missing, *self.honesty]
 
     @property
     def conflicts(self) -> list[Violation]:
@@ -119,25 +121,25 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
         payload: what was asked for; without it only the contract and the strict profile are judged.
         brief: the payload resolved, where the caller has it already.
     """
-    if not isinstance(scene, SpatialScene):
-        try:
-            scene = scene_from(scene)
-        except Invalid as error:
-            return _unusable(error, payload)
+    try:
+        scene = scene_from(scene)
+    except Invalid as error:
+        return _unusable(error, payload)
     strict = list(_profile(scene))
     if payload is None:
         return Report(contract=(), strict=tuple(strict), verdicts=(), budget=(), honesty=())
     brief = brief or resolve(payload)
     strict += _belongs(scene, payload)
+    conflicts = _conflicts(scene, payload, brief)
     verdicts, truth = [], []
     for number, rule in enumerate(payload.rules):
         breaches = list(_breaches(scene, payload, rule))
-        excused = {(c.stems, c.aspect) for c in brief.conflicts if c.rule == number}
+        excused = {(c.stems, c.aspect) for c in conflicts if c.rule == number}
         open_ = [b for b in breaches if (b.stems, b.aspect) not in excused]
         status = "pass" if not breaches else "fail" if open_ else "conflict"
         if status == "pass" and tag(rule) not in truth:
             truth.append(tag(rule))
-        why = {(c.stems, c.aspect): c.reason for c in brief.conflicts if c.rule == number}
+        why = {(c.stems, c.aspect): c.reason for c in conflicts if c.rule == number}
         reasons = tuple(
             Violation(b.path, f"{tag(rule)}: {b.message}" + _because(why.get((b.stems, b.aspect))))
             for b in (open_ or breaches)
@@ -150,9 +152,37 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
     honesty = []
     if scene.constraints_applied != truth:
         honesty.append(Violation("$.constraints_applied", f"must name exactly what holds: {truth}"))
+    missing = [
+        Violation(
+            "$.objects", f"{name} is missing: it is neither an object nor kept in the bed, and there is room for it"
+        )
+        for name in left_out(scene, payload, brief)
+    ]
     return Report(
-        contract=(), strict=tuple(strict), verdicts=tuple(verdicts), budget=tuple(budget), honesty=tuple(honesty)
-    )
+        contract=(), strict=tuple(strict), verdicts=tuple(verdicts), budget=tuple(budget), honesty=tuple(honesty),
+        missing=tuple(missing),
+    )  # fmt: skip
+
+
+def _conflicts(scene: SpatialScene, payload: Payload, brief: Brief) -> list[Conflict]:
+    """The brief's, and those among the scene's own objects where it has chosen others."""
+    stems = {stem.id for stem in payload.stems}
+    chosen = list(dict.fromkeys(thing.id for thing in scene.objects if thing.id in stems))
+    if {brief.stem(place).id for place in range(len(brief.objects))} == set(chosen):
+        return list(brief.conflicts)
+    return [*brief.conflicts, *(c for c in resolve(payload, chosen).conflicts if c.aspect == "sep")]
+
+
+def left_out(scene: SpatialScene, payload: Payload, brief: Brief | None = None) -> list[str]:
+    """Stems that are neither objects nor in the bed. In the bed are those that a rule keeps there or the budget leaves.
+
+    Args:
+        brief: the payload resolved; one that was resolved for this scene's own objects does not know what it lacks.
+    """
+    brief = brief if brief is not None and brief.chosen is None else resolve(payload)
+    known = {stem.id for stem in payload.stems} & {thing.id for thing in scene.objects}
+    wanted = [brief.stem(place).id for place in range(len(brief.objects))]
+    return [name for name in wanted if name not in known][: max(0, payload.max_objects - len(known))]
 
 
 def applied(scene: SpatialScene, payload: Payload) -> list[str]:
@@ -224,21 +254,21 @@ def _belongs(scene: SpatialScene, payload: Payload) -> Iterator[Violation]:
 
 def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Breach]:
     """Every object that does not keep to a rule, whatever the reason."""
-    stems, place = payload.stems, dict[str, int]()
-    for n, thing in enumerate(scene.objects):
-        place.setdefault(thing.id, n)
+    stems = payload.stems
+    places: dict[str, list[int]] = {}
+    for n, thing in enumerate(scene.objects):  # an id that comes twice is two objects, and both are judged
+        places.setdefault(thing.id, []).append(n)
 
     def things(which: list[int]) -> Iterator[tuple[str, SceneObject, str]]:
         for k in which:
-            if stems[k].id in place:
-                n = place[stems[k].id]
+            for n in places.get(stems[k].id, ()):
                 yield f"$.objects[{n}]", scene.objects[n], stems[k].id
 
     def of_class(name: str | None) -> list[int]:
         return [k for k, stem in enumerate(stems) if name in (None, stem.track_class)]
 
     if isinstance(rule, Anchor):
-        yield from _anchor_breaches(rule, anchored(stems, rule), [s.id for s in stems], place, scene)
+        yield from _anchor_breaches(rule, anchored(stems, rule), [s.id for s in stems], places, scene)
     elif isinstance(rule, MonoLowEnd):
         for path, thing, name in things([k for k, stem in enumerate(stems) if is_low_end(stem)]):
             if any(turn(pose[0], 0) > SLACK for pose in thing.poses):
@@ -272,8 +302,7 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Brea
             if name not in CLASSES and not members(stems, name):
                 yield Breach("$.objects", frozenset(), "presence", f"{name} is neither a class nor a stem")
         for i, j in pairs(stems, rule):
-            if stems[i].id in place and stems[j].id in place:
-                a, b = place[stems[i].id], place[stems[j].id]
+            for a, b in product(places.get(stems[i].id, ()), places.get(stems[j].id, ())):
                 least = least_separation(scene.objects[a], scene.objects[b])
                 if least < rule.min_sep_deg - 1e-6:
                     message = f"{stems[i].id} and {stems[j].id} come within {least:.1f}°"
@@ -281,23 +310,22 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Brea
 
 
 def _anchor_breaches(
-    rule: Anchor, matched: list[int], ids: list[str], place: dict[str, int], scene: SpatialScene
+    rule: Anchor, matched: list[int], ids: list[str], places: dict[str, list[int]], scene: SpatialScene
 ) -> Iterator[Breach]:
     if not matched:
         yield Breach("$.objects", frozenset(), "presence", f"no stem is {rule.id or rule.track_class}")
     for k in matched:
         name = ids[k]
-        if name not in place:
+        if name not in places:
             yield Breach("$.objects", frozenset([name]), "presence", f"{name} is missing")
-            continue
-        thing = scene.objects[place[name]]
-        for pose in thing.poses:
-            away = turn(pose[0], rule.az_deg), abs(pose[1] - rule.el_deg), abs(pose[2] - rule.dist_m)
-            allowed = rule.tol.az_deg, rule.tol.el_deg, rule.tol.dist_m
-            if any(a > t + SLACK for a, t in zip(away, allowed, strict=True)):
-                message = f"{name} is off by {away[0]:g}°, {away[1]:g}°, {away[2]:.2f} m"
-                yield Breach(f"$.objects[{place[name]}]", frozenset([name]), "pose", message)
-                break
+        for n in places.get(name, ()):
+            for pose in scene.objects[n].poses:
+                away = turn(pose[0], rule.az_deg), abs(pose[1] - rule.el_deg), abs(pose[2] - rule.dist_m)
+                allowed = rule.tol.az_deg, rule.tol.el_deg, rule.tol.dist_m
+                if any(a > t + SLACK for a, t in zip(away, allowed, strict=True)):
+                    message = f"{name} is off by {away[0]:g}°, {away[1]:g}°, {away[2]:.2f} m"
+                    yield Breach(f"$.objects[{n}]", frozenset([name]), "pose", message)
+                    break
 
 
 def least_separation(a: SceneObject, b: SceneObject) -> float:

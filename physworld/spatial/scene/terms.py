@@ -19,6 +19,7 @@ ROOMS = tuple(
 BANDS = ("low", "mid", "high")
 
 MOST_STEMS = MOST_OBJECTS = MOST_RULES = 32
+MOST_KEYFRAMES = 64
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,16}$"
 LOW_END = 0.6  # share of energy below which band counts as low end (FORMATS: low >= 0.6)
 LOUDNESS = {"iamf": -14.0, "binaural": -14.0, "5.1.4": -18.0, "7.1.4": -18.0}  # LUFS, of the whole programme
