@@ -162,7 +162,8 @@ class FilesSource(Windows):
         why = self.unwritable(run.scene) if self.unwritable is not None else ""
         if why:
             place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"
-            raise FormatError(f"{place}: {why} (the scene has {len(run.scene.bodies)} bodies)")
+            many = f" (the scene has {len(run.scene.bodies)} bodies)" if why.endswith("bodies") else ""
+            raise FormatError(f"{place}: {why}{many}")
         return run
 
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
