@@ -1,4 +1,4 @@
-"""Byte streams of files that may be compressed, by suffix: `.gz`, `.zst`, anything else is plain."""
+"""Byte streams of files that may be compressed, by suffix in any case: `.gz`, `.zst`, anything else is plain."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BROKEN = (OSError, EOFError, zlib.error)  # what `opened` raises while it is rea
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The uncompressed bytes of `path`."""
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as stream:
             yield stream  # type: ignore[misc]  # GzipFile reads bytes, its stub is no IO[bytes]
-    elif path.suffix == ".zst":
+    elif path.suffix.lower() == ".zst":
         import zstandard
 
         with path.open("rb") as packed:
@@ -39,11 +39,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def written(path: Path) -> Iterator[IO[bytes]]:
     """A stream whose bytes become `path`, compressed, when the block ends well."""
     with replacing(path) as temporary, temporary.open("wb") as raw:
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             # No name and no time inside, so that equal contents give equal files.
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream:
                 yield stream  # type: ignore[misc]
-        elif path.suffix == ".zst":
+        elif path.suffix.lower() == ".zst":
             import zstandard
 
             with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as stream:
