@@ -94,7 +94,7 @@ def is_remark(key: str) -> bool:
     return key in REMARKS or key.startswith(("_", "x_"))
 
 
-def known_keys(data: dict[str, Any], known: Collection[str], what: str) -> None:
+def known_keys(data: dict[str, Any], known: Collection[str], what: str, kind: str = "key") -> None:
     """Refuse a key that would be read past; remarks may stay.
 
     Raises:
@@ -105,7 +105,7 @@ def known_keys(data: dict[str, Any], known: Collection[str], what: str) -> None:
             meant = _MEANT.get(key, "")
             near = f" Did you mean {meant}?" if meant in known else suggest(key, known)
             tail = f"; did{near.removeprefix(' Did')}" if near else ""
-            raise FormatError(f"{what} has the unknown key {shown(key)}; choose one of {', '.join(known)}{tail}")
+            raise FormatError(f"{what} has the unknown {kind} {shown(key)}; choose one of {', '.join(known)}{tail}")
 
 
 def number(value: Any, what: str) -> float:
