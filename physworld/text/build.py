@@ -12,7 +12,7 @@ from rich.console import Console
 
 from physworld import scenarios
 from physworld.data import Repeated, Staged
-from physworld.errors import UserError, call
+from physworld.errors import FormatError, UserError, call
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
 from physworld.text.codecs.frame_codec import FrameCodec
@@ -52,6 +52,8 @@ def build(cfg: DictConfig) -> TextParts:
     train, val = sources(cfg, names, codec)
     try:
         encoded = codec.encode(val.sample(0))
+    except FormatError as error:  # a data file
+        raise UserError(f"{error}. Nothing was trained.") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
     if not (encoded.labels != -100).any():

@@ -18,7 +18,7 @@ from physworld.settings import checks
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.rollout import rollout
-from physworld.text.sources.files import Row, read_scene
+from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
@@ -31,9 +31,9 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))
     checks.whole("row", cfg.row, 0)
-    if cfg.row and path.suffix != ".parquet":
+    if cfg.row and not is_table(path):
         raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
-    known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
+    known = None if path.suffix.lower() == ".txt" else _read_scene(path, cfg.row)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
     if known is None:
         known = _read_prompt(path, codec)
@@ -66,7 +66,7 @@ def predict(cfg: DictConfig) -> None:
 
 def _read_scene(path: Path, row: int) -> Trajectory:
     try:
-        return read_scene(Row(path, row) if path.suffix == ".parquet" else path)
+        return read_scene(Row(path, row) if is_table(path) else path)
     except FormatError as error:
         raise UserError(str(error)) from None
     except OSError as error:
