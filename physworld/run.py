@@ -203,9 +203,12 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
+        problem = str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]
+        if not runs.kept_checkpoints(directory):
+            raise UserError(f"{problem}. Nothing was trained: the first checkpoint was not reached.") from None
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
-        raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
+        raise UserError(problem) from None
     except Collapsed as collapse:
         raise UserError(f"{collapse} {_last_good(directory)}") from None
     except finite.Diverged as diverged:

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from physworld import scenarios
 from physworld.data import Repeated, Staged
-from physworld.errors import UserError, call
+from physworld.errors import FormatError, UserError, call
 from physworld.reporting.screen import screen
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.curriculum import StageTable
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation, unwritable
@@ -30,6 +31,7 @@ console = screen()
 class TextParts(Parts):
     codec: FrameCodec
     evaluation: Evaluation
+    timesteps: tuple[float, ...] = ()  # s, of the scenes that it is trained on
     stages: StageTable | None = None  # of a curriculum that has several
 
 
@@ -51,7 +53,9 @@ def build(cfg: DictConfig) -> TextParts:
             raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
     train, val = sources(cfg, names, codec)
     try:
-        encoded = codec.encode(val.sample(0))
+        encoded, timesteps = codec.encode(val.sample(0)), timestep.of_source(val)
+    except FormatError as error:  # a data file
+        raise UserError(f"{error}. Nothing was trained.") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
     if not (encoded.labels != -100).any():
@@ -86,6 +90,7 @@ def build(cfg: DictConfig) -> TextParts:
         module=module,
         data=data,
         evaluation=evaluation,
+        timesteps=timesteps,
         accumulate=accumulate,
         monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
         callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],

@@ -24,6 +24,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
 from physworld.text.codecs.frame_codec import FrameCodec
@@ -59,6 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
     published = sample_published(cfg, evaluation, suite, named) if suite.curves else None
     covered = _coverage(named, [*cases.given, *(published.cases.given if published else ())], _difficulties(cfg, named))
     _refuse_long(named, cases)
+    _warn_timestep(named, cases)
     directory, command = _prepare(cfg)
     results: dict[str, EvalResult] = {}
     for candidate in named:
@@ -94,6 +96,7 @@ def conclude(
     """Save the model, score it and write the report; a search lowers RMSE at the last horizon over the best
     baseline's."""
     save_model(network, parts.codec, directory)
+    timestep.write(directory, parts.timesteps)
     cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
     result = score(network, parts.codec, parts.evaluation, cases)
     stages = [] if parts.stages is None else parts.stages.markdown()
@@ -150,6 +153,14 @@ def _refuse_long(named: Sequence[Candidate], cases: EvalCases) -> None:
             )
         if space is not None and space.too_long + space.shortened:
             console.print(f"{some.name}: {space.sentence}.", soft_wrap=True)
+
+
+def _warn_timestep(named: Sequence[Candidate], cases: EvalCases) -> None:
+    """Say, before anything is scored, that scenes have a time step which a model never saw."""
+    for some in named:
+        said = timestep.warning((given.scene for given in cases.given), some.timesteps)
+        if said:
+            console.print(f"{some.name}: {said}.", style="yellow", highlight=False, soft_wrap=True)
 
 
 # --- 2. sample cases

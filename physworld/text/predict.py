@@ -15,10 +15,11 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.rollout import rollout
-from physworld.text.sources.files import Row, read_scene
+from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
@@ -31,10 +32,11 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))
     checks.whole("row", cfg.row, 0)
-    if cfg.row and path.suffix != ".parquet":
+    if cfg.row and not is_table(path):
         raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
-    known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
-    network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
+    known = None if path.suffix.lower() == ".txt" else _read_scene(path, cfg.row)
+    run = runs.find_run(cfg.run)
+    network, codec, config = load_model(run, hardware.device())
     if known is None:
         known = _read_prompt(path, codec)
     first = cfg.start if cfg.start is not None else codec.context_frames - 1
@@ -44,6 +46,9 @@ def predict(cfg: DictConfig) -> None:
             f"start={cfg.start} does not fit {path}: it has frames 0-{len(known) - 1} and this model reads "
             f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
         )
+    strange = timestep.warning([known.scene], timestep.of_run(run, config))
+    if strange:
+        console.print(f"{path}: {strange}.", style="yellow", highlight=False, soft_wrap=True)
     given = known.window(begin, first + 1)
     try:
         codec.prompt(given)
@@ -64,7 +69,7 @@ def predict(cfg: DictConfig) -> None:
 
 def _read_scene(path: Path, row: int) -> Trajectory:
     try:
-        return read_scene(Row(path, row) if path.suffix == ".parquet" else path)
+        return read_scene(Row(path, row) if is_table(path) else path)
     except FormatError as error:
         raise UserError(str(error)) from None
     except OSError as error:
