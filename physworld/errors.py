@@ -6,6 +6,7 @@ import difflib
 import errno
 import functools
 import inspect
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     except TypeError as error:
         raise UserError(f"The configuration does not fit {name}: {error}.") from None
     return make(*objects, **named)
+
+
+def fetching(name: str) -> str:
+    """What to do about a model that is not on this machine: the command that fetches it, where it has a name for that.
+
+    Args:
+        name: a folder, or OWNER/NAME on the hub, as it was typed.
+    """
+    folder = Path(name)
+    on_the_hub = re.fullmatch(r"([\w-][\w.-]*/)?[\w-][\w.-]*", name) and not folder.is_dir()
+    # Our own advice puts downloads into models/.
+    if not on_the_hub or (len(folder.parts) == 2 and (folder.parts[0] == "models" or folder.parent.is_dir())):
+        return "give the folder of a model, or a repository as OWNER/NAME"
+    local = f"models/{folder.name}"
+    command = f"hf download {name} --local-dir {local}"
+    return f"where there is a network run `{command}`, bring that folder here and give {local}"
 
 
 def unwritable(error: Exception, folder: str | None = None) -> str:

@@ -21,6 +21,7 @@ from physworld.runs import directory as runs
 from physworld.seeding import short
 from physworld.settings import checks
 from physworld.settings.messages import options
+from physworld.settings.program import typed_command
 from physworld.settings.reading import belongs, only, refuse_unread
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
                 parts,
                 network,
                 directory,
-                command=shlex.join(["python", "train.py", *hydra.overrides.task]),
+                command=typed_command("train", hydra.overrides.task),
                 cost={**trained.cost, "parameters": size},
             )
     except Interrupted:

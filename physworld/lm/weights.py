@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from physworld.errors import fetching
 from physworld.types import Vocabulary
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
@@ -278,11 +279,9 @@ def _plain(weights: str, error: Exception) -> WeightsError:
         return error
     if Path(weights).is_dir() and not any((Path(weights) / file).is_file() for file in CONFIGURATIONS):
         return WeightsError(f"weights={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
-    name = Path(weights).name
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(
-            f"weights={weights} are not on this machine and the hub cannot be reached or does not have them; where "
-            f"there is a network run `hf download {weights} --local-dir models/{name}`, bring that folder here and "
-            f"give weights=models/{name}."
+            f"weights={weights} is no folder here, and the hub cannot be reached or has no such repository; "
+            f"{fetching(weights)}."
         )
     return WeightsError(f"weights={weights} cannot be loaded ({str(error).strip().splitlines()[0][:200]}).")

@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 from physworld import renamed
 from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
+from physworld.settings.program import typed_command
 
 OUTPUTS = Path("outputs")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -108,7 +109,9 @@ def find_run(run: str | None, option: str = "run") -> Path:
     if run == "last":
         path = newest("metrics.json", beside="model/config.json")
         if path is None:
-            raise UserError(f"{option}=last finds no finished run under {OUTPUTS}/; train one with: python train.py")
+            raise UserError(
+                f"{option}=last finds no finished run under {OUTPUTS}/; train one with: {typed_command('train', [])}"
+            )
         return path
     path = Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
+from physworld.settings.program import typed_command
 from physworld.spatial.build import SpatialParts, choose_evaluation
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
@@ -39,7 +39,7 @@ def evaluate(cfg: DictConfig) -> None:
     cases = evaluation.sample_cases(seed=cfg.seed, split=cfg.split)
     table = score(network, codec, evaluation, cases, untrained=untrained)
     report(
-        table, evaluation, directory, command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
+        table, evaluation, directory, command=typed_command("evaluate", hydra.overrides.task),
         seed=cfg.seed, split=cfg.split, cost={"parameters": sum(p.numel() for p in network.parameters())},
     )  # fmt: skip
 

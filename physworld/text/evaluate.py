@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +23,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
+from physworld.settings.program import typed_command
 from physworld.text import timestep
 from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
@@ -308,7 +308,7 @@ def _prepare(cfg: DictConfig) -> tuple[Path, str]:
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
     runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
-    return directory, shlex.join(["python", "evaluate.py", *hydra.overrides.task])
+    return directory, typed_command("evaluate", hydra.overrides.task)
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

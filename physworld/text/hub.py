@@ -150,7 +150,9 @@ def export(run: Path, kind: str) -> Path:
     except (WeightsError, GgufError) as error:
         raise UserError(str(error)) from None
     except ImportError as error:
-        raise UserError(f"{kind} needs the library {error.name}; install it with: pip install -e '.[export]'") from None
+        raise UserError(
+            f"{kind} needs the library {error.name}; install it with: pip install 'physworld[export]'"
+        ) from None
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

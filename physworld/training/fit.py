@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from physworld.errors import call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.settings.messages import override
+from physworld.settings.program import typed_command
 from physworld.training.callbacks import ProgressBar, SeedEachPass, Throughput
 from physworld.training.finite import StopWhereNotFinite
 from physworld.training.resuming import AsConfigured
@@ -131,5 +130,4 @@ def resume_command(directory: Path) -> str:
     skip = ("ckpt=", "init_from=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep")
     overrides = HydraConfig.get().overrides
     kept = [o for o in (*overrides.task, *overrides.hydra) if not o.lstrip("+").startswith(skip)]
-    program = ["physworld", "train"] if sys.argv[0].startswith("physworld ") else ["python", "train.py"]
-    return shlex.join([*program, *kept, "ckpt=last", override("hydra.run.dir", os.fspath(directory))])
+    return typed_command("train", [*kept, "ckpt=last", override("hydra.run.dir", os.fspath(directory))])

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from physworld.errors import SweepError, UserError
 from physworld.settings.checks import whole
+from physworld.settings.program import program, typed_command
 from physworld.training.precision import PRECISIONS, plugin
 
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -83,11 +84,12 @@ class Hardware:
             arguments += f" hardware.devices={self.device_count}"  # SLURM is asked for a number of tasks
         launched = any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "LOCAL_RANK"))
         if multirun and self.device_count > 1 and not launched:
+            script = "train.py" if program("train")[0] == "python" else "-m physworld train"
             raise SweepError(
                 f"A sweep (-m) cannot start {self.device_count} ranks itself: they would train different settings. "
                 f"Use one device per job (hardware.devices=1), or SLURM with one task per device "
-                f"(python train.py -m hydra/launcher=slurm {arguments}), or run the jobs one by one with "
-                f"torchrun --nproc-per-node={self.device_count} train.py hardware=ddp ..."
+                f"({typed_command('train', [])} -m hydra/launcher=slurm {arguments}), or run the jobs one by one with "
+                f"torchrun --nproc-per-node={self.device_count} {script} hardware=ddp ..."
             )
 
     def device(self) -> torch.device:

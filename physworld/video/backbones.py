@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 
+from physworld.errors import fetching, first_line
 from physworld.video.network import TARGETS, VideoNetwork, tiny
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "tiny_video"
@@ -91,9 +92,8 @@ def _read(kind: Any, name: str, subfolder: str | None, **options: Any) -> Any:
                 f"no base in {name}; model.network.base is shipped, or a folder that experiment=tiny_video_base saved"
             ) from None
         raise FileNotFoundError(
-            f"the {subfolder} of {name} cannot be read ({str(error).splitlines()[0][:120]}); give "
-            f"model.network.pretrained and model.codec.pretrained a folder that holds the model, or fetch it with: "
-            f"hf download {name}"
+            f"the {subfolder} of {name} cannot be read ({first_line(error)[:120]}); for model.network.pretrained and "
+            f"model.codec.pretrained {fetching(name)}"
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from physworld.errors import UserError
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
+from physworld.settings.program import typed_command
 from physworld.training.hardware import placed
 from physworld.video.build import VideoParts, choose_evaluation, codec_and_source, make_evaluator, make_module
 from physworld.video.controls import CONTROLS, train_controls
@@ -50,7 +50,7 @@ def evaluate(cfg: DictConfig) -> None:
     result = score(network, evaluator, cases, adapters)
     report(
         result, evaluator, directory, split=cfg.split, seed=cfg.seed,
-        command=shlex.join(["python", "evaluate.py", *hydra.overrides.task]),
+        command=typed_command("evaluate", hydra.overrides.task),
         cost={"parameters": size},
     )  # fmt: skip
 

@@ -170,7 +170,10 @@ def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["model=lfm2"], "weights=LiquidAI/LFM2-350M are not on this machine.*hf download LiquidAI/LFM2-350M"),
+        (
+            ["model=lfm2"],
+            "weights=LiquidAI/LFM2-350M is no folder here.*`hf download LiquidAI/LFM2-350M --local-dir m",
+        ),
         (["model=hf"], "model=hf needs weights="),
         (["model=gpt", "weights=somewhere"], "goes with pretrained models"),
         (

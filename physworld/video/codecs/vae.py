@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
 
+from physworld.errors import fetching, first_line
 from physworld.io.atomic import replacing
 from physworld.types import ClipBatch, Sample
 
@@ -191,6 +192,6 @@ class VaeCodec:
             return kind.from_pretrained(self.pretrained, subfolder=part, **options)
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
-                f"the {part} of {self.pretrained} cannot be read ({str(error).splitlines()[0][:120]}); give "
-                f"model.codec.pretrained a folder that holds it, or fetch it once with: hf download {self.pretrained}"
+                f"the {part} of {self.pretrained} cannot be read ({first_line(error)[:120]}); for "
+                f"model.codec.pretrained {fetching(self.pretrained)}"
             ) from None
