@@ -50,19 +50,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "fresh" / "bin" / "python"
 
 
-def physworld(python: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def outside() -> dict[str, str]:
+    """The environment of somebody who has no clone."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return environment | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def physworld(python: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python), "-m", "physworld", *arguments],
-        cwd=where, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=where, env=outside(), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
 def test_the_configuration_travels_inside(installed: Path, tmp_path: Path) -> None:
     where = subprocess.run(
         [str(installed), "-c", "from physworld.settings.messages import CONFIG_DIR; print(CONFIG_DIR)"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
+        cwd=tmp_path, capture_output=True, text=True, check=True, env=outside(),
     ).stdout.strip()  # fmt: skip
     assert Path(where).is_relative_to(installed.parents[1]), where
     inside = {path.relative_to(where).as_posix() for path in Path(where).rglob("*.yaml")}
@@ -88,8 +92,10 @@ def test_it_simulates_and_trains(installed: Path, tmp_path: Path) -> None:
     done = physworld(installed, tmp_path, "simulate", "scenario=pendulum", "count=1", "frames=3", "out=made")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "made").rglob("*.jsonl"))) == 1
+    # Spatial scenes: in a new place a text run would compile its kernels anew.
     done = physworld(
-        installed, tmp_path, "train", "debug=smoke", "steps=1", "validate_every=1", "hardware=cpu", "scenario=pendulum"
-    )
+        installed, tmp_path, "train", "model=tiny_gravity", "debug=smoke", "steps=1", "validate_every=1",
+        "hardware=cpu", "model.network.width=32", "model.network.depth=1", "model.network.heads=2", "global_batch=4",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "outputs").rglob("metrics.json"))) == 1

@@ -43,9 +43,7 @@ def test_a_model_on_the_hub_is_fetched_by_a_command_that_its_program_takes(name:
     assert done.returncode != 0 and "Usage" not in said and "offline" in said.lower(), said  # all but the network
 
 
-@pytest.mark.parametrize(
-    "name", ["models/LFM2-350M", "./LFM2", "/nowhere/LFM2", "a/b/c", "..", "~/models/x", "a b/c"]
-)
+@pytest.mark.parametrize("name", ["models/LFM2-350M", "./LFM2", "/nowhere/LFM2", "a/b/c", "..", "~/models/x", "a b/c"])
 def test_a_path_is_not_taken_for_a_repository(name: str) -> None:
     assert fetching(name) == "give the folder of a model, or a repository as OWNER/NAME"
 
