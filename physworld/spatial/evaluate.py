@@ -19,6 +19,7 @@ from physworld.settings import checks
 from physworld.spatial.build import SpatialParts, choose_evaluation
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
+from physworld.spatial.progress import bar
 from physworld.spatial.report import headline_of, print_summary, write_spatial_report
 from physworld.training.hardware import placed
 
@@ -83,12 +84,12 @@ def untrained_like(config: Any, codec: SceneCodec) -> Any:
 def score(
     network: Any, codec: SceneCodec, evaluation: SpatialEvaluation, cases: SpatialCases, *, untrained: Any
 ) -> Table:
-    """On every axis, with a word on the screen."""
-    with console.status("Evaluating") as status:
+    """On every axis, with a progress bar."""
+    untrained = untrained if evaluation.random_weights else None
+    with bar("Evaluating", evaluation.answers(cases, untrained=untrained is not None), console) as advance:
         return evaluation.evaluate(
-            network, codec, cases, untrained=untrained if evaluation.random_weights else None,
-            progress=lambda axis: status.update(f"Evaluating {axis}"),
-        )  # fmt: skip
+            network, codec, cases, untrained=untrained, progress=lambda axis, done: advance(done)
+        )
 
 
 # --- 4. report
