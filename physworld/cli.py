@@ -48,8 +48,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         start(arguments[0], arguments[1:])
         return 0
 
-    from rich.console import Console
-
+    from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
     from physworld.settings.checks import installed
@@ -94,20 +93,20 @@ def _run(arguments: Sequence[str] | None) -> int:
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 240)
+    console = screen(None if sys.stdout.isatty() else 240)
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if of_run:
         from physworld.text.hub import export as export_run
 
         written = export_run(find_run(options.what), options.format)
-        console.print(str(written), highlight=False, soft_wrap=True)
+        console.print(str(written), soft_wrap=True)
     elif options.verb in ("validate", "export"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb} of a scene")
         from physworld.spatial.commands import export, validate
 
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
-        console.print(str(export(options)), highlight=False, soft_wrap=True)
+        console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 

@@ -6,6 +6,12 @@ k·B .. k·B + B - 1 of the source (rank r of R takes batches r, r + R, ...). Re
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import multiprocessing
+import multiprocessing.util  # its own exit function is registered first
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from physworld.protocols import Codec
 from physworld.types import Batch, Encoded, Sample
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TRIES = 1000  # samples that may be too long in a row
 
 
@@ -109,8 +116,24 @@ def collate(items: Sequence[Encoded], *, pad: int) -> Batch:
     )
 
 
-def _one_thread(worker: int) -> None:
+def worker(_number: int) -> None:
+    """What a worker process is: one thread, which ends with its trainer and not before.
+
+    Ctrl-C, `timeout` and batch systems signal the whole process group. The trainer finishes its step and saves, and
+    needs its workers for that.
+    """
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":  # elsewhere torch looks every five seconds whether the trainer is still there
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@atexit.register  # after multiprocessing's own, which would send SIGTERM and wait, so it comes before it
+def _end_workers() -> None:
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 class StreamData(lightning.LightningDataModule):
@@ -143,7 +166,7 @@ class StreamData(lightning.LightningDataModule):
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=partial(collate, pad=int(self.codec.tokenizer.pad_token_id)),
-            worker_init_fn=_one_thread,
+            worker_init_fn=worker,
             prefetch_factor=8 if workers else None,
             pin_memory=torch.cuda.is_available(),
         )

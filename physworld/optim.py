@@ -30,7 +30,9 @@ class MuonAdamW(Optimizer):
         adam_lr: float,
         weight_decay: float,
     ) -> None:
-        self.parts: list[Optimizer] = [torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95)]
+        self.parts: list[Optimizer] = []
+        if matrices:
+            self.parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
         if rest:  # adapters are matrices only
             self.parts.append(torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=weight_decay))
         super().__init__([group for part in self.parts for group in part.param_groups], {})
@@ -101,15 +103,13 @@ def scheduled(optimizer: Optimizer, rate: Callable[[int], float]) -> dict[str, A
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
 
 
-def split_layers(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(trainable matrices inside the layers, all other trainable parameters)."""
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            inside = name.startswith("blocks.") or ".layers." in name
-            (matrices if inside and parameter.ndim == 2 else rest).append(parameter)
-    return matrices, rest
+def split_layers(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(trainable matrices inside `network.blocks`, all other trainable parameters)."""
+    inside = {id(parameter) for parameter in network.blocks.parameters()}
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    matrices = [p for p in trained if id(p) in inside and p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    return matrices, [p for p in trained if id(p) not in chosen]
 
 
 def plateau_rate(step: int, *, total: int, warmup: float, decay_fraction: float) -> float:

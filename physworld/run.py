@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 
 from physworld.errors import FormatError, UserError, suggest
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.seeding import short
 from physworld.settings import checks
 from physworld.settings.messages import options
 from physworld.settings.reading import belongs, only, refuse_unread
@@ -25,7 +26,7 @@ from physworld.settings.reading import belongs, only, refuse_unread
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
 
-console = Console()
+console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
 SHARED = {
     "train": (
@@ -73,8 +74,18 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     checks.settings(kept)
     if verb == "train":
         _refuse_codec(kept, name, hydra.runtime.choices)
+    else:
+        _refuse_hardware(hydra.overrides.task)
     system(name).check(kept)
     return kept
+
+
+def _refuse_hardware(overrides: Sequence[str]) -> None:
+    """Evaluating and predicting are one process on one device: the rest of the hardware is training's."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key.startswith("hardware.") and key != "hardware.accelerator":
+            raise UserError(f"{key} is for training; here hardware.accelerator says where it runs, so leave it out.")
 
 
 def _refuse_codec(cfg: DictConfig, name: str, choices: Mapping[str, str]) -> None:
@@ -96,18 +107,23 @@ def build(cfg: DictConfig) -> Parts:
     """
     name = _trained(cfg)
     if cfg.steps is None:
-        from physworld.runs.wiring import epoch_steps
-
-        checks.settings(cfg)
-        cfg.steps = epoch_steps(cfg)
+        cfg.steps = steps_of(cfg)
     kept = only(cfg, reads("train")[name])
     checks.settings(kept)
     system(name).check(kept)
     import lightning.pytorch as pl
 
-    pl.seed_everything(cfg.seed, verbose=False)
+    pl.seed_everything(short(cfg.seed), verbose=False)
     parts: Parts = system(name).build(kept)
     return parts
+
+
+def steps_of(cfg: DictConfig) -> int:
+    """Optimiser steps of steps=null: an epoch of the curriculum."""
+    from physworld.runs.wiring import epoch_steps
+
+    checks.settings(cfg)
+    return epoch_steps(cfg)
 
 
 def _trained(cfg: DictConfig) -> str:
@@ -145,8 +161,10 @@ def train(cfg: DictConfig) -> float:
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     from physworld.lm.preference import Collapsed
     from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
-    from physworld.training.callbacks import Interrupted
+    from physworld.training import finite
     from physworld.training.fit import fit, resume_command
+    from physworld.training.resuming import before, changes
+    from physworld.training.stopping import Interrupted, stops_at_once
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
     kept = runs.kept_checkpoints(directory)
@@ -157,45 +175,88 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     hydra = HydraConfig.get()
     saved = read_checkpoint(checkpoint) if checkpoint is not None else None
     reached = int(saved["global_step"]) if saved is not None else 0
+    was = before(checkpoint) if checkpoint is not None else None
+    if cfg.init_from is not None and cfg.init_from != "shipped":  # `last` may be another run tomorrow
+        cfg.init_from = str(runs.relative(str(runs.find_run(cfg.init_from, "init_from").absolute())))
+    elif cfg.init_from is None and was is not None:
+        cfg.init_from = was.get("init_from")
+    if cfg.steps is None:
+        cfg.steps = steps_of(cfg)
+    resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if checkpoint is not None and reached > cfg.steps:
+        raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
+    changed = changes(checkpoint, was, resolved, reached) if checkpoint is not None and was is not None else []
     parts = build(cfg)
     if checkpoint is not None and saved is not None:
         check_fits(checkpoint, saved, parts.module)
-        if reached > cfg.steps:
-            raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
-    resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    if cfg.init_from is not None:
+    held = {} if saved is None else saved["state_dict"]
+    lacking = [name for name, _ in parts.module.network.named_parameters() if f"network.{name}" not in held]
+    if cfg.init_from is not None and lacking:  # else the checkpoint holds all of it, further on
         start_from(parts.module.network, runs.find_run(cfg.init_from, "init_from"), resolved)
     size = sum(p.numel() for p in parts.module.network.parameters())
-    console.print(
-        f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}", highlight=False
-    )
+    said = f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}"
+    console.print(said, soft_wrap=True)
     try:
-        trained = fit(cfg, resolved, parts, directory, checkpoint, reached)
+        trained = fit(cfg, resolved, parts, directory, checkpoint, reached, changed)
     except Interrupted as stopped:
-        console.print(f"Stopped after step {stopped}; it is saved. Continue with:", highlight=False)
+        console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
         print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
+        problem = str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]
+        if not runs.kept_checkpoints(directory):
+            raise UserError(f"{problem}. Nothing was trained: the first checkpoint was not reached.") from None
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
-        raise UserError(str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]) from None
+        raise UserError(problem) from None
     except Collapsed as collapse:
-        raise UserError(f"{collapse} The last good weights are in {directory}/checkpoints.") from None
-    network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
-    if not trained.first_rank:
-        return 0.0
-    headline, score = system(name).conclude(
-        only(cfg, reads("train")[name]),
-        parts,
-        network,
-        directory,
-        command=shlex.join(["python", "train.py", *hydra.overrides.task]),
-        cost={**trained.cost, "parameters": size},
-    )
+        raise UserError(f"{collapse} {_last_good(directory)}") from None
+    except finite.Diverged as diverged:
+        raise UserError(_diverged(diverged, directory)) from None
+    try:
+        with stops_at_once(cfg.steps):
+            network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
+            finite.refuse(network.state_dict(), step=cfg.steps)
+            if not trained.first_rank:
+                return 0.0
+            headline, score = system(name).conclude(
+                only(cfg, reads("train")[name]),
+                parts,
+                network,
+                directory,
+                command=shlex.join(["python", "train.py", *hydra.overrides.task]),
+                cost={**trained.cost, "parameters": size},
+            )
+    except Interrupted:
+        console.print(f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:")
+        print(f"  {resume_command(directory)}")
+        raise SystemExit(130) from None
+    except finite.Diverged as diverged:
+        raise UserError(_diverged(diverged, directory)) from None
     groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
     trained.log_result(resolved, groups, headline)
-    console.print(f"TensorBoard:  tensorboard --logdir {directory.parent}", highlight=False)
+    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
     return float(score)
+
+
+def _diverged(found: Exception, directory: Path) -> str:
+    from physworld.training.finite import REPLAY
+
+    seeds = f"; the seeds of its batch are in {directory / REPLAY}" if (directory / REPLAY).is_file() else ""
+    advice = "Lower model.learning_rate, or give more model.warmup_steps."
+    return f"{str(found).rstrip('.')}{seeds}. {_last_good(directory)} {advice}"
+
+
+def _last_good(directory: Path) -> str:
+    kept = " and ".join(f"{name}.ckpt" for name in runs.kept_checkpoints(directory))
+    return f"The last good weights are in {directory}/checkpoints ({kept})." if kept else "Nothing was saved before."
+
+
+def _done(directory: Path, steps: int) -> str:
+    """What of a run is finished that was stopped in its final evaluation."""
+    saved = sorted(path.name for path in (directory / "model").glob("*") if path.is_dir())
+    kept = [f"model/{name}" for name in saved] or ["model"] * (directory / "model" / "config.json").is_file()
+    return f"all {steps} steps are trained, and checkpoints/last.ckpt{''.join(f', {name}' for name in kept)} are saved"
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -215,7 +276,16 @@ def evaluate(cfg: DictConfig) -> None:
             f"leave it out, or choose evaluation={OF_THE_RUN}."
         )
     with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
-        system(name).evaluate(kept)
+        try:
+            system(name).evaluate(kept)
+        except KeyboardInterrupt:
+            cache = kept.cache if "cache" in kept else None
+            print(
+                "The same command begins anew."
+                if cache is None
+                else f"Finished answers are kept in {cache}; the same command goes on from them."
+            )
+            raise
 
 
 def predict(cfg: DictConfig) -> None:

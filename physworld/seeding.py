@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 SPLITS = ("train", "val", "test")
+SEEDS = 2**64  # roots are smaller: what torch's generators take
+
+
+def short(root: int) -> int:
+    """The root as a number below 2^32, which is all that some libraries take; a root below that is itself."""
+    return root if root < 2**32 else int(np.random.SeedSequence(root).generate_state(1)[0])
 
 
 def generator(root: int, split: str, *index: int) -> np.random.Generator:

@@ -80,7 +80,7 @@ def test_the_shard_digest_reads_everything_that_shapes_a_shard() -> None:
         for place in PACKAGE.glob(pattern)
         for path in shards._python_files(place)
     }
-    wanted = {"types.py", "sim/chipmunk.py", "sim/ood.py", "scenarios/tower.py", "text/codecs/scene_parquet.py"}
+    wanted = {"types/scenes.py", "sim/chipmunk.py", "sim/ood.py", "scenarios/tower.py", "text/codecs/scene_parquet.py"}
     assert wanted | {"text/shards.py", "io/compression.py"} <= read
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,16 +10,25 @@ from PIL import Image, ImageDraw
 
 from physworld.types import (
     FIXED,
+    Anchored,
     Attractor,
+    Gear,
+    GrooveJoint,
+    Joint,
     Motor,
     PinJoint,
     PivotJoint,
+    Ratchet,
     Rope,
+    RotaryLimit,
+    RotarySpring,
     Scene,
     Segment,
+    SlideJoint,
     Spring,
     State,
     Wind,
+    shapes,
 )
 
 Colour = tuple[int, int, int]
@@ -131,6 +141,8 @@ class Pen:
                 self.line(np.asarray(part.start), np.asarray(part.end), WALL, width)
                 if part.surface_speed:
                     self._belt(part)
+                if part.one_way is not None:
+                    self._one_way(part, np.asarray(part.one_way, dtype=float))
             else:
                 self.disc(np.asarray(part.center, dtype=float), part.radius, WALL)
 
@@ -156,6 +168,14 @@ class Pen:
         for place in np.linspace(0, 1, max(2, round(length / 40)) + 2)[1:-1]:
             self.arrow(start + place * (end - start) + size / 2 * along, along, size, GROUND, 1.5 * self.thin)
 
+    def _one_way(self, wall: Segment, side: np.ndarray) -> None:
+        """Arrow heads that point the way in which bodies pass."""
+        start, end = np.asarray(wall.start, dtype=float), np.asarray(wall.end, dtype=float)
+        across = np.array([start[1] - end[1], end[0] - start[0]]) / np.linalg.norm(end - start)
+        across *= np.sign(across @ side)
+        for place in np.linspace(0, 1, 5)[1:-1]:
+            self.arrow(start + place * (end - start) + (wall.radius + 9) * across, across, 7, WALL, 1.5 * self.thin)
+
     def trail(self, path: np.ndarray, colour: Colour) -> None:
         """path (K, 2) world px, oldest first; fades towards the ground."""
         for k in range(1, len(path)):
@@ -163,24 +183,60 @@ class Pen:
 
     def joints(self, scene: Scene, state: State, colour: Colour = INK) -> None:
         for joint in scene.joints:
-            if isinstance(joint, Motor):
-                self._motor(state.position[joint.body_b], joint.spin, colour)
-                continue
-            a = _world(state, joint.body_a, joint.anchor_a)
-            b = _world(state, joint.body_b, joint.anchor_b)
-            if not (np.isfinite(a).all() and np.isfinite(b).all()):
-                continue
-            match joint:
-                case Rope(length=length):
-                    self._path(_hanging(a, b, length), colour)
-                case Spring():
-                    self._path(_coil(a, b), colour)
-                case PinJoint():
-                    self.line(a, b, colour, self.thin)
-                case PivotJoint():
-                    self.disc(b, 5 / self.scale, GROUND, colour, self.thin)
-            self.disc(b, 2 / self.scale, colour)
-            self.disc(a, (4 if joint.body_a == FIXED else 2) / self.scale, colour)
+            if isinstance(joint, GrooveJoint):
+                ends = [_world(state, joint.body_a, end) for end in (joint.groove_start, joint.groove_end)]
+                pin = _world(state, joint.body_b, joint.anchor_b)
+                if np.isfinite([*ends, pin]).all():
+                    self.line(ends[0], ends[1], colour, self.thin)
+                    self.disc(pin, 4 / self.scale, GROUND, colour, self.thin)
+            elif isinstance(joint, Anchored):
+                self._anchored(joint, state, colour)
+            else:
+                self._turning(joint, scene, state, colour)
+
+    def _anchored(self, joint: Anchored, state: State, colour: Colour) -> None:
+        a = _world(state, joint.body_a, joint.anchor_a)
+        b = _world(state, joint.body_b, joint.anchor_b)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return
+        match joint:
+            case Rope(length=length):
+                self._path(_hanging(a, b, length), colour)
+            case Spring():
+                self._path(_coil(a, b), colour)
+            case PinJoint():
+                self.line(a, b, colour, self.thin)
+            case SlideJoint():  # a sleeve on a rod
+                self.line(a, b, colour, self.thin)
+                self.line(a, a + (b - a) / 2, colour, 3 * self.thin)
+            case PivotJoint():
+                self.disc(b, 5 / self.scale, GROUND, colour, self.thin)
+        self.disc(b, 2 / self.scale, colour)
+        self.disc(a, (4 if joint.body_a == FIXED else 2) / self.scale, colour)
+
+    def _turning(self, joint: Joint, scene: Scene, state: State, colour: Colour) -> None:
+        """What acts on angles stands at the bodies' centres."""
+        centres = [state.position[end] for end in (joint.body_a, joint.body_b) if end != FIXED]
+        if not np.isfinite(centres).all():
+            return
+        match joint:
+            case Motor():
+                self._motor(centres[-1], joint.spin, colour)
+            case Gear() | Ratchet():  # wheels with teeth, one line between them
+                for centre in centres:
+                    turn = np.linspace(0, 2 * np.pi, 33)
+                    radius = 7 + 2 * (np.arange(33) % 4 < 2)
+                    self._path(centre + radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1), colour)
+                if len(centres) == 2:
+                    self.line(centres[0], centres[1], mix(colour, GROUND, 0.4), self.thin)
+            case RotaryLimit():  # the free sector
+                start = 0.0 if joint.body_a == FIXED else float(state.angle[joint.body_a])
+                turn = start + np.linspace(joint.lowest, min(joint.highest, joint.lowest + 2 * np.pi), 17)
+                rim = centres[-1] + 12 * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+                self._path(np.concatenate([centres[-1:], rim, centres[-1:]]), colour)
+            case RotarySpring():  # a spiral
+                turn = np.linspace(0, 4 * np.pi, 33)
+                self._path(centres[-1] + turn[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1), colour)
 
     def _path(self, points: np.ndarray, colour: Colour) -> None:
         for start, end in pairwise(points):
@@ -203,14 +259,30 @@ class Pen:
             return
         along = np.array([np.cos(angle), np.sin(angle)])
         mark = mix(line, GROUND, 0.75) if fill is None else mix(GROUND, fill, 0.75)
+        fill = None if body.sensor else fill  # what touches nothing is an outline
+        width = 2.5 * width if body.kind == "kinematic" else width
         if body.shape == "circle":
             self.disc(centre, body.size[0], fill, line, width)
             self.line(centre, centre + 0.8 * body.size[0] * along, mark, width)
             return
-        half, up = np.asarray(body.size) / 2, np.array([-along[1], along[0]])
-        corners = [centre + sx * half[0] * along + sy * half[1] * up for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        points = [tuple(p) for p in self.at(np.array(corners))]
+        up = np.array([-along[1], along[0]])
+
+        def placed(corners: Sequence[tuple[float, float]]) -> np.ndarray:
+            return np.array([centre + x * along + y * up for x, y in corners])
+
+        if body.shape == "compound":
+            for part in body.parts:
+                if part.shape == "circle":
+                    self.disc(placed([part.at])[0], part.size[0], fill, line, width)
+                else:
+                    self._outline(placed(part.corners), fill, line, width)
+        else:
+            self._outline(placed(body.vertices or shapes.box(*body.size)), fill, line, width)
+        # The mark points along the body's own x axis, whichever side is longer.
+        long = body.size[0] / 2 if body.shape == "rect" else body.reach / 2
+        self.line(centre, centre + 0.8 * long * along, mark, width)
+
+    def _outline(self, corners: np.ndarray, fill: Colour | None, line: Colour, width: float) -> None:
+        points = [tuple(p) for p in self.at(corners)]
         self.draw.polygon(points, fill=fill)
         self.draw.line([*points, *points[:2]], fill=line, width=max(round(width), 1), joint="curve")
-        # The mark points along the body's own x axis, whichever side is longer.
-        self.line(centre, centre + 0.8 * half[0] * along, mark, width)

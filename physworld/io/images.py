@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from physworld.io.atomic import replacing
 
@@ -35,8 +35,11 @@ def _palette(frames: np.ndarray) -> Image.Image:
     return palette
 
 
+UNCHANGED = 255  # palette entry of pixels that stay as they were
+
+
 def gif_bytes(frames: np.ndarray, fps: float) -> bytes:
-    """Animated GIF of uint8 (T, H, W, 3), looping, one palette of up to 192 colours for all frames.
+    """Animated GIF of uint8 (T, H, W, 3) with T frames, looping, one palette of up to 192 colours for all of them.
 
     GIF counts time in 1/100 s and browsers slow delays under 2 down to 10, so the true rate is 100 / round(100 / fps)
     and at most 50 per second.
@@ -44,10 +47,22 @@ def gif_bytes(frames: np.ndarray, fps: float) -> bytes:
     frames = _checked(frames)
     palette = _palette(frames[:: max(1, len(frames) // 8)])
     pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
-    out = io.BytesIO()
     delay = max(2, round(100 / fps)) * 10  # ms
-    pictures[0].save(out, "GIF", save_all=True, append_images=pictures[1:], duration=delay, loop=0, optimize=True)
-    return out.getvalue()
+    out = io.BytesIO()
+    pictures[0].save(out, "GIF", duration=delay, loop=0, optimize=False)
+    # Pillow's `save_all` would draw a frame that equals the one before as a longer delay, and T would shrink.
+    parts = [out.getvalue().removesuffix(b";")]
+    before = np.asarray(pictures[0])
+    for picture in pictures[1:]:
+        now = np.asarray(picture)
+        rows, columns = (np.flatnonzero((now != before).any(axis)) for axis in (1, 0))
+        top, bottom, left, right = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if len(rows) else (0, 1, 0, 1)
+        area = (slice(top, bottom), slice(left, right))
+        drawn = Image.fromarray(np.where(now[area] != before[area], now[area], np.uint8(UNCHANGED)), "P")
+        place = (int(left), int(top))
+        parts += GifImagePlugin.getdata(drawn, place, duration=delay, transparency=UNCHANGED, disposal=1)
+        before = now
+    return b"".join([*parts, b";"])
 
 
 def write_gif(path: str | Path, frames: np.ndarray, fps: float) -> Path:

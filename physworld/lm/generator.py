@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from physworld.lm.kv_cache import PaddedKVCache, can_keep, compiled_step
+from physworld.lm.kv_cache import PaddedKVCache, can_keep, check_cache, compiled_step
 from physworld.lm.short_conv import patch_short_convolutions
 from physworld.protocols import Guide, Noise
 
@@ -76,8 +76,9 @@ class CachedGenerator:
                 does not allow it.
 
         Raises:
-            ValueError: static_cache is something else.
+            ValueError: static_cache is something else, or the network keeps no cache.
         """
+        check_cache(network)
         self.network = network.eval()
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)

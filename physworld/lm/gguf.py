@@ -11,35 +11,53 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 
 from physworld.io.atomic import replacing
 
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "lfm2": "LFM2"}
-SPLITTERS = {"llama": "smollm", "qwen2": "qwen2", "lfm2": "lfm2"}  # llama.cpp's name of how a tokenizer cuts text
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# llama.cpp's names of how a tokenizer cuts text into words; the digits of a number, for example: all, one, one, three.
+CUTS: dict[str, list[Any]] = {
+    "gpt-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
+    "smollm": [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)],
+    "qwen2": [pre_tokenizers.Split(Regex(WORDS % r"\p{N}"), "isolated")],
+    "llama-bpe": [pre_tokenizers.Split(Regex(WORDS % r"\p{N}{1,3}"), "isolated")],
+}
+PROBE = "I'm IT'S (x12345) y=-6.75;\n\n\tThe  caf\u00e9\u2019s \u4f60\u597d \u0661\u0662  !? \r\n end "
 
 
 class GgufError(ValueError):
     """A model that the format, or this writer, does not take; the message is one sentence."""
 
 
-def write_gguf(network: Any, tokenizer: Any, path: Path) -> None:
+def write_gguf(network: Any, tokenizer: Any, path: Path, name: str) -> None:
     """One file with weights, settings and tokenizer.
 
+    Args:
+        name: of the model, for whoever opens the file.
+
     Raises:
-        GgufError: another family, or another kind of tokenizer.
+        GgufError: another family, another kind of tokenizer, or positions that the format would not keep.
     """
     import gguf
 
     config = network.config
     if config.model_type not in FAMILIES:
         raise GgufError(f"GGUF is written for {', '.join(FAMILIES)}; this is a {config.model_type} model.")
-    pieces = _bpe(tokenizer)
+    pieces, cut = _bpe(tokenizer)
+    positions = config.rope_parameters["rope_type"]
+    if positions != "default":
+        raise GgufError(f"GGUF is written for plain rotary positions; this model scales them ({positions}).")
+    if config.model_type == "llama" and (config.attention_bias or config.mlp_bias):
+        raise GgufError("GGUF is written for llama models without biases: not every reader takes them in.")
     arch = gguf.MODEL_ARCH[FAMILIES[config.model_type]]
     with replacing(path) as temporary:
         writer = gguf.GGUFWriter(temporary, gguf.MODEL_ARCH_NAMES[arch])
+        writer.add_name(name)
         _settings(writer, config, gguf)
-        _tokenizer(writer, tokenizer, pieces, config, gguf)
+        _tokenizer(writer, tokenizer, pieces, cut, config, gguf)
         names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
         for name, weight in network.state_dict().items():
             if name == "lm_head.weight" and config.tie_word_embeddings:
@@ -61,7 +79,11 @@ def _settings(writer: Any, config: Any, gguf: Any) -> None:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_head_count(heads)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_rope_dimension_count(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    writer.add_rope_dimension_count(width)
+    if width * heads != config.hidden_size:
+        writer.add_key_length(width)
+        writer.add_value_length(width)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     if config.model_type == "lfm2":
@@ -97,17 +119,27 @@ def _tensor(name: str, weight: Tensor, config: Any) -> np.ndarray:
     return weight.detach().float().contiguous().numpy()
 
 
-def _bpe(tokenizer: Any) -> dict[str, Any]:
+def _bpe(tokenizer: Any) -> tuple[dict[str, Any], str]:
+    """(the model of a byte-level BPE tokenizer, llama.cpp's name of how it cuts text)."""
     content: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     model, cut = content["model"], json.dumps([content.get("pre_tokenizer"), content.get("decoder")])
     if model["type"] != "BPE" or "ByteLevel" not in cut:
         raise GgufError(
             f"GGUF holds byte-level BPE tokenizers only, and this is a {model['type']} one; export pretrained weights."
         )
-    return model
+    words = _words(tokenizer.backend_tokenizer.pre_tokenizer)
+    for name, parts in CUTS.items():
+        if _words(pre_tokenizers.Sequence(parts)) == words:
+            return model, name
+    raise GgufError(f"GGUF has no name for how this tokenizer cuts text; it is written for {', '.join(CUTS)}.")
 
 
-def _tokenizer(writer: Any, tokenizer: Any, model: dict[str, Any], config: Any, gguf: Any) -> None:
+def _words(cutter: Any) -> list[tuple[int, int]]:
+    """Where the words of a text begin and end."""
+    return [place for _, place in cutter.pre_tokenize_str(PROBE)]
+
+
+def _tokenizer(writer: Any, tokenizer: Any, model: dict[str, Any], cut: str, config: Any, gguf: Any) -> None:
     words = {index: word for word, index in tokenizer.get_vocab().items()}
     added = dict(tokenizer.added_tokens_decoder)
     kind = gguf.TokenType
@@ -117,7 +149,7 @@ def _tokenizer(writer: Any, tokenizer: Any, model: dict[str, Any], config: Any, 
         for i in range(config.vocab_size)
     ]  # fmt: skip
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(SPLITTERS[config.model_type])
+    writer.add_tokenizer_pre(cut)
     writer.add_token_list([words.get(i, f"[PAD{i}]") for i in range(config.vocab_size)])
     writer.add_token_types(types)
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]])
@@ -128,4 +160,8 @@ def _tokenizer(writer: Any, tokenizer: Any, model: dict[str, Any], config: Any, 
     ):
         if index is not None:
             add(index)
-    writer.add_add_bos_token(tokenizer.bos_token_id is not None)
+    ends = tokenizer("x").input_ids  # what the tokenizer itself puts around a text
+    writer.add_add_bos_token(ends[0] == tokenizer.bos_token_id is not None)
+    writer.add_add_eos_token(ends[-1] == tokenizer.eos_token_id is not None)
+    if tokenizer.chat_template is not None:
+        writer.add_chat_template(tokenizer.chat_template)

@@ -14,6 +14,7 @@ Shapes: B rows, S places of a new block, T places so far, C places there is room
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 BOOLEAN_MASKS = ("sdpa", "physworld")  # attention implementations; the others take what is added to scores
@@ -235,6 +236,14 @@ def or_plain(step: Step) -> Step:
         return scores(*inputs)
 
     return tried
+
+
+def check_cache(network: Any) -> None:
+    """Answers are made with a cache of keys and values. Raises: ValueError: the network is of another kind."""
+    inner = next(part for part in network.modules() if isinstance(part, PreTrainedModel))  # PEFT's may be around it
+    if "past_key_values" not in inspect.signature(type(inner).forward).parameters:
+        kind = inner.config.model_type
+        raise ValueError(f"a {kind} model has no cache of keys and values; choose a model with attention")
 
 
 def can_keep(network: Any) -> bool:

@@ -16,13 +16,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from physworld.lm.generator import CachedGenerator, switched
-from physworld.lm.packing import Documents, can_pack, packed, prepare
+from physworld.lm.kv_cache import check_cache
+from physworld.lm.layout import Checked, check, layers
+from physworld.lm.packing import Documents, prepare, read_packed
 from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
 from physworld.lm.scored_loss import scored_loss
-from physworld.lm.weights import check_tuning, find_adapter, load_network, refuse_damage, tunable
+from physworld.lm.weights import (
+    check_tuning,
+    find_adapter,
+    load_network,
+    note_base,
+    refuse_damage,
+    refuse_gaps,
+    tunable,
+    whole_weights,
+)
 from physworld.protocols import Guide, Noise
 from physworld.types import Vocabulary
 
@@ -62,9 +75,7 @@ class PackedLM(nn.Module):
         switched("static_cache", static_cache, auto=False)
         self.fused_attention = switched("fused_attention", fused_attention, auto=True)
         self.base_is_saved = weights is None  # beside the adapter, since nobody else has it
-        self.packs = can_pack(self.inner)
-        if self.packs:
-            prepare(self.inner)
+        self._checked: Checked | None = None
         self._reader: CachedGenerator | None = None
 
     @classmethod
@@ -120,10 +131,9 @@ class PackedLM(nn.Module):
         else:
             lm = load_network(weights, base, four_bit=tuning == "qlora")
             refuse_damage(lm, None, weights)
+        check_cache(lm)
         if lm.get_input_embeddings().num_embeddings < vocabulary.size:
             raise ValueError(f"{weights} has fewer embeddings than the codec has tokens ({vocabulary.size})")
-        if any(getattr(lm.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
-            raise ValueError(f"{lm.config.model_type} models bend their scores, which training here does not do")
         lm = tunable(
             lm, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout,
             targets=linear_names(lm) if targets is None else targets, gradient_checkpointing=gradient_checkpointing,
@@ -134,6 +144,8 @@ class PackedLM(nn.Module):
             fused_attention=fused_attention,
         )  # fmt: skip
         network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
+        for note in network.checked().notes:
+            rank_zero_only(print)(f"Note: {note}")
         if compile_layers:
             for layer in network.blocks:
                 layer.compile(dynamic=True)
@@ -155,7 +167,13 @@ class PackedLM(nn.Module):
 
     @property
     def blocks(self) -> Any:
-        return self.body.layers
+        return layers(self.body, self.inner.config)
+
+    def checked(self) -> Checked:
+        """What of the fast paths gives the model's own scores, tried once on two small examples."""
+        if self._checked is None:
+            self._checked = check(self.inner, self.body)
+        return self._checked
 
     def lower_base(self, dtype: torch.dtype) -> None:
         """Frozen weights in `dtype`; adapters stay as they are."""
@@ -178,6 +196,10 @@ class PackedLM(nn.Module):
             fused_attention=self.fused_attention,
         )  # fmt: skip
         other.base_is_saved = self.base_is_saved
+        if self._checked is not None:
+            other._checked = self._checked
+            if other._checked.packs:
+                prepare(other.inner)
         return other
 
     # --- training
@@ -188,9 +210,12 @@ class PackedLM(nn.Module):
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, V), target (M,), flat place in (B, L)) of every scored label of right-padded rows."""
         # No mask is needed: no real token sees what stands behind it.
-        hidden_BLD = self.body(input_ids=ids_BL, use_cache=False).last_hidden_state
         b, i = (labels_BL != IGNORE).nonzero(as_tuple=True)
-        logits_MV = self.inner.get_output_embeddings()(hidden_BLD[b, i - 1])
+        if self.checked().plain_head:
+            hidden_BLD = self.body(input_ids=ids_BL, use_cache=False).last_hidden_state
+            logits_MV = self.inner.get_output_embeddings()(hidden_BLD[b, i - 1])
+        else:
+            logits_MV = self.inner(input_ids=ids_BL, use_cache=False).logits[b, i - 1]
         return logits_MV, labels_BL[b, i], b * labels_BL.shape[1] + i
 
     def token_losses(self, ids_BL: Tensor, labels_BL: Tensor, *, mean_over: str = "examples") -> Scored:
@@ -209,33 +234,27 @@ class PackedLM(nn.Module):
         if min(lengths) == 0:
             raise ValueError("an example of a batch has no scored token: its answer was cut off, or is missing")
         b, i = asked_BL.nonzero(as_tuple=True)
-        if self.packs:
-            real_BL = index_L < length_B[:, None]
-            hidden_ND = self._read_packed(
-                ids_BL[real_BL], Documents(lengths, ids_BL.device, fused=self.fused_attention)
-            )
-            first_B = length_B.cumsum(0) - length_B
-            hidden_MD = hidden_ND[first_B[b] + i - 1]
-            computed = sum(lengths)
-        else:  # right padding: no real token sees what stands behind it
-            longest = max(lengths)
-            hidden_MD = self.body(input_ids=ids_BL[:, :longest], use_cache=False).last_hidden_state[b, i - 1]
-            computed = B * longest
         share_M = 1.0 / (B * asked_BL.sum(dim=1).float())[b]
         if mean_over == "tokens":
             share_M = torch.full_like(share_M, 1.0 / len(share_M))
-        head = self.inner.get_output_embeddings()
-        loss, losses, right = scored_loss(hidden_MD, head.weight, labels_BL[b, i], share_M)
+        checked, target_M, longest = self.checked(), labels_BL[b, i], max(lengths)
+        # Where rows are padded, no real token sees what stands behind it.
+        computed = sum(lengths) if checked.packs else B * longest
+        if not checked.plain_head:
+            logits_MV = self.inner(input_ids=ids_BL[:, :longest], use_cache=False).logits[b, i - 1].float()
+            losses = F.cross_entropy(logits_MV, target_M, reduction="none")
+            right = logits_MV.argmax(dim=-1) == target_M
+            return Scored((losses * share_M).sum(), losses.detach(), right, b * L + i, B * longest, sum(lengths))
+        if checked.packs:
+            real_BL = index_L < length_B[:, None]
+            documents = Documents(lengths, ids_BL.device, fused=self.fused_attention)
+            hidden_ND = read_packed(self.body, ids_BL[real_BL], documents)
+            first_B = length_B.cumsum(0) - length_B
+            hidden_MD = hidden_ND[first_B[b] + i - 1]
+        else:
+            hidden_MD = self.body(input_ids=ids_BL[:, :longest], use_cache=False).last_hidden_state[b, i - 1]
+        loss, losses, right = scored_loss(hidden_MD, self.inner.get_output_embeddings().weight, target_M, share_M)
         return Scored(loss, losses, right, b * L + i, computed, sum(lengths))
-
-    def _read_packed(self, ids_N: Tensor, documents: Documents) -> Tensor:
-        """(N, D) hidden states of documents that stand one after another."""
-        with packed():
-            out = self.body(
-                input_ids=ids_N[None], position_ids=documents.place_N[None], use_cache=False, documents=documents
-            )
-        hidden: Tensor = out.last_hidden_state[0]
-        return hidden
 
     def flops(self, tokens: int, attended: int, scored: int) -> float | None:
         """Operations of training (see `parts.flops`)."""
@@ -261,6 +280,7 @@ class PackedLM(nn.Module):
     ) -> list[np.ndarray]:
         """Answers without the prompt, up to and including `end_id`."""
         if self._reader is None:
+            self.checked()
             self.lm.eval()
             self._reader = CachedGenerator(
                 self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
@@ -293,7 +313,7 @@ class PackedLM(nn.Module):
                 folders.append(run / "base")
                 self.inner.save_pretrained(run / "base", state_dict=plain_state(self.inner))
             folders.append(run / "adapter")
-            self.lm.peft_config["default"].base_model_name_or_path = base
+            self.lm.peft_config["default"].base_model_name_or_path = note_base(run, base)
             self.lm.save_pretrained(run / "adapter", save_embedding_layers=False)
             dtype = torch.float32 if self.tuning == "qlora" else next(self.parameters()).dtype
             merged = load_network(str(run / "adapter"), base, dtype=dtype)
@@ -324,7 +344,12 @@ class PackedLM(nn.Module):
         if (run / "base").is_dir() and self.base_is_saved:
             names = plain_names(self.inner)
             theirs_state = load_network(str(run / "base")).state_dict()
+            refuse_gaps(f"init_from={run}", names.keys() - theirs_state.keys(), theirs_state.keys() - names.keys())
             self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
-        elif self.weights != theirs.base_model_name_or_path:
-            raise ValueError(f"init_from={run} was trained on {theirs.base_model_name_or_path}, not on {self.weights}")
-        set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
+        else:
+            before = whole_weights(str(run / "adapter"), None)
+            if str(self.weights) != before and Path(str(self.weights)).resolve() != Path(before).resolve():
+                raise ValueError(f"init_from={run} was trained on {before}, not on {self.weights}")
+        found = set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
+        lacks = [name for name in found.missing_keys if ".lora_" in name]  # the base is not in an adapter's file
+        refuse_gaps(f"init_from={run}", lacks, found.unexpected_keys)

@@ -125,3 +125,11 @@ def prepare(network: Any) -> None:
     """Give a transformers model the attention and convolutions of this module; alone, rows behave as before."""
     patch_short_convolutions(network)
     network.set_attn_implementation(NAME)
+
+
+def read_packed(body: Any, ids_N: Tensor, documents: Documents) -> Tensor:
+    """(N, D) hidden states of documents that stand one after another; `body` is what is below the output layer."""
+    with packed():
+        out = body(input_ids=ids_N[None], position_ids=documents.place_N[None], use_cache=False, documents=documents)
+    hidden: Tensor = out.last_hidden_state[0]
+    return hidden

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from physworld.lm.number_features import number_features
 from physworld.types import Vocabulary
@@ -40,7 +41,7 @@ def linear_names(lm: Any) -> list[str]:
         {
             name.rpartition(".")[2]
             for name, part in lm.named_modules()
-            if isinstance(part, nn.Linear) and part is not head
+            if isinstance(part, nn.Linear | Conv1D) and part is not head  # GPT-2 calls its linear layers Conv1D
         }
     )
 
@@ -65,11 +66,16 @@ def flops(lm: Any, tokens: int, attended: int, scored: int) -> float:
     """
     head = lm.get_output_embeddings().weight
     total = float(scored * (6 if head.requires_grad else 4) * head.numel())
-    for name, parameter in lm.named_parameters():
-        if parameter.ndim == 2 and parameter is not head and "embed_tokens" not in name:
-            shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
-            total += tokens * (6 if parameter.requires_grad else 4) * shape.numel()
     config = lm.config.get_text_config()
+    looked_up = {id(part.weight) for part in lm.modules() if isinstance(part, nn.Embedding)}
+    experts = getattr(config, "num_local_experts", getattr(config, "num_experts", None))
+    for parameter in lm.parameters():
+        if parameter.ndim < 2 or parameter is head or id(parameter) in looked_up:
+            continue
+        shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
+        # The matrices of experts stand in one tensor, and a token meets a few of them.
+        met = config.num_experts_per_tok / experts if len(shape) == 3 and shape[0] == experts else 1
+        total += tokens * (6 if parameter.requires_grad else 4) * shape.numel() * met
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)

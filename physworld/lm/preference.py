@@ -45,7 +45,7 @@ class Anchored(SequenceModule):
         now = [p.data for p in self._trained]
         try:
             for n, parameter in enumerate(self._trained):
-                parameter.data = getattr(self, f"reference_{n}")
+                parameter.data = getattr(self, f"reference_{n}").to(parameter.dtype)
             with torch.no_grad():
                 yield
         finally:

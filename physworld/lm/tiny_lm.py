@@ -1,4 +1,7 @@
-"""A small Qwen2 for a codec's own tokens, from scratch: a standard causal LM to every tool that knows one.
+"""A small causal LM for a codec's own tokens, from scratch: a standard one to every tool that knows Seed-OSS.
+
+Seed-OSS is Qwen2 by another name, to the bit. Under the name qwen2, AutoTokenizer would take every tokenizer for
+Qwen2's own, and lose the words of ours.
 
 Tokens that carry a number start from features of it, so that neighbours on the grid are neighbours before training
 (cf. xVal, arXiv 2310.02989); from there the embeddings learn freely.
@@ -12,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import SeedOssConfig, SeedOssForCausalLM
 
 from physworld.lm.packed_lm import PackedLM
 from physworld.types import Vocabulary
@@ -21,7 +24,7 @@ FAINT = 0.15  # start of the last norm's gain: logits of a fresh network are abo
 
 
 class TinyLM:
-    """Makes the network; what it returns is a `PackedLM` around transformers' own Qwen2."""
+    """Makes the network; what it returns is a `PackedLM` around transformers' own Seed-OSS."""
 
     @classmethod
     def for_vocabulary(
@@ -50,14 +53,19 @@ class TinyLM:
         """
         if width % (2 * heads):
             raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
-        lm = Qwen2ForCausalLM(
-            Qwen2Config(
+        lm = SeedOssForCausalLM(
+            SeedOssConfig(
                 vocab_size=vocabulary.size,
                 hidden_size=width,
                 intermediate_size=inner,
                 num_hidden_layers=depth,
                 num_attention_heads=heads,
                 num_key_value_heads=heads,
+                head_dim=width // heads,
+                attention_bias=True,
+                attention_out_bias=False,
+                attention_dropout=0.0,
+                residual_dropout=0.0,
                 max_position_embeddings=positions,
                 rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
                 tie_word_embeddings=True,
@@ -67,7 +75,9 @@ class TinyLM:
             )
         )
         _start(lm, vocabulary, copying_layers)
-        return PackedLM(lm, pad_id=vocabulary.pad)
+        network = PackedLM(lm, pad_id=vocabulary.pad)
+        network.checked()  # before its weights are split over devices
+        return network
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> PackedLM:

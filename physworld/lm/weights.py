@@ -6,7 +6,11 @@ arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,10 @@ from physworld.types import Vocabulary
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what weights beside it are
 TUNINGS = ("lora", "qlora", "full")
+# Tokenizers that are what their tokenizer.json says. AutoTokenizer takes them for the one usual with the model's type.
+GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+BASE_NOTE = "adapter_base.txt"  # in a run's folder, and not sent anywhere: a path is of this machine alone
+COMPILED = "_orig_mod."  # what torch.compile puts before the names of a model's weights
 
 
 class WeightsError(ValueError):
@@ -45,6 +53,8 @@ def load_network(
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # of reading and writing files; downloads keep theirs
+    # Its tables of missing weights: they are refused below.
+    transformers_logging.get_logger("transformers.modeling_utils").setLevel(logging.ERROR)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **SAFE}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -54,18 +64,52 @@ def load_network(
     try:
         adapter = find_adapter(weights)
         whole = whole_weights(weights, base)
-        network: Any = AutoModelForCausalLM.from_pretrained(whole, **options)
+        load: Any = functools.partial(AutoModelForCausalLM.from_pretrained, whole, output_loading_info=True, **options)
+        network, found = load()
+        left_over = found["unexpected_keys"]
+        if found["missing_keys"] and left_over and all(name.startswith(COMPILED) for name in left_over):
+            network, found = load(key_mapping={rf"^{re.escape(COMPILED)}": ""})
+            print(f"Note: names in {whole} begin with {COMPILED}, as torch.compile leaves them; it is left out.")
+        refuse_gaps(whole, found["missing_keys"], found["unexpected_keys"])
         if adapter is not None:
             if four_bit:
                 raise WeightsError(
                     f"weights={weights} is an adapter, which 4-bit weights cannot take in; merge it first."
                 )
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, weights, use_safetensors=True).merge_and_unload()
+            network = _with_adapter(network, weights).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
     return network.eval()
+
+
+def _with_adapter(network: Any, weights: str) -> Any:
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found missing adapter keys.*")  # they are refused below
+        network = PeftModel.from_pretrained(network, weights, use_safetensors=True)
+    found = network.load_adapter(weights, "default", use_safetensors=True)  # again, for what it reports
+    refuse_gaps(weights, found.missing_keys, found.unexpected_keys)
+    return network
+
+
+def refuse_gaps(weights: str, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+    """Weights must be those of the network, all of them and no others: what is missing would be random numbers.
+
+    Args:
+        missing, unexpected: names of tensors.
+
+    Raises:
+        WeightsError: names one of them.
+    """
+    lacks, left_over = sorted(missing), sorted(unexpected)
+    if lacks:
+        more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+        beside = f" (they hold {left_over[0]}, which it does not have)" if left_over else ""
+        raise WeightsError(f"The weights in {weights} lack {lacks[0]}{more}, which its network has{beside}.")
+    if left_over:
+        more = f" and {len(left_over) - 1} more" if len(left_over) > 1 else ""
+        raise WeightsError(f"The weights in {weights} hold {left_over[0]}{more}, for which its network has no place.")
 
 
 def refuse_damage(network: nn.Module, vocabulary: Vocabulary | None, weights: str) -> None:
@@ -154,11 +198,13 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
     Raises:
         WeightsError
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
     try:
         home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole_weights(weights, base)
-        tokenizer = AutoTokenizer.from_pretrained(home, **SAFE)
+        generic = get_tokenizer_config(home).get("tokenizer_class") in GENERIC
+        tokenizer: Any = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(home, **SAFE)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
     if tokenizer.pad_token_id is None:  # padding is never scored, nor read by what is
@@ -169,10 +215,27 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
 def whole_weights(weights: str, base: str | None) -> str:
     """`weights` itself, or what its adapter is put on."""
     adapter = find_adapter(weights)
-    whole = weights if adapter is None else base or adapter.base_model_name_or_path
+    whole = weights if adapter is None else base or adapter.base_model_name_or_path or _base_beside(weights)
     if not whole:
         raise WeightsError(f"weights={weights} is an adapter that names no base model; give base=FOLDER_OR_REPO.")
     return str(whole)
+
+
+def _base_beside(adapter: str) -> str:
+    """What a run's adapter was trained on, where that has no name on the hub; '' where the run does not say."""
+    run = Path(adapter).parent
+    if (run / "base").is_dir():
+        return str(run / "base")
+    return (run / BASE_NOTE).read_text(encoding="utf-8").strip() if (run / BASE_NOTE).is_file() else ""
+
+
+def note_base(run: Path, base: str) -> str:
+    """The name of a base that others know, for an adapter's settings; '' where it is a folder, which the run notes."""
+    if not Path(base).is_dir():
+        return base
+    if Path(base) != run / "base":
+        (run / BASE_NOTE).write_text(str(Path(base).resolve()) + "\n", encoding="utf-8")
+    return ""
 
 
 def local_folder(weights: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from physworld.metrics.errors import row_at
-from physworld.types import FIXED, PIXELS_PER_METRE, Attractor, MutualGravity, Spring, Trajectory
+from physworld.types import FIXED, PIXELS_PER_METRE, Attractor, MutualGravity, RotarySpring, Spring, Trajectory
 
 SQUARE_METRE = PIXELS_PER_METRE**2  # px²
 
@@ -30,7 +30,7 @@ def potential_energy(trajectory: Trajectory) -> np.ndarray:
     """Gravity, attractors, mutual gravity and springs: (T,) J, zero at the world's origin without fields and springs.
 
     sum_i m_i (-g·x_i - sum_k s_k / sqrt(d_ik² + ε_k²)) - sum_{i<j} s m_i m_j / sqrt(d_ij² + ε²)
-    + sum_s c_s (d_s - L_s)²/2
+    + sum_s c_s (d_s - L_s)²/2, and of rotary springs c (a - b - rest)²/2
     """
     scene, mass = trajectory.scene, _mass(trajectory)
     energy = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64)) @ mass  # (T,) kg·px²/s²
@@ -48,6 +48,10 @@ def potential_energy(trajectory: Trajectory) -> np.ndarray:
                 trajectory, spring.body_a, spring.anchor_a
             )
             energy += spring.stiffness / 2 * np.square(np.linalg.norm(span, axis=-1) - spring.length)
+        elif isinstance(spring, RotarySpring):
+            first = 0.0 if spring.body_a == FIXED else trajectory.angle[:, spring.body_a]
+            turned = first - trajectory.angle[:, spring.body_b] - spring.rest_angle
+            energy += spring.stiffness / 2 * np.square(turned)
     return energy / SQUARE_METRE
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.sim.fields import Fields
+from physworld.sim.fields import Fields, gravity
 from physworld.types import State, Trajectory
 
 EVENT_THRESHOLD = 10.0  # px/s: one frame of gravity is 16.35; what the solver jitters at rest is far below
@@ -109,7 +109,7 @@ def velocity_jumps(trajectory: Trajectory, before: State | None = None) -> np.nd
         position = np.concatenate([before.position[None], position])
     scene = trajectory.scene
     with np.errstate(over="ignore", invalid="ignore"):
-        free = (np.asarray(scene.gravity) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
+        free = (gravity(scene) + Fields(scene).acceleration(position[1:], velocity[:-1])) * scene.dt
         jumps = np.diff(velocity, axis=0) - free
     if before is None:
         jumps = np.concatenate([np.zeros((1, *velocity.shape[1:])), jumps])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,11 +36,7 @@ def page(
         charts: caption -> <svg> text.
         galleries: (title, text, captions and files of GIF, PNG or MP4), put into the page as they are.
     """
-    from markdown import markdown as to_html
-
-    # Names in the text (of runs, of files) may hold anything: nothing of it is markup.
-    body = to_html(html.escape(markdown, quote=False), extensions=["tables", "fenced_code", "sane_lists"])
-    title, _, rest = body.partition("</h1>")
+    title, _, rest = _body(markdown).partition("</h1>")
     parts = [title + "</h1>"]
     drawn = [_figure(svg, caption) for caption, svg in charts.items()]
     parts += ['<div class="charts">', *drawn, "</div>"] if drawn else []
@@ -58,6 +55,19 @@ def page(
     return "\n".join(whole)
 
 
+def _body(markdown: str) -> str:
+    """Names in the text (of runs, of files) may hold anything: nothing of it is taken as HTML."""
+    from markdown import Markdown
+
+    writer = Markdown(extensions=["tables", "fenced_code", "sane_lists"])
+    writer.preprocessors.deregister("html_block")
+    for pattern in ("html", "autolink", "automail"):
+        writer.inlinePatterns.deregister(pattern)
+    writer.ESCAPED_CHARS.append("<")
+    ampersand = "\ue000"  # a private letter, as its writer would leave `&amp;` in the text as it stands
+    return writer.convert(markdown.replace("&", ampersand)).replace(ampersand, "&amp;")
+
+
 def _figure(inside: str, caption: str) -> str:
     return f"<figure>{inside}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
@@ -69,4 +79,4 @@ def _embedded(file: Path) -> str:
 
 
 def _first_line(markdown: str) -> str:
-    return markdown.partition("\n")[0].lstrip("# ").strip()
+    return re.sub(r"\\(.)", r"\1", markdown.partition("\n")[0].removeprefix("# ").strip())

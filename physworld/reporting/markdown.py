@@ -5,6 +5,7 @@ An interval is a mapping with `mean`, `low` and `high`; None in it stands for in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,10 +37,25 @@ def span(interval: Mapping[str, Any] | None, form: str = "", scale: float = 1.0)
     return f"{figure(mean, form)} ({figure(low, form)}–{figure(high, form)})"
 
 
+def plain(text: str) -> str:
+    """A name that a user gave, as Markdown that shows it letter by letter."""
+    return re.sub(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(text.splitlines()))
+
+
+def fenced(text: str) -> list[str]:
+    """Lines of a block of code; its fence is longer than any in the text."""
+    fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", text)), 3)
+    return [fence, text, fence]
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, its first column to the left; an empty line ends it."""
+    """Lines of a table, its first column to the left; an empty line ends it. A cell may hold any sign, `|` too."""
     align = [":--", *["--:"] * (len(head) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (head, align, *rows)] + [""]
+    return ["| " + " | ".join(map(_cell, cells)) + " |" for cells in (head, align, *rows)] + [""]
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.splitlines()))
 
 
 def header(title: str, command: str, measured: Mapping[str, Any]) -> list[str]:
@@ -49,7 +65,7 @@ def header(title: str, command: str, measured: Mapping[str, Any]) -> list[str]:
         measured: split, seed, commit, cost and whatever else belongs to it; numbers get their thousands apart.
     """
     facts = [f"- {name}: {_fact(value)}" for name, value in measured.items()]
-    return [f"# {title}", "", "```", command, "```", "", *facts, ""]
+    return [f"# {plain(title)}", "", *fenced(command), "", *facts, ""]
 
 
 def _fact(value: Any) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from physworld.io.atomic import replacing
 from physworld.reporting.charts import svg
 from physworld.reporting.html import page
+from physworld.reporting.markdown import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +56,7 @@ def write_report(
     for gallery in galleries:
         links += [f"## {gallery.title}", "", gallery.text, ""]
         for caption, file in gallery.pictures:
-            links += [f"![{caption}]({quote(Path(os.path.relpath(file, directory)).as_posix())})", ""]
+            links += [f"![{plain(caption)}]({quote(Path(os.path.relpath(file, directory)).as_posix())})", ""]
     shown = [(gallery.title, gallery.text, gallery.pictures) for gallery in galleries]
     texts = {
         "report.md": "\n".join([*lines, *links]),

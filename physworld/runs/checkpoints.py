@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
+from physworld.lm.gpt import BEGIN_AS_NONE
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.protocols import Codec, Network
@@ -27,7 +28,6 @@ from physworld.settings.checks import typed
 from physworld.settings.messages import options
 
 TRAINING_STATE = ("state_dict", "global_step", "optimizer_states", "lr_schedulers")  # what a run goes on from
-BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -41,7 +41,7 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
         for key in figures
     ]  # fmt: skip
     names = [str(run.relative_to(home)) for run in runs]
-    console.print(f"{home}: {len(runs)} run(s)", style="italic", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{home}: {len(runs)} run(s)", style="italic", soft_wrap=True)
     console.print(_fitting(names, columns, len(settings), console))
     if csv_file is not None:
         known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
@@ -50,10 +50,10 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
             writer.writerow(["run", *settings, *(key.partition(".")[2] for key in known)])
             for run, flat, row in zip(runs, flats, metrics, strict=True):
                 writer.writerow([run.relative_to(home), *map(flat.get, settings), *map(row.get, known)])
-        console.print(f"Written: {csv_file}", highlight=False)
+        console.print(f"Written: {csv_file}", soft_wrap=True)
     unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
     if unfinished:
-        console.print(f"No metrics.json yet: {', '.join(unfinished)}")
+        console.print(f"No metrics.json yet: {', '.join(unfinished)}", soft_wrap=True)
 
 
 def _fitting(

@@ -9,15 +9,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from physworld.types import (
+    EVERYTHING,
     FIXED,
     Attractor,
     Body,
     Field,
+    Gear,
+    GrooveJoint,
     Joint,
     Motor,
     MutualGravity,
+    Part,
     Peg,
     Point,
+    Ratchet,
+    RotaryLimit,
+    RotarySpring,
     Scene,
     Segment,
     Wind,
@@ -143,7 +150,16 @@ def mirrored(scene: Scene) -> Scene:
     def turn(vector: Point) -> Point:
         return -vector[0], vector[1]
 
+    def outline(vertices: tuple[Point, ...]) -> tuple[Point, ...]:
+        return tuple(turn(corner) for corner in reversed(vertices))  # still counter-clockwise
+
+    def piece(part: Part) -> Part:
+        return replace(part, vertices=outline(part.vertices), at=turn(part.at), angle=-part.angle)
+
     def body(b: Body) -> Body:  # `replace` takes three times as long, and this is called for most bodies there are
+        if b.vertices or b.parts or b.sensor or b.kind != "dynamic" or b.filter is not EVERYTHING:
+            moved = replace(b, position=flip(b.position), velocity=turn(b.velocity), angle=-b.angle, spin=-b.spin)
+            return replace(moved, vertices=outline(b.vertices), parts=tuple(map(piece, b.parts)))
         return Body(
             shape=b.shape,
             size=b.size,
@@ -158,14 +174,27 @@ def mirrored(scene: Scene) -> Scene:
 
     def wall(part: Segment | Peg) -> Segment | Peg:
         if isinstance(part, Segment):
-            return replace(part, start=flip(part.start), end=flip(part.end))
+            side = None if part.one_way is None else turn(part.one_way)
+            return replace(part, start=flip(part.start), end=flip(part.end), one_way=side)
         return replace(part, center=flip(part.center))
 
     def link(joint: Joint) -> Joint:
-        if isinstance(joint, Motor):
-            return replace(joint, spin=-joint.spin)
-        anchor_a = flip(joint.anchor_a) if joint.body_a == FIXED else turn(joint.anchor_a)
-        return replace(joint, anchor_a=anchor_a, anchor_b=turn(joint.anchor_b))
+        at_a = flip if joint.body_a == FIXED else turn
+        match joint:
+            case Motor():
+                return replace(joint, spin=-joint.spin)
+            case Gear():
+                return replace(joint, phase=-joint.phase)
+            case Ratchet():
+                return replace(joint, phase=-joint.phase, ratchet=-joint.ratchet)
+            case RotaryLimit():
+                return replace(joint, lowest=-joint.highest, highest=-joint.lowest)
+            case RotarySpring():
+                return replace(joint, rest_angle=-joint.rest_angle)
+            case GrooveJoint():
+                start, end = at_a(joint.groove_start), at_a(joint.groove_end)
+                return replace(joint, groove_start=start, groove_end=end, anchor_b=turn(joint.anchor_b))
+        return replace(joint, anchor_a=at_a(joint.anchor_a), anchor_b=turn(joint.anchor_b))
 
     def field(part: Field) -> Field:
         match part:

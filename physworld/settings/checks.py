@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
-from physworld.seeding import SPLITS
+from physworld.seeding import SEEDS, SPLITS
 from physworld.sim.ood import FAMILIES
 
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
@@ -90,6 +90,13 @@ def with_weights(cfg: DictConfig) -> None:
         )
 
 
+def seed(name: str, value: Any) -> None:
+    """Refuse what is no whole number from 0 to below 2^64."""
+    whole(name, value, 0)
+    if value >= SEEDS:
+        raise UserError(f"{name}={value} must be a whole number below 2^64.")
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
@@ -101,7 +108,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "limit": partial(whole, least=1, or_null=True),
     "repair": flag,
     "row": partial(whole, least=0),
-    "seed": partial(whole, least=0),
+    "seed": seed,
     "split": lambda _name, value: split(value),
     "start": partial(whole, least=0, or_null=True),
     "steps": partial(whole, least=1, or_null=True),
@@ -153,13 +160,27 @@ BUILT = ("trainer", "data.source", "data.stream", "model.network", "model.codec"
 SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting that decides on it
     "trainer.accelerator": "hardware.accelerator",
     "trainer.accumulate_grad_batches": "hardware.micro_batch",
+    "trainer.check_val_every_n_epoch": "validate_every",
+    "trainer.default_root_dir": "hydra.run.dir",
     "trainer.devices": "hardware.devices",
+    "trainer.enable_checkpointing": "checkpoint_every",
+    "trainer.fast_dev_run": "debug=smoke",
+    "trainer.limit_train_batches": "steps",
+    "trainer.limit_val_batches": "data.stream.val_samples",
+    "trainer.max_epochs": "steps",
     "trainer.max_steps": "steps",
+    "trainer.min_epochs": "steps",
+    "trainer.min_steps": "steps",
     "trainer.num_nodes": "hardware.nodes",
+    "trainer.overfit_batches": "debug=overfit",
     "trainer.precision": "hardware.precision",
     "trainer.strategy": "hardware.strategy",
     "trainer.val_check_interval": "validate_every",
 }
+TRAINER = (  # the others that Lightning's Trainer takes and that have an effect here
+    *("_target_", "_partial_", "_convert_", "gradient_clip_val", "gradient_clip_algorithm", "log_every_n_steps"),
+    *("profiler", "detect_anomaly", "deterministic", "benchmark", "max_time"),
+)
 
 
 def settings(cfg: DictConfig) -> None:
@@ -169,9 +190,12 @@ def settings(cfg: DictConfig) -> None:
         node = OmegaConf.select(cfg, parent) if parent else cfg
         if isinstance(node, DictConfig) and leaf in node and not isinstance(node[leaf], DictConfig):
             raise UserError(f"{key}={typed(node[leaf])} leaves nothing to build; set one of its settings instead.")
-    for key, by in SET_BY.items():
-        if "trainer" in cfg and key.partition(".")[2] in cfg.trainer:
-            raise UserError(f"{key} is set by {by}; leave it out, and set {by} instead.")
+    for leaf in cfg.trainer if "trainer" in cfg else ():
+        if (by := SET_BY.get(f"trainer.{leaf}")) is not None:
+            raise UserError(f"trainer.{leaf} is set by {by}; leave it out, and set {by} instead.")
+        if leaf not in TRAINER:
+            free = ", ".join(name for name in TRAINER if not name.startswith("_"))
+            raise UserError(f"trainer.{leaf} has no effect here; leave it out. What trainer takes: {free}.")
     for key, check in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib.metadata
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +78,8 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
     try:
         _refuse_nameless(sys.argv[1:])
-        with _one_sentence_a_job():
+        _refuse_storage(sys.argv[1:])
+        with _one_sentence_a_job(), _terminated():
             main()
     except UserError as error:
         _leave(str(error))
@@ -95,8 +98,28 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         sys.exit(1)
     except OSError as error:
         _leave(unwritable(error))
-    except KeyboardInterrupt:
-        _leave("Stopped.", code=130)
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy."):
+            raise
+        _leave(f"hydra.sweeper.storage cannot be used ({first_line(error)}).")
+    except KeyboardInterrupt as error:
+        _leave("Stopped.", code=143 if isinstance(error, Terminated) else 130)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, of `timeout` or of a batch system: a command that makes files takes away what is unfinished."""
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    def stop(_number: int, _frame: Any) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def rename(arguments: list[str]) -> None:
@@ -112,6 +135,19 @@ def _refuse_nameless(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if re.match(r"[+~]*=", argument):
             raise UserError(f"{argument} has no name before the =; settings are written as NAME=VALUE.")
+
+
+def _refuse_storage(arguments: Sequence[str]) -> None:
+    """A database of a search, beside a SQLAlchemy that this sweeper's Optuna does not know."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key.lstrip("+") == "hydra.sweeper.storage" and value not in ("", "null"):
+            installed = importlib.metadata.version("sqlalchemy")
+            if int(installed.partition(".")[0]) >= 2:
+                raise UserError(
+                    f"{argument} needs SQLAlchemy below 2, and {installed} is installed; install with: pip install "
+                    "'sqlalchemy<2' 'alembic<1.15', or leave it out: then the search is kept in memory."
+                )
 
 
 def _no_option(arguments: Sequence[str]) -> str:
@@ -178,10 +214,26 @@ def _quoting(override: str) -> str:
     return f"; a value with letters beyond ASCII, brackets or a = needs quotes of its own: {quoted(name, value)}"
 
 
-def quoted(name: str, value: str) -> str:
-    """NAME=VALUE as a shell and then Hydra read it, whatever is in the value."""
+def override(name: str, value: str) -> str:
+    """NAME=VALUE as Hydra reads it, in quotes only where it must be."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        if OverridesParser.create().parse_override(f"{name}={value}").value() == value:
+            return f"{name}={value}"
+    except HydraException:
+        pass
+    return _in_quotes(name, value)
+
+
+def _in_quotes(name: str, value: str) -> str:
     for_hydra = re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", value))
-    argument = f"{name}='{for_hydra}'"
+    return f"{name}='{for_hydra}'"
+
+
+def quoted(name: str, value: str) -> str:
+    """NAME=VALUE in Hydra's quotes, as a shell reads it, whatever is in the value."""
+    argument = _in_quotes(name, value)
     return shlex.quote(argument) if re.search(r"""["$`\\!]""", argument) else f'"{argument}"'
 
 

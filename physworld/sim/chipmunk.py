@@ -19,7 +19,28 @@ from numba.extending import intrinsic
 from pymunk._chipmunk_cffi import ffi, lib
 
 from physworld.sim.fields import Fields, accelerate
-from physworld.types import FIXED, Joint, Motor, Peg, PinJoint, PivotJoint, Rope, Scene, Segment, Spring, State
+from physworld.types import (
+    EVERYTHING,
+    FIXED,
+    Body,
+    Filter,
+    Gear,
+    GrooveJoint,
+    Joint,
+    Motor,
+    Peg,
+    PinJoint,
+    PivotJoint,
+    Ratchet,
+    Rope,
+    RotaryLimit,
+    RotarySpring,
+    Scene,
+    Segment,
+    SlideJoint,
+    Spring,
+    State,
+)
 
 COLUMNS = 6  # x, y, angle, vx, vy, spin: the order in which Pymunk's batch functions write and read
 _STATE = lib.POSITION | lib.ANGLE | lib.VELOCITY | lib.ANGULAR_VELOCITY
@@ -174,26 +195,45 @@ def _add_bodies(space: Any, scene: Scene, start: State, bodies: list[Any], shape
     position, velocity = start.position.tolist(), start.velocity.tolist()
     angle, spin = start.angle.tolist(), start.spin.tolist()
     for index, body in enumerate(scene.bodies):
-        live = lib.cpBodyNew(body.mass, body.moment)
+        live = lib.cpBodyNew(body.mass, body.moment) if body.kind == "dynamic" else lib.cpBodyNewKinematic()
         bodies.append(live)
         lib.cpBodySetPosition(live, position[index])
         lib.cpBodySetVelocity(live, velocity[index])
         lib.cpBodySetAngle(live, angle[index])
         lib.cpBodySetAngularVelocity(live, spin[index])
-        match body.shape, body.size:
-            case "circle", (radius,):
-                shape = lib.cpCircleShapeNew(live, radius, (0.0, 0.0))
-            case "rect", (wide, high):
-                shape = lib.cpBoxShapeNew(live, wide, high, 0.0)
-            case _:
-                raise ValueError(
-                    f"shape {body.shape!r} with size {body.size} is neither circle (radius,) nor rect (w, h)"
-                )
-        shapes.append(shape)
-        lib.cpShapeSetFriction(shape, body.friction)
-        lib.cpShapeSetElasticity(shape, body.restitution)
+        added = _shapes(live, body)
+        shapes.extend(added)
+        for shape in added:
+            lib.cpShapeSetFriction(shape, body.friction)
+            lib.cpShapeSetElasticity(shape, body.restitution)
+            if body.sensor:
+                lib.cpShapeSetSensor(shape, True)
+            _filter(shape, body.filter)
         lib.cpSpaceAddBody(space, live)
-        lib.cpSpaceAddShape(space, shape)
+        for shape in added:
+            lib.cpSpaceAddShape(space, shape)
+
+
+def _shapes(live: Any, body: Body) -> list[Any]:
+    if body.shape == "circle":
+        return [lib.cpCircleShapeNew(live, body.size[0], (0.0, 0.0))]
+    if body.shape == "rect":
+        return [lib.cpBoxShapeNew(live, body.size[0], body.size[1], 0.0)]
+    if body.shape == "polygon":
+        return [_polygon(live, body.vertices)]
+    return [
+        lib.cpCircleShapeNew(live, part.size[0], part.at) if part.shape == "circle" else _polygon(live, part.corners)
+        for part in body.parts
+    ]
+
+
+def _polygon(live: Any, corners: tuple[tuple[float, float], ...]) -> Any:
+    return lib.cpPolyShapeNew(live, len(corners), list(corners), (1.0, 0.0, 0.0, 1.0, 0.0, 0.0), 0.0)
+
+
+def _filter(shape: Any, chosen: Filter) -> None:
+    if chosen is not EVERYTHING:
+        lib.cpShapeSetFilter(shape, (chosen.group, chosen.categories, chosen.mask))
 
 
 def _add_static(space: Any, scene: Scene, ground: Any, shapes: list[Any]) -> None:
@@ -208,6 +248,7 @@ def _add_static(space: Any, scene: Scene, ground: Any, shapes: list[Any]) -> Non
         shapes.append(shape)
         lib.cpShapeSetFriction(shape, part.friction)
         lib.cpShapeSetElasticity(shape, part.restitution)
+        _filter(shape, part.filter)
         lib.cpSpaceAddShape(space, shape)
 
 
@@ -220,10 +261,22 @@ def _joint(joint: Joint, a: Any, b: Any) -> Any:
             made = lib.cpPivotJointNew2(a, b, joint.anchor_a, joint.anchor_b)
         case Rope():
             made = lib.cpSlideJointNew(a, b, joint.anchor_a, joint.anchor_b, 0.0, joint.length)
+        case SlideJoint():
+            made = lib.cpSlideJointNew(a, b, joint.anchor_a, joint.anchor_b, joint.shortest, joint.longest)
+        case GrooveJoint():
+            made = lib.cpGrooveJointNew(a, b, joint.groove_start, joint.groove_end, joint.anchor_b)
         case Spring():
             made = lib.cpDampedSpringNew(
                 a, b, joint.anchor_a, joint.anchor_b, joint.length, joint.stiffness, joint.damping
             )
+        case RotarySpring():
+            made = lib.cpDampedRotarySpringNew(a, b, joint.rest_angle, joint.stiffness, joint.damping)
+        case RotaryLimit():
+            made = lib.cpRotaryLimitJointNew(a, b, joint.lowest, joint.highest)
+        case Gear():
+            made = lib.cpGearJointNew(a, b, joint.phase, joint.ratio)
+        case Ratchet():
+            made = lib.cpRatchetJointNew(a, b, joint.phase, joint.ratchet)
         case Motor():
             made = lib.cpSimpleMotorNew(a, b, -joint.spin)  # Chipmunk's rate is that of a against b
             lib.cpConstraintSetMaxForce(made, joint.torque)

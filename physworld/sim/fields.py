@@ -48,6 +48,7 @@ class Fields:
     """A scene's fields as tables that compiled code reads."""
 
     def __init__(self, scene: Scene) -> None:
+        self._driven = [i for i, body in enumerate(scene.bodies) if body.kind == "kinematic"]  # no force moves these
         poles = [(*f.center, f.strength, f.softening) for f in scene.fields if isinstance(f, Attractor)]
         mutual = [(f.strength, f.softening) for f in scene.fields if isinstance(f, MutualGravity)]
         winds = [f for f in scene.fields if isinstance(f, Wind)]
@@ -79,4 +80,12 @@ class Fields:
             np.ascontiguousarray(np.broadcast_to(velocity, shape), np.float64).reshape(frames),
             total.reshape(frames),
         )
+        total[..., self._driven, :] = 0.0
         return total
+
+
+def gravity(scene: Scene) -> np.ndarray:
+    """(N, 2) px/s², what gravity adds to each body's velocity: nothing to that of kinematic ones."""
+    pull = np.tile(np.array(scene.gravity, np.float64), (len(scene.bodies), 1))
+    pull[[body.kind == "kinematic" for body in scene.bodies]] = 0.0
+    return pull

@@ -24,28 +24,42 @@ step 1 puts the bodies: the same as a Chipmunk velocity function and, with step 
 neither gain nor lose energy on average. (Evaluated at p[t] it would be explicit Euler, whose orbits spiral outwards.)
 Wind is evaluated at v[t]. Springs, too, are symplectic by step 3.
 
-A restart from a `State` loses what the state does not hold: v_bias and the warm-start impulses.
+A kinematic body keeps its velocity and spin, and meets others as one of infinite mass. A body that reaches a one-way
+wall's open side passes, and is ignored by the wall until they part.
+
+A restart from a `State` loses what the state does not hold: v_bias, the warm-start impulses, the clicks of a ratchet
+and which one-way wall a body is passing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pymunk
 
 from physworld.sim.chipmunk import COLUMNS, along, roll
+from physworld.sim.fields import Fields
 from physworld.types import (
+    EVERYTHING,
     FIXED,
     Body,
+    Filter,
+    Gear,
+    GrooveJoint,
     Joint,
     Motor,
     Peg,
     PinJoint,
     PivotJoint,
+    Ratchet,
     Rope,
+    RotaryLimit,
+    RotarySpring,
     Scene,
     Segment,
+    SlideJoint,
     Spring,
     State,
     Trajectory,
@@ -71,7 +85,8 @@ def simulate(
     """
     first = scene.state if start is None else start
     _check(scene, num_frames, first, kicks)
-    rows = roll(scene, first, num_frames, kicks)
+    one_way = any(isinstance(part, Segment) and part.one_way is not None for part in scene.static)
+    rows = (_stepped if one_way else roll)(scene, first, num_frames, kicks)
     return Trajectory(
         scene=scene,
         position=rows[..., POSITION].copy(),
@@ -96,6 +111,28 @@ def build_space(scene: Scene) -> pymunk.Space:
     return _build(scene, scene.state)
 
 
+def deepest_overlap(scene: Scene, state: State) -> float:
+    """Deepest overlap of two shapes that Pymunk keeps apart, px; 0 when none overlap.
+
+    Sensors, pairs that a filter parts and one-way walls do not count.
+    """
+    space = _build(scene, state)
+    solid = [shape for shape in space.shapes if not (shape.sensor or shape.collision_type)]
+    deepest = 0.0
+    for place, first in enumerate(solid):
+        first.cache_bb()
+        for second in solid[:place]:
+            bodies = [shape.body for shape in (first, second) if shape.body is not None]
+            moving = any(body.body_type == pymunk.Body.DYNAMIC for body in bodies)
+            if not moving or first.body is second.body or not first.bb.intersects(second.bb):
+                continue
+            if first.filter.rejects_collision(second.filter):
+                continue
+            with suppress(AssertionError):  # Pymunk's way to say that boxes intersect but shapes do not touch
+                deepest = min([deepest, *(point.distance for point in first.shapes_collide(second).points)])
+    return -deepest
+
+
 def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None) -> None:
     count = len(scene.bodies)
     if num_frames < 1:
@@ -109,31 +146,75 @@ def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None
 def _build(scene: Scene, start: State) -> pymunk.Space:
     space = pymunk.Space()
     space.gravity = scene.gravity
-    # Dynamic bodies first: Pymunk reports bodies in the order in which the space got them, the static body last.
-    bodies = []
-    for index, body in enumerate(scene.bodies):
-        live = pymunk.Body(body.mass, body.moment)
-        live.position = float(start.position[index, 0]), float(start.position[index, 1])
-        live.velocity = float(start.velocity[index, 0]), float(start.velocity[index, 1])
-        live.angle = float(start.angle[index])
-        live.angular_velocity = float(start.spin[index])
-        space.add(live, _shape(live, body))
-        bodies.append(live)
-    for part in scene.static:
+    # Bodies first: Pymunk reports them in the order in which the space got them, the static body last.
+    bodies = [_body(space, body, start, index) for index, body in enumerate(scene.bodies)]
+    for number, part in enumerate(scene.static):
         wall: pymunk.Shape
         match part:
             case Segment():
                 wall = pymunk.Segment(space.static_body, part.start, part.end, part.radius)
                 if part.surface_speed:
                     wall.surface_velocity = along(part)
+                if part.one_way is not None:
+                    wall.collision_type = number + 1  # 0 is everybody's
+                    space.on_collision(wall.collision_type, None, begin=_pass_or_hold, data=part.one_way)
             case Peg():
                 wall = pymunk.Circle(space.static_body, part.radius, part.center)
         wall.friction, wall.elasticity = part.friction, part.restitution
+        wall.filter = _filter(part.filter)
         space.add(wall)
     for joint in scene.joints:
         end_a = space.static_body if joint.body_a == FIXED else bodies[joint.body_a]
         space.add(_joint(joint, end_a, bodies[joint.body_b]))
     return space
+
+
+def _body(space: pymunk.Space, body: Body, start: State, index: int) -> pymunk.Body:
+    dynamic = body.kind == "dynamic"
+    live = pymunk.Body(body.mass, body.moment) if dynamic else pymunk.Body(body_type=pymunk.Body.KINEMATIC)
+    live.position = float(start.position[index, 0]), float(start.position[index, 1])
+    live.velocity = float(start.velocity[index, 0]), float(start.velocity[index, 1])
+    live.angle = float(start.angle[index])
+    live.angular_velocity = float(start.spin[index])
+    shapes = _shapes(live, body)
+    for shape in shapes:
+        shape.friction, shape.elasticity = body.friction, body.restitution
+        shape.sensor, shape.filter = body.sensor, _filter(body.filter)
+    space.add(live, *shapes)
+    return live
+
+
+def _filter(chosen: Filter) -> pymunk.ShapeFilter:
+    if chosen is EVERYTHING:
+        return pymunk.ShapeFilter()
+    return pymunk.ShapeFilter(chosen.group, chosen.categories, chosen.mask)
+
+
+def _pass_or_hold(arbiter: pymunk.Arbiter, _space: pymunk.Space, side: tuple[float, float]) -> None:
+    """Ignore, until they part, what begins to touch a one-way wall from its open side."""
+    normal = arbiter.normal  # from the wall to what meets it
+    arbiter.process_collision = normal[0] * side[0] + normal[1] * side[1] >= 0
+
+
+def _stepped(scene: Scene, start: State, num_frames: int, kicks: np.ndarray | None) -> np.ndarray:
+    """(num_frames, N, 6) as `chipmunk.roll`, in Python: for scenes in which Python has a say in every collision."""
+    space, fields = _build(scene, start), Fields(scene)
+    bodies = [body for body in space.bodies if body is not space.static_body]
+    rows = np.zeros((num_frames, len(bodies), COLUMNS))
+    for frame in range(num_frames):
+        if frame:
+            if scene.fields:
+                speed = rows[frame - 1, :, VELOCITY]
+                pull = fields.acceleration(rows[frame - 1, :, POSITION] + speed * scene.dt, speed)
+                for live, body, (x, y) in zip(bodies, scene.bodies, pull.tolist(), strict=True):
+                    live.force = body.mass * x, body.mass * y
+            space.step(scene.dt)
+        rows[frame] = [(*b.position, b.angle, *b.velocity, b.angular_velocity) for b in bodies]
+        if kicks is not None and kicks[frame].any():
+            rows[frame] += kicks[frame][:, [0, 1, 4, 2, 3, 5]]
+            for live, (x, y, angle, vx, vy, spin) in zip(bodies, rows[frame].tolist(), strict=True):
+                live.position, live.angle, live.velocity, live.angular_velocity = (x, y), angle, (vx, vy), spin
+    return rows
 
 
 def _joint(joint: Joint, a: pymunk.Body, b: pymunk.Body) -> pymunk.Constraint:
@@ -146,24 +227,36 @@ def _joint(joint: Joint, a: pymunk.Body, b: pymunk.Body) -> pymunk.Constraint:
             return pymunk.PivotJoint(a, b, joint.anchor_a, joint.anchor_b)
         case Rope():
             return pymunk.SlideJoint(a, b, joint.anchor_a, joint.anchor_b, 0.0, joint.length)
+        case SlideJoint():
+            return pymunk.SlideJoint(a, b, joint.anchor_a, joint.anchor_b, joint.shortest, joint.longest)
+        case GrooveJoint():
+            return pymunk.GrooveJoint(a, b, joint.groove_start, joint.groove_end, joint.anchor_b)
         case Spring():
             return pymunk.DampedSpring(
                 a, b, joint.anchor_a, joint.anchor_b, joint.length, joint.stiffness, joint.damping
             )
+        case RotarySpring():
+            return pymunk.DampedRotarySpring(a, b, joint.rest_angle, joint.stiffness, joint.damping)
+        case RotaryLimit():
+            return pymunk.RotaryLimitJoint(a, b, joint.lowest, joint.highest)
+        case Gear():
+            return pymunk.GearJoint(a, b, joint.phase, joint.ratio)
+        case Ratchet():
+            return pymunk.RatchetJoint(a, b, joint.phase, joint.ratchet)
         case Motor():
             motor = pymunk.SimpleMotor(a, b, -joint.spin)  # Chipmunk's rate is that of a against b
             motor.max_force = joint.torque
             return motor
 
 
-def _shape(live: pymunk.Body, body: Body) -> pymunk.Shape:
-    shape: pymunk.Shape
-    match body.shape, body.size:
-        case "circle", (radius,):
-            shape = pymunk.Circle(live, radius)
-        case "rect", (width, height):
-            shape = pymunk.Poly.create_box(live, (width, height))
-        case _:
-            raise ValueError(f"shape {body.shape!r} with size {body.size} is neither circle (radius,) nor rect (w, h)")
-    shape.friction, shape.elasticity = body.friction, body.restitution
-    return shape
+def _shapes(live: pymunk.Body, body: Body) -> list[pymunk.Shape]:
+    if body.shape == "circle":
+        return [pymunk.Circle(live, body.size[0])]
+    if body.shape == "rect":
+        return [pymunk.Poly.create_box(live, (body.size[0], body.size[1]))]
+    if body.shape == "polygon":
+        return [pymunk.Poly(live, body.vertices)]
+    return [
+        pymunk.Circle(live, part.size[0], part.at) if part.shape == "circle" else pymunk.Poly(live, part.corners)
+        for part in body.parts
+    ]

@@ -50,20 +50,20 @@ def validate(scene: Path, payload: Path | None, console: Console) -> int:
         asked = _payload(payload) if payload is not None else None
     except Invalid as error:
         for violation in error.violations:
-            console.print(f"{scene}: {violation}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{scene}: {violation}", soft_wrap=True)
         return UNREADABLE
     except UserError as error:
-        console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(error), soft_wrap=True)
         return UNREADABLE
     report = check(data, asked)
     for violation in report.violations:
-        console.print(str(violation), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(violation), soft_wrap=True)
     for conflict in report.conflicts:
-        console.print(f"{conflict} [cannot hold]", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{conflict} [cannot hold]", soft_wrap=True)
     count = len(report.violations)
     what = "rules and profile" if asked is not None else "schema and strict profile"
     verdict = f"{scene} keeps {what}." if not count else f"{scene} breaks {what} in {count} place(s)."
-    console.print(verdict, highlight=False, markup=False, soft_wrap=True)
+    console.print(verdict, soft_wrap=True)
     return BROKEN if count else VALID
 
 

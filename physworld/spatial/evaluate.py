@@ -10,9 +10,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from physworld.errors import call
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
@@ -23,7 +23,7 @@ from physworld.spatial.progress import bar
 from physworld.spatial.report import headline_of, print_summary, write_spatial_report
 from physworld.training.hardware import placed
 
-console = Console()
+console = screen()
 Table = dict[str, dict[str, dict[str, Cell]]]  # axis -> row -> column
 
 
@@ -120,5 +120,5 @@ def report(
         directory, summary, table[first], measured=measured, cost=cost, pictures=evaluation.pictures
     )
     print_summary(summary[first], console)
-    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)
     return headline

@@ -9,11 +9,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.io.compression import BROKEN, written
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
@@ -28,7 +28,7 @@ from physworld.spatial.scene.rules import Report, check
 from physworld.spatial.sources.payloads import Asked, holds_many, read_payloads
 from physworld.training.hardware import placed
 
-console = Console()
+console = screen()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -68,8 +68,8 @@ def predict(cfg: DictConfig) -> None:
     for one, (_, remarks, _) in zip(asked, results, strict=True):
         for remark in remarks:
             line = printable(f"{one.name}: {remark}" if many else remark)
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(str(target), highlight=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
+    console.print(str(target), soft_wrap=True)
     _conclude(asked, [broken for _, _, broken in results], target)
 
 

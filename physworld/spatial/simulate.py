@@ -7,18 +7,18 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.io.compression import written
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.spatial.codecs.rows import row
 from physworld.spatial.scene.draw import AXES
 from physworld.spatial.sources.drawn import SpatialSource
 
-console = Console()
+console = screen()
 
 
 def simulate(cfg: DictConfig) -> None:
@@ -39,4 +39,4 @@ def simulate(cfg: DictConfig) -> None:
         for index in range(cfg.count):
             sample = source.sample(index)
             file.write(f"{json.dumps(row(sample.given.payload, sample.target))}\n".encode())
-    console.print(str(directory / name), highlight=False, soft_wrap=True)
+    console.print(str(directory / name), soft_wrap=True)

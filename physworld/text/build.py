@@ -8,13 +8,14 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld import scenarios
 from physworld.data import Repeated, Staged
-from physworld.errors import UserError, call
+from physworld.errors import FormatError, UserError, call
+from physworld.reporting.screen import screen
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.curriculum import StageTable
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation, unwritable
@@ -23,13 +24,14 @@ from physworld.training.hardware import placed
 from physworld.training.mfu import MFUCallback
 from physworld.training.parts import Parts
 
-console = Console()
+console = screen()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextParts(Parts):
     codec: FrameCodec
     evaluation: Evaluation
+    timesteps: tuple[float, ...] = ()  # s, of the scenes that it is trained on
     stages: StageTable | None = None  # of a curriculum that has several
 
 
@@ -51,7 +53,9 @@ def build(cfg: DictConfig) -> TextParts:
             raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
     train, val = sources(cfg, names, codec)
     try:
-        encoded = codec.encode(val.sample(0))
+        encoded, timesteps = codec.encode(val.sample(0)), timestep.of_source(val)
+    except FormatError as error:  # a data file
+        raise UserError(f"{error}. Nothing was trained.") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"This data and codec do not fit together: {error}.") from error
     if not (encoded.labels != -100).any():
@@ -75,7 +79,7 @@ def build(cfg: DictConfig) -> TextParts:
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
-        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.", highlight=False)
+        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)
@@ -86,6 +90,7 @@ def build(cfg: DictConfig) -> TextParts:
         module=module,
         data=data,
         evaluation=evaluation,
+        timesteps=timesteps,
         accumulate=accumulate,
         monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
         callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],

@@ -30,6 +30,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.runs.wiring import codec_for
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.codecs._frame_guide import is_word_level
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
@@ -51,6 +52,7 @@ class Candidate:
     key: str = ""  # changes with its weights, its text and the code that turns a moment into an answer
     cost: dict[str, Any] = field(default_factory=dict)
     recorded: Predictions | None = None
+    timesteps: tuple[float, ...] | None = None  # s, that it was trained on, where that is known
 
     def store(self, folder: Path | None, settings: str) -> Callable[[int], Store] | None:
         """Where its answers are kept: one store for each drawn sample, 0 = not drawn."""
@@ -98,6 +100,7 @@ def from_run(run: Path, device: torch.device) -> Candidate:
         difficulties=list(config["curriculum"]["difficulties"]),
         key=key,
         cost={"parameters": sum(p.numel() for p in network.parameters())},
+        timesteps=timestep.of_run(run, config),
     )
 
 
@@ -133,7 +136,10 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "reuse_cache", "static_cache")
     }
     pad = tokenizer.pad_token_id
-    model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
+    try:
+        model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
+    except ValueError as error:
+        raise UserError(f"weights={weights}: {error}.") from None
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
     settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
     return Candidate(

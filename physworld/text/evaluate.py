@@ -13,17 +13,18 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.progress import Progress
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
+from physworld.io.names import safe_name
 from physworld.lm.packed_lm import PackedLM
 from physworld.reporting.markdown import span
+from physworld.reporting.screen import progress, screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
 from physworld.text.codecs.frame_codec import FrameCodec
@@ -31,7 +32,7 @@ from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluati
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
 from physworld.text.hub import write_cards
-from physworld.text.report.figures import figures, slug, to_tensorboard, worst
+from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.paper import Published
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table
@@ -40,7 +41,7 @@ from physworld.text.rollout import Store, room
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
-console = Console()
+console = screen()
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -59,11 +60,12 @@ def evaluate(cfg: DictConfig) -> None:
     published = sample_published(cfg, evaluation, suite, named) if suite.curves else None
     covered = _coverage(named, [*cases.given, *(published.cases.given if published else ())], _difficulties(cfg, named))
     _refuse_long(named, cases)
+    _warn_timestep(named, cases)
     directory, command = _prepare(cfg)
     results: dict[str, EvalResult] = {}
     for candidate in named:
         if len(named) > 1:
-            console.print(f"\n{candidate.name}", style="bold", highlight=False)
+            console.print(f"\n{candidate.name}", style="bold")
         store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
         mine = cases.trained_on(candidate.trained_on)
         result = score(candidate.model, candidate.codec, evaluation, mine, store=store)
@@ -73,7 +75,7 @@ def evaluate(cfg: DictConfig) -> None:
             extra = shift_table(result.summary, result.rows)
         report(
             result, candidate.model, candidate.codec, evaluation,
-            directory if len(named) == 1 else directory / slug(candidate.name),
+            directory if len(named) == 1 else directory / safe_name(candidate.name),
             command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
             extra=extra, coverage=covered.get(candidate.name),
         )  # fmt: skip
@@ -83,8 +85,9 @@ def evaluate(cfg: DictConfig) -> None:
         measured = {"split": f"`{cfg.split}`", "seed": cfg.seed, "commit": runs.versions()["commit"]}
         last = write_ranking(directory, results, evaluation.horizons, command=command, measured=measured)
         for place, entry in enumerate(last["entries"], start=1):
-            console.print(f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px", highlight=False)
-        console.print(f"Report:       {directory / 'report.md'}, report.html", highlight=False)
+            line = f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px"
+            console.print(line, soft_wrap=True)
+        console.print(f"Report:       {directory / 'report.md'}, report.html", soft_wrap=True)
 
 
 def conclude(
@@ -93,6 +96,7 @@ def conclude(
     """Save the model, score it and write the report; a search lowers RMSE at the last horizon over the best
     baseline's."""
     save_model(network, parts.codec, directory)
+    timestep.write(directory, parts.timesteps)
     cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
     result = score(network, parts.codec, parts.evaluation, cases)
     stages = [] if parts.stages is None else parts.stages.markdown()
@@ -130,7 +134,7 @@ def _coverage(
         if coverage.unmatched == coverage.lines:
             raise UserError(f"predictions={name}: {coverage.sentence}; {drawn}.")
         if coverage.unmatched:
-            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", highlight=False, soft_wrap=True)
+            console.print(f"predictions={name}: {coverage.sentence}; {drawn}.", soft_wrap=True)
     return found
 
 
@@ -148,7 +152,15 @@ def _refuse_long(named: Sequence[Candidate], cases: EvalCases) -> None:
                 f"moments needs {space.needed} for one frame and the answer; choose smaller scenes or a longer model."
             )
         if space is not None and space.too_long + space.shortened:
-            console.print(f"{some.name}: {space.sentence}.", highlight=False, soft_wrap=True)
+            console.print(f"{some.name}: {space.sentence}.", soft_wrap=True)
+
+
+def _warn_timestep(named: Sequence[Candidate], cases: EvalCases) -> None:
+    """Say, before anything is scored, that scenes have a time step which a model never saw."""
+    for some in named:
+        said = timestep.warning((given.scene for given in cases.given), some.timesteps)
+        if said:
+            console.print(f"{some.name}: {said}.", style="yellow", highlight=False, soft_wrap=True)
 
 
 # --- 2. sample cases
@@ -214,7 +226,7 @@ def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite) -> None:
     codec = instantiate(cfg.codec)
     cases = sample_cases(cfg, evaluation, suite, [], codecs=[codec])
     write_cases(Path(str(cfg.export)), cases, evaluation.frames, codec)
-    console.print(f"{cfg.export}: {len(cases.given)} moments of {evaluation.frames} frames", highlight=False)
+    console.print(f"{cfg.export}: {len(cases.given)} moments of {evaluation.frames} frames", soft_wrap=True)
 
 
 # --- 3. score
@@ -230,8 +242,8 @@ def score(
 ) -> EvalResult:
     """Roll out and measure, with a progress bar."""
     for why, names in cases.why_left_out().items():
-        console.print(f"Not scored: {', '.join(names)} ({why}).", highlight=False)
-    with Progress(console=console, transient=True) as bar:
+        console.print(f"Not scored: {', '.join(names)} ({why}).")
+    with progress(console) as bar:
         total = len(cases.given) * evaluation.frames * (1 + evaluation.samples)
         task = bar.add_task("Evaluating", total=total)
         return evaluation.evaluate(network, codec, cases, lambda done: bar.advance(task, done), store=store)
@@ -288,7 +300,7 @@ def report(
     with replacing(directory / "rows.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(_plain(row)) + "\n" for row in result.rows), encoding="utf-8")
     print_table(summary, console)
-    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:

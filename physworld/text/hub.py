@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,14 @@ def card(run: Path, command: str, *, adapter: bool) -> str:
     config, metrics = read_config(run), read_metrics(run)
     base = config.get("weights") or config["model"]["network"]["weights"]
     known = base if base and not Path(base).is_dir() else None  # a folder of this machine tells others nothing
+    named = known or (f"a local folder, {Path(base).name}" if base else None)
     data = ModelCardData(
         license=LICENSE, base_model=known, library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation", tags=["physics", "simulation", "physworld", *(["lora"] if adapter else [])],
     )  # fmt: skip
     network, module = config["model"]["network"], config["model"]
     recipe = {
-        "base": base or f"random weights, {network.get('architecture', {}).get('model_type')}",
+        "base": named or f"random weights, {network.get('architecture', {}).get('model_type')}",
         "tuning": network["tuning"],
         **({key: network[key] for key in ("rank", "alpha", "dropout")} if network["tuning"] != "full" else {}),
         **{key: module[key] for key in ("optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay")},
@@ -65,13 +67,24 @@ def card(run: Path, command: str, *, adapter: bool) -> str:
         f"scenes that were simulated (Pymunk) while training went on: types {', '.join(config['scenario']['names'])}; "
         f"difficulties {', '.join(map(str, config['curriculum']['difficulties']))}.", "",
         "## Recipe", "", "| | |", "| :-- | :-- |", *(f"| {key} | {value} |" for key, value in recipe.items()), "",
-        "```", command, "```", "", "## Usage", "", *_usage(base, adapter), "", *_results(metrics), *_stages(run),
+        "```", without_folders(command), "```", "", "## Usage", "", *_usage(known, adapter), "",
+        *_results(metrics), *_stages(run),
     ]  # fmt: skip
     return "\n".join(lines).rstrip() + "\n"
 
 
+def without_folders(command: str) -> str:
+    """A command as others may read it: folders of this machine by their last name."""
+    parts = (argument.partition("=") for argument in shlex.split(command))
+    return shlex.join(f"{key}{sign}{_short(value)}" for key, sign, value in parts)
+
+
+def _short(value: str) -> str:
+    return Path(value).name if "/" in value and Path(value).is_dir() else value
+
+
 def _usage(base: str | None, adapter: bool) -> list[str]:
-    name = base or "BASE"  # random weights: the folder base/ of the run
+    name = base or "BASE_FOLDER_OR_REPO"  # of random weights, the folder base/ of the run
     if not adapter:
         return ["```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
                 'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER_OR_REPO")',
@@ -133,7 +146,7 @@ def export(run: Path, kind: str) -> Path:
             export_onnx(network, folder)
             tokenizer.save_pretrained(folder)
         else:
-            write_gguf(network, tokenizer, folder / "model.gguf")
+            write_gguf(network, tokenizer, folder / "model.gguf", run.resolve().name)
     except (WeightsError, GgufError) as error:
         raise UserError(str(error)) from None
     except ImportError as error:
@@ -170,11 +183,11 @@ def publish(run: Path, repo: str, *, send: bool, console: Console) -> None:
         raise UserError(f"{repo} is no repository name; give OWNER/NAME.")
     files = published_files(run)
     for there, here in files.items():
-        console.print(f"{here.stat().st_size:>14,}  {there}", highlight=False)
+        console.print(f"{here.stat().st_size:>14,}  {there}")
     total = sum(path.stat().st_size for path in files.values())
-    console.print(f"{total:>14,}  bytes in {len(files)} files for {repo}", highlight=False)
+    console.print(f"{total:>14,}  bytes in {len(files)} files for {repo}")
     if not send:
-        console.print("Nothing was sent; add --send to do so.", highlight=False)
+        console.print("Nothing was sent; add --send to do so.")
         return
     token = os.environ.get("HF_TOKEN")
     if not token:
@@ -185,7 +198,7 @@ def publish(run: Path, repo: str, *, send: bool, console: Console) -> None:
     api.create_repo(repo, exist_ok=True)
     operations = [CommitOperationAdd(path_in_repo=there, path_or_fileobj=str(here)) for there, here in files.items()]
     api.create_commit(repo, operations=operations, commit_message="physworld run")
-    console.print(f"Sent to {repo}.", highlight=False)
+    console.print(f"Sent to {repo}.")
 
 
 def published_files(run: Path) -> dict[str, Path]:
@@ -204,5 +217,15 @@ def published_files(run: Path) -> dict[str, Path]:
     if not any(name.endswith(".safetensors") for name in files):
         raise UserError(f"{run} holds no weights in safetensors; train first.")
     # A card of the run's own (README.md) stands in for the one that was written beside the weights.
-    beside = ("README.md", "metrics.json", "stages.json", "report.md")
-    return files | {name: run / name for name in beside if (run / name).is_file()}
+    beside = ("README.md", "metrics.json", "stages.json", "report.md", "report.html")
+    files |= {name: run / name for name in beside if (run / name).is_file()}
+    if "report.md" in files:
+        files |= {name: run / name for name in linked(run / "report.md")}
+    return files
+
+
+def linked(page: Path) -> list[str]:
+    """Files inside the page's folder that a Markdown page shows or links."""
+    links = re.findall(r"\]\(<?([^)>#]+)>?\)", page.read_text(encoding="utf-8"))
+    inside = [link for link in links if (page.parent / link).resolve().is_relative_to(page.parent.resolve())]
+    return sorted({link for link in inside if (page.parent / link).is_file()})

@@ -6,23 +6,24 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld.drawing.render import comparison, render
 from physworld.errors import FormatError, UserError
 from physworld.io.images import write_gif
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
+from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.rollout import rollout
-from physworld.text.sources.files import Row, read_scene
+from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
-console = Console()
+console = screen()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -31,10 +32,11 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("start", cfg.start, 0, or_null=True)
     hardware, path = placed(cfg), Path(str(cfg.input))
     checks.whole("row", cfg.row, 0)
-    if cfg.row and path.suffix != ".parquet":
+    if cfg.row and not is_table(path):
         raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
-    known = None if path.suffix == ".txt" else _read_scene(path, cfg.row)
-    network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
+    known = None if path.suffix.lower() == ".txt" else _read_scene(path, cfg.row)
+    run = runs.find_run(cfg.run)
+    network, codec, config = load_model(run, hardware.device())
     if known is None:
         known = _read_prompt(path, codec)
     first = cfg.start if cfg.start is not None else codec.context_frames - 1
@@ -44,6 +46,9 @@ def predict(cfg: DictConfig) -> None:
             f"start={cfg.start} does not fit {path}: it has frames 0-{len(known) - 1} and this model reads "
             f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
         )
+    strange = timestep.warning([known.scene], timestep.of_run(run, config))
+    if strange:
+        console.print(f"{path}: {strange}.", style="yellow", highlight=False, soft_wrap=True)
     given = known.window(begin, first + 1)
     try:
         codec.prompt(given)
@@ -58,15 +63,13 @@ def predict(cfg: DictConfig) -> None:
         write_jsonl(work / "prediction.jsonl", given.then(predicted))
         write_gif(work / "prediction.gif", pictures, 1 / known.scene.dt)
     if said.parsed[0] < cfg.frames:
-        console.print(
-            f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.", highlight=False
-        )
-    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", highlight=False)
+        console.print(f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.")
+    console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", soft_wrap=True)
 
 
 def _read_scene(path: Path, row: int) -> Trajectory:
     try:
-        return read_scene(Row(path, row) if path.suffix == ".parquet" else path)
+        return read_scene(Row(path, row) if is_table(path) else path)
     except FormatError as error:
         raise UserError(str(error)) from None
     except OSError as error:

@@ -39,8 +39,8 @@ from physworld.types import Scene, Trajectory
 PACKAGE = Path(__file__).resolve().parents[1]
 # Sources that decide what is in a scene and how it is written.
 SHAPING = (
-    *("types.py", "seeding.py", "scenarios", "sim", "io/compression.py", "text/shards.py"),
-    *("text/codecs/scene_*.py", "text/codecs/_scene_dict.py", "text/codecs/_text.py"),
+    *("types", "seeding.py", "scenarios", "sim", "io/compression.py", "text/shards.py"),
+    *("text/codecs/scene_*.py", "text/codecs/_scene_dict.py", "text/codecs/_public.py", "text/codecs/_text.py"),
 )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import track
 
 from physworld.drawing.gallery import card, write_gallery
@@ -14,12 +13,13 @@ from physworld.drawing.render import render
 from physworld.errors import UserError, suggest
 from physworld.io.images import write_gif, write_mp4, write_png
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.shards import Dataset, Recipe
 
-console = Console()
+console = screen()
 
 
 def simulate(cfg: DictConfig) -> None:
@@ -48,7 +48,7 @@ def simulate(cfg: DictConfig) -> None:
     shards = checks.shards(cfg)
     if shards is not None:
         dataset = Dataset(recipe=recipe, directory=directory, count=cfg.count, shards=shards, suffix=suffix)
-        dataset.write(cfg.shard, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+        dataset.write(cfg.shard, say=lambda line: console.print(line, soft_wrap=True))
         return
     if cfg.format == "gallery":
         _gallery(recipe, directory)
@@ -66,7 +66,7 @@ def simulate(cfg: DictConfig) -> None:
                 write_png(path, render(trajectory.window(0, 1))[0])
             else:
                 writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
-        console.print(str(directory / places[k]), highlight=False, soft_wrap=True)
+        console.print(str(directory / places[k]), soft_wrap=True)
 
 
 def _gallery(recipe: Recipe, directory: Path) -> None:
@@ -78,4 +78,4 @@ def _gallery(recipe: Recipe, directory: Path) -> None:
     with placing(directory) as work:
         written = write_gallery(work, cards)
     for path in written:
-        console.print(str(directory / path.name), highlight=False, soft_wrap=True)
+        console.print(str(directory / path.name), soft_wrap=True)

@@ -1,61 +1,16 @@
-"""Callbacks of every training run: progress bar, throughput, seeds, and a clean way to stop."""
+"""Callbacks of every training run: progress bar, throughput and seeds."""
 
 from __future__ import annotations
 
-import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from rich.console import Console
 
-
-class Interrupted(Exception):
-    """Training was stopped from outside, after a checkpoint had been saved."""
-
-
-class GracefulStop(Callback):
-    """Ctrl-C or SIGTERM: finish the optimiser step, save `last`, then stop. A second Ctrl-C stops at once."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
-        self.asked = False
-        self.step = 0
-        self.previous: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.step = trainer.global_step
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.previous[number] = signal.signal(number, self._ask)
-
-    def _ask(self, number: int, _frame: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        # Between the passes of one optimiser step gradients are under way, and a checkpoint does not hold them.
-        if trainer.global_step == self.step:
-            return
-        self.step = trainer.global_step
-        # Any rank's signal stops all ranks, at the same step.
-        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            trainer.save_checkpoint(self.checkpoint)
-            raise Interrupted(trainer.global_step)
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._restore()
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-        self.previous.clear()
+from physworld.reporting.screen import screen
 
 
 class SeedEachPass(Callback):
@@ -122,7 +77,7 @@ class ProgressBar(RichProgressBar):
     def __init__(self, throughput: Throughput, plain_every: float = 10.0) -> None:
         super().__init__(refresh_rate=4, leave=True)
         self.throughput, self.plain_every = throughput, plain_every
-        self.console = Console()
+        self.console = screen()
         self._spoken, self._step = 0.0, 0  # when a line was last printed, and of which step
         if not self.console.is_terminal:
             self.disable()

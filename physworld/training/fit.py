@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +19,17 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from physworld.errors import UserError, call
+from physworld.errors import call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
-from physworld.training.callbacks import GracefulStop, ProgressBar, SeedEachPass, Throughput
+from physworld.settings.messages import override
+from physworld.training.callbacks import ProgressBar, SeedEachPass, Throughput
+from physworld.training.finite import StopWhereNotFinite
+from physworld.training.resuming import AsConfigured
+from physworld.training.stopping import GracefulStop, Interrupted
 
 if TYPE_CHECKING:
     from physworld.training.parts import Parts
-
-# Settings that may change between a checkpoint and its continuation without changing what is learned.
-FREE_TO_CHANGE = ("ckpt", "hardware.", "evaluation.", "validate_every", "checkpoint_every", "trainer.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +48,24 @@ class Trained:
 
 
 def fit(
-    cfg: DictConfig, resolved: dict[str, Any], parts: Parts, directory: Path, checkpoint: Path | None, reached: int
+    cfg: DictConfig,
+    resolved: dict[str, Any],
+    parts: Parts,
+    directory: Path,
+    checkpoint: Path | None,
+    reached: int,
+    changed: Sequence[str] = (),
 ) -> Trained:
     """Run the training loop.
 
     Args:
         reached: the checkpoint's step; 0 without one.
+        changed: settings that differ from the checkpoint's run.
 
     Raises:
         Interrupted: stopped from outside; the checkpoint is saved.
+        Diverged: a number is not finite; checkpoints stay as they were.
     """
-    changed = _say_changes(checkpoint, resolved) if checkpoint is not None else []
     logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
     throughput = Throughput(parts.pad_id, cfg.trainer.log_every_n_steps)
     saving: dict[str, Any] = {
@@ -63,16 +73,19 @@ def fit(
         "enable_version_counter": False,
         "save_on_train_epoch_end": False,
     }
+    stop = GracefulStop(directory / "checkpoints" / "last.ckpt")
     # Order: the system's own figures must have been logged when `best` looks at them.
     callbacks = [
+        AsConfigured(),
         SeedEachPass(cfg.seed),
+        StopWhereNotFinite(directory),
         throughput,
         *parts.callbacks,
         LearningRateMonitor(),
         ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
         ModelCheckpoint(filename="best", monitor=parts.monitor, mode="min", **saving),
         ProgressBar(throughput),
-        GracefulStop(directory / "checkpoints" / "last.ckpt"),
+        stop,
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
     with warnings.catch_warnings():
@@ -93,8 +106,7 @@ def fit(
             logger=logger,
             callbacks=callbacks,
             # FSDP2's strategy gathers and writes checkpoints itself.
-            plugins=None if parts.hardware.strategy == "fsdp" else [AtomicCheckpointIO()],
-            **parts.hardware.trainer_arguments(),
+            **parts.hardware.trainer_arguments(*([] if parts.hardware.strategy == "fsdp" else [AtomicCheckpointIO()])),
         )
         if trainer.is_global_zero:
             directory.mkdir(parents=True, exist_ok=True)
@@ -102,27 +114,22 @@ def fit(
                 (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
             OmegaConf.save(resolved, directory / "config.yaml")
             runs.write_json(directory / "versions.json", runs.versions())
-        trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
-        trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")  # on every rank: they meet in it
+        with stop.listening():
+            trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+            trainer.save_checkpoint(stop.checkpoint)  # on every rank: they meet in it
+    if stop.asked:  # after the last step
+        raise Interrupted(trainer.global_step)
     cost = {"seconds": round(throughput.seconds, 1), "samples": throughput.samples, "tokens": throughput.tokens}
     return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)
 
 
-def _say_changes(checkpoint: Path, resolved: dict[str, Any]) -> list[str]:
-    """A continued run is exact only with the same settings; say which differ, and return them."""
-    try:
-        before = runs.read_config(checkpoint.parent.parent)
-    except UserError:
-        return []  # a checkpoint that was moved away from its run: nothing to compare with
-    changed = [key for key in runs.differences([before, resolved]) if not key.startswith(FREE_TO_CHANGE)]
-    if changed:
-        print(f"Note: {', '.join(changed)} differ from the run that {checkpoint} comes from.")
-    return changed
-
-
 def resume_command(directory: Path) -> str:
-    """What to type to go on in the same run directory."""
+    """What to type to go on in the same run directory.
+
+    `init_from=last` is left out: it may be another run by then, and the configuration in the directory names it.
+    """
     skip = ("ckpt=", "init_from=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep")
     overrides = HydraConfig.get().overrides
     kept = [o for o in (*overrides.task, *overrides.hydra) if not o.lstrip("+").startswith(skip)]
-    return shlex.join(["python", "train.py", *kept, "ckpt=last", f"hydra.run.dir={os.fspath(directory)}"])
+    program = ["physworld", "train"] if sys.argv[0].startswith("physworld ") else ["python", "train.py"]
+    return shlex.join([*program, *kept, "ckpt=last", override("hydra.run.dir", os.fspath(directory))])

@@ -13,8 +13,10 @@ from omegaconf import DictConfig
 
 from physworld.errors import SweepError, UserError
 from physworld.settings.checks import whole
+from physworld.training.precision import PRECISIONS, plugin
 
-PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
+ACCELERATORS = ("auto", "cpu", "cuda")
+STRATEGIES = ("auto", "ddp", "fsdp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +31,17 @@ class Hardware:
 
     def __post_init__(self) -> None:
         for name, value, valid in (
-            ("accelerator", self.accelerator, ("auto", "cpu", "cuda")),
-            ("strategy", self.strategy, ("auto", "ddp", "fsdp")),
+            ("accelerator", self.accelerator, ACCELERATORS),
+            ("strategy", self.strategy, STRATEGIES),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in valid:
                 raise UserError(f"hardware.{name}={value} is unknown; choose one of {', '.join(valid)}.")
-
         whole("hardware.num_workers", self.num_workers, 0, or_null=True)
         whole("hardware.nodes", self.nodes, 1)
         whole("hardware.micro_batch", self.micro_batch, 1, or_null=True)
         if self.devices != "auto":
             whole("hardware.devices", self.devices, 1)
-        if self.precision not in PRECISIONS:
-            raise UserError(f"hardware.precision={self.precision} is unknown; choose one of {', '.join(PRECISIONS)}.")
 
     @property
     def gpu(self) -> bool:
@@ -116,8 +116,12 @@ class Hardware:
             )
         return micro, global_batch // (micro * count)
 
-    def trainer_arguments(self) -> dict[str, Any]:
-        """What Lightning's Trainer needs to know."""
+    def trainer_arguments(self, *plugins: Any) -> dict[str, Any]:
+        """What Lightning's Trainer needs to know.
+
+        Args:
+            plugins: others than that of the precision.
+        """
         # A batch without, say, a joint leaves the weights that read joints unused, on one rank and not on another.
         strategy: Any = "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy
         if self.strategy == "fsdp":
@@ -132,11 +136,12 @@ class Hardware:
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.gpu and torch.cuda.is_bf16_supported() else "32-true"
+        device = "cuda" if self.gpu else "cpu"
         return {
-            "accelerator": "cuda" if self.gpu else "cpu",
+            "accelerator": device,
             "devices": self.device_count,
             "num_nodes": self.nodes,
-            "precision": precision,
+            "plugins": [plugin(precision, device, split=self.strategy == "fsdp"), *plugins],
             "strategy": strategy,
         }
 

@@ -6,9 +6,12 @@ import warnings
 from pathlib import Path
 
 import lightning.pytorch as pl
+from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
+from physworld.errors import call
+from physworld.reporting.screen import screen
+from physworld.seeding import short
 from physworld.video.build import VideoParts, make_module
 from physworld.video.evaluation import (
     CARD,
@@ -18,7 +21,7 @@ from physworld.video.evaluation import (
 from physworld.video.network import EPSILON, LORA_FILE
 from physworld.video.stream import ClipData
 
-console = Console()
+console = screen()
 
 
 CONTROLS = {PLACEBO: ("placebo", None), CARD: ("correct", EPSILON), CARD_PLACEBO: ("placebo", EPSILON)}
@@ -33,10 +36,10 @@ def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[
         if (folder / LORA_FILE).is_file():
             continue
         physics, target = CONTROLS[name]
-        usual, short = parts.evaluation.control_steps or cfg.steps, parts.evaluation.card_steps
-        steps = usual if name == PLACEBO else short
-        console.print(f"Control {name}: {steps} steps on {physics} clips", highlight=False)
-        pl.seed_everything(cfg.seed, verbose=False)
+        usual, card = parts.evaluation.control_steps or cfg.steps, parts.evaluation.card_steps
+        steps = usual if name == PLACEBO else card
+        console.print(f"Control {name}: {steps} steps on {physics} clips")
+        pl.seed_everything(short(cfg.seed), verbose=False)
         train = parts.source("train", physics=physics)
         first = parts.codec.encode(train.samples([0]))
         module = make_module(cfg, parts.codec, train, first, target=target or cfg.model.target, steps=steps)
@@ -44,11 +47,11 @@ def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            trainer = pl.Trainer(
+            trainer: pl.Trainer = call(
+                instantiate({**cfg.trainer, "profiler": None}),  # a profile is of the run itself
                 max_steps=steps, accumulate_grad_batches=parts.accumulate, logger=False, enable_checkpointing=False,
                 enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-                use_distributed_sampler=False, gradient_clip_val=cfg.trainer.gradient_clip_val,
-                **parts.hardware.trainer_arguments(),
+                use_distributed_sampler=False, **parts.hardware.trainer_arguments(),
             )  # fmt: skip
             trainer.fit(module, datamodule=data)
         module.network.save(folder)

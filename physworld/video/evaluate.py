@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from physworld.errors import UserError
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
@@ -24,7 +24,7 @@ from physworld.video.network import LORA_FILE, VideoNetwork
 from physworld.video.report import headline_of, print_summary, write_video_report
 from physworld.video.summary import summarise
 
-console = Console()
+console = screen()
 
 
 ADAPTER = "model/adapter"  # of a run: what diffusers loads
@@ -80,7 +80,7 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
     loss = float(parts.module.trainer.callback_metrics.get("val/loss", float("nan")))
     headline = {"val_loss/model": loss}
     runs.write_json(directory / "metrics.json", {"headline": headline, "measured": {"command": command}})
-    console.print(f"Base saved: {directory / 'model'} (validation loss {loss:.4f})", highlight=False)
+    console.print(f"Base saved: {directory / 'model'} (validation loss {loss:.4f})", soft_wrap=True)
     return headline, loss
 
 
@@ -126,7 +126,7 @@ def score(
     """Every adapter on the same clips; the published recipe's by the published metric alone."""
     rows = [BASE, LORA, *(name for name in adapters if name == PLACEBO)]
     card_rows = [name for name in adapters if name not in rows]
-    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}", highlight=False))
+    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}"))
     with torch.no_grad():
         return told.score(network, cases, rows, card_rows)
 
@@ -156,5 +156,5 @@ def report(
     runs.write_json(directory / "metrics.json", summary)
     path = write_video_report(directory, summary, result, pictures=evaluation.pictures)
     print_summary(summary, console)
-    console.print(f"Report:       {path}\n              {directory / 'report.html'}", highlight=False)
+    console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)
     return summary

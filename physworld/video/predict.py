@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from PIL import Image, UnidentifiedImageError
-from rich.console import Console
 from torch import Tensor
 
-from physworld.errors import UserError
+from physworld.errors import UserError, suggest
 from physworld.io.images import write_gif, write_mp4
+from physworld.io.pictures import FITS, Unreadable, colour, read_picture
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
@@ -25,7 +25,7 @@ from physworld.video.evaluation import (
     LORA,
 )
 
-console = Console()
+console = screen()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -50,29 +50,35 @@ def predict(cfg: DictConfig) -> None:
         raise UserError(f"prompt: {error}.") from None
     shape = codec.latent_shape(example.frames, *example.size)
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(cfg.seed)).to(device)
-    first = first_latent(cfg.image, codec, example.size, device) if cfg.image is not None else None
+    first = first_latent(cfg, codec, example.size, device)
     made = network.generate(
         prompt, noise, steps=evaluation.steps, first=first, guidance=evaluation.guidance, empty=empty
     )
+    if not bool(made.isfinite().all()):
+        raise UserError(f"The model of {run} gives numbers that are not finite, so there is no clip to show.")
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
     with placing(directory, "hydra.run.dir") as work:
         paths = write_both(work / "clip", codec.decode(made)[0], example.fps)
     for path in paths:
-        console.print(str(directory / path.name), highlight=False, soft_wrap=True)
+        console.print(str(directory / path.name), soft_wrap=True)
 
 
-def first_latent(image: str, codec: Any, size: tuple[int, int], device: torch.device) -> Tensor:
-    """(1, 1, C, h, w) of a picture, brought to the clip's size.
+def first_latent(cfg: DictConfig, codec: Any, size: tuple[int, int], device: torch.device) -> Tensor | None:
+    """(1, 1, C, h, w) of the picture in `image`, brought to the clip's size; None without one.
 
     Raises:
         UserError: it cannot be read.
     """
+    if cfg.fit not in FITS:
+        raise UserError(f"fit={cfg.fit} is unknown.{suggest(str(cfg.fit), FITS)} Choose one of {', '.join(FITS)}.")
+    background, path = colour("background", cfg.background), checks.file("image", cfg.image)
+    if path is None:
+        return None
     try:
-        picture = Image.open(image).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise UserError(f"image={image} cannot be read as a picture ({error}).") from None
-    frame = torch.from_numpy(np.array(picture))[None, None].to(device)
-    latent: Tensor = codec.latents(frame)
+        frame = read_picture(path, size, fit=cfg.fit, background=background)
+    except Unreadable as error:
+        raise UserError(f"image={path}: {error}.") from None
+    latent: Tensor = codec.latents(torch.from_numpy(frame)[None, None].to(device))
     return latent
 
 

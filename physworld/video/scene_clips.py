@@ -32,6 +32,8 @@ def film_scene(
         colour.append(np.asarray(paint, float) / 255)
 
     for i, body in enumerate(scene.bodies):
+        if body.shape not in ("circle", "rect"):
+            raise ValueError(f"body {i} is a {body.shape}; only circles and rectangles can be filmed")
         size_m = [float(side) / PIXELS_PER_METRE for side in body.size]
         half = (size_m[0], size_m[0]) if body.shape == "circle" else (size_m[0] / 2, size_m[1] / 2)
         kind = BALL if body.shape == "circle" else BOX

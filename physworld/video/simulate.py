@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
 from physworld.io.images import write_gif, write_mp4
 from physworld.io.placing import placing
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.seeding import generator
 from physworld.settings import checks
@@ -22,7 +22,7 @@ from physworld.video.clips import check_shape, film, write_clip
 from physworld.video.scene_clips import film_scene
 from physworld.video.scenes import SCENARIOS, check_physics, shot, with_restitution
 
-console = Console()
+console = screen()
 FORMATS = ("mp4", "gif")
 
 
@@ -59,7 +59,7 @@ def simulate(cfg: DictConfig) -> None:
     for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
         with placing(directory) as work:
             _clip(cfg, names[k % len(names)], k, work / places[k], size)
-        console.print(str(directory / places[k]), highlight=False, soft_wrap=True)
+        console.print(str(directory / places[k]), soft_wrap=True)
 
 
 def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int]) -> None:

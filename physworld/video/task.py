@@ -16,7 +16,7 @@ from physworld.settings import checks
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("evaluation",),
     "evaluate": ("hardware", "evaluation", "split", "seed"),
-    "predict": ("hardware", "prompt", "image", "seed"),
+    "predict": ("hardware", "prompt", "image", "fit", "background", "seed"),
     "simulate": ("video", "scenario", "curriculum", "count", "format", "split", "seed", "out"),
 }
 

@@ -6,8 +6,6 @@ import base64
 import hashlib
 import io
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from physworld.drawing import gallery
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 
+from commands import run
 from repository import ROOT
 
 # Out of order, one held out, one type twice: the page must sort them.
@@ -101,10 +100,10 @@ def test_the_still_shows_the_moment_of_most_movement() -> None:
 def test_the_command_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     digests = []
     for place in ("a", "b"):
-        command = [sys.executable, "simulate.py", "scenario.names=[pong,seesaw]", "format=gallery", "frames=9",
-                   "curriculum.difficulties=[1,4]", "ood=low_gravity", f"hydra.run.dir={tmp_path / place}"]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        run(
+            ROOT, "simulate.py", "scenario.names=[pong,seesaw]", "format=gallery", "frames=9",
+            "curriculum.difficulties=[1,4]", "ood=low_gravity", f"hydra.run.dir={tmp_path / place}",
+        )  # fmt: skip
         digests.append(
             [
                 hashlib.sha256((tmp_path / place / name).read_bytes()).hexdigest()

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import jsonschema
@@ -19,7 +15,8 @@ import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
 from physworld.runs.directory import claim
 
-from evaluations import ENVIRONMENT, WHOLE, command, evaluate, language_model, rows, untrained_run
+from commands import start
+from evaluations import SMALL, WHOLE, evaluate, language_model, rows, untrained_run
 from repository import ROOT
 
 
@@ -95,18 +92,11 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
     run, cache = untrained_run(work, 0), work / "cache"
     options = (f"run={run}", "evaluation.batch_size=1", "evaluation.frames=10", "limit=4", "evaluation.pictures=0")
     evaluate(work, *options, "cache=null", f"hydra.run.dir={work / 'straight_on'}")
-    process = subprocess.Popen(
-        command(*options, f"cache={cache}", f"hydra.run.dir={work / 'stopped'}"),
-        cwd=work, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    judging = start(work, "evaluate.py", *SMALL, *options, f"cache={cache}", f"hydra.run.dir={work / 'stopped'}")
     try:
-        deadline = time.monotonic() + 120
-        while not list(cache.rglob(WHOLE)):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
+        judging.wait_until(lambda: bool(list(cache.rglob(WHOLE))))
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        judging.kill()
     first = {path: path.stat().st_mtime_ns for path in cache.rglob(WHOLE)}
     assert 0 < len(first) < 8 and not (work / "stopped" / "metrics.json").exists()
     evaluate(work, *options, f"cache={cache}", f"hydra.run.dir={work / 'resumed'}")

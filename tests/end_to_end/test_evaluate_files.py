@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from physworld.text.evaluation.evaluation import EvalCases, Evaluation
 from physworld.text.evaluation.suites import Suite
 from physworld.types import Trajectory
 
+import commands
 from evaluations import EVALUATION, evaluate, rows, untrained_run
 from repository import ROOT
 
@@ -109,6 +112,31 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     assert "gives nothing to judge" in evaluate(
         work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
     )
+
+
+@pytest.mark.parametrize("name", ["../../evil/[/x]", "{outside}/victim"])
+def test_words_of_a_file_never_become_paths(name: str, work: Path, tmp_path: Path) -> None:
+    """Whatever a scene calls itself, all that is written lies in the run's folder."""
+    outside, directory = tmp_path / "outside", tmp_path / "inside" / "run"
+    outside.mkdir()
+    (outside / "victim.gif").write_text("not to be touched")
+    scene = dataclasses.replace(
+        scenarios.build("billiards", generator(0, "val", 0), 1), name=name.format(outside=outside)
+    )
+    write_jsonl(tmp_path / "scenes" / "a.jsonl", simulate(scene, 12))
+    model = untrained_run(work, 0)
+    before = set(tmp_path.rglob("*"))
+    commands.run(
+        tmp_path, "evaluate.py", f"run={model}", "scenes=scenes", "evaluation.start=4", "evaluation.frames=3",
+        "evaluation.horizons=[1,3]", "evaluation.pictures=1", "cache=null", "hardware=cpu",
+        f"hydra.run.dir={directory}",
+    )  # fmt: skip
+    made = {path for path in set(tmp_path.rglob("*")) - before if not path.is_dir()}
+    assert made and all(path.is_relative_to(directory) for path in made)
+    assert len([path for path in made if path.suffix == ".gif"]) == 2  # of the report, and of its worst rollouts
+    assert (outside / "victim.gif").read_text() == "not to be touched" and len(list(outside.iterdir())) == 1
+    shown = re.findall(r"\]\(<?([^)>]+\.gif)>?\)", (directory / "report.md").read_text())
+    assert shown and all((directory / path).is_file() for path in shown)
 
 
 def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> None:

@@ -27,23 +27,16 @@ from physworld import cli
 from physworld.lm.tokenizers import word_tokenizer
 from physworld.mains import MAINS
 from physworld.settings.help import show
-from physworld.settings.messages import quoted
+from physworld.settings.messages import override, quoted
 
+from commands import ended
 from repository import ROOT
 from tiny_lms import save_base
 
 
 def ends(where: Path, main: str, *arguments: str) -> str:
     """Run a main in an empty directory; check the manner of its end, return what it said."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments],
-        cwd=where,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = ended(where, main, *arguments)
     said = done.stderr.strip()
     assert done.returncode == 1, done.stderr + done.stdout
     assert "Traceback" not in said and "\n" not in said, said
@@ -76,11 +69,27 @@ def test_composition(tmp_path: Path, argument: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["a b (1).jsonl", "scène.d", "a=1", "a,b", "`idé`", "$HOMEé", 'é"q', "a\\ü\\", "it's é", "a\\'b", "\\\\", "hi!"],
+    [
+        "a b (1).jsonl",
+        "scène.d",
+        "a=1",
+        "a,b",
+        "`idé`",
+        "$HOMEé",
+        'é"q',
+        "a\\ü\\",
+        "it's é",
+        "a\\'b",
+        "\\\\",
+        "hi!",
+        "[b]x[/y]|z",
+        "plain/1",
+    ],
 )
 def test_a_suggested_quoting_is_read_back(value: str) -> None:
     (argument,) = shlex.split(quoted("input", value))
     assert OverridesParser.create().parse_override(argument).value() == value
+    assert OverridesParser.create().parse_override(override("input", value)).value() == value
 
 
 def test_checkpoints(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_publish_sends_the_card_with_the_measurements() -> None:
     assert files["README.md"] == SHIPPED / "README.md" and "model.safetensors" in files
 
 
+def test_pictures_that_a_report_shows_are_sent_with_it(copied: Path) -> None:
+    (copied / "pictures").mkdir()
+    for name in ("pictures/a.gif", "pictures/not shown.gif", "secret.txt"):
+        (copied / name).write_text("x")
+    (copied.parent / "outside.txt").write_text("x")
+    (copied / "report.md").write_text(
+        "![a](pictures/a.gif) [gone](pictures/b.gif) [up](../outside.txt) [web](https://example.org) [here](#top)"
+    )
+    sent = published_files(copied)
+    assert sent["pictures/a.gif"] == copied / "pictures" / "a.gif" and "report.md" in sent
+    assert not [name for name in sent if "not shown" in name or "outside" in name or "secret" in name]
+
+
 @pytest.mark.parametrize("kind", ["onnx", "gguf"])
 def test_a_network_of_ours_is_not_exported(copied: Path, kind: str) -> None:
     with pytest.raises(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,10 +18,10 @@ from physworld.spatial.scene.rules import check_text
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.rows import RowsSource
 
+from commands import ended
 from repository import ROOT
 from spatial_tools import EXAMPLE, samples
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 TINY = (
     "model=tiny_gravity", "evaluation=spatial_quick", "hardware=cpu", "hardware.num_workers=0", "global_batch=4",
     "data.stream.val_samples=4", "model.network.width=32", "model.network.depth=1", "model.network.heads=2",
@@ -33,10 +30,7 @@ TINY = (
 
 
 def run(main: str, *arguments: str, fails: bool = False) -> str:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
-        cwd=ROOT, check=False,
-    )  # fmt: skip
+    done = ended(ROOT, main, *arguments)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if fails else done.stdout

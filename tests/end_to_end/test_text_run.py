@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +15,7 @@ from transformers import AutoTokenizer
 from physworld.lm.gpt import GPT
 from physworld.text.codecs.scene_json import read_jsonl
 
-from commands import ENVIRONMENT, command, run, same
+from commands import ended, run, same, start
 
 STEPS = 12
 TINY = (
@@ -51,23 +46,11 @@ def arguments(directory: Path, workers: int, accumulate: int) -> list[str]:
 def kill_in_the_middle(where: Path, directory: Path, *options: str) -> int:
     """Start training and kill it, and all it started, once the first checkpoint is there; returns that one's step."""
     checkpoint = directory / "checkpoints" / "last.ckpt"
-    process = subprocess.Popen(
-        command("train.py", *options),
-        cwd=where,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    training = start(where, "train.py", *options)
     try:
-        deadline = time.monotonic() + 300
-        while not checkpoint.is_file():
-            assert process.poll() is None, "training ended before its first checkpoint"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        training.wait_until(checkpoint.is_file)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        training.kill()
     return int(torch.load(checkpoint, weights_only=True)["global_step"])
 
 
@@ -112,10 +95,7 @@ def test_a_run_that_goes_on_differently_keeps_what_it_was(work: Path) -> None:
     directory = work / "longer"
     shutil.copytree(straight(work, 1), directory)
     options = [o for o in arguments(directory, 0, 1) if not o.startswith("steps=")]
-    refused = subprocess.run(
-        command("train.py", *options, "ckpt=last", "steps=1"),
-        cwd=work, env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    refused = ended(work, "train.py", *options, "ckpt=last", "steps=1")
     assert refused.returncode == 1 and f"is at step {STEPS} already; steps=1 must be {STEPS} or more" in refused.stderr
     assert yaml.safe_load((directory / "config.yaml").read_text())["steps"] == STEPS
     said = run(work, "train.py", *options, "ckpt=last", f"steps={STEPS + 1}")
@@ -183,8 +163,5 @@ def test_a_sweep_is_one_table(work: Path) -> None:
         "validate_every=2", f"hydra.sweep.dir={sweep}",
     )  # fmt: skip
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
-    done = subprocess.run(
-        [sys.executable, "-m", "physworld.cli", "compare", str(sweep)],
-        cwd=work, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert all(word in done.stdout for word in ("model.learning_rate", "0.01", "0.02", "2 run(s)")), done.stdout
+    said = run(work, "physworld", "compare", str(sweep))
+    assert all(word in said for word in ("model.learning_rate", "0.01", "0.02", "2 run(s)")), said

@@ -5,12 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -25,13 +20,14 @@ from safetensors.torch import load_file
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
 from physworld.run import build
+from physworld.settings.messages import override
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.simulate import simulate
 
 import tiny_cogvideox
+from commands import ended, start
 from repository import ROOT
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 STEPS = 8
 TINY = (
     "hardware=cpu",
@@ -52,22 +48,15 @@ TINY = (
 LORA = "model/adapter/pytorch_lora_weights.safetensors"
 
 
-def command(main: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
-        check=False,
-    )  # fmt: skip
-
-
 def run(main: str, *arguments: str) -> str:
-    done = command(main, *arguments)
+    done = ended(ROOT, main, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def refused(main: str, *arguments: str) -> str:
     """A mistake: one sentence, exit code 1, no traceback."""
-    done = command(main, *arguments)
+    done = ended(ROOT, main, *arguments)
     assert done.returncode == 1, done.stdout + done.stderr
     said = [line for line in done.stderr.splitlines() if line and not line.startswith("Warp ")]
     assert len(said) == 1 and "Traceback" not in done.stderr, done.stderr
@@ -81,8 +70,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @functools.cache
 def straight(work: Path) -> Path:
-    directory = work / "straight"
-    run("train.py", "model=tiny_video", *TINY, f"hydra.run.dir={directory}")
+    directory = work / "straight [bold]x[/y]|z"  # a name that a console could take for markup
+    said = run("train.py", "model=tiny_video", *TINY, override("hydra.run.dir", str(directory)))
+    assert f"Report:       {directory / 'report.md'}\n" in said
     return directory
 
 
@@ -107,18 +97,11 @@ def test_a_run_is_complete(work: Path) -> None:
 def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
     directory = work / "killed"
     options = ["model=tiny_video", *TINY, f"hydra.run.dir={directory}"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *options], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    training = start(ROOT, "train.py", *options)
     try:
-        deadline = time.monotonic() + 300
-        while not (directory / "checkpoints" / "last.ckpt").is_file():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
+        training.wait_until((directory / "checkpoints" / "last.ckpt").is_file)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        training.kill()
     checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0 < checkpoint["global_step"] < STEPS
     assert all("lora" in name for name in checkpoint["state_dict"]), "the frozen base is no part of a checkpoint"
@@ -131,8 +114,12 @@ def test_killed_and_resumed_is_the_same_to_the_bit(work: Path) -> None:
 
 
 def test_evaluate_judges_on_other_scenes(work: Path) -> None:
-    directory = work / "evaluated"
-    run("evaluate.py", f"run={straight(work)}", "seed=1", "hardware=cpu", f"hydra.run.dir={directory}")
+    directory = work / "evaluated [/]"
+    said = run(
+        "evaluate.py", override("run", str(straight(work))), "seed=1", "hardware=cpu",
+        override("hydra.run.dir", str(directory)),
+    )  # fmt: skip
+    assert f"Report:       {directory / 'report.md'}\n" in said
     a, b = (json.loads((d / "metrics.json").read_text()) for d in (straight(work), directory))
     assert set(a["headline"]) == set(b["headline"]) and a["likelihood"] != b["likelihood"]
 
@@ -140,22 +127,29 @@ def test_evaluate_judges_on_other_scenes(work: Path) -> None:
 def test_predict_makes_a_clip_of_a_caption(work: Path) -> None:
     caption = "prompt=A ball falls from 3.00 m onto the floor and bounces with restitution 0.70."
     iio.imwrite(work / "first.png", np.full((48, 8, 3), 200, np.uint8))
-    directory = work / "predicted"
+    directory = work / "predicted [red]"
+    trained, place = override("run", str(straight(work))), override("hydra.run.dir", str(directory))
     picture = f"image={work / 'first.png'}"
-    run("predict.py", f"run={straight(work)}", caption, "hardware=cpu", picture, f"hydra.run.dir={directory}")
+    assert str(directory / "clip.gif") in run("predict.py", trained, caption, "hardware=cpu", picture, place)
     assert len(iio.imread(directory / "clip.mp4", plugin="pyav")) == 17
     shown = iio.imread(directory / "clip.gif")
     assert abs(float(shown[0].mean()) - 200) < 10, "it begins with the picture"
     assert abs(float(shown[1].mean()) - 200) > 20
-    assert "captions such as" in refused("predict.py", f"run={straight(work)}", "prompt=a cat", "hardware=cpu")
+    assert "captions such as" in refused("predict.py", trained, "prompt=a cat", "hardware=cpu")
+    said = refused("predict.py", trained, caption, "hardware=cpu", "image=nowhere.png")
+    assert said == "image=nowhere.png: it cannot be read as a picture (No such file or directory)."
+    said = refused("predict.py", trained, caption, "hardware=cpu", picture, "fit=cropp")
+    assert said == "fit=cropp is unknown. Did you mean crop? Choose one of crop, pad."
+    assert f"{straight(work).parent}: 1 run(s)" in run("physworld", "compare", str(straight(work)))
 
 
 def test_simulate_writes_clips_of_both_worlds(work: Path) -> None:
-    directory = work / "simulated"
-    run(
+    directory = work / "simulated [link=x]"
+    said = run(
         "simulate.py", "task=video", "scenario.names=[ball_heavy,pendulum]", "count=2", "format=gif", "video.frames=9",
-        "video.width=64", "video.height=48", f"hydra.run.dir={directory}",
+        "video.width=64", "video.height=48", override("hydra.run.dir", str(directory)),
     )  # fmt: skip
+    assert str(directory / "ball_heavy" / "clip_0.gif") in said
     for name in ("ball_heavy", "pendulum"):
         (clip,) = (directory / name).glob("*.gif")
         assert len(iio.imread(clip)) == 9 and json.loads(clip.with_suffix(".json").read_text())["center_m"]

@@ -28,9 +28,6 @@ from physworld.text.codecs.impulse import ImpulseCodec
 
 from repository import ROOT
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-
-
 WHOLE = "[0-9a-f]*.npz"  # a killed process may leave a hidden file that was being written
 
 
@@ -51,10 +48,6 @@ SMALL = (
 )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "evaluate.py"), *SMALL, *arguments]
-
-
 def evaluate(where: Path, *arguments: str, fails: bool = False) -> str:
     """The command, in this process: a start of Python each time would double what these tests take."""
     out, err, before, code = io.StringIO(), io.StringIO(), Path.cwd(), 0
@@ -62,7 +55,7 @@ def evaluate(where: Path, *arguments: str, fails: bool = False) -> str:
     os.chdir(where)
     try:
         with (
-            mock.patch.object(sys, "argv", command(*arguments)[1:]),
+            mock.patch.object(sys, "argv", [str(ROOT / "evaluate.py"), *SMALL, *arguments]),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):

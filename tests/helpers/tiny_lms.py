@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from physworld.lm.gguf import CUTS
 from physworld.text.codecs.engine import EngineCodec
 from physworld.text.sources.physics import PhysicsSource
 from physworld.types import Sample
@@ -65,12 +66,17 @@ def samples(count: int, names: tuple[str, ...] = ("billiards",), seed: int = 0) 
     return [source.sample(index) for index in range(count)]
 
 
-def bpe_tokenizer(size: int = 400) -> PreTrainedTokenizerFast:
-    """Byte-level BPE learned from engine text, with begin, end and padding tokens as LFM2 has them."""
+def bpe_tokenizer(size: int = 400, cut: str = "gpt-2") -> PreTrainedTokenizerFast:
+    """Byte-level BPE learned from engine text, with begin, end and padding tokens as LFM2 has them.
+
+    Args:
+        cut: into words, by llama.cpp's name.
+    """
     codec = EngineCodec()
     texts = [codec.write_prompt(s.given) + codec.write_target(s) for s in samples(8)]
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    last = [] if cut in ("gpt-2", "smollm") else [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*CUTS[cut], *last])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size, special_tokens=["<|pad|>", "<|startoftext|>", "<|im_end|>"],
@@ -82,9 +88,9 @@ def bpe_tokenizer(size: int = 400) -> PreTrainedTokenizerFast:
     )
 
 
-def save_base(folder: Path, family: str = "lfm2", **more: Any) -> Path:
+def save_base(folder: Path, family: str = "lfm2", cut: str = "gpt-2", **more: Any) -> Path:
     """A folder as a download of a pretrained model leaves it."""
-    tokenizer = bpe_tokenizer()
+    tokenizer = bpe_tokenizer(cut=cut)
     more = {"hidden_size": 64, "intermediate_size": 128, **more}  # 4-bit blocks are 64 weights of a row
     lm = tiny(
         family, len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,

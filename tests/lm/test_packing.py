@@ -37,7 +37,7 @@ def read_packed(lm: Any, documents: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_packed_example_sees_no_other(family: str, checkpointing: bool) -> None:
     network = PackedLM(tiny(family), pad_id=0).train()
-    assert network.packs
+    assert network.checked().packs
     lm = network.lm
     if checkpointing:
         lm.activation_checkpointing_enable({"use_reentrant": False})

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import run
 from physworld.errors import UserError
 from physworld.settings import checks, folders
+from physworld.settings.messages import option_names
 from physworld.settings.reading import belongs
-from physworld.training import fit, hardware
 
-from repository import CONF, ROOT
+from repository import CONF, ROOT, composed
 
 HOW = [(name, verb) for name in run.systems() for verb in run.SHARED]
 
@@ -190,11 +191,21 @@ def test_a_system_without_evaluation_settings_is_evaluated(tmp_path: Path, monke
 
 
 def test_what_training_sets_is_refused_by_name() -> None:
-    """SET_BY names keywords that fit and the hardware do pass to the Trainer."""
-    source = inspect.getsource(fit.fit) + inspect.getsource(hardware.Hardware.trainer_arguments)
-    for key in checks.SET_BY:
-        leaf = key.partition(".")[2]
-        assert f"{leaf}=" in source or f'"{leaf}"' in source, key
+    """Each argument of Lightning's Trainer is passed on, or refused with what decides on it."""
+    known = set(inspect.signature(Trainer).parameters)
+    assert {key.partition(".")[2] for key in checks.SET_BY} <= known
+    assert {name for name in checks.TRAINER if not name.startswith("_")} <= known
+    for leaf in sorted(known - set(checks.TRAINER)):
+        trainer = OmegaConf.create({"trainer": {"_target_": "lightning.pytorch.Trainer", leaf: 1}})
+        with pytest.raises(UserError, match=rf"^trainer\.{leaf} (is set by|has no effect here)"):
+            checks.settings(trainer)
+    there = composed("train")
+    for by in checks.SET_BY.values():
+        group, _, option = by.partition("=")
+        if option:
+            assert option in option_names(group)
+        elif not by.startswith("hydra."):
+            assert OmegaConf.select(there, by, default="absent") != "absent", by
 
 
 def test_a_refused_command_drops_its_own_folder_alone(tmp_path: Path) -> None:

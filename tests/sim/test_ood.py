@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from physworld.text.codecs.scene_json import read_jsonl
 from physworld.text.evaluation.evaluation import EvalCases, _shifted
 from physworld.types import Scene, Segment
 
+from commands import ended, run
 from repository import ROOT
 from worlds import deepest_overlap
 
@@ -134,8 +133,7 @@ def test_options_are_the_families_and_bind() -> None:
 
 
 def test_a_wrong_option_is_one_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "simulate.py", f"hydra.run.dir={tmp_path}", "ood=zero_gravty"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = ended(ROOT, "simulate.py", f"hydra.run.dir={tmp_path}", "ood=zero_gravty")
     assert done.returncode == 1 and not done.stdout and done.stderr.count("\n") == 1
     assert done.stderr.startswith("ood=zero_gravty is unknown. Did you mean zero_gravity? Choose one of extreme_elas")
     for level in (0, -1, 2, float("nan"), "high", True, None):
@@ -147,10 +145,9 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_writes_the_shifted_scene_and_leaves_the_others(tmp_path: Path) -> None:
-    command = [sys.executable, "simulate.py", "scenario.names=[tower,pong]", "count=2", "frames=3"]
+    options = ["scenario.names=[tower,pong]", "count=2", "frames=3"]
     for place, more in (("plain", []), ("moved", ["ood=zero_gravity"])):
-        done = subprocess.run([*command, f"hydra.run.dir={tmp_path / place}", *more], cwd=ROOT, capture_output=True)
-        assert done.returncode == 0, done.stderr
+        run(ROOT, "simulate.py", *options, f"hydra.run.dir={tmp_path / place}", *more)
     plain, moved = (read_jsonl(tmp_path / place / "tower/scene_0.jsonl").scene for place in ("plain", "moved"))
     assert plain.gravity == (0.0, -981.0) and moved.gravity == (0.0, 0.0) and plain.bodies == moved.bodies
     assert (tmp_path / "plain/pong/scene_1.jsonl").read_bytes() == (tmp_path / "moved/pong/scene_1.jsonl").read_bytes()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +20,7 @@ from physworld.settings import checks
 from physworld.text.shards import Dataset, Recipe, digest
 from physworld.text.task import simulate
 
+from commands import run, start
 from repository import ROOT
 
 RECIPE = {
@@ -88,18 +85,10 @@ def test_any_number_of_kills_leaves_the_same_bytes(suffix: str, tmp_path: Path) 
     assert tree(disturbed.directory) == tree(tmp_path / "undisturbed")
 
 
-def launch(where: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "simulate.py"), *arguments],
-        cwd=where, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def at_work(records: Path) -> bool:
-    """Whether a shard is being written."""
+def at_work(records: Path, finished: int) -> bool:
+    """Whether a shard is being written, and so many are there."""
     try:
-        return any(records.glob("*.*/content/*/*.jsonl"))
+        return len(list(records.glob("*.json"))) >= finished and any(records.glob("*.*/content/*/*.jsonl"))
     except FileNotFoundError:  # it was finished, and its folder went, while we looked
         return False
 
@@ -115,18 +104,13 @@ def test_the_command_killed_three_times_leaves_the_same_bytes(tmp_path: Path) ->
     sweep = ("-m", *alone, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shard=range(6)")
     records = tmp_path / "disturbed" / ".shards"
     for finished, arguments in ((0, alone), (1, sweep), (4, alone)):
-        running = launch(tmp_path, *arguments)
-        limit = time.monotonic() + 240
-        while not (len(list(records.glob("*.json"))) >= finished and at_work(records)):
-            assert running.poll() is None and time.monotonic() < limit, running.communicate()[0]
-            time.sleep(0.002)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.communicate()
+        running = start(tmp_path, "simulate.py", *arguments)
+        running.wait_until(functools.partial(at_work, records, finished))
+        running.kill()
         assert list(records.glob("*.*/")), "killed in the middle of a shard"
         assert assert_whole_or_absent(tmp_path / "disturbed") < 6
-    last = launch(tmp_path, *alone)
-    said = last.communicate(timeout=240)[0]
-    assert last.returncode == 0 and "there already" in said and "6 of 6 train shards" in said, said
+    said = run(tmp_path, "simulate.py", *alone)
+    assert "there already" in said and "6 of 6 train shards" in said, said
     assert tree(tmp_path / "disturbed") == tree(tmp_path / "undisturbed")
 
 

@@ -16,7 +16,19 @@ from physworld.sim import contacts as geometry
 from physworld.sim.contacts import CIRCLE, Solids, find_contacts
 from physworld.text.codecs import numbers
 from physworld.text.codecs.numbers import number_index
-from physworld.types import FIXED, Attractor, Motor, MutualGravity, PinJoint, PivotJoint, Rope, Scene, Segment, Spring
+from physworld.types import (
+    FIXED,
+    Anchored,
+    Attractor,
+    Motor,
+    MutualGravity,
+    PinJoint,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+)
 
 LIMIT = 1 << 20  # above all ids
 MAX_PARTNERS = 6  # contacts spelled out per body, nearest first
@@ -441,7 +453,7 @@ def _joints(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 own = (MOTOR, joint.spin, joint.torque)
         table[row, 0:3] = own[0], joint.body_a, joint.body_b
         table[row, 7 : 6 + len(own)] = own[1:]
-        if not isinstance(joint, Motor):
+        if isinstance(joint, Anchored):
             table[row, 3:7] = *joint.anchor_a, *joint.anchor_b
         if joint.body_a != FIXED:
             ends[joint.body_a].append(2 * row)

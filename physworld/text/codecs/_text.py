@@ -18,8 +18,10 @@ from transformers import PreTrainedTokenizerBase
 
 from physworld.lm.guides import MatcherGuide
 from physworld.lm.tokenizers import WordCutter, word_tokenizer
+from physworld.sim.fields import gravity
 from physworld.text.codecs._frame_grammar import Piece
 from physworld.text.codecs._frame_guide import Guides, WordGuide
+from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs._text_writer import Layout, Page, TextWriter, utf8
 from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
@@ -86,8 +88,8 @@ def read_bodies(text: str, line: re.Pattern[str], count: int) -> np.ndarray | No
 
 def event_bodies(run: Trajectory) -> np.ndarray:
     """(T - 1, N) bool: the body's velocity changes by more than EVENT beyond gravity from frame t to t + 1."""
-    gravity = np.asarray(run.scene.gravity) * run.scene.dt
-    large = np.abs(run.velocity[1:] - run.velocity[:-1] - gravity) > EVENT
+    given = gravity(run.scene) * run.scene.dt
+    large = np.abs(run.velocity[1:] - run.velocity[:-1] - given) > EVENT
     return large[..., 0] | large[..., 1]
 
 
@@ -246,7 +248,8 @@ class TextCodec(ABC):
         return None
 
     def unwritable(self, scene: Scene) -> str:
-        return ""  # what these formats lose, they lose silently, as published
+        """Why this text cannot hold the scene, as a sentence; else ''. What is published as lost is lost silently."""
+        return refusal(scene, self._text.layout.name)
 
     @abstractmethod
     def grammar(self, given: Trajectory) -> tuple[Piece, ...]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs._text_kernel import BOUND, LABEL, LINE_ROOM, write_frames
 from physworld.types import Scene, Trajectory
 
@@ -111,6 +112,9 @@ class TextWriter:
     def _header(self, scene: Scene) -> np.ndarray:
         known = self._headers.get(id(scene))
         if known is None:
+            why = refusal(scene, self.layout.name)
+            if why:
+                raise ValueError(why)
             if len(self._headers) > 256:
                 self._headers.clear()
             # with the scene itself, so that its id stays its own

@@ -72,6 +72,7 @@ from physworld.text.codecs._impulse_words import (
     WORD,
     WORDS,
 )
+from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
 from physworld.types import (
@@ -110,6 +111,7 @@ class ImpulseCodec:
     history_frames = 1
     reads_prompts = True
     end_id = END
+    text_name = "impulse"
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
@@ -143,7 +145,8 @@ class ImpulseCodec:
         if known is None:
             missing = self.unwritable(scene)
             if missing:
-                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}")
+                many = len(scene.bodies) > MAX_BODIES
+                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}" if many else missing)
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
@@ -153,7 +156,9 @@ class ImpulseCodec:
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
-        return "" if len(scene.bodies) <= MAX_BODIES else f"impulse text names at most {MAX_BODIES} bodies"
+        if len(scene.bodies) > MAX_BODIES:
+            return f"impulse text names at most {MAX_BODIES} bodies"
+        return refusal(scene, self.text_name)
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""

@@ -47,6 +47,8 @@ _WORDS = np.array([WORD["self"], NEXT, END, FIRST_BODY, MAX_BODIES])
 class IslandCodec(ImpulseCodec):
     """One document per island; training samples hold one island of their frame, drawn by its number of bodies."""
 
+    text_name = "islands"
+
     def __init__(self, *, shuffle_names: bool = True, collision_sampling: float = 0.0) -> None:
         """collision_sampling: share of samples (validation's too) whose island is drawn by a struck body, if any is."""
         super().__init__(shuffle_names=shuffle_names)

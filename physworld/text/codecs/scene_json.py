@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,16 @@ import numpy as np
 import physworld
 from physworld.errors import FormatError
 from physworld.io.compression import BROKEN, opened, written
+from physworld.text.codecs._public import LEFT_OUT, RADIUS, ROUNDING, as_xy, object_of, public_header
+from physworld.text.codecs._published import Note, check_keys, published_scene
 from physworld.text.codecs._scene_dict import (
     MAX_BODIES,
-    PYMUNK_NAMES,
     integer,
+    is_remark,
+    known_keys,
     mapping,
     number,
     pair,
-    published_scene,
     scene_from_dict,
     scene_to_dict,
     sequence,
@@ -41,16 +44,18 @@ from physworld.text.codecs._scene_dict import (
     xy,
 )
 from physworld.text.codecs._text import describe
-from physworld.types import FIXED, Body, Joint, Motor, Peg, Scene, Segment, State, Trajectory
+from physworld.types import Scene, State, Trajectory
 
 __all__ = ["MAX_BODIES", "read_jsonl", "scene_from_dict", "scene_to_dict", "write_jsonl"]
 
 VERSION = 1  # of the "physworld" key
 MAX_LINE = 16 * 2**20  # bytes; 4096 bodies take about 1 MB
 MAX_STATES = 5_000_000  # bodies x frames: about 240 MB as arrays
-ROUNDING = 6e-5  # a public number may differ so much from the exact one: half of the fourth decimal
 COMPARED = ("gravity", "timestep", "objects", "static_geometry", "constraints", "scenario_type", "scenario_category",
-            "difficulty", "description")  # fmt: skip
+            "difficulty", "description", "fields", "canvas")  # fmt: skip
+FRAME, MOVING = ("frame", "description", "objects"), (
+    "id", "type", "position", "velocity", "angle", "angular_velocity", "material",
+)  # fmt: skip
 
 
 def write_jsonl(path: str | os.PathLike[str], trajectory: Trajectory, *, seed: int = 0) -> None:
@@ -86,6 +91,11 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
         states: list[State] = []
         scene: Scene | None = None
         header: dict[str, Any] = {}
+        left_out: dict[str, str] = {}  # what is taken for what the file leaves out -> where
+
+        def note(sentence: str) -> None:
+            left_out.setdefault(sentence, place)
+
         ids: list[int] = []
         previous: int | None = None
         for row, text in lines:
@@ -93,14 +103,17 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
             record = mapping(_json(text), "the line")
             if not ids:
                 header, ids = record, _ids_of_header(record)
+                check_keys(header)
                 scene, start = _exact(header, len(ids))
                 if scene is not None and start is not None:
                     _refuse_edits(header, scene, start)
                     states.append(start)
                     previous = 0
+                objects = header["objects"] if scene is None else public_header(scene, scene.state)["objects"]
+                solid = {i: (o.get("type"), o.get("material")) for i, o in zip(ids, objects, strict=True)}
                 continue
             previous = _next_number(record, previous)
-            states.append(_state(record, ids))
+            states.append(_state(record, solid, note))
             if len(states) * len(ids) > MAX_STATES:
                 raise FormatError(f"the file has more than {MAX_STATES} body states")
         place = f"{path}"
@@ -110,7 +123,9 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
             raise FormatError("the file has a header but no frames")
         if scene is None:
             place = f"{path} line 1"
-            scene = published_scene(header, ids, states[0])
+            scene = published_scene(header, ids, states[0], note)
+        for sentence, where in left_out.items():
+            _state_once(where, sentence)
         return Trajectory.of(scene, states)
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from None
@@ -130,7 +145,7 @@ def _header(trajectory: Trajectory, seed: int) -> dict[str, Any]:
     initial = scene.state
     if not all(np.array_equal(getattr(start, name), getattr(initial, name)) for name in State.__annotations__):
         exact["start"] = {name: getattr(start, name).tolist() for name in State.__annotations__}
-    public = _public(scene, start)
+    public = public_header(scene, start)
     return {
         "type": "scene_header",
         "seed": seed,
@@ -142,22 +157,6 @@ def _header(trajectory: Trajectory, seed: int) -> dict[str, Any]:
     }
 
 
-def _public(scene: Scene, start: State) -> dict[str, Any]:
-    """What the published keys of a header say of a scene and its frame 0."""
-    places = np.round(start.position, 4).tolist()
-    return {
-        "description": scene.text,
-        "gravity": _xy(scene.gravity),
-        "timestep": scene.dt,
-        "objects": [_object(i, body, places[i]) | _size(body) for i, body in enumerate(scene.bodies)],
-        "scenario_type": scene.name,
-        "scenario_category": scene.category,
-        "difficulty": scene.difficulty,
-        "static_geometry": [_static(part) for part in scene.static],
-        "constraints": [_constraint(joint) for joint in scene.joints],
-    }
-
-
 def _frame(trajectory: Trajectory, frame: int) -> dict[str, Any]:
     now = trajectory.frame(frame)
     places, speeds = np.round(now.position, 4).tolist(), np.round(now.velocity, 4)
@@ -165,53 +164,14 @@ def _frame(trajectory: Trajectory, frame: int) -> dict[str, Any]:
     moves = speeds.tolist()
     objects = []
     for i, body in enumerate(trajectory.scene.bodies):
-        record = _object(i, body, places[i])
+        record = object_of(i, body, places[i])
         material = record.pop("material")
-        record["velocity"] = _xy(moves[i])
+        record["velocity"] = as_xy(moves[i])
         record["angle"] = angles[i]
         record["angular_velocity"] = spins[i]
         record["material"] = material
         objects.append(record)
     return {"frame": frame, "description": f"Frame {frame}: {describe(speeds)}", "objects": objects}
-
-
-def _object(index: int, body: Body, position: list[float]) -> dict[str, Any]:
-    return {
-        "id": index,
-        "type": "circle" if body.shape == "circle" else "rectangle",
-        "position": _xy(position),
-        "material": {
-            "mass": round(body.mass, 4),
-            "friction": round(body.friction, 4),
-            "elasticity": round(body.restitution, 4),
-        },
-    }
-
-
-def _size(body: Body) -> dict[str, float]:
-    return dict(zip(("radius",) if body.shape == "circle" else ("width", "height"), body.size, strict=True))
-
-
-def _static(part: Segment | Peg) -> dict[str, Any]:
-    surface = {"friction": part.friction, "elasticity": part.restitution}
-    if isinstance(part, Segment):
-        return {"type": "segment", "p1": _xy(part.start), "p2": _xy(part.end), **surface}
-    return {"type": "circle", "center": _xy(part.center), "radius": part.radius, **surface}
-
-
-def _constraint(joint: Joint) -> dict[str, Any]:
-    record = {
-        "type": PYMUNK_NAMES[type(joint)],
-        "body_a": "static" if joint.body_a == FIXED else joint.body_a,
-        "body_b": joint.body_b,
-    }
-    if isinstance(joint, Motor):
-        return record
-    return record | {"anchor_a": list(joint.anchor_a), "anchor_b": list(joint.anchor_b)}
-
-
-def _xy(point: Any) -> dict[str, float]:
-    return {"x": point[0], "y": point[1]}
 
 
 def _ids_of_header(header: dict[str, Any]) -> list[int]:
@@ -256,18 +216,24 @@ def _refuse_edits(header: dict[str, Any], scene: Scene, start: State) -> None:
     Raises:
         FormatError: names the first key that differs.
     """
-    exact = _public(scene, start)
+    exact, full = public_header(scene, start), None
     for key in COMPARED:
-        if key in header and header[key] != exact[key]:  # as we write them they are equal, which costs next to nothing
-            found = _difference(header[key], exact[key], key)
+        if key in header and header[key] != exact.get(key):  # as we write them they are equal, which costs nothing
+            full = full or public_header(scene, start, full=True)
+            found = _difference(header[key], full[key], key)
             if found:
-                raise FormatError(f'{found} in the "physworld" key; delete "physworld" from the line to use the edit')
+                raise FormatError(
+                    f'{found} in the "physworld" key; delete "physworld" from the line to use the edit (walls of '
+                    f"another radius than {RADIUS:g} px, belts, fields and initial velocities stand only there), or "
+                    "change it there too"
+                )
 
 
 def _difference(public: Any, exact: Any, where: str) -> str:
     """The first place where two values differ by more than rounding, or ''; keys that are not there say nothing."""
     if isinstance(public, dict) and isinstance(exact, dict):
-        pairs = [(public[name], value, f"{where} {name}") for name, value in exact.items() if name in public]
+        names = (name for name in public if not is_remark(name))
+        pairs = [(public[name], exact.get(name, LEFT_OUT.get(name)), f"{where} {name}") for name in names]
     elif isinstance(public, list) and isinstance(exact, list):
         if len(public) != len(exact):
             return f"{where} has {len(public)} entries, but {len(exact)}"
@@ -295,14 +261,26 @@ def _next_number(record: dict[str, Any], previous: int | None) -> int:
     return frame
 
 
-def _state(record: dict[str, Any], ids: list[int]) -> State:
-    objects = sequence(record.get("objects"), "objects")
+def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note) -> State:
+    """solid: type and material of each object by its id, in the header's order."""
+    known_keys(record, FRAME, "the frame")
+    objects, ids = sequence(record.get("objects"), "objects"), list(solid)
     if len(objects) != len(ids):
         raise FormatError(f"the frame has {len(objects)} objects but the header lists {len(ids)}")
     rows: dict[int, tuple[float, ...]] = {}
     for index, entry in enumerate(objects):
         item = mapping(entry, "object")
-        rows[integer(item.get("id", ids[index]), "id")] = (
+        known_keys(item, MOVING, "an object of the frame")
+        name = integer(item.get("id", ids[index]), "id")
+        for key, own in zip(("type", "material"), solid.get(name, (None, None)), strict=True):
+            if key in item and name in solid and item[key] != own:
+                found = _difference(item[key], {} if own is None else own, f"object {name} {key}")
+                if found:
+                    raise FormatError(f"{found} in the header; a body stays what it is")
+        for key in ("angle", "angular_velocity"):
+            if key not in item:
+                note(f"an object of a frame has no {key}, so 0 is taken")
+        rows[name] = (
             *xy(item.get("position"), "position"),
             *xy(item.get("velocity"), "velocity"),
             number(item.get("angle", 0.0), "angle"),
@@ -313,6 +291,15 @@ def _state(record: dict[str, Any], ids: list[int]) -> State:
         raise FormatError(f"object {missing[0]} of the header is missing in this frame")
     values = np.array([rows[i] for i in ids], dtype=np.float64)
     return State(position=values[:, :2], velocity=values[:, 2:4], angle=values[:, 4], spin=values[:, 5])
+
+
+_STATED: set[str] = set()  # a folder of thousands of files says it once
+
+
+def _state_once(place: str, sentence: str) -> None:
+    if sentence not in _STATED:
+        _STATED.add(sentence)
+        print(f"{place}: {sentence} (said once, for this file and all others).", file=sys.stderr, flush=True)
 
 
 def _json(text: bytes) -> Any:

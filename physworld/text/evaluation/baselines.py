@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from physworld.sim.fields import gravity
 from physworld.sim.pymunk_sim import simulate
 from physworld.types import Scene, State, Trajectory
 
@@ -23,12 +24,12 @@ def copy_last(given: Trajectory, num_frames: int) -> Trajectory:
 
 def linear(given: Trajectory, num_frames: int) -> Trajectory:
     """Every body keeps the velocity and spin of the last given frame."""
-    return _coast(given, num_frames, (0.0, 0.0))
+    return _coast(given, num_frames, np.zeros(2))
 
 
 def ballistic(given: Trajectory, num_frames: int) -> Trajectory:
     """Free flight in Chipmunk's order: p += v·dt, then v += gravity·dt; walls, joints and fields are ignored."""
-    return _coast(given, num_frames, given.scene.gravity)
+    return _coast(given, num_frames, gravity(given.scene))
 
 
 def rounded_state(given: Trajectory, num_frames: int, round_state: Callable[[State, Scene], State]) -> Trajectory:
@@ -67,11 +68,11 @@ def random_impulses(given: Trajectory, num_frames: int, rng: np.random.Generator
     )
 
 
-def _coast(given: Trajectory, num_frames: int, gravity: tuple[float, float]) -> Trajectory:
+def _coast(given: Trajectory, num_frames: int, pull: np.ndarray) -> Trajectory:
     """Closed form of num_frames steps p += v·dt; v += g·dt; angle += spin·dt."""
     last, dt = given.frame(len(given) - 1), given.scene.dt
     steps_T11 = np.arange(1, num_frames + 1, dtype=np.float64)[:, None, None]
-    gain = np.asarray(gravity, dtype=np.float64) * dt  # px/s per frame
+    gain = pull * dt  # px/s per frame
     return Trajectory(
         scene=given.scene,
         position=last.position + dt * (steps_T11 * last.velocity + steps_T11 * (steps_T11 - 1) / 2 * gain),

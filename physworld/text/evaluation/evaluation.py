@@ -15,6 +15,7 @@ from physworld.drawing.energy_strip import under
 from physworld.drawing.render import comparison
 from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
+from physworld.io.names import safe_name
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import per_horizon
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
@@ -253,7 +254,9 @@ class Evaluation:
             first.setdefault(truth.scene.name, n)
         trained_first = sorted(first, key=lambda name: result.cases.meta[first[name]]["held_out"])
         return [
-            WRITERS[self.video](folder / f"{name}.{self.video}", result_frames(result, first[name]), FRAMES_PER_SECOND)
+            WRITERS[self.video](
+                folder / f"{safe_name(name)}.{self.video}", result_frames(result, first[name]), FRAMES_PER_SECOND
+            )
             for name in trained_first[: self.pictures]
         ]
 

@@ -22,7 +22,7 @@ from physworld.types import State, Trajectory
 COUNTS = ("parsed", "missing", "drifted")
 PACKAGE = Path(__file__).resolve().parents[2]
 # Modules that turn a moment into an answer: when one changes, kept answers are made anew.
-ANSWERING = ("types.py", "sim/contacts.py", "sim/fields.py", "text/rollout.py", "text/codecs/*.py", "lm/*.py")
+ANSWERING = ("types/*.py", "sim/contacts.py", "sim/fields.py", "text/rollout.py", "text/codecs/*.py", "lm/*.py")
 
 
 def digest(*parts: str | bytes) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.io.images import write_animation
+from physworld.io.names import safe_name
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import scalars
 from physworld.reporting.charts import pixels
@@ -19,11 +20,6 @@ from physworld.training.tensorboard import add_gif
 from physworld.types import State
 
 WORST = 10  # rollouts in the gallery
-
-
-def slug(name: str) -> str:
-    """A file name for any name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.") or "model"
 
 
 def _before(result: EvalResult) -> list[State]:
@@ -59,7 +55,7 @@ def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tupl
         row = mine[n]
         frames = result_frames(result, n, size=(280, 210))
         every = max(1, len(frames) // 30)
-        path = folder / f"{place:02d}_{row['scenario']}.gif"
+        path = folder / f"{place:02d}_{safe_name(row['scenario'])}.gif"
         write_animation(path, frames[::every], FRAMES_PER_SECOND / every)
         shifted = f", {row['shift']}" if row["shift"] else ""
         unread = "" if row["parsed"] else ", text not readable to the end"
@@ -70,7 +66,7 @@ def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tupl
 
 def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, Any], result: EvalResult) -> None:
     """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
-    logger = TensorBoardLogger(directory, name="tensorboard", version=slug(name), default_hp_metric=False)
+    logger = TensorBoardLogger(directory, name="tensorboard", version=safe_name(name), default_hp_metric=False)
     for method, values in result.summary["curves"].items():
         for frame, value in enumerate(values, start=1):
             if value is not None:
@@ -78,7 +74,9 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
     for key, value in scalars(result.summary).items():
         logger.experiment.add_scalar(f"metrics/{key}", value, 0)
     for caption, figure in figures(result).items():
-        logger.experiment.add_image(f"charts/{slug(caption)[:40]}", pixels(figure), 0, dataformats="HWC")
+        logger.experiment.add_image(
+            f"charts/{re.sub(r'[^A-Za-z0-9._-]+', '_', caption)[:40]}", pixels(figure), 0, dataformats="HWC"
+        )
     if len(result.cases.truth[0]) > 1:
         add_gif(logger, "rollout/truth_prediction_overlay", result_frames(result, 0), 0, fps=FRAMES_PER_SECOND)
     headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}

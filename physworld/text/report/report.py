@@ -20,6 +20,7 @@ from physworld.metrics.summary import summarise
 from physworld.reporting.markdown import figure, header, no_bounds, span, table
 from physworld.reporting.report import Gallery, captioned
 from physworld.reporting.report import write_report as write_files
+from physworld.reporting.screen import screen
 from physworld.scenarios import HELD_OUT
 from physworld.text.report.sections import (
     LABELS,
@@ -300,5 +301,5 @@ def print_table(summary: Mapping[str, Any], console: Console) -> None:
             table.add_row(h, *cells, span(part["ratio_best"]))
         if not console.is_terminal:  # a file or a pipe has no width, so nothing need be cut
             wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-            console = Console(file=console.file, width=max(console.width, wide))
+            console = screen(max(console.width, wide), console.file)
         console.print(table)

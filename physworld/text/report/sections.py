@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from physworld.metrics.scores import BASELINES, FAULTS, FLOOR, HORIZON, METRICS, MODEL, PLACEBO
-from physworld.reporting.markdown import figure, span, table
+from physworld.reporting.markdown import figure, plain, span, table
 
 LABELS = {
     MODEL: "model",
@@ -158,7 +158,7 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
     entries = ranking["entries"]
     rows = []
     for place, entry in enumerate(entries, start=1):
-        name = LABELS[entry["name"]] if entry["name"] in BASELINES else f"**{entry['name']}**"
+        name = LABELS[entry["name"]] if entry["name"] in BASELINES else f"**{plain(entry['name'])}**"
         events = entry["event_velocity_rmse"]
         rows.append(
             [

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from physworld.io.names import safe_name
 from physworld.metrics.scores import MODEL
-from physworld.reporting.markdown import header
+from physworld.reporting.markdown import header, plain
 from physworld.reporting.report import write_report
 from physworld.runs import directory as runs
 from physworld.text.evaluation.evaluation import EvalResult
 from physworld.text.evaluation.ranking import rank
 from physworld.text.report.charts import horizon_chart
-from physworld.text.report.figures import slug
 from physworld.text.report.sections import ranking_section
 
 
@@ -30,7 +30,7 @@ def write_ranking(
     lines = header("Models side by side", command, measured)
     for ranking in reversed(rankings):
         lines += ranking_section(ranking)
-    lines += ["## Reports", "", *(f"- [{name}]({slug(name)}/report.html)" for name in results), ""]
+    lines += ["## Reports", "", *(f"- [{plain(name)}]({safe_name(name)}/report.html)" for name in results), ""]
     first = next(iter(results.values())).summary["curves"]
     curves = {name: result.summary["curves"][MODEL] for name, result in results.items()}
     chart = horizon_chart(curves | {m: v for m, v in first.items() if m != MODEL}, models=list(results))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
 import zlib
@@ -12,7 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from physworld import scenarios
 from physworld.errors import FormatError
+from physworld.io import listing
 from physworld.seeding import SPLITS, generator
 from physworld.text.codecs._text import LARGEST
 from physworld.text.codecs.scene_json import read_jsonl
@@ -33,10 +37,32 @@ class Row(NamedTuple):
         return f"{self.path} row {self.number}"
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is Parquet, by its suffix in any case."""
+    return path.suffix.lower() == ".parquet"
+
+
 def scene_files(root: Path) -> list[Path]:
-    """`root` itself, or every file of scenes below it, in path order; hidden folders hold work in progress."""
-    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.endswith(SUFFIXES))
-    return [p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    """`root` itself, or every file of scenes below it, in path order; links are followed, hidden names left out.
+
+    Raises:
+        FormatError: one scene is there twice, so that it would count twice and might be in two splits.
+    """
+    if root.is_file():
+        return [root]
+    found = listing.files(root, SUFFIXES)
+    for key, what in ((_without_suffix, "are one scene with two suffixes"), (os.path.realpath, "are one file")):
+        known: dict[Any, Path] = {}
+        for path in found:
+            first = known.setdefault(key(path), path)
+            if first is not path:
+                raise FormatError(f"{first} and {path.relative_to(root)} {what}; leave one of them")
+    return found
+
+
+def _without_suffix(path: Path) -> str:
+    suffix = max((end for end in SUFFIXES if path.name.lower().endswith(end)), key=len)
+    return f"{path.parent}/{path.name[: -len(suffix)]}"
 
 
 def scenes_below(root: Path) -> Iterator[tuple[Path | Row, str | None]]:
@@ -46,7 +72,7 @@ def scenes_below(root: Path) -> Iterator[tuple[Path | Row, str | None]]:
         FormatError: a Parquet file cannot be read.
     """
     for path in scene_files(root):
-        if path.suffix == ".parquet":
+        if is_table(path):
             yield from ((Row(path, row), name) for row, name in enumerate(_opened(path).names()))
         else:
             yield path, None
@@ -108,7 +134,7 @@ class FilesSource(Windows):
             path: a folder, for example with SCENARIO/BUCKET/scene_SEED.jsonl[.gz|.zst] or *.parquet below it, or one
                 file.
             names: scenario types wanted; it selects among the rows of Parquet files, and among folders called like
-                types: a flat folder is taken whole.
+                types. A file in no such folder is taken, whatever its type.
             difficulties: not used: a file is what it is.
             event_fraction, resting: as of `PhysicsSource`.
             held_back: share of the scenes that val and test get together, half each.
@@ -128,25 +154,30 @@ class FilesSource(Windows):
         found = scene_files(root)
         self.on_error, self.unwritable = on_error, unwritable
         self.skipped: dict[Path | Row, str] = {}
-        tables = [p for p in found if p.suffix == ".parquet"]
-        plain = [p for p in found if p.suffix != ".parquet"]
-        typed = [p for p in plain if set(p.relative_to(root).parts[:-1]) & set(names)]
-        scenes: list[Path | Row] = [*(typed or plain), *(row for p in tables for row in self._rows(p, names))]
+        there: dict[str, int] = {}  # scenes of each type that is told without reading them
+        scenes: list[Path | Row] = []
+        for file in found:
+            rows = self._rows(file) if is_table(file) else [(file, _type_of_folder(file, root))]
+            for scene, its in rows:
+                if its is not None:
+                    there[its] = there.get(its, 0) + 1
+                if its is None or its in names:
+                    scenes.append(scene)
         self.paths = scenes if len(scenes) == 1 else _of_split(scenes, root, split, held_back)
         if not self.paths:
+            said = next(iter(self.skipped.values()), "")
             raise ValueError(
-                f"data.path={path} holds no {split} scene: {len(found)} files end in {', '.join(SUFFIXES)}"
-                + (f" and hold {len(scenes)} scenes of {', '.join(names)}" if found else "")
-                + (f"; {next(iter(self.skipped.values()))}" if self.skipped else "")
+                f"data.path={path} holds no {split} scene: "
+                + (said or _why_none(found, there, names) or _why_no_split(scenes, root, split, held_back))
             )
         self.seed, self.split = seed, split
         self.context_frames, self.target_frames = context_frames, target_frames
         super().__init__(windows_per_scene, event_fraction, include_resting)
 
-    def _rows(self, path: Path, names: Sequence[str]) -> list[Row]:
-        """The wanted scenes of a Parquet file, by its column of names; nothing else of it is read."""
+    def _rows(self, path: Path) -> list[tuple[Row, str]]:
+        """The scenes of a Parquet file with their types, by its column of names; nothing else of it is read."""
         try:
-            return [Row(path, row) for row, name in enumerate(_opened(path).names()) if name in names]
+            return [(Row(path, row), name) for row, name in enumerate(_opened(path).names())]
         except FormatError as error:
             self._skip(path, str(error))
             return []
@@ -162,7 +193,8 @@ class FilesSource(Windows):
         why = self.unwritable(run.scene) if self.unwritable is not None else ""
         if why:
             place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"
-            raise FormatError(f"{place}: {why} (the scene has {len(run.scene.bodies)} bodies)")
+            many = f" (the scene has {len(run.scene.bodies)} bodies)" if why.endswith("bodies") else ""
+            raise FormatError(f"{place}: {why}{many}")
         return run
 
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
@@ -204,10 +236,54 @@ def _of_split(scenes: list[Path | Row], root: Path, split: str, held_back: float
     return chosen
 
 
+def _type_of_folder(path: Path, root: Path) -> str | None:
+    """The scenario type that a folder on the way to a file is called like, the innermost one."""
+    known = scenarios.names()
+    return next((part for part in reversed(path.relative_to(root).parts[:-1]) if part in known), None)
+
+
+def _why_none(found: Sequence[Path], there: dict[str, int], names: Sequence[str]) -> str:
+    """Why no scene is of use, whatever the split; or ''."""
+    if not found:
+        return f"no file there ends in {', '.join(SUFFIXES)}"
+    if there and not set(there) & set(names):
+        asked = ", ".join(names) if len(names) <= 5 else f"{len(names)} other types"
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
+        return f"it holds scenes of {listed}, and scenario.names asks for {asked}"
+    return ""
+
+
+def _why_no_split(scenes: Sequence[Path | Row], root: Path, split: str, held_back: float) -> str:
+    """What held_back makes of so few scenes, and the least that would do."""
+    if any(_shard_split(scene, root) for scene in scenes):
+        return (
+            f"its {len(scenes)} scenes are shards of other splits; add files or folders called {split}-00000-of-00001"
+        )
+    places = sorted(_place(scene, root) for scene in scenes)
+    if split == "train":
+        most = math.floor(places[-1] * 100) / 100
+        return f"data.source.held_back={held_back:g} keeps all {len(scenes)} scenes back; set {most:g} or less"
+    which = places[0] if split == "val" else places[1] if len(places) > 2 else 1.0
+    # val takes what lies below half of held_back, test what lies from there to held_back, train the rest
+    least = math.ceil((2 * which if split == "val" else which) * 100 + 1e-9) / 100
+    enough = least < 1 and (split == "val" or any(least / 2 <= place < least for place in places))
+    enough = enough and any(place >= least for place in places)
+    tell = f"set data.source.held_back={least:g}" if enough else "add scenes"
+    return (
+        f"data.source.held_back={held_back:g} of {len(scenes)} scenes leaves none for {split}; {tell}, or name files "
+        f"{split}-00000-of-00001 and so on"
+    )
+
+
 def _drawn_split(scene: Path | Row, root: Path, held_back: float) -> str:
-    path, row = scene if isinstance(scene, Row) else (scene, "")
-    place = zlib.crc32(f"{path.relative_to(root).as_posix()}{row}".encode()) / 2**32
+    place = _place(scene, root)
     return SPLITS[0] if place >= held_back else SPLITS[1] if place < held_back / 2 else SPLITS[2]
+
+
+def _place(scene: Path | Row, root: Path) -> float:
+    """0-1, by a scene's name alone."""
+    path, row = scene if isinstance(scene, Row) else (scene, "")
+    return zlib.crc32(f"{path.relative_to(root).as_posix()}{row}".encode()) / 2**32
 
 
 def _shard_split(scene: Path | Row, root: Path) -> str | None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from physworld.sim.fields import Fields
+from physworld.sim.fields import Fields, gravity
 from physworld.types import Sample, Trajectory
 
 EVENT_SPEED = 10.0  # px/s of velocity change that makes a frame an event (see `events`)
@@ -105,7 +105,7 @@ def impulses(run: Trajectory) -> np.ndarray:
     It is what gravity and the scene's fields do not explain; these act as in the simulator's step (sim/fields.py).
     """
     scene, before = run.scene, run.velocity[:-1]
-    rest = run.velocity[1:] - before - np.array(scene.gravity) * scene.dt
+    rest = run.velocity[1:] - before - gravity(scene) * scene.dt
     if scene.fields:
         fields, ahead = Fields(scene), run.position[:-1] + before * scene.dt
         step = max(1, PAIRS_AT_ONCE // max(1, len(scene.bodies)) ** 2)

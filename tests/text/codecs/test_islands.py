@@ -74,7 +74,7 @@ def test_a_training_sample_is_one_island_and_scores_its_answer():
 def test_islands_are_drawn_by_what_is_struck():
     """A body that contacts or joints change the velocity of is in every sample of a codec that draws only those."""
     share = {0.0: [], 1.0: []}
-    for index in range(0, 800, 4):
+    for index in range(0, 400, 4):
         sample = SOURCE.sample(index)
         if sample.given.scene.fields:  # a strong field's pull is in the answer too
             continue
@@ -87,7 +87,7 @@ def test_islands_are_drawn_by_what_is_struck():
             encoded = IslandCodec(shuffle_names=False, collision_sampling=collision_sampling).encode(sample)
             named = encoded.input_ids[np.flatnonzero(encoded.input_ids == WORD["self"]) + 1] - WORD["o0"]
             found.append(hit[named].max() > 9.9 / 2**0.5)
-    assert len(share[1.0]) > 40
+    assert len(share[1.0]) > 20
     assert all(share[1.0])
     assert not all(share[0.0])
 

@@ -101,7 +101,7 @@ def test_published_pivot_is_where_the_body_has_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "place", "change", "problem"),
     [
-        ("joints", 0, {"type": "gear"}, "scene joints 0 has an unknown type; choose pin or pivot or rope or spring or"),
+        ("joints", 0, {"type": "weld"}, "scene joints 0 has an unknown type; choose pin or pivot or rope or spring or"),
         ("joints", 3, {"stiffness": -1.0}, "joint 3 has stiffness -1.0, it must not be negative"),
         ("joints", 3, {"length": None}, "scene joints 3 length must be a number, got nothing"),
         ("joints", 4, {"body_b": FIXED}, "joint 4 holds bodies -1 and -1, which it cannot"),

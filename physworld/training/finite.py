@@ -1,0 +1,99 @@
+"""Training stops at the first number that is no number: in a loss, a gradient, or a weight about to be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from physworld.runs.directory import write_json
+
+REPLAY = "diverged.json"  # in the run's folder: the step, and the seeds of the samples it was made of
+
+
+class Diverged(Exception):
+    """The message is one sentence without its advice: what is not finite, and at which step."""
+
+
+class StopWhereNotFinite(Callback):
+    """Looks at every loss and gradient before the optimiser uses them, and at every checkpoint before it is written.
+
+    So a checkpoint on disk always holds finite numbers, and the step that broke the run can be made again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.seeds: list[int] = []  # of the samples of the optimiser step under way, on this rank
+        self.losses: list[Tensor] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seeds += batch.seed.tolist()
+
+    def on_before_backward(self, trainer: pl.Trainer, module: pl.LightningModule, loss: Tensor) -> None:
+        self.losses.append(loss.detach())
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
+        """Raises: Diverged, on every rank at the same step."""
+        loss = torch.stack(self.losses).float().mean()
+        # In 16-mixed the scaler itself leaves out steps whose gradients overflow, and lowers its scale.
+        broken = "" if trainer.precision == "16-mixed" else _broken_gradient(module)
+        what = f"the loss is {loss.item():g}" if not loss.isfinite() else broken
+        if trainer.strategy.reduce_boolean_decision(bool(what), all=False):
+            what = what or "a loss or a gradient of another rank is not finite"
+            self._record(trainer, loss=str(loss.item()), what=what)
+            raise Diverged(f"Training diverged at step {trainer.global_step + 1}: {what}.")
+        self.seeds, self.losses = [], []
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Raises: Diverged."""
+        loss = trainer.callback_metrics.get("val/loss")
+        if loss is not None and not loss.isfinite():
+            raise Diverged(f"Training diverged at step {trainer.global_step}: the validation loss is {loss.item():g}.")
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Mapping[str, Any]
+    ) -> None:
+        """Raises: Diverged."""
+        refuse(
+            {"weights": checkpoint["state_dict"], "optimizer": checkpoint.get("optimizer_states", [])},
+            step=trainer.global_step,
+        )
+
+    def _record(self, trainer: pl.Trainer, **what: Any) -> None:
+        name = REPLAY if trainer.world_size == 1 else REPLAY.replace(".", f"_rank_{trainer.global_rank}.")
+        write_json(self.directory / name, {"step": trainer.global_step + 1, **what, "seeds": self.seeds})
+
+
+def refuse(tree: Any, *, step: int) -> None:
+    """Refuse numbers that are not finite, in nested mappings and lists of tensors.
+
+    Raises:
+        Diverged: names the first such tensor.
+    """
+    for name, value in _tensors(tree):
+        local = value.to_local() if isinstance(value, DTensor) else value
+        if local.is_floating_point() and not local.isfinite().all():
+            raise Diverged(f"Training diverged by step {step}: numbers in {name} are not finite.")
+
+
+def _broken_gradient(module: nn.Module) -> str:
+    """What is wrong with the gradients, '' where nothing is."""
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    return "" if norm.isfinite() else f"the norm of the gradient is {norm.item():g}"
+
+
+def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(tree, Tensor):
+        yield name, tree
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list | tuple) else ()
+    for key, value in items:
+        yield from _tensors(value, f"{name}.{key}" if name else str(key))

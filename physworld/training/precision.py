@@ -1,0 +1,53 @@
+"""What training computes in. A network brings what it reads to the type of its weights itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from torch import nn
+
+from physworld.errors import UserError
+
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
+SPLIT = ("32-true", "bf16-mixed", "bf16-true")  # those that a network split over devices can have
+
+
+class _Weights(Precision):
+    """All weights of one type. What a network keeps beside them (values of number tokens, a noise schedule) stays
+    exact, and so does what it computes of it."""
+
+    def __init__(self, precision: str, dtype: torch.dtype) -> None:
+        self.precision: Any = precision
+        self.dtype = dtype
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(self.dtype)
+        return module
+
+
+def plugin(precision: str, device: str, *, split: bool = False) -> Precision:
+    """What a Trainer computes in.
+
+    Args:
+        precision: one of PRECISIONS but auto.
+        device: cpu or cuda; 16-mixed is 16-mixed on both, where Lightning would take bf16 on a CPU.
+        split: the network is split over devices.
+
+    Raises:
+        UserError: it cannot be split in this precision.
+    """
+    if split and precision not in SPLIT:
+        raise UserError(
+            f"hardware.precision={precision} does not go with hardware.strategy=fsdp; choose one of {', '.join(SPLIT)}."
+        )
+    if precision == "32-true":
+        return Precision()
+    if precision == "64-true":
+        return _Weights(precision, torch.float64)
+    if precision == "bf16-true":
+        return _Weights(precision, torch.bfloat16)
+    return MixedPrecision(precision, device)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""A clean way to stop: Ctrl-C, SIGTERM of `timeout`, a batch system or a person. Nothing that was trained is lost.
+
+In training the optimiser step under way is finished, `last` is saved, and the command says how to go on. A validation
+is left at once and done again by the continuation. A second Ctrl-C stops at once. Worker processes take no part:
+they ignore both signals (`data.worker`), as a signal often goes to the whole process group.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):
+    """Stopped from outside, after a checkpoint had been saved."""
+
+
+@contextmanager
+def heard(ask: Callable[[int, Any], None]) -> Iterator[None]:
+    """Within the block the two signals call `ask`; afterwards they mean what they meant before."""
+    previous = {number: signal.signal(number, ask) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stops_at_once(step: int) -> Iterator[None]:
+    """Within the block a signal raises `Interrupted`, another Ctrl-C KeyboardInterrupt."""
+
+    def ask(number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise Interrupted(step)
+
+    with heard(ask):
+        yield
+
+
+class GracefulStop(Callback):
+    """Stops between two optimiser steps, or in a validation. `with stop.listening()` goes around `Trainer.fit`."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.asked = False
+        self.step = 0
+        self.due = False  # a validation: it begins next, or is under way
+        self.validating = False  # nothing that is learned changes until it is over, so it may be left anywhere
+        self.ranks = 1
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        with heard(self._ask):
+            yield
+
+    def _ask(self, number: int, _frame: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Several ranks leave it together, between two batches: one alone would leave the others waiting for it.
+        if self.validating and self.ranks == 1:
+            raise Interrupted(self.step)
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.step, self.ranks = trainer.global_step, trainer.world_size
+        for number in SIGNALS:  # Lightning has put its own before them
+            signal.signal(number, self._ask)
+
+    def _leave_if_asked(self, trainer: pl.Trainer) -> None:
+        # Any rank's signal stops all ranks, at the same place.
+        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+            raise Interrupted(trainer.global_step)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        self.due = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        self.due = (trainer.fit_loop.total_batch_idx + 1) % (trainer.val_check_batch or 1) == 0
+        # Between the passes of one optimiser step gradients are under way, and a checkpoint does not hold them.
+        if trainer.global_step != self.step:
+            self.step = trainer.global_step
+            self._leave_if_asked(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.validating = True
+        self._leave_if_asked(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        self._leave_if_asked(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._leave_if_asked(trainer)
+        self.due = self.validating = False  # `best` is saved from here on
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Interrupted):
+            self.validating = False
+            trainer.save_checkpoint(self.checkpoint)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """A validation that was due and is not done is done by the continuation, from its beginning."""
+        if not self.due:
+            return
+        state = checkpoint["loops"]["fit_loop"]
+        # As Lightning itself leaves it when it dies within the first batch of a validation.
+        for progress in ("total", "current"):
+            state["epoch_loop.val_loop.batch_progress"][progress] = {
+                "ready": 1, "started": 1, "processed": 0, "completed": 0
+            }  # fmt: skip
+        done = state["epoch_loop.batch_progress"]["total"]
+        if (
+            done["completed"] < done["processed"]
+        ):  # saved before the pass was counted, which Lightning then makes up for
+            state["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1

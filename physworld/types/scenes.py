@@ -1,0 +1,67 @@
+"""A world and its state at one instant.
+
+Units: length px with 100 px = 1 m, time s, velocity px/s, angle rad, spin rad/s, mass kg, acceleration px/s².
+x points right, y points up. A number that no world can have is a ValueError that names it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from physworld.types import limits
+from physworld.types.bodies import Body, Peg, Segment
+from physworld.types.joints import Field, Joint
+from physworld.types.shapes import Point
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class State:
+    """All bodies at one instant, float64, unrounded."""
+
+    position: np.ndarray  # (N, 2) px
+    velocity: np.ndarray  # (N, 2) px/s
+    angle: np.ndarray  # (N,) rad
+    spin: np.ndarray  # (N,) rad/s
+
+
+@dataclass(frozen=True, kw_only=True, eq=True)
+class Scene:
+    """A world and its initial state: pure data that can be saved, compared, drawn and simulated anywhere."""
+
+    name: str  # scenario type, the file name under physworld/scenarios
+    category: str
+    difficulty: int  # 1-5
+    text: str  # one English sentence
+    bodies: tuple[Body, ...]
+    static: tuple[Segment | Peg, ...] = ()
+    joints: tuple[Joint, ...] = ()
+    fields: tuple[Field, ...] = ()
+    gravity: Point = (0.0, -981.0)  # px/s²
+    dt: float = 1 / 60  # s, one frame
+    canvas: tuple[int, int] = (800, 600)  # px, what a picture shows
+
+    def __post_init__(self) -> None:
+        try:
+            total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
+            plain = total - total == 0.0 < self.dt and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            if plain and all(
+                j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
+            ):
+                return
+        except (TypeError, ValueError, IndexError):
+            pass
+        limits.scene(self)
+
+    @cached_property
+    def state(self) -> State:
+        """The bodies' initial state as arrays."""
+        bodies = self.bodies
+        return State(
+            position=np.array([b.position for b in bodies], dtype=np.float64).reshape(-1, 2),
+            velocity=np.array([b.velocity for b in bodies], dtype=np.float64).reshape(-1, 2),
+            angle=np.array([b.angle for b in bodies], dtype=np.float64),
+            spin=np.array([b.spin for b in bodies], dtype=np.float64),
+        )

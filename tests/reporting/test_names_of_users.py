@@ -1,0 +1,68 @@
+"""Names of folders, files and runs may hold any sign: on the screen, in Markdown and in HTML they are letters."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from physworld.reporting.html import page
+from physworld.reporting.markdown import header, plain, table
+from physworld.reporting.screen import progress, screen
+
+from repository import ROOT
+
+NAMES = [
+    "[bold]x[/y]|z", "[/]", "[red", ":smile:",
+    "a|b", "a\\|b", "<b>&amp;</b>", "*x*", "_x_", "`x`", "```", "[x](y)", "#1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_the_screen(name: str) -> None:
+    out = io.StringIO()
+    console = screen(200, out)
+    console.print(f"-> {name}", soft_wrap=True)
+    shown = Table(title=name)
+    shown.add_column(name)
+    shown.add_row(name)
+    console.print(shown)
+    console.print(progress(console).make_tasks_table([]))
+    with progress(console) as bar:
+        bar.add_task(name, total=1)
+        console.print(bar.make_tasks_table(bar.tasks))
+    assert out.getvalue().count(name) >= 5
+    assert f"-> {name}\n" in out.getvalue()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_a_report(name: str) -> None:
+    lines = [*header(name, f"python train.py hydra.run.dir={name}", {}), *table(["name", "x"], [[plain(name), "1"]])]
+    made = page("\n".join(lines), {name: "<svg></svg>"}, [(name, name, [])])
+
+    def texts(tag: str) -> list[str]:
+        inside = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", made, re.DOTALL)
+        return [html.unescape(re.sub(r"<[^>]*>", "", text)).strip() for text in inside]
+
+    assert texts("h1") == [name] and texts("title") == [name] and texts("h2") == [name]
+    assert texts("td") == [name, "1"] and texts("figcaption") == [name]
+    assert texts("code") == [f"python train.py hydra.run.dir={name}"]
+
+
+def test_a_cell_that_nobody_made_plain_stays_one_cell() -> None:
+    assert table(["a"], [["x|y\nz"], ["x\\|y"]])[2:4] == ["| x\\|y z |", "| x\\|y |"]
+
+
+def test_every_console_is_the_shared_one() -> None:
+    """Rich's own reads `[x]` as markup, and a folder's name may hold it."""
+    makers = re.compile(r"\b(Console|Progress|get_console)\(|from rich import print|from_markup")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "physworld").rglob("*.py"))
+        if makers.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [str(Path("physworld/reporting/screen.py"))]
