@@ -14,9 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import call
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.runs.card import write_cards
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.spatial.build import SpatialParts, choose_evaluation
+from physworld.spatial.card import scene_card
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
 from physworld.spatial.progress import bar
@@ -54,7 +56,8 @@ def conclude(
     cases = parts.evaluation.sample_cases(seed=cfg.seed, split="val")
     table = score(network, parts.codec, parts.evaluation, cases, untrained=untrained)
     headline = report(table, parts.evaluation, directory, command=command, seed=cfg.seed, split="val", cost=cost)
-    return headline, 1 - headline["raw/all_rules"]
+    write_cards(directory, lambda adapter: scene_card(directory, command, adapter=adapter))
+    return headline, 1 - headline.get("raw/all_rules", 0.0)
 
 
 # --- 1. load candidates

@@ -86,9 +86,7 @@ def _asked(path: Path) -> list[Asked]:
         none = f"None of the {len(bad)} lines is a payload: " if len(bad) > 1 else ""
         raise UserError(printable(f"{none}{bad[0].name} is no payload: {bad[0].problem}"))
     for one in bad:
-        console.print(
-            printable(f"{one.name} is no payload: {one.problem}"), highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(printable(f"{one.name} is no payload: {one.problem}"), soft_wrap=True)
     return asked
 
 

@@ -17,6 +17,7 @@ from physworld.spatial.scene.reading import dumps, read_payload
 from physworld.spatial.scene.rules import check_text
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.rows import RowsSource
+from physworld.text.hub import published_files
 
 from commands import ended
 from repository import ROOT
@@ -54,6 +55,15 @@ def test_training_leaves_a_whole_run(work: Path) -> None:
     assert list((work / "run" / "pictures").glob("*.png"))
     page = (work / "run" / "report.html").read_text(encoding="utf-8")
     assert "<svg" in page and "data:image/png;base64" in page and "What was measured" in page
+
+
+def test_the_weights_have_a_card(work: Path) -> None:
+    card = (work / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\n") and "license: apache-2.0" in card and "- spatial-audio" in card
+    assert "| raw/coverage |" in card and "Spatial9Scene" in card and str(work) not in card
+    published = published_files(work / "run")
+    report = (work / "run" / "report.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\((pictures/[^)]+)\)", report)) <= set(published), "no picture is linked that is not sent"
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(work: Path) -> None:
