@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import shutil
@@ -198,6 +199,14 @@ def test_metadata_says_what_the_scene_says() -> None:
         assert [k["time_s"] for k in said["keyframes"]] == [8 * t for t, _ in thing.path]
 
 
+def test_the_target_of_a_loudness_is_not_called_measured() -> None:
+    scene = samples()[0].target
+    assert metadata(scene, 8.0)["loudness_target_lufs"] == scene.bed.loudness_target_lufs
+    assert "integrated_loudness_lufs" not in metadata(scene, 8.0)
+    said = metadata(scene, 8.0, ["room"], -20.5)
+    assert said["integrated_loudness_lufs"] == -20.5 and said["bed_stems"] == ["room"]
+
+
 def test_pictures_show_left_on_the_left_and_motion() -> None:
     assert from_above((90, 0, 2))[0] < 0 < from_above((-90, 0, 2))[0]
     assert from_above((0, 0, 2))[1] > 0 and from_side((0, 45, 2))[1] > 0
@@ -303,6 +312,32 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
+
+
+def test_packed_scenes_and_adm_are_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = engineer(payload())
+    (tmp_path / "a.scene.JSON.GZ").write_bytes(gzip.compress(dumps(scene).encode()))
+    (tmp_path / "asked.json.gz").write_bytes(gzip.compress(dumps(payload()).encode()))
+    write_adm(tmp_path / "a.adm.WAV", scene, noise(scene), RATE)
+    for name in ("a.scene.JSON.GZ", "a.adm.WAV"):
+        assert main(["validate", str(tmp_path / name), str(tmp_path / "asked.json.gz")]) == 0
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"x" * 10_000)[:40])
+    assert main(["validate", str(tmp_path / "a.json.gz")]) == 2
+    assert "cannot be read" in capsys.readouterr().out
+    assert main(["export", str(tmp_path / "a.scene.JSON.GZ"), "--format", "png"]) == 0
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_sound_is_written_under_any_name(tmp_path: Path) -> None:
+    scene = engineer(payload())
+    (tmp_path / "s.json").write_text(dumps(scene), encoding="utf-8")
+    (tmp_path / "stems").mkdir()
+    for name, sound in noise(scene).items():
+        soundfile.write(tmp_path / "stems" / f"{name}.wav", sound, RATE)
+    for name, kind in (("out", "WAV"), ("out.binaural", "WAV"), ("out.FLAC", "FLAC")):
+        out = ["--stems", str(tmp_path / "stems"), "--out", str(tmp_path / name)]
+        assert main(["export", str(tmp_path / "s.json"), "--format", "binaural", *out]) == 0
+        assert soundfile.info(tmp_path / name).format == kind
 
 
 def test_an_export_writes_nothing_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
