@@ -269,6 +269,17 @@ def test_a_folder_of_stems_as_people_have_it(tmp_path: Path) -> None:
         read_stems(stems, scene)
 
 
+def test_what_an_export_made_is_no_stem(tmp_path: Path) -> None:
+    """A scene among its own stems: the second export hears what the first one heard."""
+    scene = engineer(payload())
+    (tmp_path / "mix.scene.json").write_text(dumps(scene), encoding="utf-8")
+    for name, sound in noise(scene).items():
+        soundfile.write(tmp_path / f"{name}.wav", sound, RATE)
+    for kind in ("adm", "binaural"):
+        assert main(["export", str(tmp_path / "mix.scene.json"), "--format", kind, "--stems", str(tmp_path)]) == 0
+        assert read_stems(tmp_path, scene)[1] == {}
+
+
 def test_the_name_of_an_export_keeps_all_of_the_scene_s(tmp_path: Path) -> None:
     for name, made in (
         ("my.mix.scene.json", "my.mix.png"),
