@@ -16,7 +16,7 @@ from rich.console import Console
 from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
 from physworld.io.compression import BROKEN as DAMAGED
-from physworld.io.compression import opened
+from physworld.io.compression import damage, opened
 from physworld.io.images import write_gif, write_png
 from physworld.io.placing import placing
 from physworld.spatial.export import adm, metadata
@@ -144,7 +144,7 @@ def _bytes(path: Path) -> bytes:
         with opened(path) as file:
             return file.read(MOST_BYTES + 1)
     except DAMAGED as error:
-        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+        raise UserError(f"{path} cannot be read ({damage(error)}).") from None
 
 
 def _is_wave(path: Path) -> bool:

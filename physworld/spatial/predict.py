@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from physworld.errors import UserError, suggest
-from physworld.io.compression import BROKEN, written
+from physworld.io.compression import BROKEN, damage, written
 from physworld.io.placing import placing
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
@@ -78,7 +78,7 @@ def _asked(path: Path) -> list[Asked]:
     try:
         asked = list(read_payloads(path))
     except BROKEN as error:
-        raise UserError(f"input={path} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+        raise UserError(f"input={path} cannot be read ({damage(error)}).") from None
     bad = [one for one in asked if one.payload is None]
     if not asked:
         raise UserError(f"{path} holds no payload.")
