@@ -15,6 +15,11 @@ from physworld.io.atomic import replacing
 BROKEN = (OSError, EOFError, zlib.error)  # what `opened` raises while it is read when the file is damaged
 
 
+def damage(error: BaseException) -> str:
+    """What is wrong with a file that raised one of BROKEN, in a few words."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The uncompressed bytes of `path`."""

@@ -16,7 +16,7 @@ def safe_name(text: str) -> str:
     """One part of a path, on any system, and another one for every other text.
 
     Letters and digits of any script, `-`, `_` and `.` are kept. What had to change gets a short hash of the text behind
-    it, so that no two texts meet. Names that differ in case alone do meet on some file systems; see `folded`.
+    it, so that no two texts meet. (Names that differ in case alone do, on file systems that mind no case.)
     """
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in unicodedata.normalize("NFC", text))
     name = re.sub(r"^\.+|\.+$", lambda dots: "_" * len(dots[0]), name)
@@ -28,8 +28,3 @@ def safe_name(text: str) -> str:
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     kept = name[: LONGEST - 9].encode()[: MOST_BYTES - 9].decode("utf-8", "ignore")
     return f"{kept or '_'}-{mark}"
-
-
-def folded(name: str) -> str:
-    """What a file system that minds neither case nor the way of writing accents takes a name for."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())

@@ -15,16 +15,19 @@ from rich.console import Console
 
 from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
+from physworld.io.compression import BROKEN as DAMAGED
+from physworld.io.compression import damage, opened
 from physworld.io.images import write_gif, write_png
 from physworld.io.placing import placing
 from physworld.spatial.export import adm, metadata
 from physworld.spatial.export.adm_reading import AdmError, read_adm
 from physworld.spatial.export.binaural import render_binaural
-from physworld.spatial.export.levels import HEADROOM, decibels, loudness
+from physworld.spatial.export.levels import HEADROOM, decibels, loudness, programme_loudness
 from physworld.spatial.export.pictures import animate, draw_scene
 from physworld.spatial.export.stems import StemError, read_stems
 from physworld.spatial.scene.documents import Payload, SpatialScene
 from physworld.spatial.scene.reading import (
+    MOST_BYTES,
     Invalid,
     dumps,
     parse_json,
@@ -46,7 +49,7 @@ VALID, BROKEN, UNREADABLE = 0, 1, 2  # exit codes of validate
 def validate(scene: Path, payload: Path | None, console: Console) -> int:
     """Print every violation with its JSON path; 0 = valid, 1 = not, 2 = a file is no JSON or no payload."""
     try:
-        data = parse_json(_bytes(scene))
+        data = _scene(scene, []) if _is_wave(scene) else parse_json(_bytes(scene))
         asked = _payload(payload) if payload is not None else None
     except Invalid as error:
         for violation in error.violations:
@@ -107,7 +110,7 @@ def export(options: argparse.Namespace) -> Path:
             write_gif(made, animate(scene), 12)
         else:
             text = {
-                "iamf-json": lambda: metadata.as_json(scene, seconds, list(rest)),
+                "iamf-json": lambda: metadata.as_json(scene, seconds, list(rest), _measured(scene, stems, rate, rest)),
                 "iamf-csv": lambda: metadata.as_csv(scene, seconds),
                 "json": lambda: dumps(scene) + "\n",
             }[kind]()
@@ -117,19 +120,35 @@ def export(options: argparse.Namespace) -> Path:
     return Path(out)
 
 
+def _measured(
+    scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray]
+) -> float | None:
+    """LUFS of objects and bed; None: there are no stems, or they are silent."""
+    if not stems:
+        return None
+    level = programme_loudness(scene, stems, rate, adm.stereo_bed(rest))
+    return round(level, 2) if math.isfinite(level) else None
+
+
 def _bare(name: str) -> str:
     """`my.mix.scene.json` -> `my.mix`; a name without a known ending keeps all but its last suffix."""
-    for ending in (*EXPORTS.values(), ".json", ".wav"):
+    for ending in (*EXPORTS.values(), ".scene.json.gz", ".scene.json.zst", ".json.gz", ".json.zst", ".json", ".wav"):
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return Path(name).stem
 
 
 def _bytes(path: Path) -> bytes:
+    """Of a file that may be compressed; no more than shows that it is too long."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
+        with opened(path) as file:
+            return file.read(MOST_BYTES + 1)
+    except DAMAGED as error:
+        raise UserError(f"{path} cannot be read ({damage(error)}).") from None
+
+
+def _is_wave(path: Path) -> bool:
+    return path.suffix.lower() == ".wav"
 
 
 def _payload(path: Path) -> Payload:
@@ -141,7 +160,7 @@ def _payload(path: Path) -> Payload:
 
 def _scene(path: Path, remarks: list[str]) -> SpatialScene:
     try:
-        return read_adm(path, remarks) if path.suffix.lower() == ".wav" else read_scene(_bytes(path))
+        return read_adm(path, remarks) if _is_wave(path) else read_scene(_bytes(path))
     except Invalid as error:
         raise UserError(f"{path} is no scene: {error}") from None
     except AdmError as error:

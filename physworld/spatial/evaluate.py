@@ -13,12 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import call
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.runs.card import write_cards
 from physworld.runs.checkpoints import load_model, save_model
 from physworld.settings import checks
 from physworld.settings.program import typed_command
 from physworld.spatial.build import SpatialParts, choose_evaluation
+from physworld.spatial.card import scene_card
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
+from physworld.spatial.progress import bar
 from physworld.spatial.report import headline_of, print_summary, write_spatial_report
 from physworld.training.hardware import placed
 
@@ -53,7 +56,8 @@ def conclude(
     cases = parts.evaluation.sample_cases(seed=cfg.seed, split="val")
     table = score(network, parts.codec, parts.evaluation, cases, untrained=untrained)
     headline = report(table, parts.evaluation, directory, command=command, seed=cfg.seed, split="val", cost=cost)
-    return headline, 1 - headline["raw/all_rules"]
+    write_cards(directory, lambda adapter: scene_card(directory, command, adapter=adapter))
+    return headline, 1 - headline.get("raw/all_rules", 0.0)
 
 
 # --- 1. load candidates
@@ -83,12 +87,12 @@ def untrained_like(config: Any, codec: SceneCodec) -> Any:
 def score(
     network: Any, codec: SceneCodec, evaluation: SpatialEvaluation, cases: SpatialCases, *, untrained: Any
 ) -> Table:
-    """On every axis, with a word on the screen."""
-    with console.status("Evaluating") as status:
+    """On every axis, with a progress bar."""
+    untrained = untrained if evaluation.random_weights else None
+    with bar("Evaluating", evaluation.answers(cases, untrained=untrained is not None), console) as advance:
         return evaluation.evaluate(
-            network, codec, cases, untrained=untrained if evaluation.random_weights else None,
-            progress=lambda axis: status.update(f"Evaluating {axis}"),
-        )  # fmt: skip
+            network, codec, cases, untrained=untrained, progress=lambda axis, done: advance(done)
+        )
 
 
 # --- 4. report

@@ -7,6 +7,7 @@ network with random weights: only what is above its row was learned.
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -143,8 +144,13 @@ class SpatialEvaluation:
         mode: str,
         *,
         batch_size: int | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Answers:
-        """Greedy answers in one decoding mode."""
+        """Greedy answers in one decoding mode.
+
+        Args:
+            progress: called with the number of answers that have just been finished.
+        """
         start = time.perf_counter()
         prompts = [codec.prompt(brief) for brief in briefs]
         order = sorted(range(len(prompts)), key=lambda k: len(prompts[k]))  # like lengths pad each other least
@@ -155,21 +161,28 @@ class SpatialEvaluation:
             guide = codec.guide([briefs[k] for k in rows], mode)
             answers = network.generate([prompts[k] for k in rows], limits, codec.end_id, guide)
             ids.update(zip(rows, answers, strict=True))
+            progress(len(rows))
         seconds = time.perf_counter() - start
         scenes = [codec.decode(ids[k], brief) for k, brief in enumerate(briefs)]
         in_order = [ids[k] for k in range(len(briefs))]
         return Answers(scenes=scenes, tokens=sum(map(len, in_order)), seconds=seconds, ids=in_order)
 
-    def evaluate_network(self, network: Generator, codec: SceneCodec, samples: Sequence[Sample]) -> dict[str, Cell]:
+    def evaluate_network(
+        self,
+        network: Generator,
+        codec: SceneCodec,
+        samples: Sequence[Sample],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, Cell]:
         """Column -> cell."""
         briefs = [sample.given for sample in samples]
         cells: dict[str, Cell] = {}
         for mode in self.modes:
-            answers = self.answer(network, codec, briefs, mode)
+            answers = self.answer(network, codec, briefs, mode, progress=progress)
             cells[mode] = cell(answers.scenes, samples)
             cells[mode].speed = answers.tokens / max(answers.seconds, 1e-9)
             if mode == "raw" and self.repeated:
-                alone = self.answer(network, codec, briefs[: self.repeated], mode, batch_size=1)
+                alone = self.answer(network, codec, briefs[: self.repeated], mode, batch_size=1, progress=progress)
                 same = [np.array_equal(a, b) for a, b in zip(alone.ids, answers.ids, strict=False)]
                 cells[mode].extra["deterministic"] = float(np.mean(same))
         if "raw" in cells:
@@ -187,6 +200,14 @@ class SpatialEvaluation:
         pool = self.sample_axis("seen", seed=seed, split="train", count=self.neighbours) if self.neighbours else []
         return SpatialCases(axes=axes, pool=pool)
 
+    def answers(self, cases: SpatialCases, *, untrained: bool) -> int:
+        """How many answers `evaluate` asks for."""
+        total = 0
+        for axis, samples in cases.axes.items():
+            again = min(self.repeated, len(samples)) if "raw" in self.modes else 0
+            total += (len(samples) * len(self.modes) + again) * (2 if untrained and axis == "seen" else 1)
+        return total
+
     def evaluate(
         self,
         network: Generator,
@@ -194,23 +215,23 @@ class SpatialEvaluation:
         cases: SpatialCases,
         *,
         untrained: Generator | None = None,
-        progress: Callable[[str], None] | None = None,
+        progress: Callable[[str, int], None] = lambda axis, done: None,
     ) -> dict[str, dict[str, dict[str, Cell]]]:
         """Axis -> row -> column -> cell.
 
         Args:
             untrained: a network of the same shape with random weights, for its row.
-            progress: called with the axis that comes next.
+            progress: called with the axis and the number of answers that have just been finished.
         """
         found: dict[str, dict[str, dict[str, Cell]]] = {}
         for axis, samples in cases.axes.items():
-            if progress is not None:
-                progress(axis)
-            rows = {MODEL: self.evaluate_network(network, codec, samples)}
+            done = functools.partial(progress, axis)
+            done(0)
+            rows = {MODEL: self.evaluate_network(network, codec, samples, done)}
             gold = [sample.target for sample in samples]
             rows[ENGINEER] = {"raw": cell(gold, samples), REPAIRED: repaired(gold, samples)}
             if untrained is not None and axis == "seen":
-                rows[RANDOM] = self.evaluate_network(untrained, codec, samples)
+                rows[RANDOM] = self.evaluate_network(untrained, codec, samples, done)
             if cases.pool:
                 copies = [nearest_copy(sample.given, cases.pool) for sample in samples]
                 rows[NEIGHBOUR] = {"raw": cell(copies, samples), REPAIRED: repaired(copies, samples)}

@@ -53,6 +53,9 @@ def score_scene(data: Any, brief: Brief, gold: SpatialScene) -> Score:
     Args:
         data: parsed JSON; None = it could not be read.
         gold: the engineer's scene for the same payload.
+
+    Raises:
+        ValueError: a figure is no finite number: it would vanish from a mean, as if it did not apply.
     """
     payload = brief.payload
     if data is None:
@@ -78,7 +81,11 @@ def score_scene(data: Any, brief: Brief, gold: SpatialScene) -> Score:
     ids = [thing.id for thing in scene.objects]
     score["coverage"] = 1 - len(report.missing) / len(payload.stems)
     score["unique"] = float(len(set(ids)) == len(ids))
-    return {**score, **pose_errors(scene, gold), **mix(scene, payload, gold)}
+    score |= {**pose_errors(scene, gold), **mix(scene, payload, gold)}
+    odd = [name for name, value in score.items() if value is not None and not math.isfinite(value)]
+    if odd:
+        raise ValueError(f"{odd[0]} of this scene is {score[odd[0]]}")
+    return score
 
 
 def _rate(passed: bool | None) -> float | None:

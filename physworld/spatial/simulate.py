@@ -15,6 +15,7 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.spatial.codecs.rows import row
+from physworld.spatial.progress import bar
 from physworld.spatial.scene.draw import AXES
 from physworld.spatial.sources.drawn import SpatialSource
 
@@ -35,8 +36,9 @@ def simulate(cfg: DictConfig) -> None:
     source = SpatialSource(seed=cfg.seed, split=cfg.split, axis=cfg.axis)
     name = f"{cfg.split}.jsonl" + (f".{cfg.compress}" if cfg.compress else "")
     directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
-    with placing(directory) as work, written(work / name) as file:
+    with placing(directory) as work, written(work / name) as file, bar("Drawing", cfg.count, console) as advance:
         for index in range(cfg.count):
             sample = source.sample(index)
             file.write(f"{json.dumps(row(sample.given.payload, sample.target))}\n".encode())
+            advance(1)
     console.print(str(directory / name), soft_wrap=True)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SceneScores, SpatialEvaluation
 from physworld.spatial.metrics import score_scene
+from physworld.spatial.progress import Lines
 from physworld.training.ranks import share
 
 LOGGED = ("parse", "schema", "coverage", "anchor", "all_rules", "honest", "direction_deg", "gain_db")
@@ -38,7 +39,10 @@ class RulesValidation(Callback):
         numbers = share(trainer, len(samples))
         mine = [samples[n] for n in numbers]
         network: Any = module.eval_network()  # type: ignore[operator]
-        scenes = evaluation.answer(network, self.codec, [s.given for s in mine], "raw").scenes if mine else []
+        # Lines, because the training's own bar is on the screen.
+        shown = Lines("Validating", len(mine)) if trainer.is_global_zero else lambda _: None
+        briefs = [s.given for s in mine]
+        scenes = evaluation.answer(network, self.codec, briefs, "raw", progress=shown).scenes if mine else []
         rates = RuleRates().to(module.device)
         scores = [score_scene(scene, s.given, s.target) for scene, s in zip(scenes, mine, strict=True)]
         rates.update(numbers, [{**dict.fromkeys(rates.columns), **score} for score in scores])

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,89 +19,40 @@ import torch
 from rich.console import Console
 
 from physworld.errors import UserError
-from physworld.io.atomic import replacing
 from physworld.lm.gguf import GgufError, write_gguf
 from physworld.lm.weights import WeightsError, load_network, load_tokenizer
+from physworld.runs import card as cards
 from physworld.runs.directory import EXPORTS, read_config, read_metrics
-
-LICENSE = "apache-2.0"  # of what is trained here; a base keeps its own
 
 
 def write_cards(run: Path, command: str) -> None:
     """README.md beside the weights, in the words of the hub."""
-    for folder in ("model", "adapter"):
-        if (run / folder).is_dir():
-            with replacing(run / folder / "README.md") as temporary:
-                temporary.write_text(card(run, command, adapter=folder == "adapter"), encoding="utf-8")
+    cards.write_cards(run, lambda adapter: card(run, command, adapter=adapter))
 
 
 def card(run: Path, command: str, *, adapter: bool) -> str:
     """A model card of what this run did and measured."""
-    from huggingface_hub import ModelCardData
-
     config, metrics = read_config(run), read_metrics(run)
-    base = config.get("weights") or config["model"]["network"]["weights"]
-    known = base if base and not Path(base).is_dir() else None  # a folder of this machine tells others nothing
-    named = known or (f"a local folder, {Path(base).name}" if base else None)
-    data = ModelCardData(
-        license=LICENSE, base_model=known, library_name="peft" if adapter else "transformers",
-        pipeline_tag="text-generation", tags=["physics", "simulation", "physworld", *(["lora"] if adapter else [])],
-    )  # fmt: skip
-    network, module = config["model"]["network"], config["model"]
+    network = config["model"]["network"]
+    known, named = cards.base_of(config)
     recipe = {
         "base": named or f"random weights, {network.get('architecture', {}).get('model_type')}",
-        "tuning": network["tuning"],
-        **({key: network[key] for key in ("rank", "alpha", "dropout")} if network["tuning"] != "full" else {}),
-        **{key: module[key] for key in ("optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay")},
-        "examples per step": config["global_batch"],
-        "steps": config["steps"],
-        "longest example": f"{network['max_length']} tokens",
-        "seed": config["seed"],
+        **cards.tuning(config),
         **metrics.get("cost", {}),
     }
     text = config["codec"]["_target_"].rpartition(".")[2].removesuffix("Codec").lower()
-    lines = [
-        f"---\n{data.to_yaml()}\n---", "", f"# {run.resolve().name}", "",
+    about = (
         f"Continues scenes of 2-D rigid bodies, written as `{text}` text, frame by frame. Trained with physworld on "
         f"scenes that were simulated (Pymunk) while training went on: types {', '.join(config['scenario']['names'])}; "
-        f"difficulties {', '.join(map(str, config['curriculum']['difficulties']))}.", "",
-        "## Recipe", "", "| | |", "| :-- | :-- |", *(f"| {key} | {value} |" for key, value in recipe.items()), "",
-        "```", without_folders(command), "```", "", "## Usage", "", *_usage(known, adapter), "",
-        *_results(metrics), *_stages(run),
-    ]  # fmt: skip
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def without_folders(command: str) -> str:
-    """A command as others may read it: folders of this machine by their last name."""
-    parts = (argument.partition("=") for argument in shlex.split(command))
-    return shlex.join(f"{key}{sign}{_short(value)}" for key, sign, value in parts)
-
-
-def _short(value: str) -> str:
-    return Path(value).name if "/" in value and Path(value).is_dir() else value
-
-
-def _usage(base: str | None, adapter: bool) -> list[str]:
-    name = base or "BASE_FOLDER_OR_REPO"  # of random weights, the folder base/ of the run
-    if not adapter:
-        return ["```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
-                'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER_OR_REPO")',
-                'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER_OR_REPO")', "```"]  # fmt: skip
-    return ["```python", "from peft import PeftModel", "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "", f'base_model = AutoModelForCausalLM.from_pretrained("{name}")',
-            'model = PeftModel.from_pretrained(base_model, "THIS_FOLDER_OR_REPO")',
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")', "```"]  # fmt: skip
-
-
-def _results(metrics: dict[str, Any]) -> list[str]:
-    """Whatever the run measured of itself, beside the baselines; every figure is in metrics.json."""
-    headline = metrics.get("headline", {})
-    if not headline:
-        return []
-    rows = [f"| {key} | {value:.4g} |" for key, value in headline.items() if isinstance(value, int | float)]
-    return ["## Results", "", "Free rollouts on validation scenes, model and baselines on the same ones.", "",
-            "| | |", "| :-- | --: |", *rows, ""]  # fmt: skip
+        f"difficulties {', '.join(map(str, config['curriculum']['difficulties']))}."
+    )
+    measured = "Free rollouts on validation scenes, model and baselines on the same ones."
+    return cards.card(
+        run, command=command, base=known, library="peft" if adapter else "transformers",
+        tags=["physics", "simulation", "physworld", *(["lora"] if adapter else [])],
+        about=about, recipe=recipe, usage=cards.loading(known, adapter),
+        results=[*cards.headline(metrics, measured), *_stages(run)],
+    )  # fmt: skip
 
 
 def _stages(run: Path) -> list[str]:

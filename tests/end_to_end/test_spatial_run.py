@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from physworld.spatial.scene.reading import dumps, read_payload
 from physworld.spatial.scene.rules import check_text
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.rows import RowsSource
+from physworld.text.hub import published_files
 
 from commands import ended
 from repository import ROOT
@@ -44,13 +46,24 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_leaves_a_whole_run(work: Path) -> None:
     metrics = json.loads((work / "run" / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["headline"]["repaired/all_rules"] == 1
+    assert metrics["headline"]["repaired/all_rules"] == 1 and metrics["headline"]["repaired/coverage"] == 1
+    assert metrics["axes"]["seen"]["nearest neighbour"]["raw"]["coverage"]["mean"] < 1
+    assert "coverage" in (work / "run" / "report.md").read_text(encoding="utf-8")
     assert {"model", "engineer", "nearest neighbour"} <= set(metrics["axes"]["seen"])
     for name in ("config.yaml", "versions.json", "report.md", "model/model.safetensors", "checkpoints/best.ckpt"):
         assert (work / "run" / name).is_file(), name
     assert list((work / "run" / "pictures").glob("*.png"))
     page = (work / "run" / "report.html").read_text(encoding="utf-8")
     assert "<svg" in page and "data:image/png;base64" in page and "What was measured" in page
+
+
+def test_the_weights_have_a_card(work: Path) -> None:
+    card = (work / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\n") and "license: apache-2.0" in card and "- spatial-audio" in card
+    assert "| raw/coverage |" in card and "Spatial9Scene" in card and str(work) not in card
+    published = published_files(work / "run")
+    report = (work / "run" / "report.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\((pictures/[^)]+)\)", report)) <= set(published), "no picture is linked that is not sent"
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(work: Path) -> None:
@@ -82,6 +95,27 @@ def test_one_payload_and_many(work: Path) -> None:
     )
     assert "scene.json is there already" in said and "choose another hydra.run.dir" in said
     assert (work / "one" / "scene.json").read_text(encoding="utf-8") == alone
+
+
+def test_good_lines_are_answered_and_bad_ones_named(work: Path) -> None:
+    """Each scene stands in its payload's place; the exit code says that not all went well."""
+    example = dumps(read_payload(EXAMPLE.read_text(encoding="utf-8")))
+    path = work / "Mixed.JSONL.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.write("\n".join([example, "", "{broken", example.replace('"v1"', '"v 1"'), example]))
+    said = run(
+        "predict.py", f"run={work}/run", f"input={path}", "mode=pinned", f"hydra.run.dir={work}/mixed", fails=True
+    )
+    assert "2 of 4 lines hold no payload (line 3, 4)" in said
+    lines = (work / "mixed" / "scenes.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [line == "null" for line in lines] == [False, True, True, False] and lines[0] == lines[3]
+    assert not check_text(lines[0], read_payload(example)).violations
+
+
+def test_broken_scenes_end_with_another_exit_code(work: Path) -> None:
+    arguments = (f"run={work}/run", f"input={EXAMPLE}", "mode=raw", "repair=false", f"hydra.run.dir={work}/raw")
+    assert "1 of 1 scenes is broken" in run("predict.py", *arguments, fails=True)
+    assert (work / "raw" / "scene.json").is_file()
 
 
 def test_rows_and_evaluation(work: Path) -> None:

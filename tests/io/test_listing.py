@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from physworld.io.listing import files
-from physworld.io.names import DEVICES, LONGEST, MOST_BYTES, folded, safe_name
+from physworld.io.names import DEVICES, LONGEST, MOST_BYTES, safe_name
 
 
 def touched(*paths: Path) -> None:
@@ -76,8 +76,3 @@ def test_two_texts_never_get_one_name(texts: list[str]) -> None:
 @pytest.mark.parametrize("text", ["vox", "Lead-Vocal_2", "scene.json", "Geige", "鼓", "naïve"])
 def test_names_that_are_safe_stay(text: str) -> None:
     assert safe_name(text) == text
-
-
-def test_folded_names_meet_where_a_file_system_lets_them_meet() -> None:
-    assert folded("Vox") == folded("vox") and folded("é") == folded("e\u0301")
-    assert folded("vox1") != folded("vox2")

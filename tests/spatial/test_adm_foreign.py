@@ -158,3 +158,11 @@ def test_files_of_version_0_1_are_read(tmp_path: Path) -> None:
     )
     thing = read_adm(made).objects[0]
     assert (thing.track_class, thing.reverb_send, thing.early_reflections) == ("kick", 0.2, 0.3)
+
+
+def test_a_bed_that_is_left_out_is_said(tmp_path: Path) -> None:
+    bed = "</audioObject><audioObject audioObjectID='AO_1002'><audioPackFormatIDRef>AP_00010002</audioPackFormatIDRef>"
+    bed += "</audioObject><audioObject audioObjectID='AO_1003' audioObjectName='y'>"
+    said: list[str] = []
+    assert len(read_adm(foreign(tmp_path / "a.wav", block(), item=bed), said).objects) == 1
+    assert len(said) == 1 and "bed is left out" in said[0]

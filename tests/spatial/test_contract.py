@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.metrics import score_scene
+from physworld.spatial.reward import RuleReward
 from physworld.spatial.scene.contract import FOLDER
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.engineer import engineer
@@ -28,6 +30,7 @@ from physworld.spatial.scene.reading import (
     schema,
 )
 from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
 
 from spatial_tools import payload, samples
 
@@ -175,3 +178,29 @@ def test_keyframes_at_one_time_stay_in_their_order() -> None:
     moving = type(thing).model_validate({**as_dict(thing.model_dump(by_alias=True)), "motion": motion})
     assert [(t, pose[0]) for t, pose in moving.path] == keys
     assert all(a[0] <= b[0] for a, b in pairwise(moving.path))
+
+
+def test_what_does_not_apply_is_no_good_figure() -> None:
+    """One object alone masks nothing, but that is no achievement; a figure that is no number is refused."""
+    sample = next(s for s in samples() if len(s.given.objects) > 2)
+    alone = sample.target.model_copy(update={"objects": sample.target.objects[:1]})
+    score = score_scene(alone, sample.given, sample.target)
+    assert score["masking"] is None and score["coverage"] < 1  # type: ignore[operator]
+    broken = sample.target.model_copy(
+        update={"objects": [thing.model_copy(update={"gain_db": math.nan}) for thing in sample.target.objects]}
+    )
+    assert score_scene(broken, sample.given, sample.target)["schema"] == 0
+    with pytest.raises(ValueError, match="gain_db of this scene is nan"):
+        score_scene(sample.target, sample.given, broken)
+
+
+def test_an_answer_that_leaves_stems_out_is_not_rewarded_in_full() -> None:
+    source, codec = SpatialSource(seed=3, split="test"), SpatialCodec()
+    number = next(
+        n for n in range(60) if len(source.sample(n).given.objects) > 2 and not source.sample(n).given.payload.rules
+    )
+    sample = source.sample(number)
+    few = sample.target.model_copy(update={"objects": sample.target.objects[:1]})
+    whole, part = (codec.answer(scene, sample.given)[0] for scene in (sample.target, few))
+    rewards = RuleReward(source, codec)([number, number], [whole, part])
+    assert rewards == [1.0, 0.5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import shutil
@@ -198,6 +199,14 @@ def test_metadata_says_what_the_scene_says() -> None:
         assert [k["time_s"] for k in said["keyframes"]] == [8 * t for t, _ in thing.path]
 
 
+def test_the_target_of_a_loudness_is_not_called_measured() -> None:
+    scene = samples()[0].target
+    assert metadata(scene, 8.0)["loudness_target_lufs"] == scene.bed.loudness_target_lufs
+    assert "integrated_loudness_lufs" not in metadata(scene, 8.0)
+    said = metadata(scene, 8.0, ["room"], -20.5)
+    assert said["integrated_loudness_lufs"] == -20.5 and said["bed_stems"] == ["room"]
+
+
 def test_pictures_show_left_on_the_left_and_motion() -> None:
     assert from_above((90, 0, 2))[0] < 0 < from_above((-90, 0, 2))[0]
     assert from_above((0, 0, 2))[1] > 0 and from_side((0, 45, 2))[1] > 0
@@ -260,6 +269,17 @@ def test_a_folder_of_stems_as_people_have_it(tmp_path: Path) -> None:
         read_stems(stems, scene)
 
 
+def test_what_an_export_made_is_no_stem(tmp_path: Path) -> None:
+    """A scene among its own stems: the second export hears what the first one heard."""
+    scene = engineer(payload())
+    (tmp_path / "mix.scene.json").write_text(dumps(scene), encoding="utf-8")
+    for name, sound in noise(scene).items():
+        soundfile.write(tmp_path / f"{name}.wav", sound, RATE)
+    for kind in ("adm", "binaural"):
+        assert main(["export", str(tmp_path / "mix.scene.json"), "--format", kind, "--stems", str(tmp_path)]) == 0
+        assert read_stems(tmp_path, scene)[1] == {}
+
+
 def test_the_name_of_an_export_keeps_all_of_the_scene_s(tmp_path: Path) -> None:
     for name, made in (
         ("my.mix.scene.json", "my.mix.png"),
@@ -303,6 +323,32 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
+
+
+def test_packed_scenes_and_adm_are_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = engineer(payload())
+    (tmp_path / "a.scene.JSON.GZ").write_bytes(gzip.compress(dumps(scene).encode()))
+    (tmp_path / "asked.json.gz").write_bytes(gzip.compress(dumps(payload()).encode()))
+    write_adm(tmp_path / "a.adm.WAV", scene, noise(scene), RATE)
+    for name in ("a.scene.JSON.GZ", "a.adm.WAV"):
+        assert main(["validate", str(tmp_path / name), str(tmp_path / "asked.json.gz")]) == 0
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"x" * 10_000)[:40])
+    assert main(["validate", str(tmp_path / "a.json.gz")]) == 2
+    assert "cannot be read" in capsys.readouterr().out
+    assert main(["export", str(tmp_path / "a.scene.JSON.GZ"), "--format", "png"]) == 0
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_sound_is_written_under_any_name(tmp_path: Path) -> None:
+    scene = engineer(payload())
+    (tmp_path / "s.json").write_text(dumps(scene), encoding="utf-8")
+    (tmp_path / "stems").mkdir()
+    for name, sound in noise(scene).items():
+        soundfile.write(tmp_path / "stems" / f"{name}.wav", sound, RATE)
+    for name, kind in (("out", "WAV"), ("out.binaural", "WAV"), ("out.FLAC", "FLAC")):
+        out = ["--stems", str(tmp_path / "stems"), "--out", str(tmp_path / name)]
+        assert main(["export", str(tmp_path / "s.json"), "--format", "binaural", *out]) == 0
+        assert soundfile.info(tmp_path / name).format == kind
 
 
 def test_an_export_writes_nothing_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from physworld.spatial.scene.breaking import break_rule
 from physworld.spatial.scene.brief import resolve
@@ -24,7 +26,17 @@ from physworld.spatial.scene.reading import (
     read_scene,
 )
 from physworld.spatial.scene.rules import applied, check, check_text
-from physworld.spatial.scene.terms import GRID, great_circle, grid_values, on_grid, pose_at, snap, turn
+from physworld.spatial.scene.terms import (
+    GRID,
+    great_circle,
+    great_circles,
+    grid_values,
+    on_grid,
+    pose_at,
+    poses_at,
+    snap,
+    turn,
+)
 from physworld.spatial.sources.drawn import SpatialSource
 
 from spatial_tools import EXAMPLE, payload, samples
@@ -46,6 +58,45 @@ def test_paths_take_the_shorter_way_round() -> None:
     path = [(0.0, (170.0, 0.0, 1.0)), (1.0, (-170.0, 10.0, 3.0))]
     assert pose_at(path, 0.5) == pytest.approx((180, 5, 2))
     assert pose_at(path, 0.75)[0] == pytest.approx(-175)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(-180, 180), st.integers(-45, 90)), min_size=1, max_size=20))
+def test_many_times_at_once_are_the_same(points: list[tuple[int, int, int]]) -> None:
+    path = [(t / 20, (float(az), float(el), 1.0)) for t, az, el in sorted(points, key=lambda point: point[0])]
+    times = [k / 40 for k in range(-2, 43)]
+    one_by_one = np.array([pose_at(path, t) for t in times])
+    assert great_circles(one_by_one, poses_at(path, times)) == pytest.approx(0, abs=1e-5)
+    expected = [great_circle(pose, (10, 20)) for pose in one_by_one]
+    assert great_circles(one_by_one, np.array([10, 20])) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_scene_of_full_size_is_judged_in_seconds() -> None:
+    """32 objects of 64 keyframes under 32 rules, each of which concerns every pair."""
+    rng = np.random.default_rng(0)
+    stems = [{**as_dict(payload())["stems"][3], "id": f"s{k}"} for k in range(32)]
+    rules = [{"type": "avoid_masking", "a": "pad", "b": "pad", "min_sep_deg": k} for k in range(1, 33)]
+    asked = payload(stems=stems, max_objects=32, rules=rules)
+    things = []
+    for stem in stems:
+        times = [0, *(1 + np.sort(rng.choice(98, 62, replace=False))), 100]
+        keys = [
+            {
+                "t": int(t) / 100,
+                "az_deg": int(rng.integers(-179, 181)),
+                "el_deg": int(rng.integers(-45, 91)),
+                "dist_m": 2,
+            }
+            for t in times
+        ]
+        first = {name: keys[0][name] for name in ("az_deg", "el_deg", "dist_m")}
+        dials = {"width": 0.1, "gain_db": 0, "reverb_send": 0.1, "early_reflections": 0.1}
+        things.append({"id": stem["id"], "class": "pad", **first, **dials, "motion": keys})
+    scene = {**as_dict(engineer(payload())), "objects": things, "constraints_applied": []}
+    start = time.process_time()
+    report = check(scene, asked)
+    assert time.process_time() - start < 3
+    assert not report.strict and [v.status for v in report.verdicts][-1] == "fail"
 
 
 @pytest.mark.parametrize("field", GRID)

@@ -53,7 +53,7 @@ def write_adm(
     Raises:
         AdmError: the file would be longer than 4 GB.
     """
-    centre = np.sum(list(bed.values()), axis=0) * math.sqrt(0.5) if bed else None
+    centre = stereo_bed(bed or {})
     lowered = excess(centre) if centre is not None else 1.0
     raised = {name: excess(samples) for name, samples in stems.items()}
     loud = programme_loudness(scene, stems, rate, centre) - decibels(lowered)
@@ -75,6 +75,11 @@ def write_adm(
         for name, body in chunks:
             file.write(name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2))
     return levels
+
+
+def stereo_bed(rest: dict[str, np.ndarray]) -> np.ndarray | None:
+    """(n,) samples of either loudspeaker of the bed; None where nothing is in it."""
+    return np.sum(list(rest.values()), axis=0) * math.sqrt(0.5) if rest else None
 
 
 def _pcm24(samples: np.ndarray) -> bytes:

@@ -84,6 +84,8 @@ def _scene(root: ET.Element, chunks: AdmChunks, remarks: list[str]) -> SpatialSc
     extras = _noted(root)
     reading = _Reading(_length(root, chunks), _entries(extras), remarks, _object_gains(root))
     things = [thing for item in root.iter("audioObject") for thing in _things(root, item, reading)]
+    if not extras and any(_is_bed(root, item) for item in root.iter("audioObject")):
+        remarks.append("its channel bed is left out: a scene has objects, and its bed are the stems that are none")
     if not things:
         raise AdmError("has no audioObject of type Objects")
     target = extras.get("loudness_target_lufs", root.findtext(".//integratedLoudness"))
@@ -185,6 +187,11 @@ def _is_objects(pack: ET.Element) -> bool:
     if pack.get("typeDefinition") is not None:
         return pack.get("typeDefinition") == "Objects"
     return pack.get("audioPackFormatID", "").startswith("AP_0003")
+
+
+def _is_bed(root: ET.Element, item: ET.Element) -> bool:
+    """Whether an audioObject has a pack, and none of its packs is of type Objects."""
+    return item.find("audioPackFormatIDRef") is not None and not list(_channels(root, item))
 
 
 def _channels(root: ET.Element, item: ET.Element) -> Iterator[tuple[ET.Element, float]]:

@@ -20,16 +20,20 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def metadata(scene: SpatialScene, seconds: float, bed: Sequence[str] = ()) -> dict[str, Any]:
+def metadata(
+    scene: SpatialScene, seconds: float, bed: Sequence[str] = (), loudness: float | None = None
+) -> dict[str, Any]:
     """Every object with its keyframes in seconds.
 
     Args:
         seconds: length of the section.
         bed: stems that are no objects.
+        loudness: measured, LUFS; the scene's own is what it aims at.
     """
     return {
         "layout": scene.bed.layout,
-        "integrated_loudness_lufs": scene.bed.loudness_target_lufs,
+        "loudness_target_lufs": scene.bed.loudness_target_lufs,
+        **({"integrated_loudness_lufs": loudness} if loudness is not None else {}),
         "room_preset": scene.bed.room_preset,
         "duration_s": seconds,
         **({"bed_stems": list(bed)} if bed else {}),
@@ -55,8 +59,8 @@ def _keyframes(thing: SceneObject, seconds: float) -> list[dict[str, float]]:
     ]
 
 
-def as_json(scene: SpatialScene, seconds: float, bed: Sequence[str] = ()) -> str:
-    return json.dumps(canonical(metadata(scene, seconds, bed)), indent=2) + "\n"
+def as_json(scene: SpatialScene, seconds: float, bed: Sequence[str] = (), loudness: float | None = None) -> str:
+    return json.dumps(canonical(metadata(scene, seconds, bed, loudness)), indent=2) + "\n"
 
 
 def as_csv(scene: SpatialScene, seconds: float) -> str:

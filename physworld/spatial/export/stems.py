@@ -12,6 +12,7 @@ from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import printable
 
 SUFFIXES = (".wav", ".flac")
+MADE = (".adm.wav", ".binaural.wav", ".ebu.wav")  # by an export beside a scene that lies among its stems
 MOST_SECONDS = 3600
 
 
@@ -31,6 +32,8 @@ def read_stems(folder: Path, scene: SpatialScene) -> tuple[dict[str, np.ndarray]
         raise StemError(f"{folder} is no folder of stems.")
     found: dict[str, Path] = {}
     for path in files(folder, SUFFIXES):
+        if path.name.lower().endswith(MADE):
+            continue
         if found.setdefault(path.stem, path) != path:
             name = printable(path.stem)
             raise StemError(f"{found[path.stem]} and {path} are both the stem {name}; leave one of them.")

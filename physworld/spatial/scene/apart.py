@@ -9,6 +9,7 @@ counts as broken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from physworld.spatial.scene.brief import Target, inside
 from physworld.spatial.scene.repulsion import pushed_apart
-from physworld.spatial.scene.terms import POSE, Pose, great_circle, snap, wrapped
+from physworld.spatial.scene.terms import POSE, Pose, great_circle, great_circles, snap, wrapped
 
 CLEAR = 2.0  # degrees kept beyond a required separation, where there is room
 TRIES = 400  # places tried for the first of two objects that move together
@@ -27,6 +28,14 @@ FINE = 1e-7  # degrees that count as equal
 
 def pose_of(thing: dict[str, Any]) -> Pose:
     return thing["az_deg"], thing["el_deg"], thing["dist_m"]
+
+
+def strictest(target: Target) -> Target:
+    """The same with one separation from each partner: the largest that any rule asks for."""
+    most: dict[int, float] = {}
+    for place, least in target.apart:
+        most[place] = max(least, most.get(place, 0.0))
+    return target if len(most) == len(target.apart) else replace(target, apart=tuple(most.items()))
 
 
 def room_left(pose: Pose, target: Target, poses: Sequence[Pose]) -> float:
@@ -62,10 +71,7 @@ def cleared(wanted: Pose, target: Target, poses: Sequence[Pose]) -> Pose:
 def _rooms_left(places: np.ndarray, target: Target, poses: Sequence[Pose]) -> np.ndarray:
     """`room_left` of many (n, 3) places."""
     partners = [(poses[place], least) for place, least in target.apart if place < len(poses)]
-    az, el = np.radians([[p[0], p[1]] for p, _ in partners]).T
-    mine_az, mine_el = np.radians(places[:, :1]), np.radians(places[:, 1:2])
-    half = np.sin((mine_el - el) / 2) ** 2 + np.cos(mine_el) * np.cos(el) * np.sin((mine_az - az) / 2) ** 2
-    room = np.degrees(2 * np.arcsin(np.sqrt(np.minimum(1.0, half)))) - [least for _, least in partners]
+    room = great_circles(places[:, None], np.array([pose for pose, _ in partners])) - [least for _, least in partners]
     found: np.ndarray = room.min(axis=1)
     return found
 
@@ -108,7 +114,7 @@ class _Searches:
 def settle(things: list[dict[str, Any]], targets: Sequence[Target]) -> list[int]:
     """Move objects that still come too near to a partner, two at a time where one alone cannot; returns who moved."""
     moved: list[int] = []
-    searches = _Searches()
+    searches, targets = _Searches(), [strictest(target) for target in targets]
 
     def move(place: int, pose: Pose) -> None:
         moved.append(place)

@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from physworld.spatial.scene.apart import cleared, pose_of, settle
+from physworld.spatial.scene.apart import cleared, pose_of, settle, strictest
 from physworld.spatial.scene.brief import FREE_WIDTH, Brief, Target, inside, resolve
 from physworld.spatial.scene.documents import Payload, SpatialScene, Stem
 from physworld.spatial.scene.rules import VERSION, applied
@@ -96,7 +96,7 @@ def engineer(payload: Payload, brief: Brief | None = None) -> SpatialScene:
         if lateral:
             wanted = _spread(wanted, stem, brief, placed)
             side = -side
-        hoped = replace(target, apart=(*target.apart, *target.wish)) if target.wish else target
+        hoped = strictest(replace(target, apart=(*target.apart, *target.wish)))
         placed.append(_object(payload, stem, target, cleared(wanted, hoped, [pose_of(p) for p in placed])))
     settle(placed, brief.objects)
     scene = SpatialScene.model_validate(

@@ -118,7 +118,8 @@ def _crowded(rooms: Sequence[Room], least: Mapping[tuple[int, int], float], grou
     theta = float(degrees[~np.eye(n, dtype=bool)].min())
     if theta > widest(n)[0]:
         most = at_most(theta)
-        return f"at most {most} directions are {theta:g}° apart ({widest(most + 1)[1]}), and {n} are asked for"
+        whose = "Rankin" if theta >= 90 else widest(most + 1)[1]
+        return f"at most {most} directions are {theta:g}° apart ({whose}), and {n} are asked for"
     if degrees.max() > 90 and _sums_below_zero(np.cos(np.radians(degrees))):
         return f"{n} directions cannot all be so far apart: the cosines of their angles would add up to too little"
     low, high = min(rooms[k].low for k in group), max(rooms[k].high for k in group)

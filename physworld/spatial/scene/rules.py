@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,11 +27,24 @@ from physworld.spatial.scene.reading import (
     parse_json,
     scene_from,
 )
-from physworld.spatial.scene.terms import CLASSES, DIALS, POSE, ROOMS, SLACK, great_circle, on_grid, pose_at, turn
+from physworld.spatial.scene.terms import (
+    CLASSES,
+    DIALS,
+    POSE,
+    ROOMS,
+    SLACK,
+    great_circle,
+    great_circles,
+    on_grid,
+    pose_at,
+    poses_at,
+    turn,
+)
 
 VERSION = "1.0"
 LOUDNESS_RANGE = (-36.0, -8.0)  # LUFS
 MONO_WIDTH = 0.1
+MANY = 16  # keyframes from which on they are looked at in one go
 
 
 @dataclass(frozen=True)
@@ -130,10 +144,10 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
         return Report(contract=(), strict=tuple(strict), verdicts=(), budget=(), honesty=())
     brief = brief or resolve(payload)
     strict += _belongs(scene, payload)
-    conflicts = _conflicts(scene, payload, brief)
+    conflicts, gap = _conflicts(scene, payload, brief), _gaps(scene)
     verdicts, truth = [], []
     for number, rule in enumerate(payload.rules):
-        breaches = list(_breaches(scene, payload, rule))
+        breaches = list(_breaches(scene, payload, rule, gap))
         excused = {(c.stems, c.aspect) for c in conflicts if c.rule == number}
         open_ = [b for b in breaches if (b.stems, b.aspect) not in excused]
         status = "pass" if not breaches else "fail" if open_ else "conflict"
@@ -187,7 +201,15 @@ def left_out(scene: SpatialScene, payload: Payload, brief: Brief | None = None) 
 
 def applied(scene: SpatialScene, payload: Payload) -> list[str]:
     """What `constraints_applied` must say: the rules that hold in full, in their order, each once."""
-    return list(dict.fromkeys(tag(r) for r in payload.rules if not any(True for _ in _breaches(scene, payload, r))))
+    gap = _gaps(scene)
+    return list(
+        dict.fromkeys(tag(r) for r in payload.rules if not any(True for _ in _breaches(scene, payload, r, gap)))
+    )
+
+
+def _gaps(scene: SpatialScene) -> Callable[[int, int], float]:
+    """`least_separation` of two objects by their places, worked out once for all rules."""
+    return functools.cache(lambda a, b: least_separation(scene.objects[a], scene.objects[b]))
 
 
 def _because(reason: str | None) -> str:
@@ -252,7 +274,7 @@ def _belongs(scene: SpatialScene, payload: Payload) -> Iterator[Violation]:
             yield Violation(f"$.objects[{n}].class", f"the stem's class is {classes[thing.id]}")
 
 
-def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Breach]:
+def _breaches(scene: SpatialScene, payload: Payload, rule: Any, gap: Callable[[int, int], float]) -> Iterator[Breach]:
     """Every object that does not keep to a rule, whatever the reason."""
     stems = payload.stems
     places: dict[str, list[int]] = {}
@@ -303,7 +325,7 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any) -> Iterator[Brea
                 yield Breach("$.objects", frozenset(), "presence", f"{name} is neither a class nor a stem")
         for i, j in pairs(stems, rule):
             for a, b in product(places.get(stems[i].id, ()), places.get(stems[j].id, ())):
-                least = least_separation(scene.objects[a], scene.objects[b])
+                least = gap(min(a, b), max(a, b))
                 if least < rule.min_sep_deg - 1e-6:
                     message = f"{stems[i].id} and {stems[j].id} come within {least:.1f}°"
                     yield Breach(f"$.objects[{max(a, b)}]", frozenset([stems[i].id, stems[j].id]), "sep", message)
@@ -334,6 +356,9 @@ def least_separation(a: SceneObject, b: SceneObject) -> float:
     path_a, path_b = a.path, b.path
     if len(path_a) == len(path_b) == 1:
         return least
-    for t in {t for t, _ in path_a} | {t for t, _ in path_b}:
+    times = {t for t, _ in path_a} | {t for t, _ in path_b}
+    if len(times) > MANY:
+        return min(least, float(great_circles(poses_at(path_a, sorted(times)), poses_at(path_b, sorted(times))).min()))
+    for t in times:
         least = min(least, great_circle(pose_at(path_a, t), pose_at(path_b, t)))
     return least

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 FORMATS = ("binaural", "5.1.4", "7.1.4", "iamf")
 CLASSES = (
     "lead_vocal", "back_vocal", "kick", "snare", "hihat", "bass", "drums_bus", "pad", "synth_lead", "guitar", "piano",
@@ -98,3 +100,26 @@ def pose_at(path: Sequence[tuple[float, Pose]], t: float) -> Pose:
             az = wrapped(a[0] + share * wrapped(b[0] - a[0]))
             return az, a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2])
     return path[-1][1]
+
+
+def poses_at(path: Sequence[tuple[float, Pose]], times: Sequence[float]) -> np.ndarray:
+    """`pose_at` at many times: (n, 3)."""
+    at, points = np.array([t for t, _ in path]), np.array([pose for _, pose in path])
+    if len(path) == 1:
+        return np.repeat(points, len(times), axis=0)
+    after = np.clip(np.searchsorted(at, times, side="left"), 1, len(path) - 1)
+    length = at[after] - at[after - 1]
+    share = np.where(length > 0, (np.array(times) - at[after - 1]) / np.where(length > 0, length, 1.0), 1.0)
+    share = np.where(np.array(times) <= at[0], 0.0, share)
+    change = points[after] - points[after - 1]
+    change[:, 0] = 180 - np.mod(180 - change[:, 0], 360)  # the shorter way round
+    found: np.ndarray = points[after - 1] + np.clip(share, 0, 1)[:, None] * change
+    return found
+
+
+def great_circles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`great_circle` of many directions: (..., at least 2) each, degrees."""
+    az_a, el_a, az_b, el_b = np.radians(a[..., 0]), np.radians(a[..., 1]), np.radians(b[..., 0]), np.radians(b[..., 1])
+    half = np.sin((el_a - el_b) / 2) ** 2 + np.cos(el_a) * np.cos(el_b) * np.sin((az_a - az_b) / 2) ** 2
+    found: np.ndarray = np.degrees(2 * np.arcsin(np.sqrt(np.minimum(1.0, half))))
+    return found
