@@ -20,7 +20,7 @@ from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
 from physworld.video.build import choose_evaluation
-from physworld.video.evaluate import adapters_of, load_candidates
+from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 from physworld.video.evaluation import (
     LORA,
 )
@@ -40,7 +40,7 @@ def predict(cfg: DictConfig) -> None:
     device = placed(cfg).device()
     trained, codec, source, network = load_candidates(run)
     evaluation = choose_evaluation(cfg=trained)
-    network.load(adapters[LORA], LORA)
+    add_adapters(network, {LORA: adapters[LORA]})
     network = network.eval().to(device)
     example = source("val")
     try:

@@ -199,7 +199,7 @@ def test_the_full_size_path_with_toy_weights(work: Path) -> None:
     assert isinstance(pipe, CogVideoXPipeline)
     pipe.load_lora_weights(directory / "model" / "adapter")
     (config,) = pipe.transformer.peft_config.values()
-    assert (config.r, config.lora_alpha, config.lora_dropout) == (16, 32, 0.05)
+    assert (config.r, config.lora_alpha, config.lora_dropout) == (16, 32, 0.0)  # dropout belongs to training
     metrics = json.loads((directory / "metrics.json").read_text())
     assert {"base", "lora", "placebo"} <= set(metrics["likelihood"])
 
