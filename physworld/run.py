@@ -289,6 +289,16 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
 OF_THE_RUN = "of_the_run"
 
 
+def offer_scenarios(arguments: Sequence[str]) -> None:
+    """Scene types that only the typed task has are choices of scenario=, too."""
+    name = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("task=")), "")
+    if not any(a.startswith("scenario=") for a in arguments) or name not in systems():
+        return
+    for scene in system(name).scene_types() if "scenario" in reads("simulate")[name] else ():
+        node = {"names": [scene]}
+        ConfigStore.instance().store(group="scenario", name=scene, node=node, provider=f"physworld.{name}")
+
+
 def offer_evaluation(arguments: list[str]) -> None:
     """evaluation=of_the_run is the run's own; other systems' runs than text's are judged by it unless one is typed."""
     typed = {name.lstrip("+"): value for name, _, value in (argument.partition("=") for argument in arguments)}

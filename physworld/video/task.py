@@ -21,6 +21,13 @@ READS = {  # top-level groups and keys, besides what every system's run reads
 }
 
 
+def scene_types() -> tuple[str, ...]:
+    """What scenario= offers beside the two-dimensional types."""
+    from physworld.video.scenes import SCENARIOS
+
+    return tuple(SCENARIOS)
+
+
 def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
     simulated = ("warp",) if "video" in cfg else ("warp", "diffusers", "peft", "accelerate")
