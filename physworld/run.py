@@ -198,8 +198,9 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     try:
         trained = fit(cfg, resolved, parts, directory, checkpoint, reached, changed)
     except Interrupted as stopped:
-        console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
-        print(f"  {resume_command(directory)}")
+        if runs.first_rank():
+            console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
+            print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
@@ -221,8 +222,10 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
                 cost={**trained.cost, "parameters": size},
             )
     except Interrupted:
-        console.print(f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:")
-        print(f"  {resume_command(directory)}")
+        if runs.first_rank():
+            said = f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:"
+            console.print(said, soft_wrap=True)
+            print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
     trained.log_result(resolved, groups, headline)

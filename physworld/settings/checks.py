@@ -195,7 +195,8 @@ def settings(cfg: DictConfig) -> None:
             raise UserError(f"trainer.{leaf} is set by {by}; leave it out, and set {by} instead.")
         if leaf not in TRAINER:
             free = ", ".join(name for name in TRAINER if not name.startswith("_"))
-            raise UserError(f"trainer.{leaf} has no effect here; leave it out. What trainer takes: {free}.")
+            near = suggest(str(leaf), TRAINER)
+            raise UserError(f"trainer.{leaf} has no effect here; leave it out.{near} What trainer takes: {free}.")
     for key, check in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

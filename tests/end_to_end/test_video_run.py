@@ -267,7 +267,7 @@ def test_no_line_about_a_kernel_that_is_not_needed(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(("main", "arguments", "said"), [
     ("simulate.py", ["task=video", "video.restitution=1.3"], "restitution=1.3 lies outside 0-1; allow_violation=true"),
     ("simulate.py", ["task=video", "scenario=ball_dorp"], "Did you mean ball_drop? Choose one of all, angry_birds, "),
-    ("simulate.py", ["task=video", "scenario=pendulum", "video.restitution=0.5"], "video.restitution is for Warp's scenes"),
+    ("simulate.py", ["task=video", "scenario=pendulum", "video.view=5"], "video.view is for Warp's scenes ("),
     ("simulate.py", ["task=video", "scenario=box_tumble", "curriculum=stage1"], "curriculum says how hard two-dimen"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(main: str, arguments: list[str], said: str, tmp_path: Path) -> None:

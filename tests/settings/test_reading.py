@@ -71,6 +71,13 @@ REFUSED = [
     ("simulate", "task=video shards=2", "shards= is for text data; task=video"),
     ("simulate", "video.fps=3", "video= is for video data; task=text"),
     ("simulate", "count=0", "count=0 must be a whole number from 1 on."),
+    ("train", "+trainer.barebones=true", "trainer.barebones has no effect here; leave it out."),
+    ("train", "+trainer.gradient_clip_algoritm=norm", "Did you mean gradient_clip_algorithm?"),
+    ("train", "model=tiny_video hardware.num_workers=4", "hardware.num_workers=4 is for text and spatial runs"),
+    ("train", "seed=18446744073709551616", "seed=18446744073709551616 must be a whole number below 2^64."),
+    ("simulate", "seed=18446744073709551616", "must be a whole number below 2^64."),
+    ("evaluate", "run=shipped hardware.precision=bf16-true", "hardware.precision is for training; here hardware.acc"),
+    ("predict", f"input={__file__} hardware.micro_batch=2", "hardware.micro_batch is for training"),
     *[("train", f"+{key}=1", f"{key} is set by {by}; leave it out") for key, by in checks.SET_BY.items()],
 ]
 

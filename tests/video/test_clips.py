@@ -173,6 +173,15 @@ def test_likelihood_scores() -> None:
     assert likelihood.specificity(right, right - 0.3, wrong, wrong - 0.3).mean == pytest.approx(0.0)
 
 
+def test_losses_that_are_no_numbers_are_errors() -> None:
+    right, wrong = np.array([1.0, np.nan, 1.0, 1.0]), np.array([2.0, 2.0, np.nan, np.inf])
+    assert likelihood.preference_error(right, wrong).mean == 0.75
+    assert likelihood.preference_error(np.full(4, np.nan), np.full(4, np.nan)).mean == 1
+    assert np.isnan(likelihood.relative_gap(right, wrong).mean) and np.isnan(likelihood.mean(right).mean)
+    assert np.isnan(likelihood.specificity(right, right, wrong, wrong).mean)
+    assert likelihood.mean(wrong[:2]).mean == 2.0
+
+
 @pytest.mark.parametrize(("frames", "width", "height", "said"), [
     (16, 32, 32, "frames=16 must be a multiple of 8 and one more, for example 9 or 17"),
     (17, 33, 32, "width=33 must be a multiple of 8, for example 40"),
