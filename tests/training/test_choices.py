@@ -70,10 +70,14 @@ def test_every_precision_trains_every_system(name: str, precision: str, tmp_path
     assert kinds == {{"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(used, torch.float32)}
 
 
-@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p not in (*SPLIT, "auto")])
-def test_what_cannot_be_split_says_so(precision: str) -> None:
-    with pytest.raises(UserError, match=f"hardware.precision={precision} does not go with hardware.strategy=fsdp"):
-        plugin(precision, "cpu", split=True)
+@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p != "auto"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_cannot_be_split_says_so(device: str, precision: str) -> None:
+    if precision in SPLIT and (device, precision) != ("cpu", "bf16-true"):
+        assert plugin(precision, device, split=True).precision == precision
+        return
+    with pytest.raises(UserError, match=f"hardware.precision={precision} does not go with hardware.strategy=fsdp on"):
+        plugin(precision, device, split=True)
 
 
 @pytest.mark.filterwarnings("ignore")
