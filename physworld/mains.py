@@ -44,6 +44,10 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
 
             show(verb, MAINS[verb], given)
             return
+        if verb == "simulate":
+            from physworld.run import offer_scenarios
+
+            offer_scenarios(given)
         if verb == "evaluate":
             from physworld.run import offer_evaluation
 

@@ -200,8 +200,9 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     try:
         trained = fit(cfg, resolved, parts, directory, checkpoint, reached, changed)
     except Interrupted as stopped:
-        console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
-        print(f"  {resume_command(directory)}")
+        if runs.first_rank():
+            console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
+            print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
         problem = str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]
@@ -229,8 +230,10 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
                 cost={**trained.cost, "parameters": size},
             )
     except Interrupted:
-        console.print(f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:")
-        print(f"  {resume_command(directory)}")
+        if runs.first_rank():
+            said = f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:"
+            console.print(said, soft_wrap=True)
+            print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except finite.Diverged as diverged:
         raise UserError(_diverged(diverged, directory)) from None
@@ -310,6 +313,16 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "simulate": simulate,
 }
 OF_THE_RUN = "of_the_run"
+
+
+def offer_scenarios(arguments: Sequence[str]) -> None:
+    """Scene types that only the typed task has are choices of scenario=, too."""
+    name = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("task=")), "")
+    if not any(a.startswith("scenario=") for a in arguments) or name not in systems():
+        return
+    for scene in system(name).scene_types() if "scenario" in reads("simulate")[name] else ():
+        node = {"names": [scene]}
+        ConfigStore.instance().store(group="scenario", name=scene, node=node, provider=f"physworld.{name}")
 
 
 def offer_evaluation(arguments: list[str]) -> None:

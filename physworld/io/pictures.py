@@ -34,25 +34,11 @@ def colour(name: str, value: object) -> tuple[int, int, int]:
         raise UserError(f"{name}={value} is no colour; give a name such as white or black, or #rrggbb.") from None
 
 
-def read_picture(
-    path: Path, size: tuple[int, int], *, fit: str = "crop", background: tuple[int, int, int] = (255, 255, 255)
-) -> np.ndarray:
-    """uint8 (H, W, 3) of a picture file, or of a clip's first frame, brought to `size`.
+def first_frame(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
+    """A picture file, or a clip's first frame: RGB, upright.
 
     Args:
-        size: (W, H) px.
-        fit: one of FITS.
-        background: RGB of what is transparent, and of what `pad` adds.
-
-    Raises:
-        Unreadable: it holds no picture.
-    """
-    picture = fitted(first_frame(path, background), size, fit=fit, background=background)
-    return np.asarray(picture, np.uint8).copy()
-
-
-def first_frame(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
-    """RGB, upright.
+        background: RGB of what is transparent.
 
     Raises:
         Unreadable: it holds no picture.
@@ -71,7 +57,12 @@ def first_frame(path: Path, background: tuple[int, int, int] = (255, 255, 255)) 
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], *, fit: str, background: tuple[int, int, int]) -> Image.Image:
-    """The whole picture, or its middle, at `size` (W, H) px; both sides are scaled alike."""
+    """The whole picture, or its middle, at `size` (W, H) px; both sides are scaled alike.
+
+    Args:
+        fit: one of FITS.
+        background: RGB of what `pad` adds.
+    """
     if fit not in FITS:
         raise ValueError(f"fit={fit} is unknown; choose one of {', '.join(FITS)}")
     if fit == "crop":

@@ -31,10 +31,19 @@ def new_axes(width: float = 6.4, height: float = 3.6, columns: int = 1) -> tuple
     return figure, found
 
 
+def _letters(figure: Figure) -> None:
+    """A `$` in the name of a run or a file is a letter, no formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+
+
 def svg(figure: Figure) -> str:
     """The <svg> element alone; the same figure gives the same text."""
     import matplotlib
 
+    _letters(figure)
     out = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "physworld", "font.family": "sans-serif"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
@@ -46,6 +55,7 @@ def pixels(figure: Figure) -> np.ndarray:
     """uint8 (H, W, 3), for TensorBoard."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    _letters(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

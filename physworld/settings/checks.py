@@ -97,6 +97,15 @@ def seed(name: str, value: Any) -> None:
         raise UserError(f"{name}={value} must be a whole number below 2^64.")
 
 
+def betas(name: str, value: Any) -> None:
+    """Refuse what is no pair of numbers from 0 to just below 1."""
+    items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+    if len(items) != 2:
+        raise UserError(f"{name}={typed(value)} must be a list of two numbers, for example {name}=[0.9,0.999].")
+    for item in items:
+        below_one(name, item)
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
@@ -122,6 +131,11 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "curriculum.samples_per_stage": partial(whole, least=1, or_null=True),
     "data.repeat": partial(whole, least=1, or_null=True),
     "data.source.event_fraction": share,
+    "data.source.fps": partial(number, above=0),
+    "data.source.repeat": partial(whole, least=1, or_null=True),
+    "data.source.samples": partial(whole, least=1),
+    "data.source.variation": share,
+    "data.source.view": partial(number, above=0),
     "data.source.frames": partial(whole, least=1),
     "data.source.held_back": share,
     "data.source.kick_rate": share,
@@ -133,11 +147,20 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "data.source.windows_per_scene": partial(whole, least=1),
     "data.stream.val_samples": partial(whole, least=1),
     "model.adam_learning_rate": partial(number, above=0),
+    "model.betas": betas,
+    "model.codec.scale": partial(number, above=0),
+    "model.codec.tokens": partial(whole, least=1),
     "model.decay_fraction": share,
     "model.ema_decay": below_one,
     "model.event_weight": FROM_0,
+    "model.final_lr": FROM_0,
+    "model.initial_lr": FROM_0,
     "model.learning_rate": partial(number, above=0),
     "model.length_groups": partial(whole, least=1),
+    "model.muon_lr": partial(number, above=0, or_null=True),
+    "model.network.lora.alpha": partial(number, above=0),
+    "model.network.lora.dropout": below_one,
+    "model.network.lora.rank": partial(whole, least=1),
     "model.network.learned_positions": partial(whole, least=0),
     "model.network.numeric_embedding": flag,
     "model.network.depth": partial(whole, least=1),
@@ -195,7 +218,8 @@ def settings(cfg: DictConfig) -> None:
             raise UserError(f"trainer.{leaf} is set by {by}; leave it out, and set {by} instead.")
         if leaf not in TRAINER:
             free = ", ".join(name for name in TRAINER if not name.startswith("_"))
-            raise UserError(f"trainer.{leaf} has no effect here; leave it out. What trainer takes: {free}.")
+            near = suggest(str(leaf), TRAINER)
+            raise UserError(f"trainer.{leaf} has no effect here; leave it out.{near} What trainer takes: {free}.")
     for key, check in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

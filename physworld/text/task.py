@@ -29,6 +29,11 @@ READS = {  # top-level groups and keys, besides what every system's run reads
 }
 
 
+def scene_types() -> tuple[str, ...]:
+    """What scenario= offers beside the two-dimensional types."""
+    return ()
+
+
 def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
     if "scenario" in cfg:

@@ -12,9 +12,10 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 
 from physworld.errors import fetching, first_line
 from physworld.video.network import TARGETS, VideoNetwork, tiny
+from physworld.video.weights import LOCAL, Unfit, origin, read
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "tiny_video"
-SAFE = {"use_safetensors": True}  # weights in other files could run code when they are read
+SAFE: dict[str, Any] = {"use_safetensors": True}  # weights in other files could run code when they are read
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -40,9 +41,18 @@ class TinyVideo:
         )  # fmt: skip
         if self.base is not None:
             folder = SHIPPED if self.base == "shipped" else Path(self.base)
-            transformer = _read(CogVideoXTransformer3DModel, str(folder), None, torch_dtype=torch.float32, **SAFE)
+            try:
+                transformer = read(CogVideoXTransformer3DModel, str(folder), torch_dtype=torch.float32, **SAFE)
+            except Unfit:
+                raise
+            except (OSError, ValueError):
+                raise FileNotFoundError(
+                    f"no base in {self.base}; model.network.base is shipped, or a folder that "
+                    "experiment=tiny_video_base saved"
+                ) from None
             _same_shape(network.transformer, transformer, folder)
-            network = VideoNetwork(transformer, network.scheduler)
+            base = "physworld/assets/tiny_video" if self.base == "shipped" else LOCAL
+            network = VideoNetwork(transformer, network.scheduler, base=base)
         if self.lora is not None:
             network.add_lora(**self.lora, seed=seed)
         return network
@@ -70,27 +80,27 @@ class CogVideoX:
         scheduler = _read(CogVideoXDDIMScheduler, self.pretrained, "scheduler")
         if transformer.config.in_channels != shape[1]:
             raise ValueError(f"{self.pretrained} reads {transformer.config.in_channels} channels, its codec {shape[1]}")
-        network = VideoNetwork(transformer, scheduler)
+        network = VideoNetwork(transformer, scheduler, base=origin(self.pretrained))
         network.add_lora(**self.lora, seed=seed)
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         return network
 
 
-def _read(kind: Any, name: str, subfolder: str | None, **options: Any) -> Any:
+def _read(kind: Any, name: str, subfolder: str, **options: Any) -> Any:
     """A part of a published pipeline.
 
     Raises:
         FileNotFoundError: it is neither a folder here nor in the local cache, and cannot be fetched.
+        Unfit: it is there, and it is not whole.
     """
-    where = {} if subfolder is None else {"subfolder": subfolder}
     try:
-        return kind.from_pretrained(name, **where, **options)
+        if kind is CogVideoXDDIMScheduler:
+            return kind.from_pretrained(name, subfolder=subfolder)
+        return read(kind, name, subfolder, **options)
+    except Unfit:
+        raise
     except (OSError, ValueError) as error:
-        if subfolder is None:
-            raise FileNotFoundError(
-                f"no base in {name}; model.network.base is shipped, or a folder that experiment=tiny_video_base saved"
-            ) from None
         raise FileNotFoundError(
             f"the {subfolder} of {name} cannot be read ({first_line(error)[:120]}); for model.network.pretrained and "
             f"model.codec.pretrained {fetching(name)}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from physworld.io.atomic import replacing
 from physworld.io.images import write_gif, write_mp4
-from physworld.video.scenes import Shot, distort, look, stack, stack_looks, violate
+from physworld.video.scenes import Shot, distort, framed, look, stack, stack_looks, violate
 from physworld.video.warp.look import Look
 from physworld.video.warp.render import draw
 from physworld.video.warp.simulation import roll
@@ -94,7 +94,7 @@ def film(
     """
     if looks is None:
         looks = [
-            look(rng, s.world.shape.shape[1], variation=variation, view=view)
+            framed(look(rng, s.world.shape.shape[1], variation=variation, view=view), s.world, size)
             for s, rng in zip(shots, rngs, strict=True)
         ]
     changed = [violate(s.world, kind, rng) for s, kind, rng in zip(shots, physics, rngs, strict=True)]

@@ -23,6 +23,7 @@ from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEva
 from physworld.video.network import LORA_FILE, VideoNetwork
 from physworld.video.report import headline_of, print_summary, write_video_report
 from physworld.video.summary import summarise
+from physworld.video.weights import Unfit
 
 console = screen()
 
@@ -39,7 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
     device = placed(cfg).device()
     trained, codec, source, network = load_candidates(run)
     size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
-    _add_adapters(network, adapters)
+    add_adapters(network, adapters)
     evaluation = choose_evaluation(cfg, runs.read_config(run))
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
@@ -65,7 +66,7 @@ def conclude(
     network.save(directory / ADAPTER)
     runs.write_json(directory / "model" / "config.json", {"task": "video"})  # by this file run=last finds the run
     adapters = {LORA: directory / ADAPTER, **train_controls(cfg, parts, directory)}
-    _add_adapters(network, adapters)
+    add_adapters(network, adapters)
     device = parts.hardware.device()
     evaluator = make_evaluator(cfg, parts.evaluation, parts.codec, parts.source, device, split="val")
     cases = evaluator.sample_cases()
@@ -87,9 +88,16 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
 # --- 1. load candidates
 
 
-def _add_adapters(network: VideoNetwork, adapters: Mapping[str, Path]) -> None:
+def add_adapters(network: VideoNetwork, adapters: Mapping[str, Path]) -> None:
+    """
+    Raises:
+        UserError: one is not whole, or of another base.
+    """
     for name, folder in adapters.items():
-        network.load(folder, name)
+        try:
+            network.load(folder, name)
+        except Unfit as error:
+            raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
 
 def load_candidates(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], VideoNetwork]:

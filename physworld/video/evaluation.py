@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from physworld.errors import UserError, suggest
 from physworld.seeding import generator
-from physworld.settings.checks import whole
+from physworld.settings.checks import number, whole
 from physworld.video.clips import Clip
 from physworld.video.metrics.tracker import Physics, Track, recover, track
 from physworld.video.network import EPSILON, VideoNetwork
@@ -52,9 +53,23 @@ class VideoEvaluation:
             whole(f"evaluation.{name}", getattr(self, name), 2 if name in ("pairs", "generated") else 1)
         whole("evaluation.control_steps", self.control_steps, 1, or_null=True)
         whole("evaluation.val_clips", self.val_clips, 0)
-        unknown = sorted(set(self.controls) - {PLACEBO, CARD, CARD_PLACEBO})
-        if unknown:
-            raise ValueError(f"evaluation.controls={unknown} is unknown; choose from {PLACEBO}, {CARD}, {CARD_PLACEBO}")
+        number("evaluation.guidance", self.guidance, 0, or_equal=True)
+        for name, chosen, valid in (
+            ("controls", self.controls, (PLACEBO, CARD, CARD_PLACEBO)),
+            ("violations", self.violations, VIOLATIONS),
+        ):
+            if isinstance(chosen, str):
+                raise UserError(
+                    f"evaluation.{name}={chosen} must be a list, for example evaluation.{name}=[{valid[0]}]."
+                )
+            wrong = [one for one in chosen if one not in valid]
+            if wrong:
+                raise UserError(
+                    f"evaluation.{name}: {wrong[0]} is unknown.{suggest(str(wrong[0]), valid)} "
+                    f"Give a list of {', '.join(valid)}."
+                )
+        if not self.violations:
+            raise UserError(f"evaluation.violations is empty; give a list of {', '.join(VIOLATIONS)}.")
 
     def quick(self) -> VideoEvaluation:
         """The same at a glance."""
@@ -231,7 +246,8 @@ class VideoEvaluator:
                 prompts, noise[i : i + size], steps=self.evaluation.steps, guidance=self.evaluation.guidance,
                 empty=None if empty is None else empty.expand(len(prompts), -1, -1),
             )  # fmt: skip
-            frames.append(self.codec.decode(made))
+            whole = made.flatten(1).isfinite().all(1)  # a clip with one number that is none shows nothing: a failure
+            frames.append(self.codec.decode(made.masked_fill(~whole[:, None, None, None, None], torch.nan)))
         pictures = np.concatenate(frames)
         found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
         return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])

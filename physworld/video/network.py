@@ -18,6 +18,8 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
+from physworld.video.weights import read_adapter
+
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 LORA_FILE = "pytorch_lora_weights.safetensors"  # the name under which diffusers looks for it
 V, EPSILON = "v_prediction", "card_epsilon"
@@ -31,8 +33,15 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 class VideoNetwork(nn.Module):
     """What is trained and sampled. With an adapter only the adapter learns; without one, everything does."""
 
-    def __init__(self, transformer: CogVideoXTransformer3DModel, scheduler: CogVideoXDDIMScheduler) -> None:
+    def __init__(
+        self, transformer: CogVideoXTransformer3DModel, scheduler: CogVideoXDDIMScheduler, *, base: str | None = None
+    ) -> None:
+        """
+        Args:
+            base: whose weights these are, as it is written beside an adapter.
+        """
         super().__init__()
+        self.base = base
         self.transformer, self.scheduler = transformer, scheduler
         self.alphas: Tensor  # (1000,) products of 1 - beta
         self.register_buffer("alphas", scheduler.alphas_cumprod.float().clone(), persistent=False)
@@ -68,13 +77,19 @@ class VideoNetwork(nn.Module):
 
     def save(self, folder: Path) -> None:
         """The adapter as diffusers reads it, its alpha included; or, without an adapter, the whole transformer in half
-        precision."""
+        precision.
+
+        It is written for those who use it: without dropout, which belongs to training (config.yaml has it) and which a
+        plain pipeline would leave on.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         if not self.adapted:
-            copy.deepcopy(self.transformer).half().save_pretrained(folder)
-            self.scheduler.save_pretrained(folder)
+            for part in (copy.deepcopy(self.transformer).half(), self.scheduler):
+                part.register_to_config(_name_or_path=self.base)  # not a path of this machine
+                part.save_pretrained(folder)
             return
         settings = self.transformer.peft_config["default"].to_dict()
+        settings |= {"lora_dropout": 0.0, "base_model_name_or_path": self.base}
         CogVideoXPipeline.save_lora_weights(
             folder,
             transformer_lora_layers=get_peft_model_state_dict(self.transformer),
@@ -83,7 +98,12 @@ class VideoNetwork(nn.Module):
         )
 
     def load(self, folder: Path, name: str) -> None:
-        """Read an adapter that `save` wrote and switch to it."""
+        """Read an adapter that `save` wrote and switch to it.
+
+        Raises:
+            Unfit: it is not whole, or of another base.
+        """
+        read_adapter(folder / LORA_FILE, self._adapter_shapes())
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()  # it names every weight of the other adapters as missing
         try:
@@ -95,6 +115,12 @@ class VideoNetwork(nn.Module):
         finally:
             logging.set_verbosity(verbosity)
         self.use(name)
+
+    def _adapter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the tensors of an adapter's file: all adapters of a network are of one kind."""
+        first = next(iter(self.transformer.peft_config))
+        tensors = get_peft_model_state_dict(self.transformer, adapter_name=first)
+        return {f"transformer.{name}": tuple(value.shape) for name, value in tensors.items()}
 
     @property
     def adapted(self) -> bool:

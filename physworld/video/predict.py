@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from physworld.errors import UserError, suggest
 from physworld.io.images import write_gif, write_mp4
-from physworld.io.pictures import FITS, Unreadable, colour, read_picture
+from physworld.io.pictures import FITS, Unreadable, colour, first_frame, fitted
 from physworld.io.placing import placing
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
 from physworld.video.build import choose_evaluation
-from physworld.video.evaluate import adapters_of, load_candidates
+from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 from physworld.video.evaluation import (
     LORA,
 )
@@ -35,12 +35,13 @@ def predict(cfg: DictConfig) -> None:
             'prompt="..." is missing; describe the clip, for example as simulate.py task=video captions it.'
         )
     checks.whole("seed", cfg.seed, 0)
+    picture = opened(cfg)  # a mistake is told before anything is loaded
     run = runs.find_run(cfg.run)
     adapters = adapters_of(run)
     device = placed(cfg).device()
     trained, codec, source, network = load_candidates(run)
     evaluation = choose_evaluation(cfg=trained)
-    network.load(adapters[LORA], LORA)
+    add_adapters(network, {LORA: adapters[LORA]})
     network = network.eval().to(device)
     example = source("val")
     try:
@@ -50,7 +51,9 @@ def predict(cfg: DictConfig) -> None:
         raise UserError(f"prompt: {error}.") from None
     shape = codec.latent_shape(example.frames, *example.size)
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(cfg.seed)).to(device)
-    first = first_latent(cfg, codec, example.size, device)
+    first: Tensor | None = None
+    if picture is not None:
+        first = codec.latents(torch.from_numpy(picture(example.size))[None, None].to(device))
     made = network.generate(
         prompt, noise, steps=evaluation.steps, first=first, guidance=evaluation.guidance, empty=empty
     )
@@ -63,11 +66,11 @@ def predict(cfg: DictConfig) -> None:
         console.print(str(directory / path.name), soft_wrap=True)
 
 
-def first_latent(cfg: DictConfig, codec: Any, size: tuple[int, int], device: torch.device) -> Tensor | None:
-    """(1, 1, C, h, w) of the picture in `image`, brought to the clip's size; None without one.
+def opened(cfg: DictConfig) -> Callable[[tuple[int, int]], np.ndarray] | None:
+    """The picture in `image`, brought to a size (W, H) as `fit` and `background` say; None without one.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or one of the settings is unknown.
     """
     if cfg.fit not in FITS:
         raise UserError(f"fit={cfg.fit} is unknown.{suggest(str(cfg.fit), FITS)} Choose one of {', '.join(FITS)}.")
@@ -75,11 +78,10 @@ def first_latent(cfg: DictConfig, codec: Any, size: tuple[int, int], device: tor
     if path is None:
         return None
     try:
-        frame = read_picture(path, size, fit=cfg.fit, background=background)
+        whole = first_frame(path, background)
     except Unreadable as error:
         raise UserError(f"image={path}: {error}.") from None
-    latent: Tensor = codec.latents(torch.from_numpy(frame)[None, None].to(device))
-    return latent
+    return lambda size: np.array(fitted(whole, size, fit=cfg.fit, background=background))
 
 
 def write_both(stem: Path, frames: np.ndarray, fps: float) -> list[Path]:

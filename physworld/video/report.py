@@ -50,11 +50,11 @@ def headline_of(summary: Mapping[str, Any]) -> dict[str, float]:
         ppe = {kind: cell["ppe"]["mean"] for kind, cell in rows[row]["violations"].items()}
         headline |= {f"ppe_{kind}/{name}": value for kind, value in ppe.items()}
         headline[f"ppe_mean/{name}"] = float(np.mean(list(ppe.values())))
-        if "specificity" in rows[row]:
+        if "specificity" in rows[row] and rows[row]["specificity"]["mean"] is not None:
             headline[f"specificity/{name}"] = rows[row]["specificity"]["mean"]
         for key in ("validity", "gravity", "restitution_error", "centroid"):
             cell = made[row][key]
-            if cell is not None:
+            if cell is not None and cell["mean"] is not None:
                 headline[f"{key}/{name}"] = cell["mean"]
     return headline
 
@@ -100,6 +100,13 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
         ["", *kinds],
         [[ROW_TEXT[r], *(_span(b["violations"][k]["ppe"]) for k in kinds)] for r, b in rows.items()],
     )
+    for row, block in rows.items():
+        if block["not_finite"]:
+            lines += [
+                f"{ROW_TEXT[row]}: {block['not_finite']} losses are no finite numbers; a pair with one counts as "
+                "wrong, and a mean with one is not told.",
+                "",
+            ]
     lines += ["Gap: how much larger the loss of the wrong clips is, as a share of that of the right ones.", ""]
     lines += table(
         ["", *kinds],
@@ -121,7 +128,10 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
     lines += ["v-prediction loss on right clips, whole grid and by noise level (left: little noise):", ""]
     lines += table(
         ["", "mean", *(f"bin {k + 1}" for k in range(bins))],
-        [[ROW_TEXT[r], _span(b["v_mse"], 4), *(f"{v:.4f}" for v in b["v_mse_bins"])] for r, b in rows.items()],
+        [
+            [ROW_TEXT[r], _span(b["v_mse"], 4), *("–" if v is None else f"{v:.4f}" for v in b["v_mse_bins"])]
+            for r, b in rows.items()
+        ],
     )
     return lines
 
@@ -133,14 +143,23 @@ def _generation_tables(summary: Mapping[str, Any]) -> list[str]:
         rows = summary["generated"][scenario]
         lines += [title, ""]
         head = ["", *(measure.label for measure in GENERATED.values())]
-        lines += table(head, [[ROW_TEXT[r], *(_span(b[k]) for k in GENERATED)] for r, b in rows.items()])
-    return lines
+        lines += table(head, [[ROW_TEXT[r], *(_told(b, k) for k in GENERATED)] for r, b in rows.items()])
+    return [*lines, "A figure that could be told of some clips alone says of how many.", ""]
+
+
+def _told(block: Mapping[str, Any], key: str) -> str:
+    """The figure, and of how many clips it is where that is not all of them."""
+    cell, clips = block[key], block["validity"]["n"]
+    return _span(cell) if cell is None or cell["n"] == clips else f"{_span(cell)}, {cell['n']} of {clips}"
 
 
 def _card_tables(summary: Mapping[str, Any]) -> list[str]:
     card = summary["card"]
     lines = ["## The published metric, and why it misleads", "", "Diffusion MSE (raw output against the noise):", ""]
-    average = {row: float(np.mean([t["mean"] for t in tests.values()])) for row, tests in card.items()}
+    average = {
+        row: float(np.mean([np.nan if t["mean"] is None else t["mean"] for t in tests.values()]))
+        for row, tests in card.items()
+    }
     lines += table(
         ["", "test_medium", "test_very_high", "average", "change from base"],
         [

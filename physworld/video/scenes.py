@@ -247,7 +247,8 @@ def look(rng: np.random.Generator, bodies: int, *, variation: float, view: float
     """One clip's camera, light and colours; variation 0 is always the same plain one, 1 differs in everything.
 
     Args:
-        view: m, height of the picture in the plane of motion; the floor is 6 % above its lower edge.
+        view: m, height of the picture in the plane of motion; the floor is 6 % above its lower edge. `framed` makes it
+            as much more as it takes to see every body at the beginning.
     """
     v = variation
     height = view * (1 + 0.08 * v * rng.uniform(0, 1))
@@ -270,6 +271,34 @@ def look(rng: np.random.Generator, bodies: int, *, variation: float, view: float
         wall=wall,
         pattern=0.3 * v,
     )
+
+
+STEP_BACK = 1.02  # the camera goes back by so much at a time
+FARTHEST = 100.0  # times its distance
+
+
+def framed(one: Look, world: Worlds, size: tuple[int, int]) -> Look:
+    """The same look from as far back as it takes to have every body whole in the picture when the clip begins.
+
+    Args:
+        one: E = 1.
+        world: E = 1, as it begins.
+        size: (W, H) px.
+    """
+    center = world.position[0]
+    reach = np.where(world.shape[0] == BOX, np.hypot(*world.size[0].T), world.size[0, :, 0])  # m
+    ends = np.stack([center + reach[:, None] * np.array(side) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))])
+    points = np.concatenate([ends, np.zeros_like(ends[..., :1])], -1).reshape(1, -1, 3)
+    scale = 1.0
+    while True:
+        eye = one.eye * np.array([1.0, scale, scale])
+        seen = replace(one, eye=eye, view=one.view * scale)
+        places = seen.project(points, size)
+        if bool(((places >= 0) & (places <= np.array(size))).all()):
+            return seen
+        if scale > FARTHEST:  # the camera looks past them
+            return framed(replace(one, yaw=np.zeros(1), pitch=np.zeros(1)), world, size)
+        scale *= STEP_BACK
 
 
 def stack_looks(looks: Sequence[Look], bodies: int) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def simulate(cfg: DictConfig) -> None:
     checks.flag("video.allow_violation", options.allow_violation)
     named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
     names = _names(cfg.scenario.names) if named else list(SCENARIOS)
+    _refuse_idle(chosen.overrides.task, names)
     directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
     places = {k: Path(names[k % len(names)]) / f"clip_{k}.{form}" for k in range(cfg.count)}
     # What is there comes first: if it is of another command, that shows before anything is put beside it.
@@ -60,6 +62,22 @@ def simulate(cfg: DictConfig) -> None:
         with placing(directory) as work:
             _clip(cfg, names[k % len(names)], k, work / places[k], size)
         console.print(str(directory / places[k]), soft_wrap=True)
+
+
+WARP_ONLY = ("video.variation", "video.view", "video.restitution", "video.allow_violation")
+
+
+def _refuse_idle(overrides: Sequence[str], names: Sequence[str]) -> None:
+    """
+    Raises:
+        UserError: something was typed that none of these scenes reads.
+    """
+    keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+    kinds = {name in SCENARIOS for name in names}
+    if kinds == {False} and (idle := [key for key in WARP_ONLY if key in keys]):
+        raise UserError(f"{idle[0]} is for Warp's scenes ({', '.join(SCENARIOS)}); {names[0]} is two-dimensional.")
+    if kinds == {True} and (idle := [key for key in keys if key.partition(".")[0] == "curriculum"]):
+        raise UserError(f"{idle[0]} says how hard two-dimensional scenes are; {names[0]} is Warp's, so leave it out.")
 
 
 def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int]) -> None:
@@ -82,7 +100,7 @@ def _clip(cfg: DictConfig, name: str, k: int, path: Path, size: tuple[int, int])
 def _names(value: Any) -> list[str]:
     """Warp's scenarios and the two-dimensional ones."""
     known = [*SCENARIOS, *scenarios.names()]
-    if not value or isinstance(value, str):
+    if not value or isinstance(value, str) or not isinstance(value, Iterable):
         raise UserError(f"scenario.names={value} must be a list of types, for example scenario.names=[ball_drop].")
     for name in value:
         if name not in known:

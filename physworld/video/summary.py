@@ -111,8 +111,12 @@ def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any
     for row, by_kind in losses.items():
         right = by_kind["correct"].mean(1)
         block: dict[str, Any] = {
-            "v_mse": _mean(right),
-            "v_mse_bins": likelihood.by_time(by_kind["correct"], min(5, evaluation.times)),
+            "v_mse": _plain(likelihood.mean(right)),
+            "v_mse_bins": [
+                value if np.isfinite(value) else None
+                for value in likelihood.by_time(by_kind["correct"], min(5, evaluation.times))
+            ],
+            "not_finite": sum(int((~np.isfinite(losses)).sum()) for losses in by_kind.values()),
             "violations": {},
         }
         for kind in evaluation.violations:
@@ -135,7 +139,9 @@ def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any
     return {
         "likelihood": rows,
         "generated": {name: _generation(result, name) for name in result.generated},
-        "card": {row: {name: _mean(v) for name, v in tests.items()} for row, tests in result.card.items()},
+        "card": {
+            row: {name: _plain(likelihood.mean(v)) for name, v in tests.items()} for row, tests in result.card.items()
+        },
     }
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from physworld.errors import UserError
 from physworld.settings import checks
 
 READS = {  # top-level groups and keys, besides what every system's run reads
@@ -21,10 +23,25 @@ READS = {  # top-level groups and keys, besides what every system's run reads
 }
 
 
+def scene_types() -> tuple[str, ...]:
+    """What scenario= offers beside the two-dimensional types."""
+    from physworld.video.scenes import SCENARIOS
+
+    return tuple(SCENARIOS)
+
+
 def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
     simulated = ("warp",) if "video" in cfg else ("warp", "diffusers", "peft", "accelerate")
     checks.installed("video", *simulated, what="task=video" if "video" in cfg else "a video model")
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    for key, _, value in (override.partition("=") for override in typed):
+        if key == "hardware.num_workers" and value not in ("0", "null"):
+            raise UserError(
+                f"{key}={value} is for text and spatial runs: clips are drawn in the process that trains; leave it out."
+            )
+        if key in ("fit", "background") and "image" in cfg and cfg.image is None:
+            raise UserError(f"{key}={value} says how image= is shown; give image=FILE beside it, or leave it out.")
 
 
 def build(cfg: DictConfig) -> Any:

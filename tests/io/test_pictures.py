@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from physworld.errors import UserError
 from physworld.io.images import write_animation, write_mp4
-from physworld.io.pictures import FITS, colour, first_frame, read_picture
+from physworld.io.pictures import FITS, colour, first_frame, fitted
 
 RED, GREEN = (200, 30, 40), (20, 180, 60)
 
@@ -56,6 +56,12 @@ def test_a_gif_of_random_pixels_keeps_its_exact_colours_frame_by_frame(tmp_path:
 
 
 # --------------------------------------------------------------------------------------------------------- reading
+
+
+def read_picture(
+    path: Path, size: tuple[int, int], fit: str = "crop", background: tuple[int, int, int] = (255, 255, 255)
+) -> np.ndarray:
+    return np.asarray(fitted(first_frame(path, background), size, fit=fit, background=background))
 
 
 def ramp16(tmp_path: Path, name: str, dtype: str = "<u2") -> Path:

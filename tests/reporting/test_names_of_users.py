@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from physworld.reporting.charts import interval_bars, svg
 from physworld.reporting.html import page
 from physworld.reporting.markdown import header, plain, table
 from physworld.reporting.screen import progress, screen
@@ -55,6 +56,14 @@ def test_in_a_report(name: str) -> None:
 
 def test_a_cell_that_nobody_made_plain_stays_one_cell() -> None:
     assert table(["a"], [["x|y\nz"], ["x\\|y"]])[2:4] == ["| x\\|y z |", "| x\\|y |"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "$x_{", "a$b$c", "$\\frac{$"])
+def test_in_a_chart(name: str) -> None:
+    cell = {"mean": 1.0, "low": 0.5, "high": 2.0}
+    drawn = svg(interval_bars({name: {f"run {name}": cell}}, label=name))
+    texts = [html.unescape(text).strip() for text in re.findall(r"<text[^>]*>(.*?)</text>", drawn, re.DOTALL)]
+    assert texts.count(name) == 2 and f"run {name}" in texts
 
 
 def test_every_console_is_the_shared_one() -> None:

@@ -10,7 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from physworld.errors import UserError
-from physworld.optim import OPTIMIZERS
+from physworld.lm.finetune import MEANS
+from physworld.lm.weights import TUNINGS
+from physworld.optim import OPTIMIZERS, SCHEDULES
 from physworld.run import build
 from physworld.seeding import SEEDS, generator, short
 from physworld.settings import checks
@@ -23,7 +25,10 @@ from physworld.video.diffusion_module import TARGETS
 from physworld.video.scenes import PHYSICS, SCENARIOS
 
 import tiny_cogvideox
+import tiny_lms
 from repository import composed
+
+pytestmark = pytest.mark.slow
 
 FEW = (
     *("steps=1", "hardware=cpu", "hardware.num_workers=0", "global_batch=2", "validate_every=1", "checkpoint_every=1"),
@@ -35,9 +40,9 @@ SYSTEMS = {
         *("evaluation.video=gif", "scenario.names=[projectile]", "data.source.frames=12", "model.network.width=32"),
         "model.network.depth=1",
     ),
-    "text_lora": (
-        *("model=lfm2_random", "evaluation=quick", "evaluation.val_rollouts=1", "evaluation.frames=2"),
-        *("evaluation.horizons=[1]", "scenario.names=[projectile]", "data.source.frames=12"),
+    "finetune": (
+        *("model=hf", "codec=engine", "evaluation=quick", "evaluation.val_rollouts=1", "evaluation.frames=1"),
+        *("evaluation.horizons=[1]", "scenario.names=[projectile]", "data.source.frames=12", "model.warmup_steps=0"),
     ),
     "spatial": ("model=tiny_gravity", "model.network.depth=1", "model.network.copying_layers=0"),
     "video": ("model=tiny_video", "evaluation.val_clips=1", "evaluation.steps=1", "evaluation.controls=[]"),
@@ -70,10 +75,14 @@ def test_every_precision_trains_every_system(name: str, precision: str, tmp_path
     assert kinds == {{"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(used, torch.float32)}
 
 
-@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p not in (*SPLIT, "auto")])
-def test_what_cannot_be_split_says_so(precision: str) -> None:
-    with pytest.raises(UserError, match=f"hardware.precision={precision} does not go with hardware.strategy=fsdp"):
-        plugin(precision, "cpu", split=True)
+@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p != "auto"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_cannot_be_split_says_so(device: str, precision: str) -> None:
+    if precision in SPLIT and (device, precision) != ("cpu", "bf16-true"):
+        assert plugin(precision, device, split=True).precision == precision
+        return
+    with pytest.raises(UserError, match=f"hardware.precision={precision} does not go with hardware.strategy=fsdp on"):
+        plugin(precision, device, split=True)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -85,6 +94,23 @@ def test_what_cannot_be_split_says_so(precision: str) -> None:
 ])  # fmt: skip
 def test_every_choice_of_text(option: str, tmp_path: Path) -> None:
     step(tmp_path, *SYSTEMS["text"], option)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_lms.save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("option", [
+    *(f"model.optimizer={value}" for value in OPTIMIZERS),
+    *(f"model.schedule={value}" for value in SCHEDULES),
+    *(f"+model.mean_over={value}" for value in MEANS),
+    *(f"model.network.tuning={value}" for value in TUNINGS),
+    *(f"hardware.precision={value}" for value in PRECISIONS if value != "16-mixed"),  # its first steps are left out
+])  # fmt: skip
+def test_every_choice_of_finetuning(option: str, base: Path, tmp_path: Path) -> None:
+    step(tmp_path, *SYSTEMS["finetune"], f"weights={base}", option)
 
 
 @pytest.mark.filterwarnings("ignore")

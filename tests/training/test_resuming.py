@@ -18,6 +18,8 @@ from physworld.training.resuming import changes
 
 from repository import composed
 
+pytestmark = pytest.mark.slow
+
 FEW = ("hardware=cpu", "hardware.num_workers=0", "global_batch=4", "validate_every=100", "checkpoint_every=100")
 SYSTEMS = {
     "text": (

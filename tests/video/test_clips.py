@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from physworld import scenarios
-from physworld.seeding import generator
+from physworld.seeding import SPLITS, generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.video.clips import check_shape, film, write_clip
 from physworld.video.evaluation import follow, plate
 from physworld.video.metrics import likelihood, pisa
 from physworld.video.metrics.tracker import bounces, recover, track
 from physworld.video.scene_clips import film_scene
-from physworld.video.scenes import SCENARIOS, shot
+from physworld.video.scenes import SCENARIOS, framed, look, shot
 from physworld.video.source import ClipSource
 
 from repository import GOLDEN
@@ -70,6 +70,34 @@ def test_the_camera_inverts_and_the_ball_is_where_it_says() -> None:
         column, row = clip.center_px[4, 0]
         around = np.abs(clip.frames[4].astype(int) - plate(clip)).sum(-1)
         assert around[int(row), int(column)] > 20
+
+
+@pytest.mark.parametrize("size", [(480, 320), (720, 480), (64, 64), (8, 48)])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_body_is_in_the_picture_when_a_clip_begins(name: str, size: tuple[int, int]) -> None:
+    """Of every scene type, split and camera; and what was in it is seen from where it was."""
+    for split in SPLITS:
+        for k in range(9):
+            for variation, view in ((0.0, 7.8), (1.0, 7.8), (1.0, 2.0)):
+                rng = generator(k, split, k)
+                world = shot(name, rng).world
+                first = look(rng, world.shape.shape[1], variation=variation, view=view)
+                seen = framed(first, world, size)
+                center, r = world.position, world.size.max(-1, keepdims=True)
+                rim = np.concatenate([center + r * (np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 9)], 1)
+                places, before = (
+                    each.project(np.concatenate([rim, np.zeros_like(rim[..., :1])], -1), size) for each in (seen, first)
+                )
+                assert ((places > -0.2) & (places < np.array(size) + 0.2)).all(), (split, k, variation)
+                if ((before > 0) & (before < size)).all() and "box" not in name:
+                    assert np.array_equal(seen.view, first.view)
+
+
+@pytest.mark.parametrize("name", ["test_very_high", "ball_drop_above"])
+def test_the_tracker_sees_a_high_ball_from_the_first_frame(name: str) -> None:
+    for clip in clips(width=96, height=64, scenarios=[name]).clips(range(8)):
+        assert follow(clip.frames, clip)[0].seen[0]
+        assert 0 < clip.center_px[0, 0, 1] < 64 and clip.truth()["camera"]["view_m"] == float(clip.look.view[0])
 
 
 def test_the_floor_shows_squares_and_a_shadow() -> None:
@@ -143,6 +171,15 @@ def test_likelihood_scores() -> None:
     assert likelihood.relative_gap(right, wrong).mean == pytest.approx(2.5 / 4)
     assert likelihood.specificity(right, right - 0.3, wrong, wrong - 0.1).mean == pytest.approx(0.2)
     assert likelihood.specificity(right, right - 0.3, wrong, wrong - 0.3).mean == pytest.approx(0.0)
+
+
+def test_losses_that_are_no_numbers_are_errors() -> None:
+    right, wrong = np.array([1.0, np.nan, 1.0, 1.0]), np.array([2.0, 2.0, np.nan, np.inf])
+    assert likelihood.preference_error(right, wrong).mean == 0.75
+    assert likelihood.preference_error(np.full(4, np.nan), np.full(4, np.nan)).mean == 1
+    assert np.isnan(likelihood.relative_gap(right, wrong).mean) and np.isnan(likelihood.mean(right).mean)
+    assert np.isnan(likelihood.specificity(right, right, wrong, wrong).mean)
+    assert likelihood.mean(wrong[:2]).mean == 2.0
 
 
 @pytest.mark.parametrize(("frames", "width", "height", "said"), [

@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from physworld.errors import fetching, first_line
 from physworld.io.atomic import replacing
 from physworld.types import ClipBatch, Sample
+from physworld.video.weights import Unfit, read
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TILING_LEAST = 64  # px: diffusers' tiled encoding fails on smaller pictures
@@ -187,9 +188,14 @@ class VaeCodec:
         """
         Raises:
             FileNotFoundError: the part is not there and cannot be fetched.
+            Unfit: it is there, and it is not whole.
         """
         try:
-            return kind.from_pretrained(self.pretrained, subfolder=part, **options)
+            if kind is AutoTokenizer:
+                return kind.from_pretrained(self.pretrained, subfolder=part)
+            return read(kind, self.pretrained, part, **options)
+        except Unfit:
+            raise
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
                 f"the {part} of {self.pretrained} cannot be read ({first_line(error)[:120]}); for "

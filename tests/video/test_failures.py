@@ -1,0 +1,106 @@
+"""A model that gives no numbers is scored as a failure, never as a good one, and its report says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from physworld.errors import UserError
+from physworld.video.codecs.pixels import PixelCodec
+from physworld.video.evaluation import ABOVE, BASE, IN_RANGE, LORA, VideoEvaluation, VideoEvaluator
+from physworld.video.network import VideoNetwork, tiny
+from physworld.video.report import bars, charts, headline_of, report_lines
+from physworld.video.source import ClipSource
+from physworld.video.summary import summarise
+
+QUICK = VideoEvaluation(
+    pairs=2, times=2, generated=2, steps=2, card_noises=2, batch_size=4, guidance=1.0, controls=(), pictures=1,
+    violations=("gravity_0.4", "linear", "restitution_wrong"),
+)  # fmt: skip
+
+
+class Broken(VideoNetwork):
+    """Gives NaN in one pixel of some clips, or of all."""
+
+    def forward(self, noisy: torch.Tensor, t: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        said = noisy * 0.5
+        said[self.rows, 0, 0, 0, 0] = torch.nan
+        return said
+
+    rows = slice(None)
+
+    def use(self, name: str | None) -> None:
+        pass
+
+
+def evaluated(rows: slice) -> dict[str, object]:
+    small = tiny(heads=2, head_width=16, layers=1)
+    network = Broken(small.transformer, small.scheduler)
+    network.rows = rows
+    evaluator = VideoEvaluator(
+        evaluation=QUICK, codec=PixelCodec(scale=5.0), device=torch.device("cpu"), seed=0,
+        source=lambda name: ClipSource(seed=0, split="test", scenarios=[name]),
+    )  # fmt: skip
+    result = evaluator.score(network, evaluator.sample_cases(), [BASE, LORA], [])
+    summary = summarise(result, QUICK)
+    summary["headline"] = headline_of(summary)
+    summary["cost"] = {}
+    measured = {"command": "x", "split": "test", "seed": 0, "commit": "x", "times": evaluator.grid, "sampler_steps": 2}
+    return {**summary, "measured": measured}
+
+
+def test_nothing_but_nan_passes_no_bar() -> None:
+    summary = evaluated(slice(None))
+    likelihood: dict = summary["likelihood"]  # type: ignore[type-arg, assignment]
+    assert likelihood[LORA]["not_finite"] == 4 * 2 * 2 and likelihood["zero"]["not_finite"] == 0
+    assert all(cell["ppe"]["mean"] == 1 for cell in likelihood[LORA]["violations"].values())
+    assert likelihood[LORA]["v_mse"]["mean"] is None and likelihood[LORA]["v_mse_bins"] == [None, None]
+    headline: dict = summary["headline"]  # type: ignore[type-arg, assignment]
+    assert headline["ppe_mean/model"] == 1 and headline["validity/model"] == 0
+    assert all(np.isfinite(value) for value in headline.values())
+    assert not any(passed for _, _, passed in bars(summary, LORA))
+    text = "\n".join(report_lines(summary))
+    assert "16 losses are no finite numbers" in text and "None" not in text
+    assert charts(summary)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_one_number_that_is_none_spoils_its_clip_alone() -> None:
+    summary = evaluated(slice(0, 1))
+    for scenario, clips in ((IN_RANGE, 2), (ABOVE, 1)):
+        made = summary["generated"][scenario][LORA]  # type: ignore[index]
+        assert made["validity"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": clips}
+
+
+def test_a_spoilt_clip_shows_nothing() -> None:
+    small = tiny(heads=2, head_width=16, layers=1)
+    network = Broken(small.transformer, small.scheduler)
+    network.rows = slice(0, 1)
+    source = ClipSource(seed=0, split="test")
+    evaluator = VideoEvaluator(
+        evaluation=replace(QUICK), codec=PixelCodec(scale=5.0), device=torch.device("cpu"), seed=0,
+        source=lambda _name: source,
+    )  # fmt: skip
+    made = evaluator.generate(network, source.clips(range(2)))
+    assert made.clips[0].max() == 0 and made.clips[1].max() > 0 and not made.tracks[0].valid
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"controls": ["placbo"]}, "evaluation.controls: placbo is unknown. Did you mean placebo?"),
+        ({"controls": "placebo"}, "evaluation.controls=placebo must be a list, for example"),
+        ({"violations": ["lienar"]}, "evaluation.violations: lienar is unknown. Did you mean linear?"),
+        ({"violations": []}, "evaluation.violations is empty"),
+        ({"guidance": "high"}, "evaluation.guidance=high must be a number"),
+        ({"guidance": float("nan")}, "evaluation.guidance=nan must be a number"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_one_sentence(change: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        replace(QUICK, **change)  # type: ignore[arg-type]
