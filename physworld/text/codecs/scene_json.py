@@ -234,7 +234,7 @@ def _difference(public: Any, exact: Any, where: str) -> str:
     if isinstance(public, dict) and isinstance(exact, dict):
         names = (name for name in public if not is_remark(name))
         pairs = [(public[name], exact.get(name, LEFT_OUT.get(name)), f"{where} {name}") for name in names]
-    elif isinstance(public, list) and isinstance(exact, list):
+    elif isinstance(public, list) and isinstance(exact, list | tuple):
         if len(public) != len(exact):
             return f"{where} has {len(public)} entries, but {len(exact)}"
         pairs = [(*both, f"{where} {k}") for k, both in enumerate(zip(public, exact, strict=True))]
