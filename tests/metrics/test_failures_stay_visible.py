@@ -1,4 +1,4 @@
-"""A prediction, state or error that is no number is counted and infinite; it is never a good score and never left out."""
+"""A prediction, state or error that is no number is counted and infinite: never a good score, never left out."""
 
 from __future__ import annotations
 

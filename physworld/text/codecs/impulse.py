@@ -74,7 +74,7 @@ from physworld.text.codecs._impulse_words import (
 )
 from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs.frame_codec import DocumentsCodec
-from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
+from physworld.text.codecs.numbers import LARGEST, number_indices, number_texts, number_values, output_grid
 from physworld.types import (
     FIXED,
     PIXELS_PER_METRE,
@@ -100,6 +100,7 @@ kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
 STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
+SMALLEST = 0.0005  # what prints as 0: numbers have three decimals
 EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
 
 
@@ -143,7 +144,7 @@ class ImpulseCodec:
         """(scene, what compiled code reads of it, its solids), kept for the scenes seen last."""
         known = self._worlds.get(id(scene))
         if known is None:
-            missing = self.unwritable(scene)
+            missing = self._lacks(scene)
             if missing:
                 many = len(scene.bodies) > MAX_BODIES
                 raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}" if many else missing)
@@ -156,6 +157,16 @@ class ImpulseCodec:
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
+        missing = self._lacks(scene)
+        if missing:
+            return missing
+        try:
+            _header(scene)
+        except ValueError as error:  # a number that it cannot print
+            return str(error)
+        return ""
+
+    def _lacks(self, scene: Scene) -> str:
         if len(scene.bodies) > MAX_BODIES:
             return f"impulse text names at most {MAX_BODIES} bodies"
         return refusal(scene, self.text_name)
@@ -326,7 +337,11 @@ _STATE = (0.0,) * 6
 
 
 def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
+    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs.
+
+    Raises:
+        ValueError: a number is larger than the text can say, or one that must be positive prints as 0.
+    """
     ids: list[int] = []
     values: list[float] = []
 
@@ -364,7 +379,8 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
                 own = (joint.length, joint.stiffness, joint.damping)
                 line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
             case Motor():
-                line("motor", joint.spin, joint.torque / PIXELS_PER_METRE**2, ends=ends)
+                most = joint.torque / PIXELS_PER_METRE**2  # a larger one is as good as no limit
+                line("motor", joint.spin, min(most, LARGEST), ends=ends)
     slots = []
     for index, body in enumerate(scene.bodies):
         slots.append(len(ids) + 2)
@@ -372,6 +388,19 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
         ids += _NUMBERS[: len(numbers)]
         values += numbers
+    exact = np.array(values, np.float64)
+    largest = max(np.abs(exact).max(), np.abs(scene.state.position).max(initial=0.0))
+    if largest > LARGEST + 0.5:
+        raise ValueError(
+            f"the number {largest:g} cannot be written as impulse text, whose numbers end at {LARGEST:g} (the scene's "
+            "numbers in the text's units); codecs that can: engine, card"
+        )
+    smallest = min([scene.dt * 1000, *(min(*body.size, body.mass) for body in scene.bodies)])
+    if smallest < SMALLEST:
+        raise ValueError(
+            f"the time step, size or mass {smallest:g} cannot be written as impulse text, where it would print as 0; "
+            "codecs that can: engine, card"
+        )
     header = np.array(ids, np.int64)
-    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
+    header[header < 0] = NUMBER_BASE + number_indices(exact)
     return header, np.array(slots, np.int64)

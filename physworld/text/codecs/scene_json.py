@@ -36,6 +36,7 @@ from physworld.text.codecs._scene_dict import (
     known_keys,
     mapping,
     number,
+    only_once,
     pair,
     scene_from_dict,
     scene_to_dict,
@@ -100,7 +101,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
         previous: int | None = None
         for row, text in lines:
             place = f"{path} line {row}"
-            record = mapping(_json(text), "the line")
+            record = mapping(_json(text, once=not ids), "the line")
             if not ids:
                 header, ids = record, _ids_of_header(record)
                 check_keys(header)
@@ -195,6 +196,7 @@ def _exact(header: dict[str, Any], count: int) -> tuple[Scene | None, State | No
     if "physworld" not in header:
         return None, None
     extra = mapping(header["physworld"], "physworld")
+    known_keys(extra, ("version", "scene", "start"), 'the "physworld" key')
     if extra.get("version") != VERSION:
         raise FormatError(f'the "physworld" key has version {extra.get("version")!r}; version {VERSION} can be read')
     scene = scene_from_dict(extra.get("scene"))
@@ -203,6 +205,7 @@ def _exact(header: dict[str, Any], count: int) -> tuple[Scene | None, State | No
     if "start" not in extra:
         return scene, scene.state
     start = mapping(extra["start"], "start")
+    known_keys(start, tuple(State.__annotations__), "start")
     pairs = [[pair(p, f"start {name}") for p in _column(start, name, count)] for name in ("position", "velocity")]
     plain = [[number(a, name) for a in _column(start, name, count)] for name in ("angle", "spin")]
     return scene, State(
@@ -302,11 +305,15 @@ def _state_once(place: str, sentence: str) -> None:
         print(f"{place}: {sentence} (said once, for this file and all others).", file=sys.stderr, flush=True)
 
 
-def _json(text: bytes) -> Any:
+def _json(text: bytes, *, once: bool = False) -> Any:
+    """once: a key that an object names twice is refused; of the two values one would be read past."""
     if len(text) > MAX_LINE:
         raise FormatError(f"the line is longer than {MAX_LINE} bytes")
     try:
-        return json.loads(text.rstrip(), parse_constant=_refuse)  # else a cut line is said to hold a line break
+        pairs = only_once if once else None
+        return json.loads(
+            text.rstrip(), parse_constant=_refuse, object_pairs_hook=pairs
+        )  # else a cut line is said to hold a line break
     except UnicodeDecodeError:
         raise FormatError("this is not UTF-8 text") from None
     except json.JSONDecodeError as error:
