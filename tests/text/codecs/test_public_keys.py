@@ -11,102 +11,18 @@ from physworld.errors import FormatError
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs import scene_json
 from physworld.text.codecs._public import public_header
-from physworld.text.codecs.card import CardCodec
-from physworld.text.codecs.engine import EngineCodec, write_header
-from physworld.text.codecs.impulse import ImpulseCodec
-from physworld.text.codecs.islands import IslandCodec
 from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.text.codecs.scene_parquet import read_parquet, write_parquet
 from physworld.types import (
     FIXED,
-    Attractor,
-    Body,
-    Filter,
-    Gear,
-    GrooveJoint,
     Motor,
-    MutualGravity,
-    Part,
-    Peg,
-    PinJoint,
-    PivotJoint,
-    Ratchet,
-    Rope,
     RotaryLimit,
     RotarySpring,
     Scene,
-    Segment,
     SlideJoint,
-    Spring,
-    Wind,
 )
 
-from worlds import world
-
-PLAIN = Scene(
-    name="hand",
-    category="test",
-    difficulty=1,
-    text="One of each.",
-    bodies=(
-        Body(shape="rect", size=(100.0, 10.0), position=(300.0, 300.1)),
-        Body(shape="circle", size=(9.0,), position=(400.0, 1 / 3)),
-        Body(shape="circle", size=(9.0,), position=(450.0, 100.0)),
-    ),
-    static=(Segment(start=(0.0, 0.0), end=(800.0, 0.0), friction=0.9, surface_speed=-70.0),),
-    joints=(
-        PinJoint(body_a=FIXED, body_b=1, anchor_a=(400.0, 100.0), length=99.7),
-        PivotJoint(body_a=FIXED, body_b=0, anchor_a=(250.0, 300.1), anchor_b=(-50.0, 0.0)),
-        Rope(body_a=0, body_b=1, anchor_a=(50.0, 0.0), length=320.0),
-        Spring(body_a=1, body_b=2, anchor_a=(0.0, 1.0), length=80.0, stiffness=33.3, damping=0.7),
-        Motor(body_a=FIXED, body_b=0, spin=-3.1, torque=12345.6),
-    ),
-    fields=(
-        Attractor(center=(1.0, 2.0), strength=5e5, softening=3.0),
-        MutualGravity(strength=1e4, softening=5.0),
-        Wind(velocity=(90.0, -1.0), drag=0.01),
-    ),
-)
-MORE = Scene(
-    name="more",
-    category="test",
-    difficulty=1,
-    text="One of each.",
-    bodies=(
-        Body.polygon(((0.0, 0.0), (60.0, 0.0), (1 / 3, 45.0)), position=(100.0, 200.0), angle=0.3, mass=2.5),
-        Body.compound(
-            (
-                Part(shape="rect", size=(80.0, 10.0)),
-                Part(shape="circle", size=(14.0,), at=(40.0, 3.0), density=3.0),
-                Part(shape="polygon", vertices=((0.0, 0.0), (20.0, 0.0), (0.0, 20.0)), at=(-40.0, 5.0), angle=0.4),
-            ),
-            position=(300.0, 200.0),
-        ),
-        Body(shape="rect", size=(80.0, 10.0), position=(100.0, 30.0), velocity=(30.0, 0.0), kind="kinematic"),
-        Body(shape="circle", size=(30.0,), position=(600.0, 300.0), sensor=True),
-        Body(shape="circle", size=(9.0,), position=(500.0, 50.0), filter=Filter(group=3, categories=2, mask=5)),
-    ),
-    static=(
-        Segment(start=(0.0, 10.0), end=(800.0, 10.0), radius=20.0, surface_speed=15.0, filter=Filter(categories=4)),
-        Segment(start=(300.0, 90.0), end=(500.0, 100.0), one_way=(0.0, 1.0)),
-        Peg(center=(700.0, 30.0), radius=9.0, filter=Filter(group=4)),
-    ),
-    joints=(
-        Gear(body_a=FIXED, body_b=0, ratio=2.0, phase=0.1),
-        SlideJoint(body_a=0, body_b=1, anchor_a=(0.0, 1.0), shortest=100.0, longest=220.0),
-        GrooveJoint(
-            body_a=FIXED, body_b=1, groove_start=(200.0, 200.0), groove_end=(500.0, 240.0), anchor_b=(1.0, 0.0)
-        ),
-        RotaryLimit(body_a=0, body_b=1, lowest=-0.2, highest=0.5),
-        RotarySpring(body_a=0, body_b=1, rest_angle=0.1, stiffness=1e5, damping=1e3),
-        Ratchet(body_a=0, body_b=3, ratchet=0.3, phase=0.2),
-        Rope(body_a=1, body_b=4, anchor_a=(0.0, 0.0), length=300.0),
-        Spring(body_a=FIXED, body_b=4, anchor_a=(400.0, 100.0), length=80.0, stiffness=33.3, damping=0.7),
-        Motor(body_a=FIXED, body_b=4, spin=-3.1, torque=12345.6),
-        PinJoint(body_a=FIXED, body_b=3, anchor_a=(600.0, 400.0), length=77.0),
-    ),
-    canvas=(900, 700),
-)
+from more_worlds import MORE, PLAIN
 
 
 def test_both_file_formats_keep_everything_exactly(tmp_path: Path) -> None:
@@ -307,50 +223,49 @@ def test_remarks_may_stand_anywhere(tmp_path: Path) -> None:
     assert len(read(tmp_path, lines).bodies) == 2
 
 
-CANNOT = {
-    "a polygon": (world(MORE.bodies[0]), ["engine"]),
-    "a compound body": (world(MORE.bodies[1]), ["engine"]),
-    "a kinematic body": (world(MORE.bodies[2]), []),
-    "a sensor": (world(MORE.bodies[3]), []),
-    "a collision filter": (world(MORE.bodies[4]), []),
-    "a one-way wall": (world(PLAIN.bodies[1], static=MORE.static[1:2]), []),
-    **{
-        name: (world(*PLAIN.bodies, joints=(joint,)), ["engine"])
-        for name, joint in (
-            ("a gear joint", Gear(body_a=0, body_b=1, ratio=2.0)),
-            ("a slide joint", SlideJoint(body_a=0, body_b=1, anchor_a=(0.0, 0.0), shortest=1.0, longest=900.0)),
-            ("a groove joint", GrooveJoint(body_a=0, body_b=1, groove_start=(0.0, 0.0), groove_end=(1.0, 0.0))),
-            ("a rotary limit joint", RotaryLimit(body_a=0, body_b=1, lowest=0.0, highest=1.0)),
-            ("a rotary spring", RotarySpring(body_a=0, body_b=1, rest_angle=0.0, stiffness=1.0)),
-            ("a ratchet joint", Ratchet(body_a=0, body_b=1, ratchet=1.0)),
-        )
-    },
-}
+def test_a_key_named_twice_is_refused(tmp_path: Path) -> None:
+    """Of two masses one would be read past."""
+    first, *frames = [json.dumps(line) for line in public()]
+    first = first.replace('"mass": 1.0,', '"mass": 1.0, "mass": 5.0,', 1)
+    (tmp_path / "scene.jsonl").write_text("\n".join([first, *frames]))
+    with pytest.raises(FormatError, match="line 1: the key 'mass' is there twice in one object"):
+        read_jsonl(tmp_path / "scene.jsonl")
 
 
-@pytest.mark.parametrize("what", CANNOT)
-@pytest.mark.parametrize(
-    ("codec", "name"),
-    [(ImpulseCodec(), "impulse"), (IslandCodec(), "islands"), (EngineCodec(), "engine"), (CardCodec(), "card")],
-)
-def test_a_text_refuses_by_name_what_it_has_no_words_for(codec, name: str, what: str) -> None:
-    scene, able = CANNOT[what]
-    given = simulate(scene, 6)
-    if name in able:
-        assert codec.unwritable(scene) == "" and len(codec.prompt(given))
-        return
-    others = ", ".join(able) or "none, only scene files can"
-    says = f"{what} cannot be written as {name} text; codecs that can: {others}"
-    assert codec.unwritable(scene) == says
-    for write in (
-        lambda: codec.prompt(given),
-        lambda: codec.write_prompt(given),
-        lambda: codec.encode_frames(given)[0],
-    ):
-        with pytest.raises(ValueError) as caught:
-            write()
-        assert str(caught.value) == says
+@pytest.mark.parametrize("change", [{"gravity": [0.0, 0.0]}, {"scene": None, "scen": 1}])
+def test_our_own_key_has_no_unknown_ones_either(change: dict, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "scene.jsonl", simulate(PLAIN, 3))
+    header, *frames = [json.loads(line) for line in (tmp_path / "scene.jsonl").read_text().splitlines()]
+    header["physworld"] |= change
+    (tmp_path / "scene.jsonl").write_text("\n".join(map(json.dumps, [header, *frames])))
+    with pytest.raises(FormatError, match='the "physworld" key has the unknown key'):
+        read_jsonl(tmp_path / "scene.jsonl")
 
 
-def test_engine_text_names_a_gear() -> None:
-    assert write_header(CANNOT["a gear joint"][0]).splitlines()[-1] == "Constraints: GearJoint 0->1"
+def test_a_public_key_beside_the_exact_scene_that_says_something_else_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "scene.jsonl", simulate(MORE, 3))
+    header, *frames = [json.loads(line) for line in (tmp_path / "scene.jsonl").read_text().splitlines()]
+
+    def read_with(path: tuple, value: object) -> str:
+        changed = json.loads(json.dumps(header))
+        place = changed
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+        (tmp_path / "edited.jsonl").write_text("\n".join(map(json.dumps, [changed, *frames])))
+        try:
+            read_jsonl(tmp_path / "edited.jsonl")
+        except FormatError as error:
+            return str(error)
+        return ""
+
+    assert "static_geometry 0 radius is 5, but 20.0" in read_with(("static_geometry", 0, "radius"), 5)
+    assert read_with(("static_geometry", 0, "radius"), 20.0) == ""
+    assert "fields has 1 entries, but 0" in read_with(("fields",), [{"type": "wind"}])
+    assert "canvas 0 is 800, but 900" in read_with(("canvas",), [800, 700])
+    assert "objects 2 body_type is 'dynamic', but 'kinematic'" in read_with(("objects", 2, "body_type"), "dynamic")
+    assert "objects 0 sensor is True, but False" in read_with(("objects", 0, "sensor"), True)
+    assert "constraints 0 ratio is 3.0, but 2.0" in read_with(("constraints", 0, "ratio"), 3.0)
+    assert "constraints 6 max is 1.0, but 300.0" in read_with(("constraints", 6, "max"), 1.0)
+    assert "objects 0 material density is 9.0, but nothing" in read_with(("objects", 0, "material", "density"), 9.0)
+    assert "objects 0 vertices 0 0 is " in read_with(("objects", 0, "vertices", 0, 0), 7.0)
