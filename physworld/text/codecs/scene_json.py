@@ -264,6 +264,9 @@ def _next_number(record: dict[str, Any], previous: int | None) -> int:
     return frame
 
 
+_MOVING = frozenset(MOVING)
+
+
 def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note) -> State:
     """solid: type and material of each object by its id, in the header's order."""
     known_keys(record, FRAME, "the frame")
@@ -273,16 +276,15 @@ def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note
     rows: dict[int, tuple[float, ...]] = {}
     for index, entry in enumerate(objects):
         item = mapping(entry, "object")
-        known_keys(item, MOVING, "an object of the frame")
         name = integer(item.get("id", ids[index]), "id")
-        for key, own in zip(("type", "material"), solid.get(name, (None, None)), strict=True):
-            if key in item and name in solid and item[key] != own:
-                found = _difference(item[key], {} if own is None else own, f"object {name} {key}")
-                if found:
-                    raise FormatError(f"{found} in the header; a body stays what it is")
-        for key in ("angle", "angular_velocity"):
-            if key not in item:
-                note(f"an object of a frame has no {key}, so 0 is taken")
+        kind, material = solid.get(name, (None, None))
+        if not (
+            item.keys() <= _MOVING and item.get("type", kind) == kind and item.get("material", material) == material
+        ):
+            _check_object(item, name, solid)
+        if not ("angle" in item and "angular_velocity" in item):
+            lacks = " and no ".join(key for key in ("angle", "angular_velocity") if key not in item)
+            note(f"an object of a frame has no {lacks}, so 0 is taken")
         rows[name] = (
             *xy(item.get("position"), "position"),
             *xy(item.get("velocity"), "velocity"),
@@ -294,6 +296,20 @@ def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note
         raise FormatError(f"object {missing[0]} of the header is missing in this frame")
     values = np.array([rows[i] for i in ids], dtype=np.float64)
     return State(position=values[:, :2], velocity=values[:, 2:4], angle=values[:, 4], spin=values[:, 5])
+
+
+def _check_object(item: dict[str, Any], name: int, solid: dict[int, tuple[Any, Any]]) -> None:
+    """A frame's object that says more than it may, or something else than the header: which, and where.
+
+    Raises:
+        FormatError: an unknown key, or another type or material by more than rounding.
+    """
+    known_keys(item, MOVING, "an object of the frame")
+    for key, own in zip(("type", "material"), solid.get(name, (None, None)), strict=True):
+        if key in item and name in solid:
+            found = _difference(item[key], {} if own is None else own, f"object {name} {key}")
+            if found:
+                raise FormatError(f"{found} in the header; a body stays what it is")
 
 
 _STATED: set[str] = set()  # a folder of thousands of files says it once
