@@ -72,7 +72,7 @@ from physworld.text.codecs._impulse_words import (
     WORD,
     WORDS,
 )
-from physworld.text.codecs._refusal import refusal
+from physworld.text.codecs._refusal import check_range, refusal
 from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.text.codecs.numbers import LARGEST, number_indices, number_texts, number_values, output_grid
 from physworld.types import (
@@ -100,7 +100,6 @@ kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
 STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
-SMALLEST = 0.0005  # what prints as 0: numbers have three decimals
 EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
 
 
@@ -389,18 +388,7 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         ids += _NUMBERS[: len(numbers)]
         values += numbers
     exact = np.array(values, np.float64)
-    largest = max(np.abs(exact).max(), np.abs(scene.state.position).max(initial=0.0))
-    if largest > LARGEST + 0.5:
-        raise ValueError(
-            f"the number {largest:g} cannot be written as impulse text, whose numbers end at {LARGEST:g} (the scene's "
-            "numbers in the text's units); codecs that can: engine, card"
-        )
-    smallest = min([scene.dt * 1000, *(min(*body.size, body.mass) for body in scene.bodies)])
-    if smallest < SMALLEST:
-        raise ValueError(
-            f"the time step, size or mass {smallest:g} cannot be written as impulse text, where it would print as 0; "
-            "codecs that can: engine, card"
-        )
+    check_range(scene, exact)
     header = np.array(ids, np.int64)
     header[header < 0] = NUMBER_BASE + number_indices(exact)
     return header, np.array(slots, np.int64)
