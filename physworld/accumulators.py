@@ -73,6 +73,12 @@ class Means(Metric):
         return {name: means[place] for place, name in enumerate(self.names) if counts[place]}
 
 
+def _kept(value: float | None) -> float:
+    if value is None:
+        return np.nan
+    return np.inf if np.isnan(value) else float(value)
+
+
 class Samples(Metric):
     """Figures of single samples, each under its number; a number that comes twice, also on two ranks, counts once."""
 
@@ -90,10 +96,11 @@ class Samples(Metric):
 
         Args:
             numbers: of the samples, the same whatever the batch and the rank.
-            figures: one mapping per number, with every column; None = does not apply.
+            figures: one mapping per number, with every column; None = does not apply, and NaN is kept as infinity: what
+                went wrong must not pass for what does not apply.
         """
         table = [
-            [float(number), *(np.nan if (value := some[name]) is None else float(value) for name in self.columns)]
+            [float(number), *(_kept(some[name]) for name in self.columns)]
             for number, some in zip(numbers, figures, strict=True)
         ]
         width = 1 + len(self.columns)

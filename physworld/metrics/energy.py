@@ -33,7 +33,8 @@ def potential_energy(trajectory: Trajectory) -> np.ndarray:
     + sum_s c_s (d_s - L_s)²/2, and of rotary springs c (a - b - rest)²/2
     """
     scene, mass = trajectory.scene, _mass(trajectory)
-    energy = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64)) @ mass  # (T,) kg·px²/s²
+    with np.errstate(invalid="ignore"):  # infinite positions
+        energy = -(trajectory.position @ np.asarray(scene.gravity, dtype=np.float64)) @ mass  # (T,) kg·px²/s²
     for field in scene.fields:
         if isinstance(field, Attractor):
             offset = trajectory.position - np.asarray(field.center)

@@ -33,6 +33,7 @@ def score_ensemble(target: Trajectory, samples: Sequence[Trajectory], horizon: i
     if count < 2:
         raise ValueError(f"a spread needs at least 2 samples, got {count}")
     errors = [position_rmse(target, sample, horizon) for sample in samples]
+    errors = [np.inf if np.isnan(error) else error for error in errors]  # infinitely wrong; min() would skip some
     places = np.stack([sample.position[horizon - 1] for sample in samples])  # (S, N, 2)
     with np.errstate(over="ignore", invalid="ignore"):
         middle = places.mean(axis=0)

@@ -117,9 +117,12 @@ def velocity_jumps(trajectory: Trajectory, before: State | None = None) -> np.nd
 
 
 def event_mask(trajectory: Trajectory, before: State | None = None, threshold: float = EVENT_THRESHOLD) -> np.ndarray:
-    """(T, N) bool: the body's velocity jumped by more than threshold px/s on reaching this frame (`velocity_jumps`)."""
+    """(T, N) bool: the body's velocity jumped by more than threshold px/s on reaching this frame (`velocity_jumps`).
+
+    A velocity that is not a number has jumped: else a prediction that falls apart would say no wrong contact.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        mask: np.ndarray = np.linalg.norm(velocity_jumps(trajectory, before), axis=-1) > threshold
+        mask: np.ndarray = ~(np.linalg.norm(velocity_jumps(trajectory, before), axis=-1) <= threshold)
     return mask
 
 

@@ -55,8 +55,9 @@ class _Table:
         self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
 
     def column(self, method: str, name: str) -> np.ndarray:
-        """(n,) float64; None becomes NaN."""
-        return np.array([row[name] for row in self.ordered[method]], dtype=np.float64)
+        """(n,) float64; None, what does not apply, becomes NaN, and NaN, what went wrong, infinity."""
+        column = [row[name] for row in self.ordered[method]]
+        return np.array([np.nan if v is None else np.inf if v != v else v for v in column], dtype=np.float64)
 
     def per_scene(self, mask: np.ndarray, method: str, name: str) -> np.ndarray:
         """(S,) float64: the column's mean over the rollouts of each scene in `mask` (n,), NaN left out."""
@@ -133,9 +134,17 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
         "scenarios": [str(t) for t in types],
         "fewest": int(min((groups == t).sum() for t in types)),  # scenes of the rarest type
         "parse_rate": float(table.parsed[mask].mean()),
+        **_not_finite(table, mask),
         "horizons": horizons,
         "event_velocity_rmse": _means(jumps, groups),
     }
+
+
+def _not_finite(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+    """How many rollouts of each method have no finite position RMSE at the last horizon; nothing where none has."""
+    last = table.horizons[-1]
+    counts = {m: int((~np.isfinite(table.column(m, f"rmse@{last}")[mask])).sum()) for m in table.methods}
+    return {"not_finite": counts} if any(counts.values()) else {}
 
 
 def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
@@ -251,6 +260,9 @@ def main_block(summary: Mapping[str, Any]) -> dict[str, Any]:
 def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
     """Flat numbers for TensorBoard and `compare`; what is infinite is left out."""
     flat: dict[str, float | None] = {"parse_rate": summary["parse_rate"]}
+    broken = main_block(summary).get("not_finite", {}).get(MODEL, 0)
+    if broken:  # their RMSE is infinite and stands below in no figure
+        flat["not_finite/model"] = float(broken)
     for h, part in main_block(summary)["horizons"].items():
         flat.update({f"rmse@{h}/{m}": part["rmse"][m]["mean"] for m in summary["methods"]})
         for name in ("ratio_best", "ratio_best_per_scenario"):

@@ -312,5 +312,7 @@ def _prepare(cfg: DictConfig) -> tuple[Path, str]:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity."""
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+    """JSON has no infinity: what is infinite is null like what does not apply, and named under `not_finite`."""
+    broken = [k for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)]
+    plain = {k: None if k in broken else v for k, v in row.items()}
+    return plain | ({"not_finite": broken} if broken else {})

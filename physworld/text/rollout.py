@@ -238,9 +238,7 @@ class _Batch:
 
 
 def _finite(state: State) -> bool:
-    return bool(
-        np.isfinite(state.position).all() and np.isfinite(state.velocity).all() and np.isfinite(state.spin).all()
-    )
+    return all(bool(np.isfinite(getattr(state, name)).all()) for name in State.__annotations__)
 
 
 def _advance(context: Trajectory, scene: Scene, state: State, history: int) -> Trajectory:

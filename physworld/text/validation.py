@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -38,10 +39,15 @@ class RolloutErrors(Samples):
         rows = []
         for place, key in enumerate(found["number"].astype(int).tolist()):
             case, method = divmod(key, len(METHODS))
-            figures = {name: float(found[name][place]) for name in self.columns}
+            figures = {name: _or_none(float(found[name][place])) for name in self.columns}
             about = described(self.cases.truth[case], self.cases.meta[case], METHODS[method])
             rows.append({**about, **figures, "parsed": bool(figures["parsed"])})
         return summarise(rows)
+
+
+def _or_none(figure: float) -> float | None:
+    """As in rows: what does not apply is None."""
+    return None if np.isnan(figure) else figure
 
 
 class RolloutValidation(Callback):

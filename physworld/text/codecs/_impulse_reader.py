@@ -71,7 +71,12 @@ def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collec
     lines = _lines(tokens, layout, bodies)
     for line in lines:
         _check(line)
-    scene = _scene(lines)
+    try:
+        scene = _scene(lines)
+    except NoPrompt:
+        raise
+    except ValueError as error:
+        raise NoPrompt(str(error)) from None
     return Trajectory.of(scene, [scene.state])
 
 

@@ -108,6 +108,20 @@ def known_keys(data: dict[str, Any], known: Collection[str], what: str, kind: st
             raise FormatError(f"{what} has the unknown {kind} {shown(key)}; choose one of {', '.join(known)}{tail}")
 
 
+def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `json.loads`: an object, unless it names a key twice.
+
+    Raises:
+        FormatError: names the key.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FormatError(f"the key {shown(twice)} is there twice in one object")
+    return found
+
+
 def number(value: Any, what: str) -> float:
     # bool is an int in Python and no number in a file
     if type(value) is not float and type(value) is not int:

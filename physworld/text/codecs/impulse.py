@@ -72,9 +72,9 @@ from physworld.text.codecs._impulse_words import (
     WORD,
     WORDS,
 )
-from physworld.text.codecs._refusal import refusal
+from physworld.text.codecs._refusal import check_range, refusal
 from physworld.text.codecs.frame_codec import DocumentsCodec
-from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
+from physworld.text.codecs.numbers import LARGEST, number_indices, number_texts, number_values, output_grid
 from physworld.types import (
     FIXED,
     PIXELS_PER_METRE,
@@ -143,7 +143,7 @@ class ImpulseCodec:
         """(scene, what compiled code reads of it, its solids), kept for the scenes seen last."""
         known = self._worlds.get(id(scene))
         if known is None:
-            missing = self.unwritable(scene)
+            missing = self._lacks(scene)
             if missing:
                 many = len(scene.bodies) > MAX_BODIES
                 raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}" if many else missing)
@@ -156,6 +156,16 @@ class ImpulseCodec:
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
+        missing = self._lacks(scene)
+        if missing:
+            return missing
+        try:
+            _header(scene)
+        except ValueError as error:  # a number that it cannot print
+            return str(error)
+        return ""
+
+    def _lacks(self, scene: Scene) -> str:
         if len(scene.bodies) > MAX_BODIES:
             return f"impulse text names at most {MAX_BODIES} bodies"
         return refusal(scene, self.text_name)
@@ -326,7 +336,11 @@ _STATE = (0.0,) * 6
 
 
 def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
+    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs.
+
+    Raises:
+        ValueError: a number is larger than the text can say, or one that must be positive prints as 0.
+    """
     ids: list[int] = []
     values: list[float] = []
 
@@ -364,7 +378,8 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
                 own = (joint.length, joint.stiffness, joint.damping)
                 line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
             case Motor():
-                line("motor", joint.spin, joint.torque / PIXELS_PER_METRE**2, ends=ends)
+                most = joint.torque / PIXELS_PER_METRE**2  # a larger one is as good as no limit
+                line("motor", joint.spin, min(most, LARGEST), ends=ends)
     slots = []
     for index, body in enumerate(scene.bodies):
         slots.append(len(ids) + 2)
@@ -372,6 +387,8 @@ def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
         ids += _NUMBERS[: len(numbers)]
         values += numbers
+    exact = np.array(values, np.float64)
+    check_range(scene, exact)
     header = np.array(ids, np.int64)
-    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
+    header[header < 0] = NUMBER_BASE + number_indices(exact)
     return header, np.array(slots, np.int64)

@@ -36,6 +36,7 @@ from physworld.text.codecs._scene_dict import (
     known_keys,
     mapping,
     number,
+    only_once,
     pair,
     scene_from_dict,
     scene_to_dict,
@@ -100,7 +101,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> Trajectory:
         previous: int | None = None
         for row, text in lines:
             place = f"{path} line {row}"
-            record = mapping(_json(text), "the line")
+            record = mapping(_json(text, once=not ids), "the line")
             if not ids:
                 header, ids = record, _ids_of_header(record)
                 check_keys(header)
@@ -195,6 +196,7 @@ def _exact(header: dict[str, Any], count: int) -> tuple[Scene | None, State | No
     if "physworld" not in header:
         return None, None
     extra = mapping(header["physworld"], "physworld")
+    known_keys(extra, ("version", "scene", "start"), 'the "physworld" key')
     if extra.get("version") != VERSION:
         raise FormatError(f'the "physworld" key has version {extra.get("version")!r}; version {VERSION} can be read')
     scene = scene_from_dict(extra.get("scene"))
@@ -203,6 +205,7 @@ def _exact(header: dict[str, Any], count: int) -> tuple[Scene | None, State | No
     if "start" not in extra:
         return scene, scene.state
     start = mapping(extra["start"], "start")
+    known_keys(start, tuple(State.__annotations__), "start")
     pairs = [[pair(p, f"start {name}") for p in _column(start, name, count)] for name in ("position", "velocity")]
     plain = [[number(a, name) for a in _column(start, name, count)] for name in ("angle", "spin")]
     return scene, State(
@@ -234,7 +237,7 @@ def _difference(public: Any, exact: Any, where: str) -> str:
     if isinstance(public, dict) and isinstance(exact, dict):
         names = (name for name in public if not is_remark(name))
         pairs = [(public[name], exact.get(name, LEFT_OUT.get(name)), f"{where} {name}") for name in names]
-    elif isinstance(public, list) and isinstance(exact, list):
+    elif isinstance(public, list) and isinstance(exact, list | tuple):
         if len(public) != len(exact):
             return f"{where} has {len(public)} entries, but {len(exact)}"
         pairs = [(*both, f"{where} {k}") for k, both in enumerate(zip(public, exact, strict=True))]
@@ -261,6 +264,9 @@ def _next_number(record: dict[str, Any], previous: int | None) -> int:
     return frame
 
 
+_MOVING = frozenset(MOVING)
+
+
 def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note) -> State:
     """solid: type and material of each object by its id, in the header's order."""
     known_keys(record, FRAME, "the frame")
@@ -270,16 +276,15 @@ def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note
     rows: dict[int, tuple[float, ...]] = {}
     for index, entry in enumerate(objects):
         item = mapping(entry, "object")
-        known_keys(item, MOVING, "an object of the frame")
         name = integer(item.get("id", ids[index]), "id")
-        for key, own in zip(("type", "material"), solid.get(name, (None, None)), strict=True):
-            if key in item and name in solid and item[key] != own:
-                found = _difference(item[key], {} if own is None else own, f"object {name} {key}")
-                if found:
-                    raise FormatError(f"{found} in the header; a body stays what it is")
-        for key in ("angle", "angular_velocity"):
-            if key not in item:
-                note(f"an object of a frame has no {key}, so 0 is taken")
+        kind, material = solid.get(name, (None, None))
+        if not (
+            item.keys() <= _MOVING and item.get("type", kind) == kind and item.get("material", material) == material
+        ):
+            _check_object(item, name, solid)
+        if not ("angle" in item and "angular_velocity" in item):
+            lacks = " and no ".join(key for key in ("angle", "angular_velocity") if key not in item)
+            note(f"an object of a frame has no {lacks}, so 0 is taken")
         rows[name] = (
             *xy(item.get("position"), "position"),
             *xy(item.get("velocity"), "velocity"),
@@ -293,6 +298,20 @@ def _state(record: dict[str, Any], solid: dict[int, tuple[Any, Any]], note: Note
     return State(position=values[:, :2], velocity=values[:, 2:4], angle=values[:, 4], spin=values[:, 5])
 
 
+def _check_object(item: dict[str, Any], name: int, solid: dict[int, tuple[Any, Any]]) -> None:
+    """A frame's object that says more than it may, or something else than the header: which, and where.
+
+    Raises:
+        FormatError: an unknown key, or another type or material by more than rounding.
+    """
+    known_keys(item, MOVING, "an object of the frame")
+    for key, own in zip(("type", "material"), solid.get(name, (None, None)), strict=True):
+        if key in item and name in solid:
+            found = _difference(item[key], {} if own is None else own, f"object {name} {key}")
+            if found:
+                raise FormatError(f"{found} in the header; a body stays what it is")
+
+
 _STATED: set[str] = set()  # a folder of thousands of files says it once
 
 
@@ -302,11 +321,15 @@ def _state_once(place: str, sentence: str) -> None:
         print(f"{place}: {sentence} (said once, for this file and all others).", file=sys.stderr, flush=True)
 
 
-def _json(text: bytes) -> Any:
+def _json(text: bytes, *, once: bool = False) -> Any:
+    """once: a key that an object names twice is refused; of the two values one would be read past."""
     if len(text) > MAX_LINE:
         raise FormatError(f"the line is longer than {MAX_LINE} bytes")
     try:
-        return json.loads(text.rstrip(), parse_constant=_refuse)  # else a cut line is said to hold a line break
+        pairs = only_once if once else None
+        return json.loads(
+            text.rstrip(), parse_constant=_refuse, object_pairs_hook=pairs
+        )  # else a cut line is said to hold a line break
     except UnicodeDecodeError:
         raise FormatError("this is not UTF-8 text") from None
     except json.JSONDecodeError as error:

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from physworld.errors import FormatError
 from physworld.io.atomic import replacing
-from physworld.text.codecs._scene_dict import known_keys, scene_from_dict, scene_to_dict, shown
+from physworld.text.codecs._scene_dict import known_keys, only_once, scene_from_dict, scene_to_dict, shown
 from physworld.text.codecs.scene_json import MAX_STATES
 from physworld.types import Scene, State, Trajectory
 
@@ -296,7 +296,7 @@ def _difference(said: Any, exact: Any, leaf: pa.DataType, where: str) -> str:
 
 def _scene(text: Any) -> Scene:
     try:
-        return scene_from_dict(json.loads(text, parse_constant=_refuse))
+        return scene_from_dict(json.loads(text, parse_constant=_refuse, object_pairs_hook=only_once))
     except FormatError:
         raise
     except (ValueError, TypeError, RecursionError):

@@ -193,7 +193,7 @@ class Evaluation:
         summary = summarise(rows)
         summary["curves"] = curves(cases, {MODEL: predicted, **references})
         if self.samples:
-            drawn = [
+            sampled = [
                 rollout(
                     model,
                     codec,
@@ -202,10 +202,12 @@ class Evaluation:
                     sampling=Sampling(temperature=self.temperature, seed=k),
                     store=store and store(k),
                     **settings,
-                ).predicted
+                )
                 for k in range(1, self.samples + 1)
             ]
-            summary["sampled"] = self._ensembles(cases, drawn)
+            summary["sampled"] = self._ensembles(cases, [some.predicted for some in sampled])
+            whole = [count >= self.frames for some in sampled for count in some.parsed]
+            summary["sampled"]["parse_rate"] = float(np.mean(whole))  # what breaks off stands still from there on
         return EvalResult(rows=rows, summary=summary, cases=cases, predicted=predicted, references=references)
 
     def roll_out(

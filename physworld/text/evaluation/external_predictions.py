@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from physworld.errors import UserError
+from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
 from physworld.io.compression import BROKEN, opened
+from physworld.text.codecs._scene_dict import is_remark
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import scene_to_dict
 from physworld.text.evaluation.evaluation import EvalCases
@@ -37,6 +38,22 @@ from physworld.text.rollout import Rollout
 from physworld.types import State, Trajectory
 
 LONGEST_LINE = 64 * 2**20  # bytes
+# Of a line; what export= wrote may stay.
+KEYS = (
+    "id",
+    "position",
+    "velocity",
+    "angle",
+    "spin",
+    "text",
+    "scenario",
+    "difficulty",
+    "frames",
+    "dt",
+    "scene",
+    "given",
+    "prompt",
+)
 SHAPES = {"position": 3, "velocity": 3, "angle": 2, "spin": 2}  # axes
 
 
@@ -102,6 +119,12 @@ class Predictions:
             raise UserError(f"{self.path} line {row} is not valid JSON ({str(error)[:80]}).") from None
         if not isinstance(line, dict) or not isinstance(line.get("id"), str):
             raise UserError(f'{self.path} line {row} has no "id"; take it from the file that export= wrote.')
+        unknown = next((key for key in line if key not in KEYS and not is_remark(key)), None)
+        if unknown is not None:
+            raise UserError(
+                f"{self.path} line {row} has the unknown key {unknown!r}; choose from {', '.join(KEYS[:6])}."
+                f"{suggest(unknown, KEYS[:6])}"
+            )
         if ("position" in line) == ("text" in line):
             raise UserError(f'{self.path} line {row} must have either "position" or "text".')
         if line["id"] in self.lines:

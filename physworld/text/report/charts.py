@@ -37,10 +37,11 @@ def horizon_chart(curves: Mapping[str, Sequence[float | None]], models: Sequence
         model = name in models
         colour = COLOURS.get(name, PALETTE[place % len(PALETTE)])
         heights = [np.nan if value is None else max(value, SMALLEST) for value in values]
+        broken = next((f" (∞ from frame {k})" for k, value in enumerate(values, start=1) if value is None), "")
         axes.plot(
             range(1, len(heights) + 1),
             heights,
-            label=LABELS.get(name, name),
+            label=LABELS.get(name, name) + broken,
             color=colour,
             linewidth=2.4 if model else 1.3,
             linestyle="-" if model else "--" if name == FLOOR else ":" if name == PLACEBO else "-",

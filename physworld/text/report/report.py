@@ -116,7 +116,10 @@ def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) ->
 
 
 def _counts(block: Mapping[str, Any]) -> str:
-    return f"{block['rollouts']} rollouts of {len(block['scenarios'])} scenario types, {block['parse_rate']:.1%} parsed"
+    broken = block.get("not_finite", {}).get(MODEL, 0)
+    tail = f", {broken} without a finite error (they make means infinite)" if broken else ""
+    types = len(block["scenarios"])
+    return f"{block['rollouts']} rollouts of {types} scenario types, {block['parse_rate']:.1%} parsed{tail}"
 
 
 def _single(block: Mapping[str, Any]) -> bool:

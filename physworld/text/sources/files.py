@@ -247,9 +247,9 @@ def _why_none(found: Sequence[Path], there: dict[str, int], names: Sequence[str]
     if not found:
         return f"no file there ends in {', '.join(SUFFIXES)}"
     if there and not set(there) & set(names):
-        asked = ", ".join(names) if len(names) <= 5 else f"{len(names)} other types"
+        asked = ", ".join(names) if len(names) <= 5 else f"{len(names)} types"
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
-        return f"it holds scenes of {listed}, and scenario.names asks for {asked}"
+        return f"its files hold 0 scenes of {asked}, which scenario.names asks for; there are {listed}"
     return ""
 
 

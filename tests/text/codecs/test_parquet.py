@@ -177,7 +177,9 @@ def test_training_reads_rows_of_the_wanted_types(tmp_path: Path) -> None:
             and any(np.allclose(run.position[t : t + 2], pair, atol=1e-4) for t in range(11))
             for run in written
         )
-    with pytest.raises(ValueError, match=r"hold 0 scenes of orbit"):
+    with pytest.raises(
+        ValueError, match=r"hold 0 scenes of orbit, .*; there are billiards \(3\), pendulum \(2\), tower \(2\)"
+    ):
         source(tmp_path / "a.parquet", names=("orbit",))
 
 
@@ -206,3 +208,116 @@ def test_a_broken_row_is_named_and_replaced(tmp_path: Path, capsys: pytest.Captu
     assert {lenient.sample(2 * n).given.scene.name for n in range(3)} == {"billiards", "tower"}
     assert [str(scene) for scene in lenient.skipped] == [f"{path} row 1"]
     assert "Skipped (1 so far)" in capsys.readouterr().err
+
+
+# --- columns that others wrote
+
+
+def column(path: Path, name: str, make: Any) -> Path:
+    """The file with one column made anew from its values."""
+    table = pq.read_table(path)
+    new = path.parent / "changed.parquet"
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, make(table[name].to_pylist())), new)
+    return new
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("gravity", [0.0, -100.0], "gravity 1 is -100.0, but 0.0 in the column scene"),
+        ("gravity", [0.0], "gravity has 1 entries, but 2"),
+        ("mass", [7.0] * 14, "mass has 14 entries"),
+        ("dt", 0.1, "dt is 0.1, but 0.01666"),
+        ("scenario", "tower", "scenario is 'tower', but 'billiards'"),
+        ("difficulty", 5, "difficulty is 5, but 2"),
+        ("num_frames", 7, "num_frames is 7, but 4"),
+        ("num_bodies", 1, "num_bodies is 1, but "),
+        ("description", "Other.", "description is 'Other.', but "),
+        ("shape", ["rect"], "shape has 1 entries, but "),
+    ],
+)
+def test_an_edited_column_is_refused(name: str, value: Any, says: str, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", runs(("billiards",), 4))
+    kind = SCHEMA.field(name).type
+    changed = column(tmp_path / "a.parquet", name, lambda old: pa.array([value], kind))
+    with pytest.raises(FormatError) as caught:
+        read_scene(Row(changed, 0))
+    assert str(caught.value).startswith(f"{changed} row 0: ") and says in str(caught.value)
+
+
+def test_one_edited_number_of_many_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", runs(("billiards",), 4))
+
+    def heavier(rows: list[list[float]]) -> pa.Array:
+        return pa.array([[*rows[0][:2], rows[0][2] + 1e-9, *rows[0][3:]]])
+
+    with pytest.raises(FormatError, match="mass 2 is "):
+        read_scene(Row(column(tmp_path / "a.parquet", "mass", heavier), 0))
+
+
+TWICE_NESTED = (
+    pa.list_(pa.list_(pa.list_(pa.float64(), 2))),
+    pa.large_list(pa.large_list(pa.large_list(pa.float64()))),
+    pa.list_view(pa.list_view(pa.list_view(pa.float64()))),
+)
+
+
+@pytest.mark.parametrize("kind", TWICE_NESTED, ids=str)
+def test_other_kinds_of_lists_hold_the_same_bits(kind: pa.DataType, tmp_path: Path) -> None:
+    written = runs(("billiards", "pendulum", "tower"), 4)
+    write_parquet(tmp_path / "a.parquet", written)
+    changed = column(tmp_path / "a.parquet", "position", lambda rows: pa.array(rows, kind))
+    for one, other in zip(read_parquet(changed), written, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "close"),
+    [
+        ("velocity", pa.list_(pa.list_(pa.list_(pa.float32()))), 1e-4),
+        ("velocity", pa.list_(pa.list_(pa.list_(pa.decimal128(20, 6)))), 1e-6),
+        ("mass", pa.list_(pa.float32()), 0),
+        ("gravity", pa.list_(pa.int32()), 0),
+        ("gravity", pa.list_(pa.float64(), 2), 0),
+        ("dt", pa.float32(), 0),
+        ("difficulty", pa.int64(), 0),
+        ("scenario", pa.dictionary(pa.int8(), pa.string()), 0),
+        ("scene", pa.large_string(), 0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_other_kinds_of_numbers_and_words_are_read(name: str, kind: pa.DataType, close: float, tmp_path: Path) -> None:
+    (run,) = runs(("billiards",), 4)
+    write_parquet(tmp_path / "a.parquet", [run])
+
+    def made(rows: list[Any]) -> pa.Array:
+        return pa.array(rows, SCHEMA.field(name).type).cast(kind, safe=False)
+
+    back = read_scene(Row(column(tmp_path / "a.parquet", name, made), 0))
+    assert back.scene == run.scene
+    np.testing.assert_allclose(back.velocity, run.velocity, atol=close, rtol=0)
+
+
+def test_a_column_that_no_number_can_be_made_of_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", runs(("billiards",), 4))
+    for kind in (pa.string(), pa.bool_()):
+        changed = column(tmp_path / "a.parquet", "dt", lambda rows, kind=kind: pa.array([None], kind))
+        with pytest.raises(
+            FormatError, match=r"the column dt has the type (string|bool), which cannot be read as double"
+        ):
+            read_scene(Row(changed, 0))
+
+
+def test_an_unknown_column_is_refused_and_a_remark_is_not(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", runs(("billiards",), 4))
+    table = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(table.append_column("graviti", pa.array([1.0])), tmp_path / "b.parquet")
+    with pytest.raises(FormatError, match=r"the table has the unknown column 'graviti'; .*; did you mean gravity\?"):
+        ScenesFile(tmp_path / "b.parquet")
+    extra = table.append_column("comment", pa.array(["mine"])).append_column("__index_level_0__", pa.array([0]))
+    pq.write_table(extra.drop_columns(["mass", "gravity"]), tmp_path / "c.parquet")
+    assert len(read_scene(Row(tmp_path / "c.parquet", 0))) == 4
+    twice = pa.Table.from_arrays([*table.columns, table["mass"]], names=[*table.column_names, "mass"])
+    pq.write_table(twice, tmp_path / "d.parquet")
+    with pytest.raises(FormatError, match="the column mass is there twice"):
+        ScenesFile(tmp_path / "d.parquet")

@@ -1,0 +1,69 @@
+"""Whole commands on scenes that others wrote: what is wrong with one is a sentence, and what is odd is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from physworld import scenarios
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
+
+from repository import ROOT
+
+
+def run(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "physworld", *arguments],
+        cwd=where,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def scene(path: Path, number: int = 0, **changes: object) -> Path:
+    made = scenarios.build("projectile", generator(1, "train", number), 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_jsonl(path, simulate(replace(made, **changes), 12), seed=number)  # type: ignore[arg-type]
+    return path
+
+
+def test_predict_says_that_a_time_step_is_strange(tmp_path: Path) -> None:
+    scene(tmp_path / "slow.jsonl", dt=0.1)
+    done = run(tmp_path, "predict", "run=shipped", "input=slow.jsonl", "frames=2", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert "a time step of 0.1 s, and the model was trained on 0.01667 s" in done.stdout
+    assert len(read_jsonl(tmp_path / "out" / "prediction.jsonl")) == 3
+
+
+def test_predict_refuses_a_world_that_cannot_be(tmp_path: Path) -> None:
+    path = scene(tmp_path / "flat.jsonl")
+    header, *frames = path.read_text().splitlines()
+    changed = json.loads(header)
+    changed["physworld"]["scene"]["canvas"] = [0, 600]
+    path.write_text("\n".join([json.dumps(changed), *frames]))
+    done = run(tmp_path, "predict", "run=shipped", "input=flat.jsonl", "frames=2")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "flat.jsonl line 1: the canvas is (0, 600), it must be width and height, whole numbers from 1" in done.stderr
+
+
+def test_a_broken_first_batch_says_that_nothing_was_trained(tmp_path: Path) -> None:
+    for number in range(4):
+        folder = "val-00000-of-00001" if number == 3 else "train-00000-of-00001"
+        path = scene(tmp_path / "data" / folder / f"scene_{number}.jsonl", number)
+        if number < 3:
+            lines = path.read_text().splitlines()
+            lines[6] = '{"frame": 6, broken'
+            path.write_text("\n".join(lines) + "\n")
+    done = run(tmp_path, "train", "debug=smoke", "data=files", "data.path=data", "hydra.run.dir=out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "line 7: this is not valid JSON" in done.stderr and "Nothing was trained" in done.stderr
+    assert "continue with" not in done.stdout and "trained so far" not in done.stdout

@@ -1,0 +1,45 @@
+"""Predictions made elsewhere: a key that would be read past is refused, one that export= wrote may stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from physworld.errors import UserError
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.engine import EngineCodec
+from physworld.text.evaluation.external_predictions import Predictions
+from physworld.text.evaluation.store import moment_id
+
+from worlds import disc, world
+
+
+def lines(path: Path, **more: object) -> Path:
+    run = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 6)
+    line = {"id": moment_id(run.window(0, 4)), "position": run.position[4:].tolist(), **more}
+    path.write_text(json.dumps(line) + "\n")
+    return path
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"line 1 has the unknown key 'velocty'; .* Did you mean velocity\?"):
+        Predictions(lines(tmp_path / "a.jsonl", velocty=[[[0.0, 0.0]]] * 2), EngineCodec())
+
+
+def test_what_export_wrote_and_remarks_may_stay(tmp_path: Path) -> None:
+    given = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 4)
+    file = Predictions(lines(tmp_path / "a.JSONL", scenario="x", prompt="", dt=0.1, _model="mine"), EngineCodec())
+    assert file.load([given], 2).parsed == [2]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_named(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    text = lines(path).read_text().replace("100.0", value, 1)
+    path.write_text(text)
+    file = Predictions(path, EngineCodec())
+    given = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 4)
+    with pytest.raises(UserError, match='line 1: "position" holds a number that is not finite'):
+        file.load([given], 2)
