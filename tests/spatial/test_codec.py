@@ -71,6 +71,15 @@ def test_ids_never_reach_the_model(codec: SpatialCodec) -> None:
     assert len(texts) == 1 and "vox" not in texts.pop()
 
 
+def test_a_payload_of_full_size_has_a_prompt_that_memory_holds(codec: SpatialCodec) -> None:
+    """32 rules that name all of 32 objects: a pair is there once, with what the strictest of them asks for."""
+    stems = [{**as_dict(payload())["stems"][3], "id": f"s{k}"} for k in range(32)]
+    rules = [{"type": "avoid_masking", "a": "pad", "b": "pad", "min_sep_deg": 33 - k} for k in range(1, 33)]
+    few, many = (resolve(payload(stems=stems, max_objects=32, rules=rules[:count])) for count in (1, 32))
+    assert [target.apart for target in many.objects] == [target.apart for target in few.objects]
+    assert len(codec.prompt(many)) < len(codec.prompt(few)) + 100 < 4000
+
+
 def test_invented_numbers_stay_invalid(codec: SpatialCodec) -> None:
     sample = next(s for s in samples() if len(s.given.objects) > 2)
     names, _ = codec.labels(sample.given)

@@ -6,6 +6,7 @@ Precedence: budget > anchor > keep_in_bed > mono_low_end > elevation_range > mot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, great_c
 FREE_WIDTH = (0.0, 1.0)
 FREE_ELEVATION = (-45.0, 90.0)
 MONO_WIDTH = 0.1
+REPEATED = 2  # how often the payloads of training say the same of two objects, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +285,23 @@ def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict)
                 drafts[k].apart.append((place[other], degrees))
             else:
                 drafts[k].wish.append((place[other], min(degrees, at_best)))
+    for draft in drafts:
+        draft.apart = _bounded(draft.apart)
+
+
+def _bounded(apart: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """A partner that more than REPEATED rules name is there once, as the strictest of them has it.
+
+    32 rules that concern all of 32 objects would make 31,744 lines of a prompt, and no memory holds those.
+    """
+    counts, most = Counter(place for place, _ in apart), dict[int, float]()
+    for place, degrees in apart:
+        most[place] = max(degrees, most.get(place, 0.0))
+    return list(
+        dict.fromkeys((place, degrees if counts[place] <= REPEATED else most[place]) for place, degrees in apart)
+        if any(count > REPEATED for count in counts.values())
+        else apart
+    )
 
 
 def _impossible(  # type: ignore[no-untyped-def]
