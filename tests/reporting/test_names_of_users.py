@@ -68,7 +68,7 @@ def test_in_a_chart(name: str) -> None:
 
 def test_every_console_is_the_shared_one() -> None:
     """Rich's own reads `[x]` as markup, and a folder's name may hold it."""
-    makers = re.compile(r"\b(Console|Progress|get_console)\(|from rich import print|from_markup")
+    makers = re.compile(r"\b(Console|get_console)\(|from rich import print|from_markup")
     found = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "physworld").rglob("*.py"))
