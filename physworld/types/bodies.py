@@ -168,6 +168,8 @@ class Body:
             ValueError: the corners are no convex polygon.
         """
         corners = tuple((float(x), float(y)) for x, y in vertices)
+        if len(corners) > 2 and shapes.area(corners) < 0:
+            corners = corners[::-1]  # they ran clockwise
         why = shapes.fault(corners)
         if why:
             raise limits.Impossible("body", f"is a polygon that {why}")
@@ -179,6 +181,8 @@ class Body:
     @staticmethod
     def compound(parts: Sequence[Part], *, position: Point, angle: float = 0.0, **rest: Any) -> Body:
         """Parts in any frame as one rigid body; `position` is where that frame begins in the world."""
+        if not parts:
+            raise limits.Impossible("body", "is a compound of 0 parts; a compound body has 1 or more")
         x, y = _centre(tuple(parts))
         (place,) = shapes.placed([(x, y)], position, angle)
         about = tuple(replace(part, at=(part.at[0] - x, part.at[1] - y)) for part in parts)

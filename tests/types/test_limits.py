@@ -219,3 +219,9 @@ def test_a_mirror_image_mirrored_is_the_scene() -> None:
     again = mirrored(image)
     assert again.joints == scene.joints and again.static == scene.static and again.bodies[1] == scene.bodies[1]
     assert isinstance(again, Scene) and again.bodies[0].parts[0].at == pytest.approx(scene.bodies[0].parts[0].at)
+
+
+def test_corners_that_run_clockwise_are_turned_round_by_the_helper() -> None:
+    assert Body.polygon(SQUARE[::-1], position=(0.0, 0.0)).area == pytest.approx(100.0)
+    with pytest.raises(ValueError, match="a body is a compound of 0 parts"):
+        Body.compound([], position=(0.0, 0.0))

@@ -74,7 +74,7 @@ _MEANT = {
     "body_type": "kind", "kind": "body_type", "elasticity": "restitution", "restitution": "elasticity",
     "bounce": "restitution", "angular_velocity": "spin", "spin": "angular_velocity", "rest_length": "length",
     "dt": "timestep", "timestep": "dt", "walls": "static_geometry", "joints": "constraints", "bodies": "objects",
-    "thickness": "radius", "distance": "length", "max_force": "torque",
+    "thickness": "radius", "surface_velocity": "surface_speed", "distance": "length", "max_force": "torque",
 }  # fmt: skip
 
 

@@ -170,7 +170,8 @@ class FilesSource(Windows):
                 f"data.path={path} holds no {split} scene: "
                 + (said or _why_none(found, there, names) or _why_no_split(scenes, root, split, held_back))
             )
-        self.seed, self.split = seed, split
+        self.seed, self.split, self.names = seed, split, tuple(names)
+        self._others: set[str] = set()  # types that nobody asked for, and that were named
         self.context_frames, self.target_frames = context_frames, target_frames
         super().__init__(windows_per_scene, event_fraction, include_resting)
 
@@ -190,6 +191,16 @@ class FilesSource(Windows):
 
     def _read(self, scene: Path | Row) -> Trajectory:
         run = read_scene(scene)
+        other = run.scene.name
+        if other not in self.names and other in scenarios.names() and other not in self._others:
+            self._others.add(other)
+            held = ", a held-out type" if other in scenarios.HELD_OUT else ""
+            print(
+                f"{scene}: the scene is of type {other}{held}, which scenario.names does not ask for; what lies in no "
+                "folder called like a type is taken whatever it is.",
+                file=sys.stderr,
+                flush=True,
+            )
         why = self.unwritable(run.scene) if self.unwritable is not None else ""
         if why:
             place = str(scene) if isinstance(scene, Row) else f"{scene} line 1"

@@ -77,6 +77,18 @@ def test_a_folder_of_other_types_says_what_is_there(tmp_path: Path) -> None:
         source(tmp_path / "empty")
 
 
+def test_a_type_that_nobody_asked_for_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        write_jsonl(tmp_path / f"scene_{number}.jsonl", one("pong", number))
+    stream = source(tmp_path, held_back=0.0)
+    for index in range(6):
+        stream.sample(index)
+    said = capsys.readouterr().err
+    assert said.count("is of type pong, a held-out type, which scenario.names does not ask for") == 1
+    source(tmp_path, names=("pong",), held_back=0.0).sample(0)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("count", [3, 8])
 def test_a_split_that_gets_no_scene_says_which_share_would_do(count: int, tmp_path: Path) -> None:
     for number in range(count):
