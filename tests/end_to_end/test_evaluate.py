@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
+from physworld.io.names import safe_name
 from physworld.runs.directory import claim
 
 from commands import start
@@ -38,7 +39,7 @@ def test_models_of_all_kinds_side_by_side(work: Path) -> None:
     report = (directory / "report.html").read_text()
     assert "<svg" in report and "told apart" in report
     for name in (str(untrained_run(work, 0)), str(work / "adapter")):
-        home = directory / name.replace("/", "_").strip("_.")
+        home = directory / safe_name(name)
         assert (home / "report.md").is_file() and "data:image/gif;base64" in (home / "report.html").read_text()
         assert len({row["method"] for row in rows(home)}) == 6
     assert len(list((directory / "tensorboard").iterdir())) == 3
