@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import IO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
 def screen(width: int | None = None, file: IO[str] | None = None) -> Console:
@@ -16,11 +15,3 @@ def screen(width: int | None = None, file: IO[str] | None = None) -> Console:
         file: None = standard output.
     """
     return Console(markup=False, emoji=False, highlight=False, width=width, file=file)
-
-
-def progress(console: Console) -> Progress:
-    """Bars that vanish when they are done; what they say is letters, too."""
-    said = TextColumn("{task.description}", markup=False)
-    return Progress(
-        said, BarColumn(), TaskProgressColumn(markup=False), TimeRemainingColumn(), console=console, transient=True
-    )

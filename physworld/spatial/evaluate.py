@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import call
+from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.card import write_cards
@@ -21,7 +22,6 @@ from physworld.spatial.build import SpatialParts, choose_evaluation
 from physworld.spatial.card import scene_card
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
-from physworld.spatial.progress import bar
 from physworld.spatial.report import headline_of, print_summary, write_spatial_report
 from physworld.training.hardware import placed
 

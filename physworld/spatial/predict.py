@@ -13,13 +13,13 @@ from omegaconf import DictConfig
 from physworld.errors import UserError, suggest
 from physworld.io.compression import BROKEN, damage, written
 from physworld.io.placing import placing
+from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
 from physworld.spatial.codecs.grammar import MODES
 from physworld.spatial.evaluation import SpatialEvaluation
-from physworld.spatial.progress import bar
 from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.reading import dumps, printable

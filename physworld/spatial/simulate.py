@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from physworld.errors import UserError, suggest
 from physworld.io.compression import written
 from physworld.io.placing import placing
+from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.spatial.codecs.rows import row
-from physworld.spatial.progress import bar
 from physworld.spatial.scene.draw import AXES
 from physworld.spatial.sources.drawn import SpatialSource
 

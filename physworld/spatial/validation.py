@@ -7,10 +7,10 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from physworld.reporting.progress import Lines
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SceneScores, SpatialEvaluation
 from physworld.spatial.metrics import score_scene
-from physworld.spatial.progress import Lines
 from physworld.training.ranks import share
 
 LOGGED = ("parse", "schema", "coverage", "anchor", "all_rules", "honest", "direction_deg", "gain_db")

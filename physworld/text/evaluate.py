@@ -18,7 +18,8 @@ from physworld.io.atomic import replacing
 from physworld.io.names import safe_name
 from physworld.lm.packed_lm import PackedLM
 from physworld.reporting.markdown import span
-from physworld.reporting.screen import progress, screen
+from physworld.reporting.progress import bar
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
 from physworld.scenarios import DIFFICULTIES
@@ -243,10 +244,8 @@ def score(
     """Roll out and measure, with a progress bar."""
     for why, names in cases.why_left_out().items():
         console.print(f"Not scored: {', '.join(names)} ({why}).")
-    with progress(console) as bar:
-        total = len(cases.given) * evaluation.frames * (1 + evaluation.samples)
-        task = bar.add_task("Evaluating", total=total)
-        return evaluation.evaluate(network, codec, cases, lambda done: bar.advance(task, done), store=store)
+    with bar("Evaluating", len(cases.given) * evaluation.frames * (1 + evaluation.samples), console) as done:
+        return evaluation.evaluate(network, codec, cases, done, store=store)
 
 
 def _settings(evaluation: Evaluation) -> str:

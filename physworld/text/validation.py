@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from physworld.accumulators import Samples
 from physworld.metrics.scores import METHODS, described, measured_columns
 from physworld.metrics.summary import scalars, summarise
+from physworld.reporting.progress import Lines
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalCases, Evaluation, side_by_side
 from physworld.training.ranks import share
@@ -64,7 +65,9 @@ class RolloutValidation(Callback):
         network = module.eval_network()  # on every rank: sharded weights are gathered
         numbers = share(trainer, len(self.cases.given))
         mine, errors = self.cases.subset(numbers), RolloutErrors(self.cases, self.evaluation.horizons)
-        rows, predicted, _ = self.evaluation.roll_out(network, self.codec, mine) if numbers else ([], [], {})
+        # Lines, because the training's own bar is on the screen.
+        far = Lines("Validating", len(numbers) * self.evaluation.frames) if trainer.is_global_zero else None
+        rows, predicted, _ = self.evaluation.roll_out(network, self.codec, mine, far) if numbers else ([], [], {})
         errors.to(module.device).add(numbers, rows)
         summary = errors.compute()
         # The monitored figure is always there, even where a baseline makes no error and there is no ratio to it.

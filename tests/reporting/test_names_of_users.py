@@ -8,12 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from physworld.reporting.charts import interval_bars, svg
 from physworld.reporting.html import page
 from physworld.reporting.markdown import header, plain, table
-from physworld.reporting.screen import progress, screen
+from physworld.reporting.progress import bar
+from physworld.reporting.screen import screen
 
 from repository import ROOT
 
@@ -32,11 +34,11 @@ def test_on_the_screen(name: str) -> None:
     shown.add_column(name)
     shown.add_row(name)
     console.print(shown)
-    console.print(progress(console).make_tasks_table([]))
-    with progress(console) as bar:
-        bar.add_task(name, total=1)
-        console.print(bar.make_tasks_table(bar.tasks))
-    assert out.getvalue().count(name) >= 5
+    assert out.getvalue().count(name) >= 4
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with bar(name, 2, terminal) as done:
+        done(1)
+    assert name in terminal.file.getvalue()  # type: ignore[attr-defined]
     assert f"-> {name}\n" in out.getvalue()
 
 

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 from rich.console import Console
 
-from physworld.spatial.progress import Lines, bar, rate
+from physworld.reporting.progress import Lines, bar, rate
 from physworld.spatial.scene.reading import MOST_BYTES, dumps
 from physworld.spatial.sources.payloads import holds_many, read_payloads
 
