@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from physworld.errors import UserError
 from physworld.settings import messages
 
-from commands import ENVIRONMENT, command, run
+from commands import ended, run
 
 SEARCH = (
     *("-m", "hparams_search=optuna", "hydra.sweeper.n_trials=1", "steps=1", "hardware=cpu", "hardware.num_workers=0"),
@@ -34,10 +33,7 @@ def test_a_search_is_kept_in_a_file(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     for storage in ("sqlite:////no/such/folder/search.db", "search.db"):
-        done = subprocess.run(
-            command("train.py", *SEARCH, f"hydra.sweeper.storage={storage}"), cwd=tmp_path, env=ENVIRONMENT,
-            capture_output=True, text=True, timeout=200, check=False,
-        )  # fmt: skip
+        done = ended(tmp_path, "train.py", *SEARCH, f"hydra.sweeper.storage={storage}")
         said = done.stderr.splitlines()[-1]
         assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
         assert said.startswith("hydra.sweeper.storage cannot be used (" if OLD else f"hydra.sweeper.storage={storage} ")

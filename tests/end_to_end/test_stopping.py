@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from commands import ENVIRONMENT, command
-from repository import ROOT
+from commands import run, start
 
 TEXT = (
     *("hardware=cpu", "evaluation=quick", "evaluation.horizons=[1,2]", "evaluation.frames=2", "evaluation.rollouts=1"),
@@ -35,35 +31,22 @@ VIDEO = (
 
 def stopped(where: Path, number: signal.Signals, said: str, *arguments: str) -> str:
     """Signal a run and all it started once it has said something; what it said in the end."""
-    log = where / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            command("train.py", *arguments), cwd=where, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 120
-        while said not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        time.sleep(0.3)
-        os.killpg(process.pid, number)
-        assert process.wait(timeout=60) == 130, log.read_text()
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
-    assert "Traceback" not in log.read_text() and "rror" not in log.read_text(), log.read_text()
-    return log.read_text()
+    training = start(where, "train.py", *arguments)
+    training.wait_until(lambda: said in training.said, 120)
+    time.sleep(0.3)
+    training.signal_all(number)
+    done = training.end(60)
+    told = done.stdout + done.stderr
+    assert done.returncode == 130 and "Traceback" not in told and "rror" not in told, told
+    assert training.leaves_nobody()
+    return done.stdout
 
 
 def resumed(where: Path, said: str, *more: str) -> str:
     """Type the command that was printed."""
     program, main, *arguments = shlex.split(said.splitlines()[-1])
     assert (program, main) == ("python", "train.py")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / main), *arguments, *more], cwd=where, env=ENVIRONMENT, capture_output=True,
-        text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run(where, main, *arguments, *more)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -88,11 +71,9 @@ def test_in_the_final_evaluation(tmp_path: Path) -> None:
 
 
 def test_files_under_way_are_taken_away(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command("simulate.py", "count=100000", "frames=2000", "out=made"), cwd=tmp_path, env=ENVIRONMENT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdout.readline().startswith("made/")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 143 and process.communicate()[1].endswith("Stopped.\n")
+    making = start(tmp_path, "simulate.py", "count=100000", "frames=2000", "out=made")
+    making.wait_until(lambda: making.said.startswith("made/"))
+    making.process.terminate()
+    done = making.end(30)
+    assert done.returncode == 143 and done.stderr.endswith("Stopped.\n")
     assert not [path for path in (tmp_path / "made").iterdir() if path.name.startswith(".")]

@@ -47,7 +47,7 @@ NUMBERS = (
 )
 VALUES = (
     st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "vox", "v1\n", "kick", "anchor", "é", "x" * 17])
-    | st.just([]) | st.just({}) | st.just([None]) | st.just({"az_deg": None})
+    | st.builds(list) | st.builds(dict) | st.builds(lambda: [None]) | st.builds(lambda: {"az_deg": None})
 )  # fmt: skip
 
 
