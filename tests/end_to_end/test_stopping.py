@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from commands import run, start
+from commands import ENVIRONMENT, run, start
+from repository import ROOT
 
 TEXT = (
     *("hardware=cpu", "evaluation=quick", "evaluation.horizons=[1,2]", "evaluation.frames=2", "evaluation.rollouts=1"),
@@ -31,15 +35,23 @@ VIDEO = (
 
 def stopped(where: Path, number: signal.Signals, said: str, *arguments: str) -> str:
     """Signal a run and all it started once it has said something; what it said in the end."""
-    training = start(where, "train.py", *arguments)
-    training.wait_until(lambda: said in training.said, 120)
-    time.sleep(0.3)
-    training.signal_all(number)
-    done = training.end(60)
-    told = done.stdout + done.stderr
-    assert done.returncode == 130 and "Traceback" not in told and "rror" not in told, told
-    assert training.leaves_nobody()
-    return done.stdout
+    log = where / "log"
+    with log.open("w") as out:  # started as people start it: who is left behind is looked at
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *arguments], cwd=where, env=ENVIRONMENT, stdout=out,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while said not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.killpg(process.pid, number)
+        assert process.wait(timeout=60) == 130, log.read_text()
+    with pytest.raises(ProcessLookupError):  # no worker is left
+        os.killpg(process.pid, 0)
+    assert "Traceback" not in log.read_text() and "rror" not in log.read_text(), log.read_text()
+    return log.read_text()
 
 
 def resumed(where: Path, said: str, *more: str) -> str:

@@ -80,17 +80,6 @@ class Command:
         assert self.process.pid is not None
         os.killpg(self.process.pid, number)
 
-    def leaves_nobody(self, seconds: float = 5) -> bool:
-        """Whether all that it started is gone, too; the last dead of them may wait for their parent to notice."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                self.signal_all(0)
-            except ProcessLookupError:
-                return True
-            time.sleep(0.02)
-        return False
-
     def kill(self) -> None:
         self.signal_all(signal.SIGKILL)
         self.process.join()
