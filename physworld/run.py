@@ -212,7 +212,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
     except Collapsed as collapse:
-        raise UserError(f"{collapse} {_last_good(directory)}") from None
+        raise UserError(f"{collapse} {_saved_before(directory)}") from None
     except finite.Diverged as diverged:
         raise UserError(_diverged(diverged, directory)) from None
     try:
@@ -248,12 +248,12 @@ def _diverged(found: Exception, directory: Path) -> str:
 
     seeds = f"; the seeds of its batch are in {directory / REPLAY}" if (directory / REPLAY).is_file() else ""
     advice = "Lower model.learning_rate, or give more model.warmup_steps."
-    return f"{str(found).rstrip('.')}{seeds}. {_last_good(directory)} {advice}"
+    return f"{str(found).rstrip('.')}{seeds}. {_saved_before(directory)} {advice}"
 
 
-def _last_good(directory: Path) -> str:
+def _saved_before(directory: Path) -> str:
     kept = " and ".join(f"{name}.ckpt" for name in runs.kept_checkpoints(directory))
-    return f"The last good weights are in {directory}/checkpoints ({kept})." if kept else "Nothing was saved before."
+    return f"What was saved before is in {directory}/checkpoints ({kept})." if kept else "Nothing was saved before."
 
 
 def _done(directory: Path, steps: int) -> str:

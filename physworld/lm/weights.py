@@ -54,8 +54,9 @@ def load_network(
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # of reading and writing files; downloads keep theirs
-    # Its tables of missing weights: they are refused below.
-    transformers_logging.get_logger("transformers.modeling_utils").setLevel(logging.ERROR)
+    # Tables of missing weights, which are refused below, and lists of what tensor parallelism leaves out.
+    for talker in ("modeling_utils", "distributed.tensor_parallel"):
+        transformers_logging.get_logger(f"transformers.{talker}").setLevel(logging.ERROR)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **SAFE}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
