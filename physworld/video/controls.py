@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from physworld.errors import call
 from physworld.reporting.screen import screen
 from physworld.seeding import short
+from physworld.training import finite
 from physworld.video.build import VideoParts, make_module
 from physworld.video.evaluation import (
     CARD,
@@ -51,8 +52,10 @@ def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[
                 instantiate({**cfg.trainer, "profiler": None}),  # a profile is of the run itself
                 max_steps=steps, accumulate_grad_batches=parts.accumulate, logger=False, enable_checkpointing=False,
                 enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-                use_distributed_sampler=False, **parts.hardware.trainer_arguments(),
+                use_distributed_sampler=False, callbacks=[finite.StopWhereNotFinite(directory)],
+                **parts.hardware.trainer_arguments(),
             )  # fmt: skip
             trainer.fit(module, datamodule=data)
+        finite.refuse(module.network.state_dict(), step=steps)
         module.network.save(folder)
     return found
