@@ -40,6 +40,7 @@ FORKING.set_forkserver_preload(
         *(f"physworld.spatial.{part}" for part in ("build", "evaluate", "predict", "simulate")),
         "physworld.training.fit",
         "physworld.cli",
+        "warm",
     ]
 )
 
@@ -51,7 +52,8 @@ class Command:
         self._folder = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._folder.name) / name for name in ("stdout", "stderr"))
         before = dict(os.environ)
-        os.environ.update(ENVIRONMENT)  # of the server, where it is not there yet
+        # Of the server, where it is not there yet.
+        os.environ.update({**ENVIRONMENT, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"})
         try:
             forkserver.ensure_running()
         finally:
