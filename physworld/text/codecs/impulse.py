@@ -57,7 +57,7 @@ from physworld.sim import contacts as geometry
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
 from physworld.text.codecs._impulse_guide import ImpulseGuide, answer_masks
-from physworld.text.codecs._impulse_reader import NoPrompt, read_prompt
+from physworld.text.codecs._impulse_reader import PromptReader
 from physworld.text.codecs._impulse_words import (
     BODY_WORDS,
     COAST,
@@ -73,27 +73,10 @@ from physworld.text.codecs._impulse_words import (
     WORDS,
 )
 from physworld.text.codecs._refusal import refusal
+from physworld.text.codecs._scene_lines import as_lines, scene_lines
 from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
-from physworld.types import (
-    FIXED,
-    PIXELS_PER_METRE,
-    Attractor,
-    Encoded,
-    Motor,
-    MutualGravity,
-    Peg,
-    PinJoint,
-    PivotJoint,
-    Rope,
-    Sample,
-    Scene,
-    Spring,
-    State,
-    Trajectory,
-    Vocabulary,
-    Wind,
-)
+from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
 
 _WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
@@ -103,7 +86,7 @@ STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
 EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
 
 
-class ImpulseCodec:
+class ImpulseCodec(PromptReader):
     """Next frame as impulses in contact frames; see the module docstring for the text."""
 
     context_frames = 1
@@ -112,6 +95,8 @@ class ImpulseCodec:
     reads_prompts = True
     end_id = END
     text_name = "impulse"
+    records = RECORDS
+    body_names = BODY_WORDS
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
@@ -150,7 +135,7 @@ class ImpulseCodec:
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            known = (scene, kernel.world_of(scene, *_header(scene), packed, MARGIN), packed)
+            known = (scene, kernel.world_of(scene, *scene_lines(scene, WORD, NUMBER_BASE), packed, MARGIN), packed)
             self._worlds[id(scene)] = known
         return known
 
@@ -268,7 +253,7 @@ class ImpulseCodec:
 
     @cached_property
     def _masks(self) -> np.ndarray:
-        return answer_masks(self.vocabulary.size)
+        return answer_masks(self.vocabulary.size, NUMBER_BASE, FIRST_BODY, MAX_BODIES)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
@@ -288,90 +273,12 @@ class ImpulseCodec:
 
     def text(self, ids: np.ndarray) -> str:
         """Ids as the lines of the module docstring."""
-        starts = {WORD["next"], END, *(WORD[w] for w in RECORDS)}
-        words = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
-        lines: list[str] = []
-        answering = False
-        for token, word in zip(ids, words, strict=True):
-            new = token in starts or (answering and FIRST_BODY <= token < FIRST_BODY + MAX_BODIES)
-            answering |= token == NEXT
-            if new or not lines:
-                lines.append(word)
-            else:
-                lines[-1] += " " + word
-        return "\n".join(lines)
-
-    def read_prompt(self, text: str) -> Trajectory | None:
-        """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
-        try:
-            return read_prompt(text, RECORDS, BODY_WORDS)
-        except NoPrompt:
-            return None
-
-    def why_no_prompt(self, text: str) -> str:
-        """Line and word that make a text no prompt, or ''."""
-        try:
-            read_prompt(text, RECORDS, BODY_WORDS)
-        except NoPrompt as problem:
-            return str(problem)
-        return ""
+        tokens = [int(i) for i in ids]
+        starts = {NEXT, END, *(WORD[w] for w in RECORDS)}
+        names = range(FIRST_BODY, FIRST_BODY + MAX_BODIES)
+        return as_lines(tokens, self.tokenizer.convert_ids_to_tokens(tokens), starts, names, NEXT)
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
         return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
 
-
-_NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once
-_STATE = (0.0,) * 6
-
-
-def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs."""
-    ids: list[int] = []
-    values: list[float] = []
-
-    def line(word: str, *numbers: float, ends: tuple[str, ...] = ()) -> None:
-        ids.append(WORD[word])
-        ids.extend([WORD[end] for end in ends])
-        ids.extend(_NUMBERS[: len(numbers)])
-        values.extend(numbers)
-
-    line("world", *scene.gravity, scene.dt * 1000)
-    for shape in scene.static:
-        if isinstance(shape, Peg):
-            line("peg", *shape.center, shape.radius, shape.friction, shape.restitution)
-        else:
-            surface = (shape.radius, shape.friction, shape.restitution, shape.surface_speed)
-            line("wall", *shape.start, *shape.end, *surface)
-    for field in scene.fields:
-        match field:
-            case Attractor():
-                line("field", *field.center, field.strength / 1e4, field.softening)
-            case MutualGravity():
-                line("mutual", field.strength / 1e4, field.softening)
-            case Wind():
-                line("wind", *field.velocity, field.drag * PIXELS_PER_METRE)
-    for joint in scene.joints:
-        ends = ("fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a], BODY_WORDS[joint.body_b])
-        match joint:
-            case PinJoint():
-                line("pin", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
-            case PivotJoint():
-                line("hinge", *joint.anchor_a, *joint.anchor_b, ends=ends)
-            case Rope():
-                line("rope", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
-            case Spring():
-                own = (joint.length, joint.stiffness, joint.damping)
-                line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
-            case Motor():
-                line("motor", joint.spin, joint.torque / PIXELS_PER_METRE**2, ends=ends)
-    slots = []
-    for index, body in enumerate(scene.bodies):
-        slots.append(len(ids) + 2)
-        ids += (WORD["ball" if body.shape == "circle" else "box"], FIRST_BODY + index)
-        numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
-        ids += _NUMBERS[: len(numbers)]
-        values += numbers
-    header = np.array(ids, np.int64)
-    header[header < 0] = NUMBER_BASE + number_indices(np.array(values, np.float64))
-    return header, np.array(slots, np.int64)
