@@ -281,4 +281,3 @@ class ImpulseCodec(PromptReader):
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
         return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
-

@@ -23,9 +23,9 @@ position correction that the solver gave, as a speed, px/s. `coast`: all of them
 stop.
 
 All that the codec works out is the step itself, in Chipmunk's order: p += v·dt + P·dt, angle += spin·dt, then
-v += g·dt + DV and spin += DSPIN, with g and dt as the line `world` says them. What touches what, where, from which side,
-and what joints and fields do is for the model to find: there is no line for it, nobody has looked for neighbours, and
-no body is left out.
+v += g·dt + DV and spin += DSPIN, with g and dt as the line `world` says them. What touches what, where, from which
+side, and what joints and fields do is for the model to find: there is no line for it, nobody has looked for neighbours,
+and no body is left out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,327 @@
+"""A network that finds contacts by itself in plain text: attention between lines, biased by what it learns of pairs.
+
+* A line (`ball o3 ...`) is read as one position, and its numbers by their values. Every body attends to every other
+  body, wall, peg, field, wind and joint of its scene; nothing is sorted out beforehand.
+* How much it attends, and what it takes over, is a learned function of the pair: where the one stands relative to the
+  other, along the line between the two and along the axes of each, their sizes, angle, masses and relative velocity (as
+  edges of a graph network, arXiv 1806.01261, or AlphaFold's pair bias). What is taken over are changes of velocity:
+  linear in the relative velocities, with learned coefficients, along these axes. So a turned scene is answered by the
+  turned answer, whatever was learned.
+* Several rounds: each begins from the velocities that the one before arrived at, as the iterations of a solver do.
+* Answers are tokens. Their probabilities are those of a heavy-tailed distribution over the values of the number tokens,
+  about what the rounds arrived at; beside them stand `coast` and `rest`. All lines are said side by side, and what they
+  are of is copied from the prompt, so every answer can be read.
+
+Shape suffixes as in scene_pairs.py; D width, H heads, M scored labels, K output tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from physworld.lm import ordered_outputs as outputs
+from physworld.lm.number_features import number_features
+from physworld.lm.pair_round import Round, Speeds
+from physworld.lm.scene_pairs import ACTING, BODIES, EVERYWHERE, PLACED, Bodies, Record, by_body, lines, pairs
+from physworld.lm.weights import refuse_gaps
+from physworld.protocols import Guide, Noise
+from physworld.types import Vocabulary
+
+IGNORE = -100
+SAID = 5  # numbers of an answer's line
+SCALES = (2.0, 2.0, 0.1, 2.0, 2.0)  # of each: px/s, px/s, rad/s, px/s, px/s that one step of the scale is, near zero
+SHARPEST = 0.003  # of that scale: an error that does not count
+TAIL = 1.5  # how fast far numbers become unlikely; 1 is Cauchy's distribution
+NEVER = -1e9
+
+
+class PairNet(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="physworld",
+    tags=["physics", "text-generation"],
+    license="apache-2.0",
+    model_card_template="---\n{{ card_data }}\n---\n\nA physworld PairNet: `PairNet.from_pretrained` loads it, "
+    "`AutoTokenizer` its tokenizer; the run it comes from has the measurements in report.md.\n",
+):
+    """Reads scenes as plain text and says what happens to each body.
+
+    Saved by `save_pretrained` as safetensors + config.json, loaded by `PairNet.from_pretrained(folder_or_repo)`.
+    """
+
+    max_length: int | None = None  # it reads texts of any length
+
+    def __init__(
+        self,
+        *,
+        num_words: int,
+        num_values: int,
+        num_outputs: int,
+        ordered_from: int,
+        pad: int,
+        prompt_end: int,
+        names: list[int],
+        special: list[int],
+        records: dict[str, list[Any]],
+        width: int = 64,
+        inner: int = 128,
+        heads: int = 4,
+        rounds: int = 3,
+        shared_rounds: bool = False,
+        pair_bias: bool = True,
+        ahead: bool = True,
+        own_axes: bool = True,
+        gap_start: bool = True,
+        smoothing: float = 1.5,
+        median: bool = True,
+    ) -> None:
+        """
+        Args:
+            names: first id and number of the words that name bodies.
+            special: ids of `end`, `coast` and `rest`.
+            records: word -> [its id, names that follow, what the numbers behind them are called].
+            rounds: how often bodies attend to what is around them before they answer.
+            shared_rounds: all rounds have the same weights.
+            pair_bias: what a body attends to, and takes over, depends on where things stand; False: on what they are
+                alone.
+            ahead: pairs stand where the step will put them, p + v·dt, instead of where they are.
+            own_axes: pairs are described along the axes of the two and the line between them; False: along the world's.
+            gap_start: half of the features of a pair begin as differences of distances and sizes, not at random.
+            smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
+            median: numbers are chosen as the median of their distribution; False: the likeliest token.
+        """
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"model width {width} must be a multiple of the number of heads ({heads})")
+        if rounds < 1:
+            raise ValueError(f"rounds={rounds} must be 1 or more")
+        self.num_words, self.ordered_from, self.pad, self.prompt_end = num_words, ordered_from, pad, prompt_end
+        self.names, self.special, self.smoothing, self.median = names, special, smoothing, median
+        self.ahead, self.rounds = ahead, rounds
+        self.records = {name: Record(word, count, tuple(columns)) for name, (word, count, columns) in records.items()}
+        self.kinds = [name for name in ACTING if name in records]
+        self.values: Tensor
+        self.outputs: Tensor
+        self.register_buffer("values", torch.zeros(num_values))
+        self.register_buffer("outputs", torch.zeros(num_outputs, dtype=torch.long))
+        numbers = number_features(torch.zeros(1)).shape[-1]
+        self.words = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.5) for name in records})
+        self.readers = nn.ModuleDict(
+            {
+                name: nn.Linear(numbers * sum(column not in PLACED for column in record.columns), width)
+                for name, record in self.records.items()
+                if any(column not in PLACED for column in record.columns)
+            }
+        )
+        self.mix_up, self.mix_down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+        nn.init.zeros_(self.mix_down.weight)
+        settings: dict[str, Any] = {"pair_bias": pair_bias, "own_axes": own_axes, "gap_start": gap_start}
+        self.blocks = nn.ModuleList(
+            [Round(width, inner, heads, **settings) for _ in range(1 if shared_rounds else rounds)]
+        )
+        self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, 5)
+        nn.init.zeros_(self.judge_down.weight)
+
+    @classmethod
+    def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> PairNet:
+        """A new network for a codec's tokens.
+
+        Raises:
+            ValueError: a switch is no truth value, or the codec does not say what its numbers are.
+        """
+        for name in ("shared_rounds", "pair_bias", "ahead", "own_axes", "gap_start", "median"):
+            if not isinstance(sizes.get(name, True), bool):
+                raise ValueError(f"{name}={sizes[name]} must be true or false")
+        if not vocabulary.columns:
+            raise ValueError("model=plain reads codec=plain alone: other texts do not say what their numbers are")
+        word = {name: place for place, name in enumerate(vocabulary.words)}
+        network = cls(
+            num_words=vocabulary.num_words,
+            num_values=len(vocabulary.values),
+            num_outputs=len(vocabulary.outputs),
+            ordered_from=vocabulary.ordered_from,
+            pad=vocabulary.pad,
+            prompt_end=vocabulary.prompt_end,
+            names=list(vocabulary.names),
+            special=[vocabulary.end, word["coast"], word["rest"]],
+            records={
+                name: [word[name], vocabulary.records[word[name]][0], list(columns)]
+                for name, columns in vocabulary.columns.items()
+            },
+            **sizes,  # type: ignore[arg-type]
+        )
+        network.values.copy_(torch.as_tensor(vocabulary.values))
+        network.outputs.copy_(torch.as_tensor(vocabulary.outputs))
+        return network
+
+    @classmethod
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
+        """As the mixin does, but what is missing is refused instead of left random. Raises: WeightsError."""
+        from safetensors.torch import load_model
+
+        missing, unexpected = load_model(model, model_file, strict=False, device=map_location)
+        refuse_gaps(str(Path(model_file).parent), missing, unexpected)
+        return model
+
+    def flops(self, tokens: int, attended: int, scored: int) -> float | None:
+        """Not counted."""
+        return None
+
+    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
+        """model/: weights, configuration and tokenizer."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.save_pretrained(run / "model")
+        tokenizer.save_pretrained(run / "model")
+
+    def unsharded(self) -> PairNet:
+        """An empty network of the same shape, whole on one device."""
+        config: Any = self._hub_mixin_config
+        return PairNet(**config)
+
+    # --- reading
+
+    def places(self, ids_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(place of each token (B, L), which tokens are real (B, L), tokens per row (B,))."""
+        real = ids_BL != self.pad
+        return torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL), real, real.sum(dim=1)
+
+    def arrived(self, ids_BL: Tensor) -> tuple[Bodies, Tensor, Tensor]:
+        """(bodies, numbers (N, 5) of their answers as the rounds arrive at them, judgement (N, 5)).
+
+        A judgement is the scores of `coast` and `rest` beside all numbers, and how sharp numbers of three kinds are.
+        """
+        inside_BL = (ids_BL == self.prompt_end).cumsum(dim=1) == 0
+        values = self.values.to(self.mix_up.weight.dtype)
+        found = {
+            name: lines(ids_BL, inside_BL, record, values, self.num_words) for name, record in self.records.items()
+        }
+        bodies, order = by_body(found, len(ids_BL), self.ahead)
+        read = {name: self._read(name, part.own) for name, part in found.items()}
+        everywhere = values.new_zeros(len(ids_BL), self.mix_up.in_features)
+        for name in EVERYWHERE:
+            everywhere = everywhere.index_add(0, found[name].row, read[name])
+        own = torch.cat([read[name] for name in BODIES])[order] + everywhere[bodies.row]
+        x_ND = torch.cat([own, *(read[kind] for kind in self.kinds)])
+        x_ND = x_ND + self.mix_down(F.relu(self.mix_up(F.rms_norm(x_ND, x_ND.shape[-1:]))).square())
+        N = len(bodies.row)
+        some = pairs(bodies, found, self.kinds, self.num_words)
+        start = Speeds(bodies.velocity + bodies.pull, bodies.spin, torch.zeros_like(bodies.velocity))
+        speeds = start
+        x_ND, others = x_ND[:N], x_ND[N:]
+        for number in range(self.rounds):
+            x_ND, speeds = self.blocks[number % len(self.blocks)](x_ND, others, bodies, some, speeds)
+        change, turn = speeds.velocity - start.velocity, speeds.spin - start.spin
+        said = torch.cat([change, turn[:, None], speeds.push], dim=1)
+        size = [change.norm(dim=1), turn.abs() * bodies.gyration, speeds.push.norm(dim=1)]
+        size += [speeds.velocity.norm(dim=1), speeds.spin.abs() * bodies.gyration]
+        size_N5 = torch.stack(size, dim=1)
+        seen = [torch.log1p(size_N5 / 0.05) / 5, *(torch.tanh(size_N5 / scale) for scale in (0.05, 0.5, 5.0))]
+        h = F.relu(self.judge_up(torch.cat([F.rms_norm(x_ND, x_ND.shape[-1:]), *seen], dim=1)))
+        return bodies, said, self.judge_down(h)
+
+    def _read(self, name: str, own: Tensor) -> Tensor:
+        """(S, D) vectors of lines."""
+        word = self.words[name].expand(len(own), -1)
+        if name not in self.readers:
+            return word
+        return word + self.readers[name](number_features(own).to(word.dtype).flatten(1))
+
+    def forward(self, ids_BL: Tensor) -> Tensor:
+        """(N, 5, K) scores of every place of every body's line, whoever it belongs to."""
+        bodies, said, judged = self.arrived(ids_BL)
+        which = torch.arange(len(bodies.row), device=ids_BL.device)
+        places = [self._scores(said, judged, which, torch.full_like(which, k)) for k in range(SAID)]
+        return torch.stack(places, dim=1)
+
+    # --- answering
+
+    def _scores(self, said: Tensor, judged: Tensor, body_M: Tensor, slot_M: Tensor) -> Tensor:
+        """(M, K) scores of the tokens at place `slot` of the lines of bodies."""
+        scales = said.new_tensor(SCALES)
+        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
+        grid_S = [torch.asinh(numbers / scale) for scale in SCALES[::2][:2]]
+        grid = torch.stack([grid_S[0], grid_S[1]])  # of speeds and of spins
+        middle = torch.asinh(said[body_M, slot_M] / scales[slot_M])
+        kind = torch.tensor([0, 0, 1, 2, 2], device=said.device)[slot_M]
+        sharp = SHARPEST + F.softplus(judged[body_M, 2 + kind] - 1.0)
+        far = (grid[(kind == 1).long()] - middle[:, None]) / sharp[:, None]
+        numbers_MK = F.log_softmax(-TAIL * torch.log1p(far.square()), dim=1)
+        words_MK = numbers_MK.new_full((len(body_M), self.ordered_from), NEVER)
+        first = slot_M == 0
+        of_word = self.output_index()[self.special[1:]]
+        said_words = torch.where(first[:, None], judged[body_M, :2], NEVER)
+        words_MK = words_MK.index_copy(1, of_word, said_words)
+        return torch.cat([words_MK, numbers_MK], dim=1)
+
+    def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of what is said of bodies.
+
+        Names and `end` follow from the prompt.
+        """
+        bodies, said, judged = self.arrived(ids_BL)
+        first, count = self.names
+        index = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+        behind = (ids_BL == self.prompt_end).cumsum(dim=1) > 0
+        is_name = behind & (ids_BL >= first) & (ids_BL < first + count)
+        opened = torch.where(is_name, index, -1).cummax(dim=1).values
+        wanted = (labels_BL != IGNORE) & ~is_name & (labels_BL != self.special[0]) & (opened >= 0)
+        b, i = wanted.nonzero(as_tuple=True)
+        named = torch.full((len(ids_BL), self.num_words), 0, device=ids_BL.device)
+        named[bodies.row, bodies.name] = torch.arange(len(bodies.row), device=ids_BL.device)
+        body_M = named[b, ids_BL[b, opened[b, i]]]
+        slot_M = (i - opened[b, i] - 1).clamp(max=SAID - 1)
+        logits_MK = self._scores(said, judged, body_M, slot_M)
+        return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
+
+    def output_index(self) -> Tensor:
+        """(V,) token id -> output index (0 where the token cannot be generated)."""
+        return outputs.index_of(self.outputs, self.num_words + len(self.values))
+
+    def losses(self, logits_MK: Tensor, target_M: Tensor) -> Tensor:
+        """(M,) cross-entropy in nats, number targets spread over their neighbours on the grid."""
+        return outputs.losses(logits_MK, target_M, self.ordered_from, self.smoothing)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: list[np.ndarray],
+        max_new_tokens: list[int],
+        end_id: int,
+        guide: Guide | None = None,
+        *,
+        noise: Noise | None = None,
+        rows: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
+        """One line a body, in the order of the prompt; all are said side by side, so a guide has nothing to add."""
+        device = self.values.device
+        ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
+        for number, prompt in enumerate(prompts):
+            ids[number, : len(prompt)] = torch.as_tensor(prompt, device=device)
+        bodies, said, judged = self.arrived(ids)
+        which = torch.arange(len(bodies.row), device=device)
+        chosen = []
+        for slot in range(SAID):
+            scores = self._scores(said, judged, which, torch.full_like(which, slot))
+            if noise is not None:
+                scores = scores + torch.as_tensor(noise((len(scores), scores.shape[1])), device=device)
+            best = (
+                scores.argmax(dim=1)
+                if noise is not None or not self.median
+                else outputs.median(scores, self.ordered_from)
+            )
+            chosen.append(self.outputs[best])
+        answers: list[list[int]] = [[] for _ in prompts]
+        said_ids = torch.stack([bodies.name, *chosen], dim=1).tolist()
+        for row, line in zip(bodies.row.tolist(), said_ids, strict=True):
+            answers[row] += line[:2] if line[1] in self.special else line
+        return [np.array([*answer, end_id][:limit]) for answer, limit in zip(answers, max_new_tokens, strict=True)]
