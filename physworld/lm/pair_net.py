@@ -41,7 +41,8 @@ IGNORE = -100
 SAID = 5  # numbers of an answer's line
 SCALES = (2.0, 2.0, 0.1, 2.0, 2.0)  # of each: px/s, px/s, rad/s, px/s, px/s that one step of the scale is, near zero
 SHARPEST = 0.003  # of that scale: an error that does not count
-TAIL = 1.5  # how fast far numbers become unlikely; 1 is Cauchy's distribution
+WIDE = 2.0  # how much wider the second part of a distribution is, for surprises
+KINDS = (0, 0, 1, 2, 2)  # velocity, spin, push
 NEVER = -1e9
 
 
@@ -82,7 +83,6 @@ class PairNet(
         ahead: bool = True,
         own_axes: bool = True,
         gap_start: bool = True,
-        smoothing: float = 1.5,
         median: bool = True,
     ) -> None:
         """
@@ -97,7 +97,6 @@ class PairNet(
             ahead: pairs stand where the step will put them, p + v·dt, instead of where they are.
             own_axes: pairs are described along the axes of the two and the line between them; False: along the world's.
             gap_start: half of the features of a pair begin as differences of distances and sizes, not at random.
-            smoothing: standard deviation, in grid steps, over which a number target is spread; 0 = one-hot.
             median: numbers are chosen as the median of their distribution; False: the likeliest token.
         """
         super().__init__()
@@ -106,7 +105,7 @@ class PairNet(
         if rounds < 1:
             raise ValueError(f"rounds={rounds} must be 1 or more")
         self.num_words, self.ordered_from, self.pad, self.prompt_end = num_words, ordered_from, pad, prompt_end
-        self.names, self.special, self.smoothing, self.median = names, special, smoothing, median
+        self.names, self.special, self.median = names, special, median
         self.ahead, self.rounds = ahead, rounds
         self.records = {name: Record(word, count, tuple(columns)) for name, (word, count, columns) in records.items()}
         self.kinds = [name for name in ACTING if name in records]
@@ -129,8 +128,10 @@ class PairNet(
         self.blocks = nn.ModuleList(
             [Round(width, inner, heads, **settings) for _ in range(1 if shared_rounds else rounds)]
         )
-        self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, 5)
+        self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, 11)
         nn.init.zeros_(self.judge_down.weight)
+        with torch.no_grad():
+            self.judge_down.bias[5:] = -2.0
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> PairNet:
@@ -196,9 +197,10 @@ class PairNet(
         return torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL), real, real.sum(dim=1)
 
     def arrived(self, ids_BL: Tensor) -> tuple[Bodies, Tensor, Tensor]:
-        """(bodies, numbers (N, 5) of their answers as the rounds arrive at them, judgement (N, 5)).
+        """(bodies, numbers (N, 5) of their answers as the rounds arrive at them, judgement (N, 11)).
 
-        A judgement is the scores of `coast` and `rest` beside all numbers, and how sharp numbers of three kinds are.
+        A judgement is the scores of `coast` and `rest` beside all numbers, then how sharp the numbers of three kinds
+        are, how likely zero itself is, and how likely surprises are.
         """
         inside_BL = (ids_BL == self.prompt_end).cumsum(dim=1) == 0
         values = self.values.to(self.mix_up.weight.dtype)
@@ -237,36 +239,65 @@ class PairNet(
         return word + self.readers[name](number_features(own).to(word.dtype).flatten(1))
 
     def forward(self, ids_BL: Tensor) -> Tensor:
-        """(N, 5, K) scores of every place of every body's line, whoever it belongs to."""
-        bodies, said, judged = self.arrived(ids_BL)
-        which = torch.arange(len(bodies.row), device=ids_BL.device)
-        places = [self._scores(said, judged, which, torch.full_like(which, k)) for k in range(SAID)]
-        return torch.stack(places, dim=1)
+        """(N, 5, K) logarithms of the probabilities at every place of every body's line, whoever it belongs to."""
+        _, said, judged = self.arrived(ids_BL)
+        return torch.stack([self._scores(said, judged, slot) for slot in range(SAID)], dim=1)
 
     # --- answering
 
-    def _scores(self, said: Tensor, judged: Tensor, body_M: Tensor, slot_M: Tensor) -> Tensor:
-        """(M, K) scores of the tokens at place `slot` of the lines of bodies."""
-        scales = said.new_tensor(SCALES)
-        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
-        grid_S = [torch.asinh(numbers / scale) for scale in SCALES[::2][:2]]
-        grid = torch.stack([grid_S[0], grid_S[1]])  # of speeds and of spins
-        middle = torch.asinh(said[body_M, slot_M] / scales[slot_M])
-        kind = torch.tensor([0, 0, 1, 2, 2], device=said.device)[slot_M]
-        sharp = SHARPEST + F.softplus(judged[body_M, 2 + kind] - 1.0)
-        far = (grid[(kind == 1).long()] - middle[:, None]) / sharp[:, None]
-        numbers_MK = F.log_softmax(-TAIL * torch.log1p(far.square()), dim=1)
-        words_MK = numbers_MK.new_full((len(body_M), self.ordered_from), NEVER)
-        first = slot_M == 0
-        of_word = self.output_index()[self.special[1:]]
-        said_words = torch.where(first[:, None], judged[body_M, :2], NEVER)
-        words_MK = words_MK.index_copy(1, of_word, said_words)
-        return torch.cat([words_MK, numbers_MK], dim=1)
+    def _shape(self, said: Tensor, judged: Tensor, body_M: Tensor, slot_M: Tensor) -> tuple[Tensor, ...]:
+        """(middle (M,), widths (M, 2), logarithms of their shares (M, 2), logarithms of the shares of all but zero, and
+        of zero (M,)) of the numbers at place `slot` of the lines of bodies."""
+        scale = said.new_tensor(SCALES)[slot_M]
+        kind = torch.tensor(KINDS, device=said.device)[slot_M]
+        middle = torch.asinh(said[body_M, slot_M] / scale)
+        narrow = SHARPEST + F.softplus(judged[body_M, 2 + kind] - 1.0)
+        wide = judged[body_M, 8 + kind]
+        shares = torch.stack([F.logsigmoid(-wide), F.logsigmoid(wide)], dim=1)
+        zero = judged[body_M, 5 + kind]
+        return middle, torch.stack([narrow, narrow + WIDE], dim=1), shares, F.logsigmoid(-zero), F.logsigmoid(zero)
+
+    def _edges(self, kind: int) -> tuple[Tensor, Tensor]:
+        """Where each number's share of the scale begins and ends (R,); the outermost go on for ever."""
+        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words]
+        grid = torch.asinh(numbers / SCALES[KINDS.index(kind)])
+        between = (grid[1:] + grid[:-1]) / 2
+        return F.pad(between, (1, 0), value=-1e6), F.pad(between, (0, 1), value=1e6)
+
+    def _of_numbers(self, shape: tuple[Tensor, ...], low: Tensor, high: Tensor, is_zero: Tensor) -> Tensor:
+        """(M, ...) logarithm of the probability of numbers between two edges of the scale, each (M, ...)."""
+        middle, widths, shares, other, zero = (part.reshape(*part.shape, *[1] * (low.ndim - 1)) for part in shape)
+        parts = []
+        for k in range(2):
+            a, b = (low - middle) / widths[:, k], (high - middle) / widths[:, k]
+            flip = a + b > 0  # of two numbers near 1 the difference would be lost
+            a, b = torch.where(flip, -b, a), torch.where(flip, -a, b)
+            mass = (torch.sigmoid(b) - torch.sigmoid(a)).clamp(min=1e-9)
+            parts.append(mass.log() + shares[:, k])
+        return torch.where(
+            is_zero, torch.logaddexp(torch.logaddexp(*parts) + other, zero), torch.logaddexp(*parts) + other
+        )
+
+    def _scores(self, said: Tensor, judged: Tensor, slot: int) -> Tensor:
+        """(N, K) logarithms of the probabilities of tokens at place `slot` of every body's line."""
+        which = torch.arange(len(said), device=said.device)
+        low, high = (edge.to(said.dtype)[None] for edge in self._edges(KINDS[slot]))
+        is_zero = (self.values[self.outputs[self.ordered_from :] - self.num_words] == 0)[None]
+        numbers_NR = self._of_numbers(
+            self._shape(said, judged, which, torch.full_like(which, slot)), low, high, is_zero
+        )
+        words_NW = numbers_NR.new_full((len(said), self.ordered_from), NEVER)
+        if slot == 0:
+            first = F.log_softmax(F.pad(judged[:, :2], (0, 1)), dim=1)
+            words_NW = words_NW.index_copy(1, self.output_index()[self.special[1:]], first[:, :2])
+            numbers_NR = numbers_NR + first[:, 2:]
+        return torch.cat([words_NW, numbers_NR], dim=1)
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of what is said of bodies.
+        """(logarithms of (p, 1 - p) (M, 2), p the probability of the label; 0 (M,); flat place of the label in (B, L)).
 
-        Names and `end` follow from the prompt.
+        Names and `end` follow from the prompt and are not scored. `coast` and `rest` are scored as words and, again, as
+        the numbers that they stand for: no change, or what stops the body.
         """
         bodies, said, judged = self.arrived(ids_BL)
         first, count = self.names
@@ -276,20 +307,52 @@ class PairNet(
         opened = torch.where(is_name, index, -1).cummax(dim=1).values
         wanted = (labels_BL != IGNORE) & ~is_name & (labels_BL != self.special[0]) & (opened >= 0)
         b, i = wanted.nonzero(as_tuple=True)
-        named = torch.full((len(ids_BL), self.num_words), 0, device=ids_BL.device)
+        named = torch.zeros(len(ids_BL), self.num_words, dtype=torch.long, device=ids_BL.device)
         named[bodies.row, bodies.name] = torch.arange(len(bodies.row), device=ids_BL.device)
         body_M = named[b, ids_BL[b, opened[b, i]]]
         slot_M = (i - opened[b, i] - 1).clamp(max=SAID - 1)
-        logits_MK = self._scores(said, judged, body_M, slot_M)
-        return logits_MK, self.output_index()[labels_BL[b, i]], b * labels_BL.shape[1] + i
+        label_M, place_M = labels_BL[b, i], b * labels_BL.shape[1] + i
+        is_word = label_M < self.num_words
+        # the choice between words and numbers
+        opens = slot_M == 0
+        _, coast, rest = self.special
+        choice = torch.where(label_M == coast, 0, torch.where(label_M == rest, 1, 2))[opens]
+        words = F.log_softmax(F.pad(judged[body_M[opens], :2], (0, 1)), dim=1).gather(1, choice[:, None])[:, 0]
+        # the numbers themselves, said or meant
+        said_body, said_slot = body_M[~is_word], slot_M[~is_word]
+        meant_body = body_M[is_word].repeat_interleave(SAID)
+        meant_slot = torch.arange(SAID, device=ids_BL.device).repeat(int(is_word.sum()))
+        stop = torch.cat([-bodies.velocity - bodies.pull, -bodies.spin[:, None], torch.zeros_like(bodies.velocity)], 1)
+        stopped = (label_M[is_word] == rest).repeat_interleave(SAID)
+        meant = torch.where(stopped, stop[meant_body, meant_slot], 0.0)
+        exact = torch.cat([self.values[label_M[~is_word] - self.num_words].to(said.dtype), meant])
+        body, slot = torch.cat([said_body, meant_body]), torch.cat([said_slot, meant_slot])
+        numbers = self._of_exact(said, judged, body, slot, exact)
+        place = torch.cat([place_M[opens], place_M[~is_word], place_M[is_word].repeat_interleave(SAID)])
+        log_p = torch.cat([words, numbers]).clamp(max=-1e-6)
+        logits = torch.stack([log_p, torch.log(-torch.expm1(log_p))], dim=1)
+        return logits, torch.zeros_like(place), place
+
+    def _of_exact(self, said: Tensor, judged: Tensor, body: Tensor, slot: Tensor, exact: Tensor) -> Tensor:
+        """(M,) logarithm of the probability of the numbers nearest to `exact`."""
+        spins = torch.tensor(KINDS, device=said.device)[slot] == 1
+        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
+        nearest = torch.searchsorted((numbers[1:] + numbers[:-1]) / 2, exact)
+        (low, high), (low_spin, high_spin) = self._edges(0), self._edges(1)
+        low, high = (
+            torch.where(spins, low_spin[nearest], low[nearest]),
+            torch.where(spins, high_spin[nearest], high[nearest]),
+        )
+        shape = self._shape(said, judged, body, slot)
+        return self._of_numbers(shape, low.to(said.dtype), high.to(said.dtype), numbers[nearest] == 0)
 
     def output_index(self) -> Tensor:
         """(V,) token id -> output index (0 where the token cannot be generated)."""
         return outputs.index_of(self.outputs, self.num_words + len(self.values))
 
-    def losses(self, logits_MK: Tensor, target_M: Tensor) -> Tensor:
-        """(M,) cross-entropy in nats, number targets spread over their neighbours on the grid."""
-        return outputs.losses(logits_MK, target_M, self.ordered_from, self.smoothing)
+    def losses(self, logits_M2: Tensor, target_M: Tensor) -> Tensor:
+        """(M,) nats."""
+        return -logits_M2[:, 0]
 
     @torch.no_grad()
     def generate(
@@ -308,10 +371,9 @@ class PairNet(
         for number, prompt in enumerate(prompts):
             ids[number, : len(prompt)] = torch.as_tensor(prompt, device=device)
         bodies, said, judged = self.arrived(ids)
-        which = torch.arange(len(bodies.row), device=device)
         chosen = []
         for slot in range(SAID):
-            scores = self._scores(said, judged, which, torch.full_like(which, slot))
+            scores = self._scores(said, judged, slot)
             if noise is not None:
                 scores = scores + torch.as_tensor(noise((len(scores), scores.shape[1])), device=device)
             best = (

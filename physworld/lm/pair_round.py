@@ -43,8 +43,11 @@ def gap_features(features: int) -> Tensor:
 
 
 class Round(nn.Module):
-    """Attention over pairs. Its scores are q·k plus a function of the pair, each through a sigmoid of its own (arXiv
-    2409.04431), because what acts adds up: two floors hold twice as much as one."""
+    """Attention over pairs, whose scores are q·k plus a function of the pair.
+
+    They do not compete (a ReLU instead of a softmax, arXiv 2309.08586): what acts adds up, two floors hold twice as
+    much as one, and what does not touch is given exactly nothing.
+    """
 
     def __init__(self, width: int, inner: int, heads: int, *, pair_bias: bool, own_axes: bool, gap_start: bool) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class Round(nn.Module):
         nn.init.zeros_(self.down.weight)
         with torch.no_grad():
             self.says.bias.zero_()
+            self.says.bias[:heads] = 0.5
             self.says.weight[heads + width :] = 0.0  # at first nobody is moved
 
     def forward(
@@ -98,11 +102,15 @@ class Round(nn.Module):
         said = self.says(h)
         q, k = self.qk(y_ND).view(-1, 2, self.heads, D // self.heads).unbind(dim=1)
         score = dot(q[pairs.body], k[pairs.other]) * (D // self.heads) ** -0.5
-        weight = torch.sigmoid(score + said[:, : self.heads])
+        weight = F.relu(score + said[:, : self.heads])
         message = (said[:, self.heads : self.heads + D].view(Q, self.heads, -1) * weight[:, :, None]).flatten(1)
-        taken = said[:, self.heads + D :].view(Q, FRAMES, -1) * weight[:, :1, None]
-        force = (taken[:, :, : 3 * VALUES].unflatten(2, (3, VALUES)) * values[:, :, None]).sum(dim=3)  # (Q, F, 3)
-        push = (taken[:, :, 3 * VALUES :].unflatten(2, (2, 3)) * values[:, :, None, [2, 3, 6]]).sum(dim=3)
+        taken = said[:, self.heads + D :].view(Q, FRAMES, -1)
+        force = (taken[:, :, : 3 * VALUES].unflatten(2, (3, VALUES)) * values[:, :, None]).sum(dim=3) * weight[
+            :, :1, None
+        ]
+        push = (taken[:, :, 3 * VALUES :].unflatten(2, (2, 3)) * values[:, :, None, [2, 3, 6]]).sum(dim=3) * weight[
+            :, 1:2, None
+        ]
         axes = torch.stack([frame, second], dim=2)  # (Q, F, 2, 2)
         moved = (force[:, :, :2, None] * axes).sum(dim=(1, 2))
         pushed = (push[:, :, :, None] * axes).sum(dim=(1, 2))

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Numbers that say where something is and how it moves: they are read through pairs alone.
-PLACED = frozenset(["x", "y", "x1", "y1", "x2", "y2", "angle", "vx", "vy", "spin", "gx", "gy", "ax", "ay", "bx", "by", "turn"])
+PLACED = frozenset(
+    ["x", "y", "x1", "y1", "x2", "y2", "angle", "vx", "vy", "spin", "gx", "gy", "ax", "ay", "bx", "by", "turn"]
+)
 BODIES, EVERYWHERE = ("ball", "box"), ("world", "mutual")
 JOINTS = ("pin", "hinge", "rope", "spring", "motor")
 ACTING = ("wall", "peg", "field", "wind", *JOINTS)

@@ -26,19 +26,22 @@ _NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once
 _STATE = (0.0,) * 6
 
 
-def scene_lines(scene: Scene, word: Mapping[str, int], number_base: int) -> tuple[np.ndarray, np.ndarray]:
+def scene_lines(
+    scene: Scene, word: Mapping[str, int], number_base: int, first_body: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs.
 
     Args:
-        word: ids of the words, `o0` and so on among them.
+        word: ids of the words.
         number_base: id of the first number.
+        first_body: id of the first body's name, which those of the others follow.
     """
     ids: list[int] = []
     values: list[float] = []
 
-    def line(name: str, *numbers: float, ends: tuple[str, ...] = ()) -> None:
+    def line(name: str, *numbers: float, ends: tuple[int, ...] = ()) -> None:
         ids.append(word[name])
-        ids.extend([word[end] for end in ends])
+        ids.extend(ends)
         ids.extend(_NUMBERS[: len(numbers)])
         values.extend(numbers)
 
@@ -58,7 +61,7 @@ def scene_lines(scene: Scene, word: Mapping[str, int], number_base: int) -> tupl
             case Wind():
                 line("wind", *field.velocity, field.drag * PIXELS_PER_METRE)
     for joint in scene.joints:
-        ends = ("fixed" if joint.body_a == FIXED else f"o{joint.body_a}", f"o{joint.body_b}")
+        ends = (word["fixed"] if joint.body_a == FIXED else first_body + joint.body_a, first_body + joint.body_b)
         match joint:
             case PinJoint():
                 line("pin", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
@@ -74,7 +77,7 @@ def scene_lines(scene: Scene, word: Mapping[str, int], number_base: int) -> tupl
     slots = []
     for index, body in enumerate(scene.bodies):
         slots.append(len(ids) + 2)
-        ids += (word["ball" if body.shape == "circle" else "box"], word["o0"] + index)
+        ids += (word["ball" if body.shape == "circle" else "box"], first_body + index)
         numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
         ids += _NUMBERS[: len(numbers)]
         values += numbers

@@ -89,5 +89,5 @@ class DocumentsCodec(Protocol):
     def part_guide(self, prompts: Sequence[np.ndarray]) -> Guide: ...
 
     def join(self, given: Trajectory, answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The frame's answer from its documents'."""
+        """The frame's answer from its documents', in the order of `prompts`."""
         ...

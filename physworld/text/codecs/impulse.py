@@ -119,7 +119,7 @@ class ImpulseCodec(PromptReader):
         )
         values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
-        self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
+        self._grid = (values, ids, hints, QUIET, STILL, EVENT_SPEED)
         self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
 
     # --- writing
@@ -135,9 +135,22 @@ class ImpulseCodec(PromptReader):
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            known = (scene, kernel.world_of(scene, *scene_lines(scene, WORD, NUMBER_BASE), packed, MARGIN), packed)
+            lines = scene_lines(scene, WORD, NUMBER_BASE, self._first_name(scene))
+            known = (scene, self._named(kernel.world_of(scene, *lines, packed, MARGIN), scene), packed)
             self._worlds[id(scene)] = known
         return known
+
+    def _first_name(self, scene: Scene) -> int:
+        """Id of the first body's name where a whole frame is written."""
+        return FIRST_BODY
+
+    def _named(self, world: tuple[Any, ...], scene: Scene) -> tuple[Any, ...]:
+        """What compiled code reads of a scene, with the ids of its bodies' names."""
+        return world
+
+    def _grid_of(self, scene: Scene) -> tuple[Any, ...]:
+        """What compiled code reads to write an answer."""
+        return (*self._grid[:3], np.array([self._first_name(scene), COAST, REST, END]), *self._grid[3:])
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
@@ -170,20 +183,21 @@ class ImpulseCodec(PromptReader):
 
     def _shift(self, seed: Any, scene: Scene) -> Any:
         """How far the names of training samples are moved on, for one seed or an array of them."""
-        return seed * 7919 % (MAX_BODIES - len(scene.bodies) + 1) if self.shuffle_names else seed * 0
+        room = MAX_BODIES - len(scene.bodies)
+        return seed * 7919 % (room + 1) if self.shuffle_names and room > 0 else seed * 0
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
         """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
         scene, world, _ = self._packed(run.scene)
         shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
-        return answers.Frames(world, run, self._grid, shifts, seed)
+        return answers.Frames(world, run, self._grid_of(scene), shifts, seed)
 
     def answer(
         self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
     ) -> tuple[np.ndarray, np.ndarray]:
         """Answer ids and their event mask for the true (or any other) next state."""
         change, push, after = self._impulses(scene, listed, frames, now, then)
-        return answers.write_answer(listed, change, push, after, self._grid)
+        return answers.write_answer(listed, change, push, after, self._grid_of(scene))
 
     def _impulses(
         self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
@@ -196,7 +210,7 @@ class ImpulseCodec(PromptReader):
     def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
         _, listed, frames = self._views(given)
         scene, now = given.scene, given.frame(-1)
-        said = self._read_answer(np.asarray(output), listed)
+        said = self._read_answer(np.asarray(output), listed, self._first_name(scene))
         if said is None:
             return None
         change, rest = said
@@ -212,13 +226,13 @@ class ImpulseCodec(PromptReader):
         spin[listed[rest]] = 0.0
         return State(position=position, velocity=velocity, angle=now.angle + now.spin * scene.dt, spin=spin)
 
-    def _read_answer(self, ids: np.ndarray, listed: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _read_answer(self, ids: np.ndarray, listed: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray] | None:
         """(change (M, 4), rest (M,) bool), or None unless `ids` is exactly one line per listed body."""
         change, rest = np.zeros((len(listed), 4)), np.zeros(len(listed), bool)
         values = self.vocabulary.values
         at = 0
         for row, body in enumerate(listed):
-            if at + 1 >= len(ids) or ids[at] != FIRST_BODY + body:
+            if at + 1 >= len(ids) or ids[at] != first + body:
                 return None
             if ids[at + 1] in (COAST, REST):
                 rest[row] = ids[at + 1] == REST

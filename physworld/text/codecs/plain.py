@@ -131,7 +131,7 @@ class PlainCodec(PromptReader):
             if len(self._headers) > 256:
                 self._headers.clear()
             # with the scene itself, so that its id stays its own
-            known = self._headers[id(scene)] = (scene, *scene_lines(scene, WORD, NUMBER_BASE))
+            known = self._headers[id(scene)] = (scene, *scene_lines(scene, WORD, NUMBER_BASE, FIRST_BODY))
         return known[1], known[2]
 
     def prompt(self, given: Trajectory) -> np.ndarray:
