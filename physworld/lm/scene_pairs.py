@@ -177,7 +177,7 @@ def pairs(bodies: Bodies, found: Mapping[str, Lines], kinds: Sequence[str], name
                 at.get("arm", none),
                 at.get("other_arm", none),
                 at.get("place", own),
-                at.get("axis", unit(zero(count))),
+                at.get("axis", none),
                 at.get("extent", none),
                 at.get("gyration", bodies.gyration[body]),
                 at.get("mass", zero(count) + HEAVY + bodies.mass[body]),
@@ -205,15 +205,11 @@ def pairs(bodies: Bodies, found: Mapping[str, Lines], kinds: Sequence[str], name
     body, other, mover, drift, whirl, arm, other_arm, place, axis, extent, gyration, mass = (
         torch.cat(column) for column in zip(*parts, strict=True)
     )
-    frame, hand, pose, angle = _described(bodies, body, bodies.position[body] + arm - place, axis, extent)
+    speed, spin = table_of(bodies.velocity), table_of(bodies.spin)
+    slip = speed[body] + spin[body, None] * left(arm) - speed[mover] - drift - spin[mover, None] * left(other_arm)
+    offset = bodies.position[body] + arm - place
+    frame, hand, pose, angle = _described(bodies, body, offset, slip, axis, extent)
     angle = torch.cat([angle, (bodies.mass[body] - mass)[:, None] / 3], dim=1)
-    # The line has nobody on either side of it: its second axis goes with the slip between the two.
-    speed, whole_spin = table_of(bodies.velocity), table_of(bodies.spin)
-    slip = speed[body] + whole_spin[body, None] * left(arm) - speed[mover] - drift
-    slip = slip - whole_spin[mover, None] * left(other_arm)
-    side, pull = dot(slip, left(frame[:, 0])), dot(bodies.pull[body], left(frame[:, 0]))
-    side = torch.where(side.abs() > SLOW, side, torch.where(pull.abs() > SLOW, pull, bodies.spin[body]))
-    hand = torch.cat([torch.where(side < 0, -1.0, 1.0)[:, None], hand[:, 1:]], dim=1)
     return Pairs(body, other, mover, drift, whirl, arm, other_arm, frame, hand, pose, angle, gyration)
 
 
@@ -236,10 +232,11 @@ def _add_joints(add, kind: str, some: Lines, bodies: Bodies, index: Tensor, firs
     N = len(bodies.row)
     ends = index[some.row[:, None], some.name.clamp(min=0)]  # (S, 2), N for `fixed`
     table, gyration, mass = table_of(bodies.position), table_of(bodies.gyration), table_of(bodies.mass)
-    axes = torch.cat([bodies.axis, unit(bodies.spin.new_zeros(1))])
+    axes = table_of(bodies.axis)
+    upright = torch.cat([bodies.axis, unit(bodies.spin.new_zeros(1))])  # the world's axes for what is nailed to it
     anchors = [some.point("ax", "ay"), some.point("bx", "by")] if kind != "motor" else [torch.zeros_like(table[:1])] * 2
     arms = [
-        anchor[:, :1] * axes[ends[:, side]] + anchor[:, 1:] * left(axes[ends[:, side]])
+        anchor[:, :1] * upright[ends[:, side]] + anchor[:, 1:] * left(upright[ends[:, side]])
         for side, anchor in enumerate(anchors)
     ]
     length = some.number["length"] if "length" in some.number else torch.zeros_like(some.row, dtype=table.dtype)
@@ -263,17 +260,33 @@ def _add_joints(add, kind: str, some: Lines, bodies: Bodies, index: Tensor, firs
 
 
 def _described(
-    bodies: Bodies, body: Tensor, offset: Tensor, axis: Tensor, extent: Tensor
+    bodies: Bodies, body: Tensor, offset: Tensor, slip: Tensor, axis: Tensor, extent: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(frame, hand, pose, angle) of `Pairs`. `offset` (Q, 2) leads from the other's point to the body's."""
-    distance = offset.norm(dim=1)
-    upright = unit(torch.zeros_like(distance) + torch.pi / 2)
-    line = torch.where(distance[:, None] > FAR, offset / distance.clamp(min=FAR)[:, None], upright)
+    """(frame, hand, pose, angle) of `Pairs`.
+
+    Args:
+        offset: (Q, 2) px, from the other's point to the body's.
+        slip: (Q, 2) px/s, of the body's point against the other's.
+        axis: (Q, 2) of the other, zero where it has none: then the line between the two stands for it.
+    """
+    distance, fast = offset.norm(dim=1), slip.norm(dim=1)
+    # Where both are in one place (the air is everywhere) the line goes the way they part.
+    apart = torch.where(fast[:, None] > SLOW, slip / fast.clamp(min=SLOW)[:, None], bodies.axis[body])
+    line = torch.where(distance[:, None] > FAR, offset / distance.clamp(min=FAR)[:, None], apart)
+    # The line has nobody on either side of it: its second axis goes with the slip between the two.
+    side, pull = dot(slip, left(line)), dot(bodies.pull[body], left(line))
+    side = torch.where(side.abs() > SLOW, side, torch.where(pull.abs() > SLOW, pull, bodies.spin[body]))
+    side = torch.where(side < 0, -1.0, 1.0)
+    round_ = (axis == 0).all(dim=1)
+    axis = torch.where(round_[:, None], line, axis)
     own = bodies.axis[body]
     first = torch.stack([line, axis, own], dim=1)  # (Q, F, 2)
     along, across = dot(offset[:, None], first), dot(offset[:, None], left(first))
-    flip, other_flip = torch.where(along < 0, -1.0, 1.0), torch.where(across < 0, -1.0, 1.0)
+    toward = torch.where(distance[:, None] > FAR, offset, apart)[:, None]
+    flip = torch.where(dot(toward, first) < 0, -1.0, 1.0)
+    other_flip = torch.where(dot(toward, left(first)) < 0, -1.0, 1.0)
     frame, hand = first * flip[:, :, None], flip * other_flip
+    hand = torch.stack([side, torch.where(round_, side, hand[:, 1]), hand[:, 2]], dim=1)
     sizes = torch.cat([extent, bodies.extent[body]], dim=1)
     pose = torch.cat([distance[:, None], along[:, 1:].abs(), across[:, 1:].abs(), sizes], dim=1)
     cosine = dot(frame[:, 1], frame[:, 2]), dot(frame[:, 1], left(frame[:, 2]) * hand[:, 2:]), dot(line, frame[:, 1])

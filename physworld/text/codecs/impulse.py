@@ -46,7 +46,7 @@ nothing within MARGIN: it flies freely.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -96,7 +96,7 @@ class ImpulseCodec(PromptReader):
     end_id = END
     text_name = "impulse"
     records = RECORDS
-    body_names = BODY_WORDS
+    body_names: Collection[str] = BODY_WORDS
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""

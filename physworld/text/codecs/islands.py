@@ -16,7 +16,7 @@ bodies: only those of a document need names, and a pile of more than there are i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,7 @@ class IslandCodec(ImpulseCodec):
     """One document per island; training samples hold one island of their frame, drawn by its number of bodies."""
 
     text_name = "islands"
-    body_names = frozenset(f"o{k}" for k in range(MOST_BODIES))
+    body_names: Collection[str] = frozenset(f"o{k}" for k in range(MOST_BODIES))
 
     def __init__(self, *, shuffle_names: bool = True, collision_sampling: float = 0.0) -> None:
         """collision_sampling: share of samples (validation's too) whose island is drawn by a struck body, if any is."""

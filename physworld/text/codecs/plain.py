@@ -30,7 +30,7 @@ and no body is left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -86,7 +86,7 @@ class PlainCodec(PromptReader):
     end_id = END
     text_name = "plain"
     records = RECORDS
-    body_names = BODY_WORDS
+    body_names: Collection[str] = BODY_WORDS
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
