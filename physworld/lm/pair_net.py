@@ -39,9 +39,9 @@ from physworld.types import Vocabulary
 
 IGNORE = -100
 SAID = 5  # numbers of an answer's line
-SCALES = (2.0, 2.0, 0.1, 2.0, 2.0)  # of each: px/s, px/s, rad/s, px/s, px/s that one step of the scale is, near zero
-SHARPEST = 0.003  # of that scale: an error that does not count
-WIDE = 2.0  # how much wider the second part of a distribution is, for surprises
+SCALES = (20.0, 20.0, 1.0, 5.0, 5.0)  # of each: px/s, px/s, rad/s, px/s, px/s that one step of the scale is, near zero
+SHARPEST = 0.002  # of that scale: an error that does not count
+WIDE = 1.0  # how much wider the second part of a distribution is, for surprises
 KINDS = (0, 0, 1, 2, 2)  # velocity, spin, push
 NEVER = -1e9
 
