@@ -335,16 +335,13 @@ class PairNet(
 
     def _of_exact(self, said: Tensor, judged: Tensor, body: Tensor, slot: Tensor, exact: Tensor) -> Tensor:
         """(M,) logarithm of the probability of the numbers nearest to `exact`."""
-        spins = torch.tensor(KINDS, device=said.device)[slot] == 1
+        kind = torch.tensor(KINDS, device=said.device)[slot]
         numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
         nearest = torch.searchsorted((numbers[1:] + numbers[:-1]) / 2, exact)
-        (low, high), (low_spin, high_spin) = self._edges(0), self._edges(1)
-        low, high = (
-            torch.where(spins, low_spin[nearest], low[nearest]),
-            torch.where(spins, high_spin[nearest], high[nearest]),
-        )
+        edges = torch.stack([torch.stack(self._edges(k)) for k in range(3)]).to(said.dtype)  # (3, 2, R)
+        low, high = edges[kind, 0, nearest], edges[kind, 1, nearest]
         shape = self._shape(said, judged, body, slot)
-        return self._of_numbers(shape, low.to(said.dtype), high.to(said.dtype), numbers[nearest] == 0)
+        return self._of_numbers(shape, low, high, numbers[nearest] == 0)
 
     def output_index(self) -> Tensor:
         """(V,) token id -> output index (0 where the token cannot be generated)."""

@@ -10,7 +10,7 @@ joints), Q pairs, F frames (3), S numbers of a line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -227,7 +227,7 @@ def _still(kind: str, some: Lines) -> dict[str, Tensor]:
     return {"place": (start + end) / 2, "axis": axis, "extent": extent, "drift": drift}
 
 
-def _add_joints(add, kind: str, some: Lines, bodies: Bodies, index: Tensor, first: int) -> None:  # type: ignore[no-untyped-def]
+def _add_joints(add: Callable[..., None], kind: str, some: Lines, bodies: Bodies, index: Tensor, first: int) -> None:
     """Both ends of each joint, as a pair with what is at its other end."""
     N = len(bodies.row)
     ends = index[some.row[:, None], some.name.clamp(min=0)]  # (S, 2), N for `fixed`
