@@ -75,6 +75,9 @@ class Round(nn.Module):
         Q = len(pairs.body)
         frame, hand, pose, angle = pairs.frame, pairs.hand, pairs.pose, pairs.angle
         if not self.own_axes:
+            offset = pose[:, :1] * frame[:, 0]
+            pose = torch.cat([pose[:, :1], offset, torch.zeros_like(offset), pose[:, 5:]], dim=1)
+            angle = torch.cat([frame[:, 1], frame[:, 2], angle[:, 4:]], dim=1)
             frame = torch.eye(2, device=x_ND.device, dtype=x_ND.dtype)[[0, 1, 0]].expand(Q, -1, -1)
             hand = torch.ones_like(hand)
         second = left(frame) * hand[:, :, None]
@@ -133,7 +136,7 @@ class Round(nn.Module):
     def _pose(self, pose: Tensor) -> Tensor:
         """(Q, features) of where a pair stands: learned sums of lengths, each through ramps of several widths; and the
         logarithm of the distance, for what acts from afar."""
-        sums = pose.clamp(max=REACH) @ self.pose.T + self.at
+        sums = pose.clamp(-REACH, REACH) @ self.pose.T + self.at
         far = torch.log1p(pose[:, :1] / 10)
         waves = far * torch.tensor([1.0, 2.0], device=pose.device, dtype=pose.dtype)
         return torch.cat(
