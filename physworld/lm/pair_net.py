@@ -17,8 +17,6 @@ Shape suffixes as in scene_pairs.py; D width, H heads, M scored labels, K output
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld.lm import ordered_outputs as outputs
@@ -44,6 +43,7 @@ SHARPEST = 0.002  # of that scale: an error that does not count
 WIDE = 1.0  # how much wider the second part of a distribution is, for surprises
 KINDS = (0, 0, 1, 2, 2)  # velocity, spin, push
 NEVER = -1e9
+PAIRS_AT_ONCE = 200_000  # that answers are worked out for together: about 1 GB
 
 
 class PairNet(
@@ -168,8 +168,6 @@ class PairNet(
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         """As the mixin does, but what is missing is refused instead of left random. Raises: WeightsError."""
-        from safetensors.torch import load_model
-
         missing, unexpected = load_model(model, model_file, strict=False, device=map_location)
         refuse_gaps(str(Path(model_file).parent), missing, unexpected)
         return model
@@ -180,8 +178,7 @@ class PairNet(
 
     def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
         """model/: weights, configuration and tokenizer."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.save_pretrained(run / "model")
+        self.save_pretrained(run / "model")
         tokenizer.save_pretrained(run / "model")
 
     def unsharded(self) -> PairNet:
@@ -246,8 +243,10 @@ class PairNet(
     # --- answering
 
     def _shape(self, said: Tensor, judged: Tensor, body_M: Tensor, slot_M: Tensor) -> tuple[Tensor, ...]:
-        """(middle (M,), widths (M, 2), logarithms of their shares (M, 2), logarithms of the shares of all but zero, and
-        of zero (M,)) of the numbers at place `slot` of the lines of bodies."""
+        """How numbers at place `slot` of the lines of bodies are spread.
+
+        (middle (M,), widths (M, 2), logarithms of their shares (M, 2), and of those of all but zero and of zero (M,))
+        """
         scale = said.new_tensor(SCALES)[slot_M]
         kind = torch.tensor(KINDS, device=said.device)[slot_M]
         middle = torch.asinh(said[body_M, slot_M] / scale)
@@ -363,6 +362,24 @@ class PairNet(
         rows: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """One line a body, in the order of the prompt; all are said side by side, so a guide has nothing to add."""
+        answers: list[np.ndarray] = []
+        for part in self._parts(prompts):
+            answers += self._say([prompts[k] for k in part], end_id, noise)
+        return [answer[:limit] for answer, limit in zip(answers, max_new_tokens, strict=True)]
+
+    def _parts(self, prompts: list[np.ndarray]) -> list[range]:
+        """Prompts, one after the other, that hold no more pairs together than memory does."""
+        words = [self.records[name].word for name in (*BODIES, *self.kinds)]
+        found, first, pairs_so_far = [], 0, 0
+        for k, prompt in enumerate(prompts):
+            count = int(np.isin(prompt, words[: len(BODIES)]).sum()) * int(np.isin(prompt, words).sum())
+            if k > first and pairs_so_far + count > PAIRS_AT_ONCE:
+                found.append(range(first, k))
+                first, pairs_so_far = k, 0
+            pairs_so_far += count
+        return [*found, range(first, len(prompts))] if prompts else []
+
+    def _say(self, prompts: list[np.ndarray], end_id: int, noise: Noise | None) -> list[np.ndarray]:
         device = self.values.device
         ids = torch.full((len(prompts), max(map(len, prompts))), self.pad, device=device)
         for number, prompt in enumerate(prompts):
@@ -373,14 +390,11 @@ class PairNet(
             scores = self._scores(said, judged, slot)
             if noise is not None:
                 scores = scores + torch.as_tensor(noise((len(scores), scores.shape[1])), device=device)
-            best = (
-                scores.argmax(dim=1)
-                if noise is not None or not self.median
-                else outputs.median(scores, self.ordered_from)
-            )
+            drawn = noise is not None or not self.median
+            best = scores.argmax(dim=1) if drawn else outputs.median(scores, self.ordered_from)
             chosen.append(self.outputs[best])
         answers: list[list[int]] = [[] for _ in prompts]
         said_ids = torch.stack([bodies.name, *chosen], dim=1).tolist()
         for row, line in zip(bodies.row.tolist(), said_ids, strict=True):
             answers[row] += line[:2] if line[1] in self.special else line
-        return [np.array([*answer, end_id][:limit]) for answer, limit in zip(answers, max_new_tokens, strict=True)]
+        return [np.array([*answer, end_id]) for answer in answers]

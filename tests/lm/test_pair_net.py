@@ -94,10 +94,6 @@ def test_lines_may_come_in_any_order(name: str) -> None:
         torch.testing.assert_close(a[torch.as_tensor(order)], b)
 
 
-class Exact(PlainCodec):
-    """Writes numbers to the last bit, so that a turned scene is just that."""
-
-
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("name", TYPES)
 def test_a_turned_scene_gets_the_turned_answer(name: str, mirror: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +183,18 @@ def test_answers_keep_to_the_format_and_say_the_median() -> None:
     assert all(CODEC.decode(answer, now) is not None for answer, now in zip(drawn, given, strict=True))
     (cut,) = net.generate(prompts[:1], [3], END)
     assert np.array_equal(cut, answers[0][:3])
+
+
+def test_many_pairs_are_worked_out_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    prompts = [CODEC.prompt(Trajectory.of(one, [one.state])) for one in map(scene, TYPES)]
+    whole = net.generate(prompts, [999] * len(prompts), END)
+    assert len(net._parts(prompts)) == 1
+    monkeypatch.setattr("physworld.lm.pair_net.PAIRS_AT_ONCE", 60)
+    assert 1 < len(net._parts(prompts)) <= len(prompts)
+    for a, b in zip(net.generate(prompts, [999] * len(prompts), END), whole, strict=True):
+        assert np.array_equal(a, b)
+    assert net.generate([], [], END) == []
 
 
 def test_a_saved_network_is_the_same(tmp_path: Path) -> None:
