@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from physworld import scenarios
+from physworld.lm.gpt import GPT
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.numbers import number_values
 from physworld.text.codecs.plain import COAST, END, FIRST_BODY, MAX_BODIES, NEXT, REST, WORDS, PlainCodec
+from physworld.text.rollout import rollout
 from physworld.types import (
     Attractor,
     Body,
@@ -265,3 +268,10 @@ def test_a_model_may_say_small_spins() -> None:
     said = values[CODEC.vocabulary.outputs[CODEC.vocabulary.ordered_from :] - len(WORDS)]
     assert (np.diff(said) > 0).all() and {0.0, 0.001, -0.001, 0.01} <= set(said.tolist())
     assert CODEC.vocabulary.size == len(WORDS) + len(values)
+
+
+def test_a_gpt_reads_it_too_and_answers_under_the_grammar() -> None:
+    torch.manual_seed(0)
+    model = GPT.for_vocabulary(CODEC.vocabulary, width=32, depth=1, heads=2, relations=True, prefix=True).eval()
+    run = path("billiards")
+    assert rollout(model, CODEC, [run.window(20, 21)], 2).parsed == [2]
