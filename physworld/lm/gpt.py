@@ -17,7 +17,6 @@ K output tokens, F number features.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld import renamed
+from physworld.lm import ordered_outputs
 from physworld.lm.gpt_answers import answers
 from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
@@ -325,37 +325,17 @@ class GPT(
 
     def output_index(self) -> Tensor:
         """(V,) token id -> output index (0 where the token cannot be generated)."""
-        table = torch.zeros(self.num_words + len(self.values), dtype=torch.long, device=self.outputs.device)
-        table[self.outputs] = torch.arange(len(self.outputs), device=self.outputs.device)
-        return table
+        return ordered_outputs.index_of(self.outputs, self.num_words + len(self.values))
 
     def losses(self, logits_MK: Tensor, target_M: Tensor) -> Tensor:
         """(M,) cross-entropy in nats, number targets spread over their neighbours on the grid."""
-        logp = F.log_softmax(logits_MK.float(), dim=-1)
-        if self.smoothing == 0:
-            return F.nll_loss(logp, target_M, reduction="none")
-        reach = math.ceil(2.5 * self.smoothing)
-        offset = torch.arange(-reach, reach + 1, device=logp.device)
-        weight = torch.exp(-0.5 * (offset / self.smoothing) ** 2)
-        near = target_M[:, None] + offset
-        allowed = (near >= self.ordered_from) & (near < logp.shape[1])
-        weight_MR = torch.where(target_M[:, None] >= self.ordered_from, weight * allowed, (offset == 0).float())
-        weight_MR = weight_MR / weight_MR.sum(dim=1, keepdim=True)
-        return -(weight_MR * logp.gather(1, near.clamp(0, logp.shape[1] - 1))).sum(dim=1)
+        return ordered_outputs.losses(logits_MK, target_M, self.ordered_from, self.smoothing)
 
     def pick(self, logits_BK: Tensor) -> Tensor:
-        """(B,) output index of the answer without drawing: a word, or the median of the numbers where these are
-        likelier in sum.
-
-        The likeliest single token would not do: a number in doubt spreads over many steps of the grid, each of which
-        is less likely than a word that hardly any of the sum stands for.
-        """
+        """(B,) output index of the answer without drawing (see `ordered_outputs.median`)."""
         if not self.median:
             return logits_BK.argmax(dim=-1)
-        words_BK, numbers_BK = logits_BK[:, : self.ordered_from].float(), logits_BK[:, self.ordered_from :].float()
-        word_B, place_B = words_BK.max(dim=-1)
-        middle_B = (numbers_BK.softmax(dim=-1).cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=numbers_BK.shape[1] - 1)
-        return torch.where(word_B > numbers_BK.logsumexp(dim=-1), place_B, self.ordered_from + middle_B)
+        return ordered_outputs.median(logits_BK, self.ordered_from)
 
     def generate(
         self,

@@ -90,6 +90,6 @@ def _read_prompt(path: Path, codec: FrameCodec) -> Trajectory:
     given = codec.read_prompt(text)
     if given is None:
         raise UserError(
-            f"{path} is no prompt in this run's format, which is impulse text: {codec.why_no_prompt(text)}."
+            f"{path} is no prompt in this run's format, which is {codec.text_name} text: {codec.why_no_prompt(text)}."
         )
     return given

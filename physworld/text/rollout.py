@@ -184,12 +184,13 @@ class _Batch:
 
     def _ask_parts(self, codec: DocumentsCodec) -> dict[int, np.ndarray]:
         """Answers that are put together from those to several documents a frame."""
-        asked = [(row, prompt) for row in self.alive for prompt in codec.prompts(self.context[row])]
-        asked.sort(key=lambda part: len(part[1]))  # like sizes together, so that little is padded
-        parts: dict[int, list[np.ndarray]] = {row: [] for row in self.alive}
+        prompts_of = {row: codec.prompts(self.context[row]) for row in self.alive}
+        asked = [(row, place, prompt) for row, own in prompts_of.items() for place, prompt in enumerate(own)]
+        asked.sort(key=lambda part: len(part[2]))  # like sizes together, so that little is padded
+        parts: dict[int, dict[int, np.ndarray]] = {row: {} for row in self.alive}
         for first in range(0, len(asked), PARTS):
             some = asked[first : first + PARTS]
-            prompts = [prompt for _, prompt in some]
+            prompts = [prompt for _, _, prompt in some]
             answers = self.model.generate(
                 prompts,
                 [codec.most_new_tokens(prompt) for prompt in prompts],
@@ -197,9 +198,9 @@ class _Batch:
                 codec.part_guide(prompts) if self.guided else None,
                 noise=self.noise,
             )
-            for (row, _), answer in zip(some, answers, strict=True):
-                parts[row].append(answer)
-        return {row: codec.join(self.context[row], own) for row, own in parts.items()}
+            for (row, place, _), answer in zip(some, answers, strict=True):
+                parts[row][place] = answer
+        return {row: codec.join(self.context[row], [own[k] for k in range(len(own))]) for row, own in parts.items()}
 
     def _prompt(self, row: int) -> np.ndarray | None:
         """The oldest frames go first when there is no room; None when even the shortest prompt is too long."""

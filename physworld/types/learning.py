@@ -75,6 +75,8 @@ class Vocabulary:
     prompt_end: int = -1  # id of the word that ends a prompt; -1: no word of its own does
     names: tuple[int, int] = (0, 0)  # first id and number of the words that name bodies
     families: tuple[TokenFamily, ...] = ()  # words that carry a number
+    words: tuple[str, ...] = ()  # what ids 0 .. num_words - 1 are called, where a network may ask
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)  # word of a record -> what its numbers are
 
     @property
     def size(self) -> int:

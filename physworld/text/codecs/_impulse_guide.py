@@ -1,4 +1,4 @@
-"""The grammar of `impulse` answers (see `physworld.protocols.Guide`)."""
+"""The grammar of `impulse` and `plain` answers (see `physworld.protocols.Guide`)."""
 
 from __future__ import annotations
 
@@ -6,33 +6,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physworld.text.codecs._impulse_words import COAST, END, FIRST_BODY, MAX_BODIES, NUMBER_BASE, REST
+from physworld.text.codecs._impulse_words import COAST, END, REST
 
 _FREE, _NUMBER, _LAST, _NAME = 0, 1, 2, 3  # masks: a word or a number, a number, the end, the name of each body
 
 
-def answer_masks(size: int) -> np.ndarray:
-    """(C, V) bool: the tokens that may stand at each kind of place in an answer."""
-    masks = np.zeros((_NAME + MAX_BODIES, size), bool)
-    masks[[_FREE, _NUMBER], NUMBER_BASE:] = True
+def answer_masks(size: int, number_base: int, first_body: int, bodies: int) -> np.ndarray:
+    """(C, V) bool: the tokens that may stand at each kind of place in an answer.
+
+    Args:
+        size: of the vocabulary, whose numbers begin at `number_base` and whose names at `first_body`.
+        bodies: how many names there are.
+    """
+    masks = np.zeros((_NAME + bodies, size), bool)
+    masks[[_FREE, _NUMBER], number_base:] = True
     masks[_FREE, [COAST, REST]] = True
     masks[_LAST, END] = True
-    masks[_NAME + np.arange(MAX_BODIES), FIRST_BODY + np.arange(MAX_BODIES)] = True
+    masks[_NAME + np.arange(bodies), first_body + np.arange(bodies)] = True
     return masks
 
 
 class ImpulseGuide:
-    """Answers name the listed bodies in order, each followed by one word or four numbers, then `end`."""
+    """Answers name the listed bodies in order, each followed by one word or so many numbers, then `end`."""
 
     expressions = None
 
-    def __init__(self, listed: Sequence[np.ndarray], masks: np.ndarray) -> None:
+    def __init__(self, listed: Sequence[np.ndarray], masks: np.ndarray, numbers: int = 4) -> None:
         """
         Args:
             listed: the bodies that each prompt lists.
             masks: see `answer_masks`.
+            numbers: of a line that says neither `coast` nor `rest`.
         """
-        self._masks = masks
+        self._masks, self._numbers = masks, numbers
         self._begin = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), _LAST)
         for row, bodies in enumerate(listed):
             self._begin[row, : len(bodies)] = _NAME + bodies
@@ -51,6 +57,6 @@ class ImpulseGuide:
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
         at, token = np.asarray(rows, np.int64), np.asarray(tokens)
         written = self._written[at] + 1
-        over = (written == 4) | ((written == 1) & ((token == COAST) | (token == REST)))
+        over = (written == self._numbers) | ((written == 1) & ((token == COAST) | (token == REST)))
         self._line[at] += over
         self._written[at] = np.where(over, -1, written)

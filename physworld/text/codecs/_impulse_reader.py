@@ -1,4 +1,4 @@
-"""Reader of `impulse` prompts, text -> scene and state. The format is described, and owned, by impulse.py."""
+"""Reader of `impulse` and `plain` prompts, text -> scene and state. The lines are described by impulse.py."""
 
 from __future__ import annotations
 
@@ -51,6 +51,28 @@ class Line(NamedTuple):
     word: str
     names: list[str]
     numbers: list[float]
+
+
+class PromptReader:
+    """What a codec's texts are read with that are scenes in such lines."""
+
+    records: Mapping[str, tuple[int, int]]  # word -> how many names, then numbers, follow it
+    body_names: Collection[str]  # all names a body may have
+
+    def read_prompt(self, text: str) -> Trajectory | None:
+        """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
+        try:
+            return read_prompt(text, self.records, self.body_names)
+        except NoPrompt:
+            return None
+
+    def why_no_prompt(self, text: str) -> str:
+        """Line and word that make a text no prompt, or ''."""
+        try:
+            read_prompt(text, self.records, self.body_names)
+        except NoPrompt as problem:
+            return str(problem)
+        return ""
 
 
 def read_prompt(text: str, layout: Mapping[str, tuple[int, int]], bodies: Collection[str]) -> Trajectory:
@@ -156,7 +178,7 @@ def _scene(lines: list[Line]) -> Scene:
         name="prompt",
         category="prompt",
         difficulty=1,  # the text names neither type nor difficulty
-        text="Read from impulse text.",
+        text="Read from text.",
         bodies=tuple(_body(line) for line in solid),
         static=tuple(_wall(line) for line in rest if line.word in ("wall", "peg")),
         joints=tuple(_joint(joint, index) for joint in joints),

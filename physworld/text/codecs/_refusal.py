@@ -15,6 +15,7 @@ _SHAPES = frozenset({POLYGON, COMPOUND})
 LACKS: dict[str, frozenset[str]] = {
     "impulse": frozenset({*_NEVER, *_SHAPES, *JOINTS.values(), POINT_WALL}),
     "islands": frozenset({*_NEVER, *_SHAPES, *JOINTS.values(), POINT_WALL}),
+    "plain": frozenset({*_NEVER, *_SHAPES, *JOINTS.values(), POINT_WALL}),
     "engine": _NEVER,
     "card": frozenset({*_NEVER, *_SHAPES, *JOINTS.values()}),
 }

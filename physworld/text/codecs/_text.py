@@ -98,6 +98,7 @@ class TextCodec(ABC):
 
     target_frames = 1
     reads_prompts = False  # these texts lack part of the scene
+    text_name: str
     line: re.Pattern[str]  # of one body
 
     def __init__(

@@ -47,6 +47,7 @@ WORDS = (
 class CardCodec(TextCodec):
     """Header, the last given frames and `Frame t+1:`; the answer is the rest of that frame."""
 
+    text_name = "card"
     line = _LINE
 
     def __init__(

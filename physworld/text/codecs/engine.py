@@ -54,6 +54,7 @@ WORDS = (
 class EngineCodec(TextCodec):
     """Header, the last given frames and `Predict next frame:`; the answer is the next frame."""
 
+    text_name = "engine"
     line = _LINE
 
     def __init__(

@@ -26,6 +26,7 @@ class FrameCodec(SceneLimits, Codec, Protocol):
 
     target_frames: int  # frames wanted in `sample.target`
     history_frames: int  # frames that a prompt grows to while rolling out
+    text_name: str  # what its text is called, as in codec=NAME
     reads_prompts: bool  # whether `read_prompt` finds a whole scene in a prompt's text
 
     def prompt(self, given: Trajectory) -> np.ndarray:
@@ -89,5 +90,5 @@ class DocumentsCodec(Protocol):
     def part_guide(self, prompts: Sequence[np.ndarray]) -> Guide: ...
 
     def join(self, given: Trajectory, answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The frame's answer from its documents'."""
+        """The frame's answer from its documents', in the order of `prompts`."""
         ...

@@ -46,7 +46,7 @@ nothing within MARGIN: it flies freely.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -57,7 +57,7 @@ from physworld.sim import contacts as geometry
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
 from physworld.text.codecs._impulse_guide import ImpulseGuide, answer_masks
-from physworld.text.codecs._impulse_reader import NoPrompt, read_prompt
+from physworld.text.codecs._impulse_reader import PromptReader
 from physworld.text.codecs._impulse_words import (
     BODY_WORDS,
     COAST,
@@ -72,28 +72,11 @@ from physworld.text.codecs._impulse_words import (
     WORD,
     WORDS,
 )
-from physworld.text.codecs._refusal import check_range, refusal
+from physworld.text.codecs._refusal import refusal
+from physworld.text.codecs._scene_lines import as_lines, scene_lines
 from physworld.text.codecs.frame_codec import DocumentsCodec
-from physworld.text.codecs.numbers import LARGEST, number_indices, number_texts, number_values, output_grid
-from physworld.types import (
-    FIXED,
-    PIXELS_PER_METRE,
-    Attractor,
-    Encoded,
-    Motor,
-    MutualGravity,
-    Peg,
-    PinJoint,
-    PivotJoint,
-    Rope,
-    Sample,
-    Scene,
-    Spring,
-    State,
-    Trajectory,
-    Vocabulary,
-    Wind,
-)
+from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
+from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
 
 _WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
@@ -103,7 +86,7 @@ STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
 EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
 
 
-class ImpulseCodec:
+class ImpulseCodec(PromptReader):
     """Next frame as impulses in contact frames; see the module docstring for the text."""
 
     context_frames = 1
@@ -112,6 +95,8 @@ class ImpulseCodec:
     reads_prompts = True
     end_id = END
     text_name = "impulse"
+    records = RECORDS
+    body_names: Collection[str] = BODY_WORDS
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
@@ -134,7 +119,7 @@ class ImpulseCodec:
         )
         values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
-        self._grid = (values, ids, hints, np.array([FIRST_BODY, COAST, REST, END]), QUIET, STILL, EVENT_SPEED)
+        self._grid = (values, ids, hints, QUIET, STILL, EVENT_SPEED)
         self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
 
     # --- writing
@@ -150,9 +135,22 @@ class ImpulseCodec:
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            known = (scene, kernel.world_of(scene, *_header(scene), packed, MARGIN), packed)
+            lines = scene_lines(scene, WORD, NUMBER_BASE, self._first_name(scene))
+            known = (scene, self._named(kernel.world_of(scene, *lines, packed, MARGIN), scene), packed)
             self._worlds[id(scene)] = known
         return known
+
+    def _first_name(self, scene: Scene) -> int:
+        """Id of the first body's name where a whole frame is written."""
+        return FIRST_BODY
+
+    def _named(self, world: tuple[Any, ...], scene: Scene) -> tuple[Any, ...]:
+        """What compiled code reads of a scene, with the ids of its bodies' names."""
+        return world
+
+    def _grid_of(self, scene: Scene) -> tuple[Any, ...]:
+        """What compiled code reads to write an answer."""
+        return (*self._grid[:3], np.array([self._first_name(scene), COAST, REST, END]), *self._grid[3:])
 
     def unwritable(self, scene: Scene) -> str:
         """Why this text cannot hold the scene, as a sentence; else ''."""
@@ -160,7 +158,7 @@ class ImpulseCodec:
         if missing:
             return missing
         try:
-            _header(scene)
+            scene_lines(scene, WORD, NUMBER_BASE, self._first_name(scene))
         except ValueError as error:  # a number that it cannot print
             return str(error)
         return ""
@@ -195,20 +193,21 @@ class ImpulseCodec:
 
     def _shift(self, seed: Any, scene: Scene) -> Any:
         """How far the names of training samples are moved on, for one seed or an array of them."""
-        return seed * 7919 % (MAX_BODIES - len(scene.bodies) + 1) if self.shuffle_names else seed * 0
+        room = MAX_BODIES - len(scene.bodies)
+        return seed * 7919 % (room + 1) if self.shuffle_names and room > 0 else seed * 0
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
         """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
         scene, world, _ = self._packed(run.scene)
         shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
-        return answers.Frames(world, run, self._grid, shifts, seed)
+        return answers.Frames(world, run, self._grid_of(scene), shifts, seed)
 
     def answer(
         self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
     ) -> tuple[np.ndarray, np.ndarray]:
         """Answer ids and their event mask for the true (or any other) next state."""
         change, push, after = self._impulses(scene, listed, frames, now, then)
-        return answers.write_answer(listed, change, push, after, self._grid)
+        return answers.write_answer(listed, change, push, after, self._grid_of(scene))
 
     def _impulses(
         self, scene: Scene, listed: np.ndarray, frames: np.ndarray, now: State, then: State
@@ -221,7 +220,7 @@ class ImpulseCodec:
     def decode(self, output: np.ndarray, given: Trajectory) -> State | None:
         _, listed, frames = self._views(given)
         scene, now = given.scene, given.frame(-1)
-        said = self._read_answer(np.asarray(output), listed)
+        said = self._read_answer(np.asarray(output), listed, self._first_name(scene))
         if said is None:
             return None
         change, rest = said
@@ -237,13 +236,13 @@ class ImpulseCodec:
         spin[listed[rest]] = 0.0
         return State(position=position, velocity=velocity, angle=now.angle + now.spin * scene.dt, spin=spin)
 
-    def _read_answer(self, ids: np.ndarray, listed: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _read_answer(self, ids: np.ndarray, listed: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray] | None:
         """(change (M, 4), rest (M,) bool), or None unless `ids` is exactly one line per listed body."""
         change, rest = np.zeros((len(listed), 4)), np.zeros(len(listed), bool)
         values = self.vocabulary.values
         at = 0
         for row, body in enumerate(listed):
-            if at + 1 >= len(ids) or ids[at] != FIRST_BODY + body:
+            if at + 1 >= len(ids) or ids[at] != first + body:
                 return None
             if ids[at + 1] in (COAST, REST):
                 rest[row] = ids[at + 1] == REST
@@ -278,7 +277,7 @@ class ImpulseCodec:
 
     @cached_property
     def _masks(self) -> np.ndarray:
-        return answer_masks(self.vocabulary.size)
+        return answer_masks(self.vocabulary.size, NUMBER_BASE, FIRST_BODY, MAX_BODIES)
 
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as `ball` and `box` lines print it."""
@@ -298,97 +297,11 @@ class ImpulseCodec:
 
     def text(self, ids: np.ndarray) -> str:
         """Ids as the lines of the module docstring."""
-        starts = {WORD["next"], END, *(WORD[w] for w in RECORDS)}
-        words = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
-        lines: list[str] = []
-        answering = False
-        for token, word in zip(ids, words, strict=True):
-            new = token in starts or (answering and FIRST_BODY <= token < FIRST_BODY + MAX_BODIES)
-            answering |= token == NEXT
-            if new or not lines:
-                lines.append(word)
-            else:
-                lines[-1] += " " + word
-        return "\n".join(lines)
-
-    def read_prompt(self, text: str) -> Trajectory | None:
-        """The scene and the one frame that a prompt's text describes, or None: it is no prompt; never an exception."""
-        try:
-            return read_prompt(text, RECORDS, BODY_WORDS)
-        except NoPrompt:
-            return None
-
-    def why_no_prompt(self, text: str) -> str:
-        """Line and word that make a text no prompt, or ''."""
-        try:
-            read_prompt(text, RECORDS, BODY_WORDS)
-        except NoPrompt as problem:
-            return str(problem)
-        return ""
+        tokens = [int(i) for i in ids]
+        starts = {NEXT, END, *(WORD[w] for w in RECORDS)}
+        names = range(FIRST_BODY, FIRST_BODY + MAX_BODIES)
+        return as_lines(tokens, self.tokenizer.convert_ids_to_tokens(tokens), starts, names, NEXT)
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
         return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
-
-
-_NUMBERS = (-1,) * 16  # stand for numbers until all are turned into ids at once
-_STATE = (0.0,) * 6
-
-
-def _header(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs.
-
-    Raises:
-        ValueError: a number is larger than the text can say, or one that must be positive prints as 0.
-    """
-    ids: list[int] = []
-    values: list[float] = []
-
-    def line(word: str, *numbers: float, ends: tuple[str, ...] = ()) -> None:
-        ids.append(WORD[word])
-        ids.extend([WORD[end] for end in ends])
-        ids.extend(_NUMBERS[: len(numbers)])
-        values.extend(numbers)
-
-    line("world", *scene.gravity, scene.dt * 1000)
-    for shape in scene.static:
-        if isinstance(shape, Peg):
-            line("peg", *shape.center, shape.radius, shape.friction, shape.restitution)
-        else:
-            surface = (shape.radius, shape.friction, shape.restitution, shape.surface_speed)
-            line("wall", *shape.start, *shape.end, *surface)
-    for field in scene.fields:
-        match field:
-            case Attractor():
-                line("field", *field.center, field.strength / 1e4, field.softening)
-            case MutualGravity():
-                line("mutual", field.strength / 1e4, field.softening)
-            case Wind():
-                line("wind", *field.velocity, field.drag * PIXELS_PER_METRE)
-    for joint in scene.joints:
-        ends = ("fixed" if joint.body_a == FIXED else BODY_WORDS[joint.body_a], BODY_WORDS[joint.body_b])
-        match joint:
-            case PinJoint():
-                line("pin", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
-            case PivotJoint():
-                line("hinge", *joint.anchor_a, *joint.anchor_b, ends=ends)
-            case Rope():
-                line("rope", *joint.anchor_a, *joint.anchor_b, joint.length, ends=ends)
-            case Spring():
-                own = (joint.length, joint.stiffness, joint.damping)
-                line("spring", *joint.anchor_a, *joint.anchor_b, *own, ends=ends)
-            case Motor():
-                most = joint.torque / PIXELS_PER_METRE**2  # a larger one is as good as no limit
-                line("motor", joint.spin, min(most, LARGEST), ends=ends)
-    slots = []
-    for index, body in enumerate(scene.bodies):
-        slots.append(len(ids) + 2)
-        ids += (WORD["ball" if body.shape == "circle" else "box"], FIRST_BODY + index)
-        numbers = (*_STATE, *body.size, body.mass, body.friction, body.restitution)
-        ids += _NUMBERS[: len(numbers)]
-        values += numbers
-    exact = np.array(values, np.float64)
-    check_range(scene, exact)
-    header = np.array(ids, np.int64)
-    header[header < 0] = NUMBER_BASE + number_indices(exact)
-    return header, np.array(slots, np.int64)

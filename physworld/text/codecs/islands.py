@@ -10,12 +10,14 @@ its islands' answers. Each island is a document of its own:
 
 Headers (`world`, `wall`, `ball`, `box` ...) are left out: whatever acts on a body is spelled out in its own frame
 beside it, so that a document does not change when its scene is moved, turned, mirrored or given more bodies. Fifty
-bodies that are scattered cost as much as fifty scenes of one body; only a pile is long.
+bodies that are scattered cost as much as fifty scenes of one body; only a pile is long. A scene may have any number of
+bodies: only those of a document need names, and a pile of more than there are is cut into several documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,14 +35,14 @@ from physworld.text.codecs._impulse_words import (
     REST,
     WORD,
 )
+from physworld.text.codecs._island_documents import LENGTH, PARTNERS, Document, short, short_sample
+from physworld.text.codecs._refusal import refusal
+from physworld.text.codecs._scene_lines import as_lines
 from physworld.text.codecs.impulse import EVENT_SPEED, ImpulseCodec
-from physworld.types import Encoded, Sample, Trajectory
+from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
 HEADER, SHARED = -1, -2  # labels of tokens that belong to no island: left out, and part of every document
-_LENGTH = np.ones(NUMBER_BASE, np.int64)  # tokens of a line that begins with this word
-_PARTNERS = np.zeros(NUMBER_BASE, np.bool_)  # words whose second name is a partner
-_LENGTH[[WORD[w] for w in RECORDS]] = [1 + sum(n) for n in RECORDS.values()]
-_PARTNERS[[WORD[w] for w, (names, _) in RECORDS.items() if names == 2]] = True
+MOST_BODIES = 4096  # that a scene file may hold
 _WORDS = np.array([WORD["self"], NEXT, END, FIRST_BODY, MAX_BODIES])
 
 
@@ -48,6 +50,7 @@ class IslandCodec(ImpulseCodec):
     """One document per island; training samples hold one island of their frame, drawn by its number of bodies."""
 
     text_name = "islands"
+    body_names: Collection[str] = frozenset(f"o{k}" for k in range(MOST_BODIES))
 
     def __init__(self, *, shuffle_names: bool = True, collision_sampling: float = 0.0) -> None:
         """collision_sampling: share of samples (validation's too) whose island is drawn by a struck body, if any is."""
@@ -60,34 +63,72 @@ class IslandCodec(ImpulseCodec):
             raise ValueError(f"collision_sampling={collision_sampling} must be a number from 0 to 1")
         self.collision_sampling = collision_sampling
 
+    # --- scenes with more bodies than there are names: only within a document do names count
+
+    def _lacks(self, scene: Scene) -> str:
+        return refusal(scene, self.text_name)
+
+    def _first_name(self, scene: Scene) -> int:
+        """Of a crowd, names of whole frames begin behind all tokens; documents have the usual ones."""
+        return FIRST_BODY if len(scene.bodies) <= MAX_BODIES else self.vocabulary.size
+
+    def _named(self, world: tuple[Any, ...], scene: Scene) -> tuple[Any, ...]:
+        first = self._first_name(scene)
+        if first == FIRST_BODY:
+            return world
+        header, _, *rest, words = world
+        words = words.copy()
+        words[1:3] = first, len(scene.bodies)
+        return (header, np.flatnonzero(header >= first), *rest, words)
+
+    def _labels(self, ids: np.ndarray, scene: Scene) -> tuple[np.ndarray, int]:
+        words = _WORDS.copy()
+        words[3:] = self._first_name(scene), max(MAX_BODIES, len(scene.bodies))
+        found: tuple[np.ndarray, int] = _islands(ids, words, LENGTH, PARTNERS)
+        return found
+
+    def _documents(self, ids: np.ndarray, scene: Scene) -> list[Document]:
+        """The islands of a frame's prompt, in the order of their first bodies."""
+        label, count = self._labels(ids, scene)
+        parts = [ids[(label == k) | (label == SHARED)] for k in range(count)]
+        first = self._first_name(scene)
+        if first == FIRST_BODY:
+            return [Document(part, None, None) for part in parts]
+        return [document for part in parts for document in short(part, first)]
+
     def encode(self, sample: Sample) -> Encoded:
-        return self._one_island(super().encode(sample))
+        return self._one_island(super().encode(sample), sample.given.scene)
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
-        return _Cut(self._one_island, super().encode_frames(run, seed=seed))
+        return _Cut(partial(self._one_island, scene=run.scene), super().encode_frames(run, seed=seed))
 
-    def _one_island(self, whole: Encoded) -> Encoded:
+    def _one_island(self, whole: Encoded, scene: Scene) -> Encoded:
         """The island of one listed body, each (or each that is struck) as likely; which one follows from the seed."""
-        ids = whole.input_ids
-        label, count = _islands(ids, _WORDS, _LENGTH, _PARTNERS)
+        ids, first = whole.input_ids, self._first_name(scene)
+        label, count = self._labels(ids, scene)
         kept = label == SHARED
-        if count:
-            bodies = np.flatnonzero(ids == WORD["self"])
-            draw = _scrambled(whole.seed)
-            if (draw >> 32) % 1000 < 1000 * self.collision_sampling:
-                struck = _struck(ids, bodies, self.vocabulary.values)
-                bodies = bodies[struck] if struck.any() else bodies
-            kept |= label == label[bodies[draw % len(bodies)]]
-        return Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
+        if not count:
+            return Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
+        bodies = np.flatnonzero(ids == WORD["self"])
+        draw = _scrambled(whole.seed)
+        if (draw >> 32) % 1000 < 1000 * self.collision_sampling:
+            struck = _struck(ids, bodies, self.vocabulary.values, first)
+            bodies = bodies[struck] if struck.any() else bodies
+        chosen = bodies[draw % len(bodies)]
+        kept |= label == label[chosen]
+        one = Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
+        return one if first == FIRST_BODY else short_sample(one, first, int(ids[chosen + 1]) - first)
 
     def documents(self) -> IslandCodec:
         return self
 
     def prompts(self, given: Trajectory) -> list[np.ndarray]:
-        """The prompt of each island, in the order of their first bodies; none where every body flies freely."""
-        ids = self.prompt(given)
-        label, count = _islands(ids, _WORDS, _LENGTH, _PARTNERS)
-        return [ids[(label == k) | (label == SHARED)] for k in range(count)]
+        """The prompt of each island, in the order of their first bodies; none where every body flies freely.
+
+        An island of more bodies than there are names is cut into several documents, each with a ring of neighbours
+        around the bodies whose answer is taken from it.
+        """
+        return [document.ids for document in self._documents(self.prompt(given), given.scene)]
 
     def most_new_tokens(self, prompt: np.ndarray) -> int:
         """Of one island's answer."""
@@ -99,17 +140,45 @@ class IslandCodec(ImpulseCodec):
         return ImpulseGuide(bodies, self._masks)
 
     def join(self, given: Trajectory, answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The frame's answer from its islands'; lines in the order that the whole text lists bodies in."""
+        """The frame's answer from its islands', which come in the order of `prompts`.
+
+        Its lines are in the order that the whole text lists bodies in.
+        """
+        first = self._first_name(given.scene)
+        crowd = first != FIRST_BODY
+        documents = self._documents(self.prompt(given), given.scene) if crowd else [None] * len(answers)
         lines: list[tuple[int, np.ndarray]] = []
-        for answer in answers:
+        for answer, document in zip(answers, documents, strict=True):
             tokens = np.asarray(answer)
             tokens = tokens[: np.argmax(tokens == END)] if (tokens == END).any() else tokens
             begins = np.flatnonzero((tokens >= FIRST_BODY) & (tokens < FIRST_BODY + MAX_BODIES))
             if len(tokens) and (not len(begins) or begins[0] != 0):
                 begins = np.concatenate([[0], begins])  # unreadable, and stays so: a line without its name
-            lines += [(int(line[0]), line) for line in np.split(tokens, begins[1:]) if len(line)]
+            own = [line for line in np.split(tokens, begins[1:]) if len(line)]
+            if document is not None:
+                own = document.long(own, first)
+            lines += [(int(line[0]), line) for line in own]
         lines.sort(key=lambda line: line[0])  # the whole text lists bodies by number
         return np.concatenate([*(line for _, line in lines), [END]]).astype(np.int64)
+
+    def text(self, ids: np.ndarray) -> str:
+        """Ids as lines; those of a crowd's whole frame too."""
+        tokens = [int(i) for i in ids]
+        size = self.vocabulary.size
+        words = self.tokenizer.convert_ids_to_tokens([min(token, size - 1) for token in tokens])
+        crowd = any(token >= size for token in tokens)
+        words = [f"o{token - size}" if token >= size else word for token, word in zip(tokens, words, strict=True)]
+        names = range(size, max(tokens) + 1) if crowd else range(FIRST_BODY, FIRST_BODY + MAX_BODIES)
+        return as_lines(tokens, words, {NEXT, END, *(WORD[w] for w in RECORDS)}, names, NEXT)
+
+    def parse(self, text: str, given: Trajectory) -> State | None:
+        ids = np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        first, words = self._first_name(given.scene), text.split()
+        if first != FIRST_BODY and len(words) == len(ids):
+            for at, word in enumerate(words):
+                if word in self.body_names:
+                    ids[at] = first + int(word[1:])
+        return self.decode(ids, given)
 
 
 class _Cut(Sequence[Encoded]):
@@ -134,7 +203,7 @@ def _scrambled(seed: int) -> int:
     return z ^ (z >> 31)
 
 
-def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray, first: int) -> np.ndarray:
     """(M,) bool: the answer changes the velocity of the body whose `self` stands at `bodies`, with gravity and without.
 
     What lies on the ground is not struck, though the ground takes as much from it in every frame as gravity gives; nor
@@ -145,7 +214,8 @@ def _struck(ids: np.ndarray, bodies: np.ndarray, values: np.ndarray) -> np.ndarr
         return values[np.maximum(ids[np.minimum(at, len(ids) - 1)] - NUMBER_BASE, 0)]
 
     begin = int(np.flatnonzero(ids == NEXT)[0]) + 1
-    names = (ids[begin:] >= FIRST_BODY) & (ids[begin:] < FIRST_BODY + MAX_BODIES)
+    crowd = first != FIRST_BODY
+    names = (ids[begin:] >= first) & (crowd | (ids[begin:] < first + MAX_BODIES))
     said = begin + np.flatnonzero(names) + 1  # one line a body, in the order of their `self`
     word = ids[said]
     _, _, _, vn, vt, _, gn, gt = (numbers(bodies + k) for k in range(2, 10))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from physworld import scenarios
+from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.sim.turning import turned
 from physworld.text.sources.windows import Windows, cut_windows
-from physworld.types import Scene, Trajectory
+from physworld.types import Scene, State, Trajectory
 
 KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
 
@@ -41,6 +43,8 @@ class PhysicsSource(Windows):
         kicked_scenes: float = 0.6,
         kick_rate: float = 0.15,
         kick_size: float = 1.0,
+        turned_scenes: float = 0.0,
+        context_noise: float = 0.0,
         include_resting: bool = False,
     ) -> None:
         """
@@ -52,6 +56,10 @@ class PhysicsSource(Windows):
             kicked_scenes: share of scenes that are kicked.
             kick_rate: kicks per frame in these.
             kick_size: times KICK_SIZE.
+            turned_scenes: share of scenes that are turned by any angle before they are simulated, half of them mirrored
+                too; gravity turns with them.
+            context_noise: times KICK_SIZE, noise on the last given frame; the answer stays what follows the true one,
+                as in GNS (arXiv 2002.09405).
             resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile without.
         """
         if not names:
@@ -70,6 +78,11 @@ class PhysicsSource(Windows):
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
         super().__init__(windows_per_scene, event_fraction, include_resting)
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
+        if not 0 <= turned_scenes <= 1 or not context_noise >= 0:
+            raise ValueError(
+                f"turned_scenes={turned_scenes} must be from 0 to 1, context_noise={context_noise} 0 or more"
+            )
+        self.turned_scenes, self.context_noise = turned_scenes, context_noise
 
     def _draw(self, rng: np.random.Generator) -> Scene:
         name = self.names[rng.integers(len(self.names))]
@@ -82,6 +95,8 @@ class PhysicsSource(Windows):
     def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
         rng = generator(self.seed, self.split, number)
         scene = self._draw(rng)
+        if self.turned_scenes and rng.random() < self.turned_scenes:
+            scene = turned(mirrored(scene) if rng.random() < 0.5 else scene, float(rng.uniform(-np.pi, np.pi)))
         kicked = np.zeros(self.frames, bool)
         kicks = None
         if rng.random() < self.kicked_scenes:
@@ -89,7 +104,7 @@ class PhysicsSource(Windows):
             kicks = rng.normal(size=(self.frames, len(scene.bodies), 6)) * KICK_SIZE * self.kick_size
             kicks[~kicked] = 0.0
         run = simulate(scene, self.frames, kicks=kicks)
-        return cut_windows(
+        windows = cut_windows(
             run,
             rng,
             count=self.windows_per_scene,
@@ -99,3 +114,19 @@ class PhysicsSource(Windows):
             kicked=kicked,
             include_resting=self.include_resting,
         )
+        if not self.context_noise:
+            return windows
+        return [(_noisy(given, rng, self.context_noise), target) for given, target in windows]
+
+
+def _noisy(given: Trajectory, rng: np.random.Generator, size: float) -> Trajectory:
+    """The same frames, the last of them a little off."""
+    noise, last = rng.normal(size=(len(given.scene.bodies), 6)) * KICK_SIZE * size, given.frame(-1)
+    state = State(
+        position=last.position + noise[:, :2],
+        velocity=last.velocity + noise[:, 2:4],
+        angle=last.angle + noise[:, 4],
+        spin=last.spin + noise[:, 5],
+    )
+    off = Trajectory.of(given.scene, [state])
+    return given.window(0, len(given) - 1).then(off) if len(given) > 1 else off
