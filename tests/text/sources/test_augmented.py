@@ -26,6 +26,8 @@ def test_turned_scenes_are_right_physics_under_gravity_of_any_direction() -> Non
         pull = np.array(other.given.scene.gravity)
         assert np.hypot(*pull) == pytest.approx(np.hypot(*one.given.scene.gravity))
         directions.add(round(float(np.arctan2(*pull)), 3))
+        if one.given.scene.name == "billiards":  # balls that overlap are moved apart, whatever their velocity
+            continue
         # a body that nothing touches falls the way gravity points
         guess = ballistic(other.given, 1)
         near = np.abs(guess.velocity - other.target.velocity).max(axis=(0, 2)) < 1e-6
