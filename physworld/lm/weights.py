@@ -25,6 +25,7 @@ CONFIGURATIONS = ("config.json", "adapter_config.json")  # one of them says what
 TUNINGS = ("lora", "qlora", "full")
 # Tokenizers that are what their tokenizer.json says. AutoTokenizer takes them for the one usual with the model's type.
 GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")  # one is enough
 BASE_NOTE = "adapter_base.txt"  # in a run's folder, and not sent anywhere: a path is of this machine alone
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of a model's weights
 
@@ -66,12 +67,18 @@ def load_network(
     try:
         adapter = find_adapter(weights)
         whole = whole_weights(weights, base)
-        load: Any = functools.partial(AutoModelForCausalLM.from_pretrained, whole, output_loading_info=True, **options)
+        load: Any = functools.partial(
+            AutoModelForCausalLM.from_pretrained, whole, output_loading_info=True, ignore_mismatched_sizes=True,
+            **options,
+        )  # fmt: skip
         network, found = load()
         left_over = found["unexpected_keys"]
         if found["missing_keys"] and left_over and all(name.startswith(COMPILED) for name in left_over):
             network, found = load(key_mapping={rf"^{re.escape(COMPILED)}": ""})
             print(f"Note: names in {whole} begin with {COMPILED}, as torch.compile leaves them; it is left out.")
+        for name, there, here in sorted(found["mismatched_keys"]):
+            shapes = f"{tuple(there)} there and {tuple(here)} in its network"
+            raise WeightsError(f"The weights in {whole} do not fit: {name} is {shapes}.")
         refuse_gaps(whole, found["missing_keys"], found["unexpected_keys"])
         if adapter is not None:
             if four_bit:
@@ -205,6 +212,10 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
 
     try:
         home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole_weights(weights, base)
+        if Path(home).is_dir() and not any((Path(home) / name).is_file() for name in TOKENIZERS):
+            raise WeightsError(
+                f"weights={weights} holds no tokenizer: there is no {' and no '.join(TOKENIZERS)} in it."
+            )
         generic = get_tokenizer_config(home).get("tokenizer_class") in GENERIC
         tokenizer: Any = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(home, **SAFE)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:

@@ -27,7 +27,11 @@ def codec_and_network(cfg: DictConfig) -> tuple[Any, functools.partial[Any]]:
         if cfg.weights is not None:
             raise UserError(f"weights={cfg.weights} goes with pretrained models, such as model=lfm2 or model=hf.")
         return own_codec(cfg.codec), make
-    named = {"weights": cfg.weights or network.weights, "base": cfg.base}
+    weights = network.weights if cfg.weights is None else cfg.weights
+    # YAML reads a folder's name such as 12 as a number.
+    named: dict[str, Any] = {
+        key: None if value is None else str(value) for key, value in (("weights", weights), ("base", cfg.base))
+    }
     make = functools.partial(make, **named)
     if named["weights"] is None:
         if "architecture" not in network:

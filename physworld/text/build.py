@@ -64,7 +64,7 @@ def build(cfg: DictConfig) -> TextParts:
         network = call(make_network, codec.vocabulary)
         module = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
     except (ValueError, TypeError) as error:
-        raise UserError(f"The model cannot be built as configured: {error}.") from error
+        raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
     whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp, or other options.")

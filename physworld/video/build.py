@@ -90,7 +90,7 @@ def make_module(cfg: DictConfig, codec: Any, source: Any, first: Any, *, target:
         whole = functools.partial(settings, network=network, target=target)
         return call(whole, total_steps=steps, seed=cfg.seed)
     except (ValueError, TypeError, OSError) as error:
-        raise UserError(f"The model cannot be built as configured: {error}.") from error
+        raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
 
 
 def choose_evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> VideoEvaluation:

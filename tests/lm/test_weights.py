@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physworld.errors import UserError
 from physworld.lm.gpt import GPT
-from physworld.lm.weights import WeightsError, load_network
+from physworld.lm.weights import WeightsError, load_network, load_tokenizer
 from physworld.runs.checkpoints import load_model
 from physworld.runs.directory import SHIPPED
 
@@ -37,7 +37,7 @@ DAMAGE: dict[str, tuple[Callable[[State], State], str]] = {
     "the output layer": (lambda s: {n: v for n, v in s.items() if n != "lm_head.weight"}, "lack lm_head.weight"),
     "one too many": (lambda s: {**s, "model.extra.weight": torch.ones(2)}, "hold model.extra.weight, for which its"),
     "half a prefix": (lambda s: {f"_orig_mod.{n}" if "layers.1" in n else n: v for n, v in s.items()}, ""),
-    "a shape": (lambda s: {**s, LAST: torch.ones(3, 3)}, "cannot be loaded"),
+    "a shape": (lambda s: {**s, LAST: torch.ones(3, 3)}, rf"do not fit: {LAST} is \(3, 3\) there and \(32, 64\) in"),
     "nothing": (lambda s: {}, "lack "),
 }
 
@@ -108,3 +108,8 @@ def test_a_gpt_is_whole(what: str, tmp_path: Path) -> None:
         GPT.from_pretrained(run / "model")
     with pytest.raises(UserError, match=f"lack {what}"):
         load_model(run, torch.device("cpu"))
+
+
+def test_a_folder_without_a_tokenizer_says_so(folder: Path) -> None:
+    with pytest.raises(WeightsError, match=r"holds no tokenizer: there is no tokenizer\.json and no "):
+        load_tokenizer(str(folder))
