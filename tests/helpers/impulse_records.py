@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.impulse import RECORDS
+from physworld.text.codecs._impulse_words import RECORDS
 from physworld.types import (
     FIXED,
     Body,

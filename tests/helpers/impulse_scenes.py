@@ -14,7 +14,8 @@ from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs import impulse
-from physworld.text.codecs.impulse import RECORDS, ImpulseCodec
+from physworld.text.codecs._impulse_words import RECORDS
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.types import (
     FIXED,
     Attractor,

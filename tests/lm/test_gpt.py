@@ -19,9 +19,9 @@ from physworld.lm.guides import guide_mask
 from physworld.lm.next_token import NextTokenModule
 from physworld.optim import MuonAdamW, split_layers
 from physworld.runs.checkpoints import save_model
+from physworld.text.codecs._impulse_words import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.engine import EngineCodec
-from physworld.text.codecs.impulse import COAST, END, FIRST_BODY, NEXT, NUMBER_BASE, PAD, WORD
 from physworld.types import Batch, Trajectory
 
 from tiny_gpt import CODEC, batch_of, network, prompts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from physworld.text.codecs.impulse import FIRST_BODY, NEXT, NUMBER_BASE
+from physworld.text.codecs._impulse_words import FIRST_BODY, NEXT, NUMBER_BASE
 
 from tiny_gpt import CODEC, batch_of, network
 

@@ -47,36 +47,28 @@ nothing within MARGIN: it flies freely.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from physworld.lm.tokenizers import word_level_tokenizer
 from physworld.sim import contacts as geometry
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
-from physworld.text.codecs._impulse_guide import ImpulseGuide, answer_masks
-from physworld.text.codecs._impulse_reader import PromptReader
+from physworld.text.codecs._impulse_guide import ImpulseGuide
 from physworld.text.codecs._impulse_words import (
     BODY_WORDS,
     COAST,
     END,
     FIRST_BODY,
     MAX_BODIES,
-    NEXT,
     NUMBER_BASE,
-    PAD,
     RECORDS,
     REST,
     WORD,
-    WORDS,
 )
-from physworld.text.codecs._refusal import refusal
-from physworld.text.codecs._scene_lines import as_lines, scene_lines
-from physworld.text.codecs.frame_codec import DocumentsCodec
-from physworld.text.codecs.numbers import number_indices, number_texts, number_values, output_grid
-from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
+from physworld.text.codecs._lines_codec import LinesCodec
+from physworld.text.codecs.numbers import number_values, output_grid
+from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
 _WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
 kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
@@ -86,38 +78,20 @@ STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
 EVENT_SPEED = 10.0  # px/s; a larger change of velocity beyond gravity makes a body's frame an event
 
 
-class ImpulseCodec(PromptReader):
+class ImpulseCodec(LinesCodec):
     """Next frame as impulses in contact frames; see the module docstring for the text."""
 
-    context_frames = 1
-    target_frames = 1
-    history_frames = 1
-    reads_prompts = True
-    end_id = END
     text_name = "impulse"
+    word = WORD
+    first_body, most_bodies, said = FIRST_BODY, MAX_BODIES, 4
     records = RECORDS
     body_names: Collection[str] = BODY_WORDS
 
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
-        self.shuffle_names = shuffle_names
-        self.tokenizer = word_level_tokenizer(WORDS + number_texts(), pad="pad", end="end", unknown="pad")
         grid = output_grid()
-        order = np.argsort(number_values()[grid])
-        self.vocabulary = Vocabulary(
-            num_words=NUMBER_BASE,
-            values=number_values(),
-            records={WORD[w]: n for w, n in RECORDS.items()},
-            outputs=np.concatenate(
-                [[END, COAST, REST], np.arange(FIRST_BODY, FIRST_BODY + MAX_BODIES), NUMBER_BASE + grid[order]]
-            ),
-            ordered_from=3 + MAX_BODIES,
-            pad=PAD,
-            end=END,
-            prompt_end=NEXT,
-            names=(FIRST_BODY, MAX_BODIES),
-        )
-        values, ids = number_values()[grid[order]], NUMBER_BASE + grid[order]
+        super().__init__(grid, shuffle_names=shuffle_names)
+        values, ids = number_values()[grid], NUMBER_BASE + grid
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
         self._grid = (values, ids, hints, QUIET, STILL, EVENT_SPEED)
         self._worlds: dict[int, tuple[Scene, tuple[Any, ...], geometry.Solids]] = {}
@@ -128,21 +102,13 @@ class ImpulseCodec(PromptReader):
         """(scene, what compiled code reads of it, its solids), kept for the scenes seen last."""
         known = self._worlds.get(id(scene))
         if known is None:
-            missing = self._lacks(scene)
-            if missing:
-                many = len(scene.bodies) > MAX_BODIES
-                raise ValueError(f"{missing}, and scene {scene.name!r} has {len(scene.bodies)}" if many else missing)
+            self._refuse(scene)
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            lines = scene_lines(scene, WORD, NUMBER_BASE, self._first_name(scene))
-            known = (scene, self._named(kernel.world_of(scene, *lines, packed, MARGIN), scene), packed)
-            self._worlds[id(scene)] = known
+            world = kernel.world_of(scene, *self._scene_lines(scene), packed, MARGIN)
+            known = self._worlds[id(scene)] = (scene, self._named(world, scene), packed)
         return known
-
-    def _first_name(self, scene: Scene) -> int:
-        """Id of the first body's name where a whole frame is written."""
-        return FIRST_BODY
 
     def _named(self, world: tuple[Any, ...], scene: Scene) -> tuple[Any, ...]:
         """What compiled code reads of a scene, with the ids of its bodies' names."""
@@ -151,22 +117,6 @@ class ImpulseCodec(PromptReader):
     def _grid_of(self, scene: Scene) -> tuple[Any, ...]:
         """What compiled code reads to write an answer."""
         return (*self._grid[:3], np.array([self._first_name(scene), COAST, REST, END]), *self._grid[3:])
-
-    def unwritable(self, scene: Scene) -> str:
-        """Why this text cannot hold the scene, as a sentence; else ''."""
-        missing = self._lacks(scene)
-        if missing:
-            return missing
-        try:
-            scene_lines(scene, WORD, NUMBER_BASE, self._first_name(scene))
-        except ValueError as error:  # a number that it cannot print
-            return str(error)
-        return ""
-
-    def _lacks(self, scene: Scene) -> str:
-        if len(scene.bodies) > MAX_BODIES:
-            return f"impulse text names at most {MAX_BODIES} bodies"
-        return refusal(scene, self.text_name)
 
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""
@@ -179,22 +129,8 @@ class ImpulseCodec(PromptReader):
     def encode(self, sample: Sample) -> Encoded:
         given: Trajectory = sample.given
         ids, listed, frames = self._views(given)
-        scene, now, then = given.scene, given.frame(-1), sample.target.frame(0)
-        answer, event = self.answer(scene, listed, frames, now, then)
-        full = np.concatenate([ids, answer])
-        if self.shuffle_names:
-            names = (full >= FIRST_BODY) & (full < FIRST_BODY + MAX_BODIES)
-            full[names] += self._shift(sample.seed, scene)
-        labels = np.full(len(full), -100, np.int64)
-        labels[len(ids) :] = full[len(ids) :]
-        events = np.zeros(len(full), bool)
-        events[len(ids) :] = event
-        return Encoded(seed=sample.seed, input_ids=full, labels=labels, event=events)
-
-    def _shift(self, seed: Any, scene: Scene) -> Any:
-        """How far the names of training samples are moved on, for one seed or an array of them."""
-        room = MAX_BODIES - len(scene.bodies)
-        return seed * 7919 % (room + 1) if self.shuffle_names and room > 0 else seed * 0
+        answer, event = self.answer(given.scene, listed, frames, given.frame(-1), sample.target.frame(0))
+        return self._encoded(sample.seed, given.scene, ids, answer, event)
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
         """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
@@ -236,72 +172,5 @@ class ImpulseCodec(PromptReader):
         spin[listed[rest]] = 0.0
         return State(position=position, velocity=velocity, angle=now.angle + now.spin * scene.dt, spin=spin)
 
-    def _read_answer(self, ids: np.ndarray, listed: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """(change (M, 4), rest (M,) bool), or None unless `ids` is exactly one line per listed body."""
-        change, rest = np.zeros((len(listed), 4)), np.zeros(len(listed), bool)
-        values = self.vocabulary.values
-        at = 0
-        for row, body in enumerate(listed):
-            if at + 1 >= len(ids) or ids[at] != first + body:
-                return None
-            if ids[at + 1] in (COAST, REST):
-                rest[row] = ids[at + 1] == REST
-                at += 2
-                continue
-            said = ids[at + 1 : at + 5]
-            if len(said) < 4 or said.min() < NUMBER_BASE or said.max() >= NUMBER_BASE + len(values):
-                return None
-            change[row] = values[said - NUMBER_BASE]
-            at += 5
-        tail = ids[at:]
-        if len(tail) and not (tail[0] == END and np.all((tail[1:] == END) | (tail[1:] == PAD))):
-            return None
-        return change, rest
-
-    def inspect(self, output: np.ndarray, given: Trajectory, state: State | None) -> tuple[int, bool]:
-        """Not counted: (0, False)."""
-        return 0, False
-
-    def inspect_text(self, text: str, given: Trajectory, state: State | None) -> tuple[int, bool]:
-        return 0, False
-
-    def documents(self) -> DocumentsCodec | None:
-        """None: a frame is one document."""
-        return None
-
-    def max_new_tokens(self, scene: Scene) -> int:
-        return 5 * len(scene.bodies) + 1
-
     def guide(self, given: Sequence[Trajectory]) -> ImpulseGuide:
         return ImpulseGuide([self._views(g)[1] for g in given], self._masks)
-
-    @cached_property
-    def _masks(self) -> np.ndarray:
-        return answer_masks(self.vocabulary.size, NUMBER_BASE, FIRST_BODY, MAX_BODIES)
-
-    def round_state(self, state: State, scene: Scene) -> State:
-        """The state as `ball` and `box` lines print it."""
-
-        def nearest(exact: np.ndarray) -> np.ndarray:
-            return self.vocabulary.values[number_indices(exact.ravel())].reshape(exact.shape)
-
-        return State(
-            position=nearest(state.position),
-            velocity=nearest(state.velocity),
-            angle=nearest(state.angle),
-            spin=nearest(state.spin),
-        )
-
-    def write_prompt(self, given: Trajectory) -> str:
-        return self.text(self.prompt(given))
-
-    def text(self, ids: np.ndarray) -> str:
-        """Ids as the lines of the module docstring."""
-        tokens = [int(i) for i in ids]
-        starts = {NEXT, END, *(WORD[w] for w in RECORDS)}
-        names = range(FIRST_BODY, FIRST_BODY + MAX_BODIES)
-        return as_lines(tokens, self.tokenizer.convert_ids_to_tokens(tokens), starts, names, NEXT)
-
-    def parse(self, text: str, given: Trajectory) -> State | None:
-        """Next state from answer text."""
-        return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)

@@ -9,8 +9,9 @@ import torch
 from physworld.runs.checkpoints import load_model
 from physworld.runs.directory import find_run
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs._impulse_words import COAST, END, FIRST_BODY, MAX_BODIES, NEXT, REST, WORD
 from physworld.text.codecs._island_documents import MOST
-from physworld.text.codecs.impulse import COAST, END, FIRST_BODY, MAX_BODIES, NEXT, REST, WORD, ImpulseCodec
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.islands import IslandCodec
 from physworld.text.evaluation.baselines import ballistic
 from physworld.text.rollout import rollout

@@ -11,16 +11,8 @@ import pytest
 
 from physworld import scenarios
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.impulse import (
-    END,
-    FIRST_BODY,
-    MAX_BODIES,
-    NEXT,
-    QUIET,
-    RECORDS,
-    STILL,
-    ImpulseCodec,
-)
+from physworld.text.codecs._impulse_words import END, FIRST_BODY, MAX_BODIES, NEXT, RECORDS
+from physworld.text.codecs.impulse import QUIET, STILL, ImpulseCodec
 from physworld.types import FIXED, Attractor, Body, PinJoint, Sample, Scene, Segment, State, Trajectory
 
 from impulse_scenes import (

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physworld.text.codecs import numbers
-from physworld.text.codecs.impulse import NUMBER_BASE, WORDS
+from physworld.text.codecs._impulse_words import NUMBER_BASE, WORDS
 
 from impulse_scenes import CODEC, VALUES, rounding
 

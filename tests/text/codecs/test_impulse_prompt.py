@@ -14,7 +14,8 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
-from physworld.text.codecs.impulse import MAX_BODIES, RECORDS, ImpulseCodec
+from physworld.text.codecs._impulse_words import MAX_BODIES, RECORDS
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.types import Sample, Trajectory
 
 # The others follow from these.

@@ -15,17 +15,8 @@ from physworld.lm.guides import guide_mask
 from physworld.protocols import Guide, Noise
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.impulse import (
-    COAST,
-    END,
-    FIRST_BODY,
-    MAX_BODIES,
-    NEXT,
-    NUMBER_BASE,
-    PAD,
-    REST,
-    ImpulseCodec,
-)
+from physworld.text.codecs._impulse_words import COAST, END, FIRST_BODY, MAX_BODIES, NEXT, NUMBER_BASE, PAD, REST
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.rollout import rollout
 from physworld.types import Trajectory
 

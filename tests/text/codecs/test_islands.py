@@ -8,7 +8,8 @@ import pytest
 from physworld import scenarios
 from physworld.lm.gpt import GPT
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.impulse import END, NEXT, WORD, ImpulseCodec
+from physworld.text.codecs._impulse_words import END, NEXT, WORD
+from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.islands import IslandCodec
 from physworld.text.rollout import rollout
 from physworld.text.sources.physics import PhysicsSource

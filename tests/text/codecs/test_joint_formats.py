@@ -14,48 +14,15 @@ from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.types import (
     FIXED,
-    Attractor,
-    Body,
-    Motor,
-    MutualGravity,
-    PinJoint,
     PivotJoint,
-    Rope,
-    Scene,
-    Segment,
-    Spring,
-    Wind,
 )
 
-SCENE = Scene(
-    name="hand",
-    category="test",
-    difficulty=1,
-    text="One of each.",
-    bodies=(
-        Body(shape="rect", size=(100.0, 10.0), position=(300.0, 300.1)),
-        Body(shape="circle", size=(9.0,), position=(400.0, 1 / 3)),
-        Body(shape="circle", size=(9.0,), position=(450.0, 100.0)),
-    ),
-    static=(Segment(start=(0.0, 0.0), end=(800.0, 0.0), friction=0.9, surface_speed=-70.0),),
-    joints=(
-        PinJoint(body_a=FIXED, body_b=1, anchor_a=(400.0, 100.0), length=99.7),
-        PivotJoint(body_a=FIXED, body_b=0, anchor_a=(250.0, 300.1), anchor_b=(-50.0, 0.0)),
-        Rope(body_a=0, body_b=1, anchor_a=(50.0, 0.0), length=320.0),
-        Spring(body_a=1, body_b=2, anchor_a=(0.0, 1.0), length=80.0, stiffness=33.3, damping=0.7),
-        Motor(body_a=FIXED, body_b=0, spin=-3.1, torque=12345.6),
-    ),
-    fields=(
-        Attractor(center=(1.0, 2.0), strength=5e5, softening=3.0),
-        MutualGravity(strength=1e4, softening=5.0),
-        Wind(velocity=(90.0, -1.0), drag=0.01),
-    ),
-)
+from more_worlds import PLAIN
 
 
 def test_a_file_keeps_every_kind_exactly(tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "scene.jsonl", simulate(SCENE, 5))
-    assert read_jsonl(tmp_path / "scene.jsonl").scene == SCENE
+    write_jsonl(tmp_path / "scene.jsonl", simulate(PLAIN, 5))
+    assert read_jsonl(tmp_path / "scene.jsonl").scene == PLAIN
     header = json.loads((tmp_path / "scene.jsonl").read_text().splitlines()[0])
     kinds = [constraint["type"] for constraint in header["constraints"]]
     assert kinds == ["PinJoint", "PivotJoint", "SlideJoint", "DampedSpring", "SimpleMotor"]
@@ -63,7 +30,7 @@ def test_a_file_keeps_every_kind_exactly(tmp_path: Path) -> None:
 
 
 def test_engine_text_names_the_kinds() -> None:
-    line = write_header(SCENE).splitlines()[-1]
+    line = write_header(PLAIN).splitlines()[-1]
     assert line == (
         "Constraints: PinJoint static->1; PivotJoint static->0; SlideJoint 0->1; DampedSpring 1->2; "
         "SimpleMotor static->0"
@@ -72,7 +39,7 @@ def test_engine_text_names_the_kinds() -> None:
 
 def test_impulse_text_writes_every_kind() -> None:
     """Strengths in px/s² at 100 px, drag in kg/(s·m), torque in kg·m²/s²; the rest as it is."""
-    lines = ImpulseCodec().text(ImpulseCodec().prompt(simulate(SCENE, 1))).split("\n")
+    lines = ImpulseCodec().text(ImpulseCodec().prompt(simulate(PLAIN, 1))).split("\n")
     assert lines[1:10] == [
         "wall 0 0 800 0 2 0.9 0.5 -70",
         "field 1 2 50 3",
@@ -112,7 +79,7 @@ def test_published_pivot_is_where_the_body_has_it(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_parts_are_named(key: str, place: int, change: dict, problem: str) -> None:
-    data = json.loads(json.dumps(scene_to_dict(SCENE)))
+    data = json.loads(json.dumps(scene_to_dict(PLAIN)))
     data[key][place] |= change
     with pytest.raises(FormatError) as caught:
         scene_from_dict(data)
