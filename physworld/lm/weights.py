@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from physworld.errors import fetching
 from physworld.types import Vocabulary
@@ -121,6 +121,14 @@ def refuse_gaps(weights: str, missing: Iterable[str], unexpected: Iterable[str])
         raise WeightsError(f"The weights in {weights} hold {left_over[0]}{more}, for which its network has no place.")
 
 
+def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Name of the first tensor that holds a number that is infinite or none; None where all are finite."""
+    for name, value in tensors:
+        if value.is_floating_point() and not value.isfinite().all():
+            return name
+    return None
+
+
 def refuse_damage(network: nn.Module, vocabulary: Vocabulary | None, weights: str) -> None:
     """Weights must be finite numbers, and the tables that a GPT of ours carries in its file those of its codec.
 
@@ -130,9 +138,10 @@ def refuse_damage(network: nn.Module, vocabulary: Vocabulary | None, weights: st
     Raises:
         WeightsError: names what is damaged.
     """
+    broken = not_finite(network.state_dict().items())
+    if broken is not None:
+        raise WeightsError(f"The model in {weights} is damaged: numbers in its {broken} are not finite.")
     for name, value in network.state_dict().items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise WeightsError(f"The model in {weights} is damaged: numbers in its {name} are not finite.")
         if vocabulary is not None and name in ("values", "outputs"):
             table = torch.as_tensor(getattr(vocabulary, name), dtype=value.dtype)
             if not torch.equal(value, table):

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from physworld.lm.weights import not_finite
 from physworld.runs.directory import write_json
 
 REPLAY = "diverged.json"  # in the run's folder: the step, and the seeds of the samples it was made of
@@ -76,10 +77,9 @@ def refuse(tree: Any, *, step: int) -> None:
     Raises:
         Diverged: names the first such tensor.
     """
-    for name, value in _tensors(tree):
-        local = value.to_local() if isinstance(value, DTensor) else value
-        if local.is_floating_point() and not local.isfinite().all():
-            raise Diverged(f"Training diverged by step {step}: numbers in {name} are not finite.")
+    broken = not_finite(_tensors(tree))
+    if broken is not None:
+        raise Diverged(f"Training diverged by step {step}: numbers in {broken} are not finite.")
 
 
 def _broken_gradient(module: nn.Module) -> str:
@@ -92,8 +92,9 @@ def _broken_gradient(module: nn.Module) -> str:
 
 
 def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Of a tensor that is split over devices, this one's share."""
     if isinstance(tree, Tensor):
-        yield name, tree
+        yield name, tree.to_local() if isinstance(tree, DTensor) else tree
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list | tuple) else ()
     for key, value in items:
         yield from _tensors(value, f"{name}.{key}" if name else str(key))

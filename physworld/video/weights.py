@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils import logging as transformers_logging
 
+from physworld.lm.weights import not_finite
+
 LOCAL = "local folder"  # what is written of a base that is nowhere but on this machine
 
 
@@ -70,9 +72,9 @@ def finite(what: str, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         Unfit: a number is infinite or none.
     """
-    for name, value in tensors.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise Unfit(f"{what}: numbers in {name} are not finite")
+    broken = not_finite(tensors.items())
+    if broken is not None:
+        raise Unfit(f"{what}: numbers in {broken} are not finite")
 
 
 def read_adapter(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
