@@ -222,9 +222,7 @@ def load_tokenizer(weights: str, base: str | None = None) -> Any:
     try:
         home = weights if (Path(weights) / "tokenizer_config.json").is_file() else whole_weights(weights, base)
         if Path(home).is_dir() and not any((Path(home) / name).is_file() for name in TOKENIZERS):
-            raise WeightsError(
-                f"weights={weights} holds no tokenizer: there is no {' and no '.join(TOKENIZERS)} in it."
-            )
+            raise WeightsError(f"weights={weights} holds no tokenizer: none of {', '.join(TOKENIZERS)} is in it.")
         generic = get_tokenizer_config(home).get("tokenizer_class") in GENERIC
         tokenizer: Any = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(home, **SAFE)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
@@ -296,10 +294,10 @@ def find_adapter(weights: str) -> Any:
 
 
 def _plain(weights: str, error: Exception) -> WeightsError:
-    if isinstance(error, WeightsError):
-        return error
     if Path(weights).is_dir() and not any((Path(weights) / file).is_file() for file in CONFIGURATIONS):
         return WeightsError(f"weights={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
+    if isinstance(error, WeightsError):
+        return error
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(
             f"weights={weights} is no folder here, and the hub cannot be reached or has no such repository; "

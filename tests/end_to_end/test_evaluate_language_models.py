@@ -57,7 +57,8 @@ def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:
     language_model(work)
     folder = tmp_path / "unsafe"
     folder.mkdir()
-    (folder / "config.json").write_text((work / "llama" / "config.json").read_text())
+    for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (folder / file).write_text((work / "llama" / file).read_text())
     torch.save({"model.embed_tokens.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_hf(str(folder), None, torch.device("cpu"))
