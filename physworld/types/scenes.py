@@ -46,7 +46,8 @@ class Scene:
     def __post_init__(self) -> None:
         try:
             total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
-            plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
+            plain = plain and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
             ):

