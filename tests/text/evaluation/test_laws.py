@@ -92,7 +92,7 @@ def test_other_laws_are_read_as_what_they_are() -> None:
     assert other["pull_exponent"]["mean"] == pytest.approx(-2, abs=0.01)
     # between 1 / 1.1 and 1: the first three frames, up to a third of what is read, are the true world's
     assert 1 / 1.1 < other["spring_period"]["mean"] < 0.96
-    assert other["pendulum_period"]["mean"] == pytest.approx(1 / 1.1, abs=0.02)
+    assert 1 / 1.1 < other["pendulum_period"]["mean"] < 0.95
     assert other["impact_momentum"]["mean"] > 0.1  # it falls faster than the text says
 
 
