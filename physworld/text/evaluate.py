@@ -34,6 +34,7 @@ from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
 from physworld.text.hub import write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
+from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table
@@ -70,10 +71,11 @@ def evaluate(cfg: DictConfig) -> None:
         store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
         mine = cases.trained_on(candidate.trained_on)
         result = score(candidate.model, candidate.codec, evaluation, mine, store=store)
+        suite.finish(result, candidate.codec, split=cfg.split)
         if published is not None:
             extra = published.tables(candidate.model, candidate.codec, candidate.trained_on, result, store)
         else:
-            extra = shift_table(result.summary, result.rows)
+            extra = [*laws_section(result.summary), *shift_table(result.summary, result.rows)]
         report(
             result, candidate.model, candidate.codec, evaluation,
             directory if len(named) == 1 else directory / safe_name(candidate.name),
@@ -184,6 +186,8 @@ def sample_cases(
     """
     codecs = [candidate.codec for candidate in named] if codecs is None else codecs
     difficulties = _difficulties(cfg, named)
+    if suite.own_scenes:
+        _refuse_types(cfg, suite)
     asked, names = names is not None, checks.scenario_names(cfg.scenario.names if names is None else names)
     folder = checks.file("scenes", cfg.scenes)
     if folder is not None:
@@ -204,6 +208,13 @@ def sample_published(cfg: DictConfig, evaluation: Evaluation, suite: Suite, name
         _difficulties(cfg, named), split=cfg.split, seed=cfg.seed, first_index=suite.first_index,
         scenes=min(6, cfg.limit or 6),
     )  # fmt: skip
+
+
+def _refuse_types(cfg: DictConfig, suite: Suite) -> None:
+    """Raises: UserError: types or difficulties are named, and the suite has scenes of its own."""
+    typed = [o for o in HydraConfig.get().overrides.task if o.startswith(("scenario", "difficulties="))]
+    if typed:
+        raise UserError(f"suite={suite.name} makes its own scenes; leave {typed[0]} out.")
 
 
 def types_asked_for(typed: Sequence[str], chosen: str) -> bool:
