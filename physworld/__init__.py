@@ -1,6 +1,23 @@
-"""Models that roll physics forward, from simulators and seeds."""
+"""Models that roll physics forward, from simulators and seeds.
 
+    import physworld as pw
+
+    scene = pw.Scene(bodies=[pw.Body.circle(20, position=(150, 400))])
+    pw.draw(pw.simulate(scene, 100), pw.load("shipped").rollout(scene, 100))
+
+The names of `physworld.types` and of `physworld.science` are here too. Each is loaded when it is first asked for:
+`import physworld` alone loads neither torch nor a simulator.
+"""
+
+from __future__ import annotations
+
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from physworld.science import *  # noqa: F403
+    from physworld.types import *  # noqa: F403
 
 __version__ = "0.1.0"
 
@@ -9,3 +26,24 @@ __version__ = "0.1.0"
 logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(
     lambda record: "gemm_4bit_forward from kernels-community" not in record.getMessage()
 )
+
+# Kept here because physworld.science, which has them, loads torch: a name that is not here is not looked for there.
+SCIENCE = (
+    *("Animation", "Comparison", "Model", "Prediction", "compare", "draw", "load", "read_scene", "read_trajectory"),
+    *("simulate", "write_yaml"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'physworld' has no attribute {name!r}")
+    from_types = importlib.import_module("physworld.types")
+    if name in from_types.__all__:
+        return getattr(from_types, name)
+    if name in SCIENCE:
+        return getattr(importlib.import_module("physworld.science"), name)
+    raise AttributeError(f"module 'physworld' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *SCIENCE, *importlib.import_module("physworld.types").__all__})

@@ -24,7 +24,7 @@ FLOORS = (  # rooms of one floor do not import each other
     {"drawing", "models", "runs"},
     {"training"},
     SYSTEMS,
-    {"run"},
+    {"run", "science"},
     {"mains"},
     {"cli"},
     {"__main__"},

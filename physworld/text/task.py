@@ -24,7 +24,7 @@ READS = {  # top-level groups and keys, besides what every system's run reads
     "predict": ("hardware", "input", "row", "frames", "start"),
     "simulate": (
         *("scenario", "curriculum", "ood", "count", "frames", "format", "compress", "split", "seed", "out"),
-        *("shards", "shard"),
+        *("shards", "shard", "input"),
     ),
 }
 
@@ -40,8 +40,10 @@ def check(cfg: DictConfig) -> None:
         checks.scenario_names(cfg.scenario.names)
     if "input" in cfg:
         path = checks.file("input", cfg.input)
+        if path is None and "shards" in cfg:  # simulate.py draws scenarios
+            return
         if path is None:
-            raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
+            raise UserError("input=FILE is missing; give a scene as YAML, JSONL (also .gz, .zst) or Parquet.")
         if path.is_dir() or not path.exists():
             why = "it is a folder" if path.is_dir() else "there is no such file"
             raise UserError(f"input={path} cannot be read ({why}).")
