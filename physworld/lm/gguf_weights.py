@@ -107,13 +107,14 @@ def _convert(path: Path, folder: Path) -> dict[str, str]:
     transformers_logging.disable_progress_bar()
     options: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
     try:
-        quantised, found = AutoModelForCausalLM.from_pretrained(
+        read: Any = AutoModelForCausalLM.from_pretrained(
             str(path.parent), dtype=torch.float32, output_loading_info=True, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **options)
     except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise GgufError(f"weights={path} cannot be read ({reason[0][:200]}).") from None
+    quantised, found = read
     if found["missing_keys"]:
         raise GgufError(f"weights={path} lacks {min(found['missing_keys'])}, which its network has.")
     tokenizer = _as_in_file(tokenizer, fields)
