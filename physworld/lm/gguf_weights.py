@@ -107,9 +107,10 @@ def _convert(path: Path, folder: Path) -> dict[str, str]:
     transformers_logging.disable_progress_bar()
     options: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
     try:
-        quantised, found = AutoModelForCausalLM.from_pretrained(
+        read: Any = AutoModelForCausalLM.from_pretrained(
             str(path.parent), dtype=torch.float32, output_loading_info=True, **options
         )
+        quantised, found = read
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **options)
     except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

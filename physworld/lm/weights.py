@@ -1,7 +1,8 @@
 """Weights of causal language models, from a folder or the hub: loaded, and made ready to be tuned.
 
-Files are safetensors or GGUF only, and none of their own code runs. Tuning is of all weights (full), of low-rank updates (lora,
-arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are plain PEFT's.
+Files are safetensors or GGUF only, and none of their own code runs. Tuning is of all weights (full), of low-rank
+updates (lora, arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are plain
+PEFT's.
 """
 
 from __future__ import annotations
