@@ -110,6 +110,7 @@ def _convert(path: Path, folder: Path) -> dict[str, str]:
         read: Any = AutoModelForCausalLM.from_pretrained(
             str(path.parent), dtype=torch.float32, output_loading_info=True, **options
         )
+        quantised, found = read
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **options)
     except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
