@@ -13,11 +13,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from physworld.science import *  # noqa: F403
-    from physworld.types import *  # noqa: F403
+from typing import Any
 
 __version__ = "0.1.0"
 

@@ -25,6 +25,7 @@ The file is data: no tags, no anchors and aliases, no key twice, at most MAX_BYT
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -145,7 +146,7 @@ def _why(error: yaml.YAMLError) -> str:
     return f"this is not YAML ({first_line(error)})"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
     """Plain data, each key once, no aliases: a few of them can stand for a billion entries."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -280,7 +281,7 @@ def _joint(names: dict[str, int], places: list[tuple[Point, float]]) -> Callable
         if a >= 0 and b == FIXED:
             raise FormatError(f"{what} holds the world second; write [world, ...], the world comes first")
         made = {"type": kind, "body_a": a, "body_b": b, **joint}
-        fields = JOINTS[kind].__dataclass_fields__
+        fields = {field.name for field in dataclasses.fields(JOINTS[kind])}
         if "anchor_a" in fields and "anchor_a" not in made:
             made["anchor_a"] = list(places[b][0]) if a == FIXED else [0.0, 0.0]
         if "length" in fields and "length" not in made:
