@@ -1,8 +1,9 @@
 """One page's live connection: what it says changes the two worlds, and frames go back as they are made.
 
 Messages are JSON. From the page: {"do": "begin", "scene", "start"?, "model"}, "play", "pause", "step",
-"back" {"frame"}, "speed" {"value"}, "hold" {"body", "x", "y"}, "release", "world" {"gravity"?, "friction"?, "restitution"?}, "model"
-{"name"}, "read". To the page: {"kind": "begun"}, "frame", "text", "state" and "sentence".
+"back" {"frame"}, "speed" {"value"}, "hold" {"body", "x", "y"}, "release", "model" {"name"}, "read",
+"world" {"gravity"?, "friction"?, "restitution"?}.
+To the page: {"kind": "begun"}, "frame", "text", "scene", "why", "state" and "sentence".
 """
 
 from __future__ import annotations
@@ -143,11 +144,13 @@ class Connection:
         await self._show(worlds)
 
     async def read(self, worlds: Worlds, message: dict[str, Any]) -> None:
-        frame = int(message.get("frame", len(worlds.moments) - 1))
-        said = worlds.moments[frame].said if 0 <= frame < len(worlds.moments) else None
+        """The documents of a frame, or of the last one before it that had any."""
+        frame = min(int(message.get("frame", len(worlds.moments))), len(worlds.moments) - 1)
+        asked = [k for k in range(frame, -1, -1) if (said := worlds.moments[k].said) is not None and said.prompts]
+        said = worlds.moments[asked[0]].said if asked else None
         empty = {"kind": "text", "documents": [], "more": 0}
         text = empty if said is None or worlds.model is None else await run_in_threadpool(shown, worlds.model, said)
-        await self.socket.send_json({**text, "t": frame})
+        await self.socket.send_json({**text, "t": asked[0] if asked else frame})
 
 
 ACTS: dict[str, Callable[[Connection, Worlds, dict[str, Any]], Any]] = {

@@ -265,7 +265,7 @@ def serve(host: str, port: int, ready: Callable[[str], None]) -> None:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
         config = uvicorn.Config(
-            application(hosts=hosts), log_level="warning", ws="websockets", ws_max_size=MAX_UPLOAD,
+            application(hosts=hosts), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         ready(address)

@@ -45,6 +45,7 @@ class Moment:
     guess: State | None  # None without a model, or since its answer made no sense
     scene: Scene  # it may change on the way: gravity, friction
     said: Said | None = None  # what the model read and answered to come here
+    touched: bool = False  # a hand held a body
 
 
 class Worlds:
@@ -71,10 +72,22 @@ class Worlds:
         return self.moments[-1]
 
     def back_to(self, frame: int) -> None:
-        """Forget what came after a frame; the next step goes on from there."""
-        if 0 <= frame < len(self.moments) - 1:
-            del self.moments[frame + 1 :]
-            self._begin(self.now.scene)
+        """Forget what came after a frame; the next step goes on from there.
+
+        A state alone does not hold what the solver remembers of each contact, so the simulator comes here again from
+        where it began, hands included: bit for bit the same way.
+        """
+        if not 0 <= frame < len(self.moments) - 1:
+            return
+        del self.moments[frame + 1 :]
+        self.scene, first = self.now.scene, frame
+        while first and self.moments[first - 1].scene is self.scene:
+            first -= 1
+        self.live = Live(self.scene, self.moments[first].truth)
+        for moment in self.moments[first + 1 :]:
+            self.live.step()
+            if moment.touched:
+                self._put(moment.truth)
 
     def choose(self, model: Model | None) -> None:
         """Another model goes on from where the truth is."""
@@ -117,16 +130,19 @@ class Worlds:
         truth, guess, said = self.live.state, None, None
         if held is not None:
             truth = _with(truth, *held)
-            self.live.put(np.column_stack([truth.position, truth.angle, truth.velocity, truth.spin]))
+            self._put(truth)
         if not np.abs(truth.position).max(initial=0.0) < GONE:
             raise UserError("A body has left this world for good; rewind to see it again.")
         if self.model is not None and before.guess is not None:
             guess, said = self._ask(self.model, before.guess)
             if guess is not None and held is not None:
                 guess = _with(guess, *held)
-        moment = Moment(truth=truth, guess=guess, scene=self.scene, said=said)
+        moment = Moment(truth=truth, guess=guess, scene=self.scene, said=said, touched=held is not None)
         self.moments.append(moment)
         return moment
+
+    def _put(self, state: State) -> None:
+        self.live.put(np.column_stack([state.position, state.angle, state.velocity, state.spin]))
 
     def _ask(self, model: Model, before: State) -> tuple[State | None, Said | None]:
         given = Trajectory.of(self.scene, [before])

@@ -165,6 +165,7 @@ function paint() {
   const both = views.both.begin(scene);
   both.background(scene, c);
   both.bodies(scene, frame.truth, c, "ghost");
+  both.joints(scene, frame.truth, { ink: c.ghost, paper: c.paper });
   if (frame.guess) { both.bodies(scene, frame.guess, c, "line"); both.errors(frame.truth, frame.guess, c); }
   charts(frame, c);
   $("rmse").textContent = frame.guess ? number(frame.rmse / METRE, "m") : "–";
@@ -178,7 +179,7 @@ function paint() {
   for (const input of $("numbers").querySelectorAll("input")) {
     if (input === document.activeElement) continue;
     const at = input.dataset.at;
-    input.value = at === "mass" ? body.mass : at === "size" ? (reach(body) / METRE).toFixed(3) : (row[at] / METRE).toFixed(3);
+    input.value = at === "mass" ? Number(body.mass.toPrecision(4)) : at === "size" ? (reach(body) / METRE).toFixed(3) : (row[at] / METRE).toFixed(3);
     input.disabled = at === "size" && body.shape !== "circle";
   }
 }
@@ -193,7 +194,7 @@ function charts(frame, c) {
   const out = (name) => document.querySelector(`[data-out=${name}]`);
   out("rmse").textContent = frame.guess ? `${number(frame.rmse / METRE, "m")}, root mean square` : "no model";
   out("energy").textContent = `${number(frame.energy[0], "J")} true · ${number(gone(frame.energy[1]), "J")} model`;
-  out("momentum").textContent = `${number(frame.momentum[0], "")}· ${number(gone(frame.momentum[1]), "kg·m/s")}`;
+  out("momentum").textContent = `${number(frame.momentum[0], "kg·m/s")} true · ${number(gone(frame.momentum[1]), "")} model`;
 }
 
 function preview(view, c) {
@@ -208,7 +209,8 @@ function preview(view, c) {
 function showText({ documents, more, t }) {
   const box = $("documents");
   box.replaceChildren();
-  if (!documents.length) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = `Frame ${t}: nothing touches, so nothing was asked.`; box.append(p); return; }
+  $("asked").textContent = documents.length ? `The way into frame ${t}, the last one that anything was asked for.` : "";
+  if (!documents.length) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = "So far nothing has touched, so nothing was asked."; box.append(p); return; }
   for (const { reads, says } of documents) {
     const card = document.createElement("div"), prompt = document.createElement("pre"), answer = document.createElement("div");
     card.className = "document"; card.tabIndex = 0; answer.className = "says";
