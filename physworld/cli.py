@@ -91,6 +91,12 @@ def _run(arguments: Sequence[str] | None) -> int:
     publishing.add_argument("run", help="run directory, last or shipped")
     publishing.add_argument("repo", help="OWNER/NAME")
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
+    playing = verbs.add_parser(
+        "play", help="a local page: the simulator and a model side by side, drawn and thrown by hand"
+    )
+    playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
+    playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
+    playing.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
@@ -107,6 +113,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), soft_wrap=True)
+    elif options.verb == "play":
+        _play(options)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
@@ -114,6 +122,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     else:
         compare(options.directory, console, options.csv)
     return 0
+
+
+def _play(options: argparse.Namespace) -> None:
+    from physworld.settings.checks import installed
+
+    installed("play", "starlette", "uvicorn", "websockets", what="physworld play")
+    if not 0 <= options.port < 2**16:
+        raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    import webbrowser
+
+    from physworld.play.server import serve
+
+    def ready(address: str) -> None:
+        print(f"{address}\nStop with Ctrl-C.", flush=True)
+        if not options.no_browser:
+            webbrowser.open(address)
+
+    serve(options.host, options.port, ready)
 
 
 if __name__ == "__main__":

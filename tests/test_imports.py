@@ -25,7 +25,7 @@ FLOORS = (  # rooms of one floor do not import each other
     {"training"},
     SYSTEMS,
     {"run", "science"},
-    {"mains"},
+    {"mains", "play"},
     {"cli"},
     {"__main__"},
 )

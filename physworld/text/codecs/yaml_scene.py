@@ -25,7 +25,7 @@ The file is data: no tags, no anchors and aliases, no key twice, at most MAX_BYT
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import math
 import os
 import re
@@ -281,7 +281,7 @@ def _joint(names: dict[str, int], places: list[tuple[Point, float]]) -> Callable
         if a >= 0 and b == FIXED:
             raise FormatError(f"{what} holds the world second; write [world, ...], the world comes first")
         made = {"type": kind, "body_a": a, "body_b": b, **joint}
-        fields = inspect.signature(JOINTS[kind]).parameters
+        fields = {field.name for field in dataclasses.fields(JOINTS[kind])}
         if "anchor_a" in fields and "anchor_a" not in made:
             made["anchor_a"] = list(places[b][0]) if a == FIXED else [0.0, 0.0]
         if "length" in fields and "length" not in made:
