@@ -1,0 +1,106 @@
+"""Where a frame differs from the empty scene: blobs with a sub-pixel centre, whatever the body's colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from physworld.judge.plate import Plate
+
+FAINT, PLAIN = 9.0, 16.0  # grey levels: where a body may be seen, and what it must reach somewhere
+LEAST = 12  # px, area of a blob
+SHADE = (0.28, 0.97)  # how much of the scene's light a shadow leaves
+TINT = 0.09  # by how much that may differ between red, green and blue
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Blob:
+    """One connected difference in one frame."""
+
+    center: np.ndarray  # (2,) px: column, row; pixel centres are at half numbers
+    area: float  # px²
+    box: tuple[int, int, int, int]  # top, left, bottom, right
+    colour: np.ndarray  # (3,) 0-255, mean
+    edge: bool  # it touches the border of the picture
+
+    @property
+    def diameter(self) -> float:
+        """px, of the disc of the same area"""
+        return 2 * float(np.sqrt(self.area / np.pi))
+
+
+def find_bodies(frames: np.ndarray, plate: Plate) -> list[list[Blob]]:
+    """Blobs of every frame of uint8 (T, H, W, 3), largest first.
+
+    A shadow is the scene times one factor. Where most frames show something else as well, shadows are left out; where
+    they do not, grey bodies are no shadows.
+    """
+    difference, shadow = _difference(frames, plate)
+    faint, plain = max(FAINT, 2.0 * plate.noise), max(PLAIN, 3.2 * plate.noise)
+    lit = np.where(shadow, 0.0, difference)
+    found = [_blobs(frames[t], lit[t], faint, plain) for t in range(len(frames))]
+    if shadow.any():
+        whole = [_blobs(frames[t], difference[t], faint, plain) for t in range(len(frames))]
+        seen = sum(bool(w) for w in whole)
+        if sum(bool(f) for f in found) < 0.6 * seen:
+            return whole
+    return found
+
+
+def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (T, H, W) from the plate after a 3 x 3 mean, and where it looks like a shadow."""
+    empty = ndimage.uniform_filter(plate.empty, (3, 3, 1), mode="nearest")
+    out = np.empty(frames.shape[:3], np.float32)
+    shadow = np.zeros(frames.shape[:3], bool)
+    floor = max(FAINT, 2.0 * plate.noise)
+    for t, frame in enumerate(frames):
+        smooth = ndimage.uniform_filter(frame.astype(np.float32), (3, 3, 1), mode="nearest")
+        apart = smooth - empty
+        distance = np.sqrt((apart * apart).sum(-1) / 3)
+        out[t] = distance
+        rows, columns = np.nonzero(distance > floor)
+        if len(rows):
+            ratio = (smooth[rows, columns] + 2) / (empty[rows, columns] + 2)
+            most, least = ratio.max(-1), ratio.min(-1)
+            bright = empty[rows, columns].max(-1) > 20
+            shadow[t, rows, columns] = (most < SHADE[1]) & (least > SHADE[0]) & (most - least < TINT) & bright
+    return out, shadow
+
+
+def _blobs(frame: np.ndarray, difference: np.ndarray, faint: float, plain: float) -> list[Blob]:
+    mask = difference > faint
+    if not (difference > plain).any():
+        return []
+    height, width = mask.shape
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    found = []
+    for number, place in enumerate(ndimage.find_objects(labels, count), 1):
+        own = labels[place] == number
+        if own.sum() < LEAST or difference[place][own].max() < plain:
+            continue
+        top, left = max(0, place[0].start - 1), max(0, place[1].start - 1)
+        bottom, right = min(height, place[0].stop + 1), min(width, place[1].stop + 1)
+        box = (slice(top, bottom), slice(left, right))
+        near = ndimage.binary_dilation(labels[box] == number)
+        values = np.where(near, difference[box], 0.0)
+        contrast = float(np.percentile(values[labels[box] == number], 75))
+        # Nearly all of a body counts as body, so that light and shade do not pull its centre; a rim counts by its share.
+        low, high = faint * 0.7, max(plain, 0.6 * contrast)
+        matte = np.clip((values - low) / (high - low), 0, 1)
+        filled = ndimage.binary_fill_holes(matte > 0.5)
+        matte = np.where(filled, np.maximum(matte, 0.999), matte)
+        mass = float(matte.sum())
+        half = np.clip(values / max(contrast, 1e-6), 0, 1) > 0.5
+        area = float((ndimage.binary_fill_holes(half)).sum())
+        if mass < LEAST or area < LEAST:
+            continue
+        rows, columns = np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5
+        center = np.array([matte.sum(0) @ columns / mass, matte.sum(1) @ rows / mass])
+        colour = frame[box][filled].mean(0) if filled.any() else frame[box].mean((0, 1))
+        edge = top == 0 or left == 0 or bottom == height or right == width
+        found.append(
+            Blob(center=center, area=area, box=(top, left, bottom, right), colour=np.asarray(colour, float), edge=edge)
+        )
+    return sorted(found, key=lambda blob: -blob.area)
