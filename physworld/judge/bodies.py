@@ -40,33 +40,52 @@ def find_bodies(frames: np.ndarray, plate: Plate) -> list[list[Blob]]:
     difference, shadow = _difference(frames, plate)
     faint, plain = max(FAINT, 2.0 * plate.noise), max(PLAIN, 3.2 * plate.noise)
     lit = np.where(shadow, 0.0, difference)
-    found = [_blobs(frames[t], lit[t], faint, plain) for t in range(len(frames))]
-    if shadow.any():
-        whole = [_blobs(frames[t], difference[t], faint, plain) for t in range(len(frames))]
-        seen = sum(bool(w) for w in whole)
-        if sum(bool(f) for f in found) < 0.6 * seen:
-            return whole
+    found = [_beside_shadows(_blobs(frames[t], lit[t], faint, plain), shadow[t]) for t in range(len(frames))]
+    shown = sum(bool((difference[t] > plain).any()) for t in range(len(frames)))
+    if shadow.any() and sum(map(bool, found)) < 0.6 * shown:
+        return [_blobs(frames[t], difference[t], faint, plain) for t in range(len(frames))]
     return found
+
+
+def _beside_shadows(blobs: list[Blob], shadow: np.ndarray) -> list[Blob]:
+    """Without the slivers of a shadow that falls on an edge of what lies below it."""
+    kept = []
+    for blob in blobs:
+        top, left, bottom, right = blob.box
+        around = shadow[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
+        if blob.area > 0.5 * blobs[0].area or around.sum() < max(0.5 * blob.area, 6):
+            kept.append(blob)
+    return kept
 
 
 def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray]:
     """Distance (T, H, W) from the plate after a 3 x 3 mean, and where it looks like a shadow."""
-    empty = ndimage.uniform_filter(plate.empty, (3, 3, 1), mode="nearest")
-    out = np.empty(frames.shape[:3], np.float32)
+    out = np.zeros(frames.shape[:3], np.float32)
     shadow = np.zeros(frames.shape[:3], bool)
     floor = max(FAINT, 2.0 * plate.noise)
+    empty = _smooth(plate.empty)
+    apart = np.empty(frames.shape[1:], np.float32)
     for t, frame in enumerate(frames):
-        smooth = ndimage.uniform_filter(frame.astype(np.float32), (3, 3, 1), mode="nearest")
-        apart = smooth - empty
-        distance = np.sqrt((apart * apart).sum(-1) / 3)
+        np.subtract(frame, plate.empty, out=apart)
+        apart = _smooth(apart)
+        distance = np.sqrt(np.einsum("hwc,hwc->hw", apart, apart) / 3)
         out[t] = distance
         rows, columns = np.nonzero(distance > floor)
         if len(rows):
-            ratio = (smooth[rows, columns] + 2) / (empty[rows, columns] + 2)
+            before = empty[rows, columns]
+            ratio = (before + apart[rows, columns] + 2) / (before + 2)
             most, least = ratio.max(-1), ratio.min(-1)
-            bright = empty[rows, columns].max(-1) > 20
+            bright = before.max(-1) > 20
             shadow[t, rows, columns] = (most < SHADE[1]) & (least > SHADE[0]) & (most - least < TINT) & bright
     return out, shadow
+
+
+def _smooth(picture: np.ndarray) -> np.ndarray:
+    """Mean over 3 x 3 pixels of (H, W, 3); the border repeats itself."""
+    p = np.pad(picture, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    p = p[:-2] + p[1:-1] + p[2:]
+    p = np.pad(p, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    return (p[:, :-2] + p[:, 1:-1] + p[:, 2:]) / np.float32(9)
 
 
 def _blobs(frame: np.ndarray, difference: np.ndarray, faint: float, plain: float) -> list[Blob]:

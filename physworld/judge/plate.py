@@ -10,7 +10,7 @@ from scipy import ndimage
 from physworld.judge.footage import Discard
 
 MOST = 41  # frames of which the median is taken
-OFTEN = 0.15  # share of frames in which a pixel must differ before its plate is doubted
+GLANCES = 13  # frames that are held against the median
 TILE = 40  # px, about, of the camera's tiles
 SHIFT = 1.0  # px that a tile must have moved
 AGREE = 0.6  # share of tiles that must move as one
@@ -30,52 +30,61 @@ def grey(frames: np.ndarray) -> np.ndarray:
 
 
 def make_plate(frames: np.ndarray) -> Plate:
-    """From uint8 (T, H, W, 3): the median, but not where a body rests for most of the clip.
+    """From uint8 (T, H, W, 3): the median, but not where a body rests, or is slow, for most of the clip.
 
-    There the median shows the body. The other value that such a pixel has is the empty scene if it goes on more smoothly
-    into what is around.
+    There the median shows the body, and frames without it differ. Such a difference has its edges in the plate and none
+    in the frame; a body has them in the frame.
     """
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(MOST, len(frames))).round().astype(int))]
-    ordered = np.sort(some, axis=0)
-    empty = ordered[len(some) // 2].astype(np.float32)
-    middle = np.abs(some.astype(np.int16) - ordered[len(some) // 2])
-    noise = float(1.4826 * np.median(middle[:, ::2, ::2]))
-    noise = max(noise, 0.8 * float(middle[:, ::2, ::2].mean())) if noise == 0 else noise
-    noise = max(0.5, min(noise, 25.0))
-    differs = middle.max(-1) > max(14.0, 5 * noise)
-    doubted = differs.mean(0) >= OFTEN
-    if doubted.any():
-        empty = _unghosted(some, differs, doubted, empty)
-    return Plate(empty=empty, noise=noise)
+    median = _median(some)
+    sparse = np.abs(some[:, ::2, ::2].astype(np.int16) - median[::2, ::2])
+    noise = float(1.4826 * np.median(sparse))
+    noise = max(0.5, min(25.0, noise if noise else 0.8 * float(sparse.mean())))
+    return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
 
 
-def _unghosted(some: np.ndarray, differs: np.ndarray, doubted: np.ndarray, empty: np.ndarray) -> np.ndarray:
-    other = empty.copy()
-    where = np.nonzero(doubted)
-    values = some[:, where[0], where[1]].astype(np.float32)  # (S, K, 3)
-    values[~differs[:, where[0], where[1]]] = np.nan
-    other[where] = np.nanmedian(values, axis=0)
-    spread = np.nanmedian(np.abs(values - other[where]).max(-1), axis=0)
-    steady = np.zeros_like(doubted)
-    steady[where] = spread < 12
-    mended = empty.copy()
-    labels, count = ndimage.label(ndimage.binary_opening(steady), structure=np.ones((3, 3)))
-    for number, place in enumerate(ndimage.find_objects(labels, count), 1):
-        box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in place)
-        inside = labels[box] == number
-        inside = ndimage.binary_dilation(inside, iterations=1) & doubted[box]
-        changed = np.where(inside[..., None], other[box], empty[box])
-        if _edges(changed, inside) < 0.7 * _edges(empty[box], inside):
-            mended[box] = changed
-    return mended
+def _median(some: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) of (S, H, W, 3); where nothing ever changes, the first frame stands for all."""
+    reach = some.max(0) - some.min(0)
+    rows, columns = np.nonzero((reach > 6).any(-1))
+    median = some[len(some) // 2].copy()
+    if len(rows):
+        median[rows, columns] = np.partition(some[:, rows, columns], len(some) // 2, axis=0)[len(some) // 2]
+    return median
+
+
+def _unghosted(some: np.ndarray, empty: np.ndarray, noise: float) -> np.ndarray:
+    empty = empty.copy()
+    bound = max(14.0, 5 * noise)
+    for _ in range(2):
+        changed = False
+        for frame in some[:: max(1, len(some) // GLANCES)]:
+            away = ndimage.uniform_filter(np.abs(frame - empty).max(-1), 3)
+            labels, count = ndimage.label(away > bound, structure=np.ones((3, 3)))
+            for number, place in enumerate(ndimage.find_objects(labels, count), 1):
+                box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in place)
+                inside = labels[box] == number
+                if inside.sum() < 12 or inside.mean() * inside.size > 0.25 * away.size:
+                    continue
+                new, old = frame[box].astype(np.float32), empty[box]
+                if _edges(new, inside) < 0.6 * _edges(old, inside):
+                    rim = ndimage.binary_dilation(inside, iterations=2)
+                    empty[box] = np.where(rim[..., None], new, old)
+                    changed = True
+        if not changed:
+            break
+    return empty
 
 
 def _edges(picture: np.ndarray, inside: np.ndarray) -> float:
-    """Mean step across the border of a region."""
-    down, right = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
-    steps = [np.abs(np.diff(picture, axis=0)).sum(-1)[down], np.abs(np.diff(picture, axis=1)).sum(-1)[right]]
-    both = np.concatenate(steps)
-    return float(both.mean()) if len(both) else 0.0
+    """Mean step across the border of a region, over three pixels, because borders are soft."""
+    total, count = 0.0, 0
+    for axis in (0, 1):
+        p, m = np.moveaxis(picture, axis, 0), np.moveaxis(inside, axis, 0)
+        border = m[2:-1] != m[1:-2]
+        steps = np.abs(p[3:] - p[:-3]).sum(-1)[border]
+        total, count = total + float(steps.sum()), count + len(steps)
+    return total / count if count else 0.0
 
 
 def check_still(frames: np.ndarray, noise: float) -> None:
