@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -24,6 +24,7 @@ class Blob:
     box: tuple[int, int, int, int]  # top, left, bottom, right
     colour: np.ndarray  # (3,) 0-255, mean
     edge: bool  # it touches the border of the picture
+    shade: float = 0.0  # px² of shadow around it, over its area
 
     @property
     def diameter(self) -> float:
@@ -37,10 +38,10 @@ def find_bodies(frames: np.ndarray, plate: Plate) -> list[list[Blob]]:
     A shadow is the scene times one factor. Where most frames show something else as well, shadows are left out; where
     they do not, grey bodies are no shadows.
     """
-    difference, shadow = _difference(frames, plate)
+    difference, shadow, light = _difference(frames, plate)
     faint, plain = max(FAINT, 2.0 * plate.noise), max(PLAIN, 3.2 * plate.noise)
     lit = np.where(shadow, 0.0, difference)
-    found = [_beside_shadows(_blobs(frames[t], lit[t], faint, plain), shadow[t]) for t in range(len(frames))]
+    found = [_beside_shadows(_blobs(frames[t], lit[t], faint, plain), shadow[t] | light[t]) for t in range(len(frames))]
     shown = sum(bool((difference[t] > plain).any()) for t in range(len(frames)))
     if shadow.any() and sum(map(bool, found)) < 0.6 * shown:
         return [_blobs(frames[t], difference[t], faint, plain) for t in range(len(frames))]
@@ -48,20 +49,21 @@ def find_bodies(frames: np.ndarray, plate: Plate) -> list[list[Blob]]:
 
 
 def _beside_shadows(blobs: list[Blob], shadow: np.ndarray) -> list[Blob]:
-    """Without the slivers of a shadow that falls on an edge of what lies below it."""
+    """With how much shadow is around each; without the slivers of a shadow that falls on an edge of what lies below."""
     kept = []
     for blob in blobs:
         top, left, bottom, right = blob.box
-        around = shadow[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
-        if blob.area > 0.5 * blobs[0].area or around.sum() < max(0.5 * blob.area, 6):
+        around = int(shadow[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2].sum())
+        blob = replace(blob, shade=around / blob.area)
+        if blob.area > 0.5 * blobs[0].area or around < max(0.5 * blob.area, 6):
             kept.append(blob)
     return kept
 
 
-def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (T, H, W) from the plate after a 3 x 3 mean, and where it looks like a shadow."""
+def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance (T, H, W) from the plate after a 3 x 3 mean, where it looks like a shadow, and where like one that left."""
     out = np.zeros(frames.shape[:3], np.float32)
-    shadow = np.zeros(frames.shape[:3], bool)
+    shadow, light = np.zeros(frames.shape[:3], bool), np.zeros(frames.shape[:3], bool)
     floor = max(FAINT, 2.0 * plate.noise)
     empty = _smooth(plate.empty)
     apart = np.empty(frames.shape[1:], np.float32)
@@ -76,8 +78,10 @@ def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarra
             ratio = (before + apart[rows, columns] + 2) / (before + 2)
             most, least = ratio.max(-1), ratio.min(-1)
             bright = before.max(-1) > 20
-            shadow[t, rows, columns] = (most < SHADE[1]) & (least > SHADE[0]) & (most - least < TINT) & bright
-    return out, shadow
+            tint = (most - least < TINT * np.maximum(most, 1)) & bright
+            shadow[t, rows, columns] = tint & (most < SHADE[1]) & (least > SHADE[0])
+            light[t, rows, columns] = tint & (least > 1 / SHADE[1]) & (most < 1 / SHADE[0])
+    return out, shadow, light
 
 
 def _smooth(picture: np.ndarray) -> np.ndarray:

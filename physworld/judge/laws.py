@@ -17,6 +17,9 @@ GRAVITY = 9.81  # m/s²
 NEAR = 1.4  # times the sum of two radii: bodies that touch, with the tracker's own doubt about sizes
 AT_ONCE = 2.5  # frames between the two halves of one blow
 
+# What a clip is called when its bodies do different things; pieces of a bounce alone may look like a throw.
+FIRST = ("pendulum", "orbit", "bounce", "throw", "free_fall", "slide", "uniform", "unrecognised", "collision")
+
 LAWS = {  # name -> what is asked; the bound is named where it is used
     "known": "the motion is one that is known",
     "permanence": "no body vanishes, appears or jumps in mid-picture",
@@ -79,7 +82,9 @@ def judge_motions(
             laws[name] = {"kept": bool(kept), "value": round(float(value), 4), "said": said}
 
     hits = collisions(tracks, motions, times)
-    kind = "collision" if hits else max(zip(tracks, motions, strict=True), key=lambda each: each[0].travel)[1].kind
+    furthest = max(track.travel for track in tracks)
+    kinds = {m.kind for t, m in zip(tracks, motions, strict=True) if t.travel > 0.5 * furthest}
+    kind = "collision" if hits else min(kinds, key=FIRST.index)
     recognised = [m for m in motions if m.kind != "unrecognised"]
     struck = {k for pair in hits for k in pair[:2]}
     odd = [k for k, m in enumerate(motions) if m.kind == "unrecognised" and k not in struck]

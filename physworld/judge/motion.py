@@ -15,6 +15,7 @@ KINDS = ("free_fall", "bounce", "throw", "slide", "uniform", "pendulum", "orbit"
 DOWN = np.radians(20)  # an acceleration within this of the vertical is gravity's
 SAME = 0.25  # accelerations of one clip that differ by less belong together
 BEND = 4.0  # times the noise that a path must sag below a line
+LEAST_FALL = 0.4  # share of the path that must be flight
 FULL_TURN = 2 * np.pi
 
 
@@ -84,15 +85,21 @@ def _falls(piece: Arc, diameter: float, noise: float) -> bool:
     """Bent, and not by an acceleration along some slope."""
     a = piece.acceleration
     size = float(np.linalg.norm(a))
-    bent = piece.sag > max(BEND * noise, 0.06 * diameter) and size > 4 * piece.doubt
-    return bent and abs(a[1]) > np.cos(DOWN) * size
+    bent = piece.sag > max(BEND * noise, 0.1 * diameter) and size > 4 * piece.doubt
+    return bent and abs(a[1]) > np.cos(DOWN) * size and _reach(piece)[1] > 0.6 * diameter
+
+
+def _reach(piece: Arc) -> np.ndarray:
+    """(2,) px: the sides of the box around a piece."""
+    return np.asarray(np.ptp(piece.at(np.linspace(piece.begin, piece.end, 9)), axis=0))
 
 
 def _of_arcs(
     pieces: list[Arc], when: np.ndarray, path: np.ndarray, frames: np.ndarray, diameter: float, noise: float
 ) -> Motion:
     falling = [k for k, piece in enumerate(pieces) if len(piece.frames) >= 5 and _falls(piece, diameter, noise)]
-    if not falling:
+    path_of = [float(np.linalg.norm(_reach(piece))) for piece in pieces]
+    if sum(path_of[k] for k in falling) < LEAST_FALL * sum(path_of):
         return _without_gravity(pieces, diameter, noise)
     main = min(falling, key=lambda k: pieces[k].doubt / np.linalg.norm(pieces[k].acceleration))
     first = pieces[main].acceleration
@@ -175,13 +182,16 @@ def _without_gravity(pieces: list[Arc], diameter: float, noise: float) -> Motion
     if not moving or crowded:
         return Motion(kind="unrecognised", arcs=pieces, impacts=impacts, noise=noise)
     bent = [p for p in moving if p.sag > max(BEND * noise, 0.06 * diameter) and len(p.frames) >= 5]
+    crooked = 0.0
     for piece in bent:
         ends = piece.at(piece.end) - piece.at(piece.begin)
         length = float(np.linalg.norm(ends))
         along = ends / max(length, 1e-9)
         off = piece.acceleration - (piece.acceleration @ along) * along
         if float(np.linalg.norm(off)) * piece.duration**2 / 8 > max(2 * BEND * noise, 0.15 * diameter):
-            return Motion(kind="unrecognised", arcs=pieces, impacts=impacts, noise=noise)
+            crooked += length
+    if crooked > 0.5 * sum(float(np.linalg.norm(_reach(p))) for p in moving):
+        return Motion(kind="unrecognised", arcs=pieces, impacts=impacts, noise=noise)
     return Motion(kind="slide" if bent else "uniform", arcs=pieces, impacts=impacts, noise=noise)
 
 

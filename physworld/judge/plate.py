@@ -13,6 +13,7 @@ MOST = 41  # frames of which the median is taken
 GLANCES = 13  # frames that are held against the median
 TILE = 40  # px, about, of the camera's tiles
 SHIFT = 1.0  # px that a tile must have moved
+PEAK = 0.25  # of a correlation of phases; noise alone reaches 0.12 in a tile
 AGREE = 0.6  # share of tiles that must move as one
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
@@ -143,7 +144,7 @@ def _shift(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     cross = np.fft.rfft2(b) * np.conj(np.fft.rfft2(a))
     peak = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-6), s=a.shape)
     row, column = np.unravel_index(int(peak.argmax()), peak.shape)
-    if peak[row, column] < 0.12:
+    if peak[row, column] < PEAK:
         return None
     found = []
     for axis, at in ((0, row), (1, column)):

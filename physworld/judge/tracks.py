@@ -14,6 +14,7 @@ GAP = 8  # frames that a body may be hidden
 TOUCH = 1.35  # times a body's own area: more is two bodies in one blob
 PART = 0.72  # times its own area: less is partly hidden
 MOST = 12  # bodies at once
+SHADED = 0.3  # a small body with so much shadow around it is a part of a shadow
 MOVES = 0.5  # of its diameter that a body must move to count
 
 
@@ -55,6 +56,7 @@ class Track:
     box: np.ndarray  # (T, 4) int top, left, bottom, right; 0 where not seen
     colour: np.ndarray  # (3,)
     diameter: float  # px, the median of whole frames
+    shade: float  # px² of shadow around it, over its area: the median
     jumps: tuple[int, ...]  # frames before which it vanished in one place and appeared in another
 
     @property
@@ -96,6 +98,8 @@ def follow(blobs: list[list[Blob]], size: tuple[int, int]) -> list[Track]:
     long = [body for body in bodies if len(body.frames) >= SHORTEST]
     tracks = _joined(long, len(blobs), size)
     moving = [track for track in tracks if track.travel > MOVES * track.diameter]
+    largest = max((track.diameter for track in moving), default=0.0)
+    moving = [track for track in moving if track.shade < SHADED or track.diameter > 0.75 * largest]
     return _without_fragments(sorted(moving, key=lambda track: -track.diameter))
 
 
@@ -177,6 +181,7 @@ def _track(chain: list[Body], count: int) -> Track:
     return Track(
         center=center, seen=seen, whole=whole, area=area, box=box, colour=colour,
         diameter=2 * float(np.sqrt(own / np.pi)), jumps=tuple(body.frames[0] for body in chain[1:]),
+        shade=float(np.median([blob.shade for body in chain for blob in body.blobs])),
     )  # fmt: skip
 
 
