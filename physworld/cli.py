@@ -48,6 +48,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         start(arguments[0], arguments[1:])
         return 0
 
+    from physworld.judge import command as judge
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
@@ -56,7 +57,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = _Parser(
         prog="physworld",
         description="Train, evaluate, predict, simulate (each has its own --help). Compare finished runs, give them to "
-        "other programs or to the hub, and check spatial scenes.",
+        "other programs or to the hub, check spatial scenes, and judge clips.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, does in MAINS.items():
@@ -97,6 +98,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
+    judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
+    judge.add_arguments(judging)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
@@ -115,6 +118,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "play":
         _play(options)
+    elif options.verb == "judge":
+        console.print(str(judge.judge_folder(options, console)), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
