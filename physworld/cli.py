@@ -72,6 +72,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     validating.add_argument(
         "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
     )
+    _stem_verbs(verbs)
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
@@ -120,6 +121,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         _play(options)
     elif options.verb == "judge":
         console.print(str(judge.judge_folder(options, console)), soft_wrap=True)
+    elif options.verb in ("describe", "mix"):
+        installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb}")
+        from physworld.spatial.sound.commands import run_describe, run_mix
+
+        made = run_describe(options, console) if options.verb == "describe" else run_mix(options, console)
+        console.print(str(made), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
@@ -145,6 +152,40 @@ def _play(options: argparse.Namespace) -> None:
             webbrowser.open(address)
 
     serve(options.host, options.port, ready)
+
+
+def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    """`describe` and `mix`, which take a folder of stems."""
+    describing = verbs.add_parser("describe", help="a folder of stems (WAV, FLAC, AIFF) as a payload, measured")
+    mixing = verbs.add_parser("mix", help="a folder of stems as a scene that obeys its rules, and as sound")
+    for parser in (describing, mixing):
+        parser.add_argument(
+            "stems", type=Path, metavar="STEMS", help="folder of WAV, FLAC or AIFF files, mono or stereo"
+        )
+        parser.add_argument(
+            "--style", default="pop", help="club, pop (the default), rock, hiphop, jazz, orchestral, ambient, ..."
+        )
+        parser.add_argument("--section", default="verse", help="intro, verse, build, drop, chorus, bridge, ...")
+        parser.add_argument("--max-objects", type=int, metavar="N", help="most objects; by default one for every stem")
+        parser.add_argument(
+            "--classes", type=Path, metavar="FILE", help='JSON {"file or id": "class"}, before names and sound'
+        )
+        parser.add_argument("--rules", type=Path, metavar="FILE", help="JSON list of rules, or a payload that has them")
+        parser.add_argument("--out", type=Path, help="where to write; by default beside STEMS")
+    describing.add_argument("--target", default="iamf", help="iamf, binaural, 5.1.4 or 7.1.4")
+    mixing.add_argument(
+        "--target", action="append", metavar="WHAT",
+        help="iamf (the default), bed, ambisonics, binaural, adm, rpp, csv or iamf-objects; several with commas",
+    )  # fmt: skip
+    mixing.add_argument("--run", help="a trained run, or last; without it the rule-based engineer writes the scene")
+    mixing.add_argument("--mode", default="raw", help="how a run answers: raw, schema or pinned; repair follows")
+    mixing.add_argument("--sections", type=Path, metavar="FILE", help='JSON [{"section": "verse", "start_s": 0}, ...]')
+    mixing.add_argument("--fade", type=float, default=2.0, help="seconds, from one section's scene to the next one's")
+    mixing.add_argument("--codec", default="flac", help="of .iamf: flac, opus or pcm")
+    mixing.add_argument("--order", type=int, help="of ambisonics, 1-3; given with iamf, it holds ambisonics and no bed")
+    mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
+    mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
+    mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
 
 
 if __name__ == "__main__":
