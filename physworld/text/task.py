@@ -20,6 +20,7 @@ READS = {  # top-level groups and keys, besides what every system's run reads
     "evaluate": (
         *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
         *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
+        *("shards", "shard"),
     ),
     "predict": ("hardware", "input", "row", "frames", "start"),
     "simulate": (
