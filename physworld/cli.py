@@ -10,11 +10,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,6 +70,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         "directory", nargs="+", help="run directories, folders that hold them (outputs/multirun/...), last or shipped"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
+    _runs_parser(listing)
     validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, with JSON paths")
     validating.add_argument("scene", type=Path, help="a scene as JSON")
     validating.add_argument(
@@ -105,7 +110,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
-    if of_run:
+    if options.verb == "runs":
+        _runs(options, console)
+    elif of_run:
         from physworld.text.hub import export as export_run
 
         written = export_run(find_run(options.what), options.format)
@@ -186,6 +193,39 @@ def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
     mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
     mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
+
+
+def _runs_parser(parser: argparse.ArgumentParser) -> None:
+    does = parser.add_subparsers(dest="does", required=True, metavar="WHAT")
+    places = {
+        "ls": does.add_parser("ls", help="every run: state, step, best and final figure, when it last gave a sign"),
+        "best": does.add_parser("best", help="runs ranked by a figure, the lowest first"),
+        "dead": does.add_parser("dead", help="runs that were killed, with the command that goes on"),
+    }
+    for name, place in places.items():
+        if name == "best":
+            place.add_argument("metric", help="a figure of the headline in metrics.json, or score")
+            place.add_argument("--highest", action="store_true", help="the highest first")
+        place.add_argument("--under", type=Path, default=Path("outputs"), metavar="FOLDER", help="by default outputs")
+    does.add_parser("show", help="all that a run keeps of itself").add_argument("run", help="name or folder")
+    removing = does.add_parser("rm", help="say what would be removed; --yes removes it")
+    removing.add_argument("run", nargs="+", help="names or folders")
+    removing.add_argument("--yes", action="store_true", help="remove it")
+
+
+def _runs(options: argparse.Namespace, console: Console) -> None:
+    from physworld.runs import registry
+
+    if options.does == "ls":
+        registry.ls(options.under, console)
+    elif options.does == "best":
+        registry.best(options.metric, options.under, console, highest=options.highest)
+    elif options.does == "dead":
+        registry.dead(options.under, console)
+    elif options.does == "show":
+        registry.show(options.run, console)
+    else:
+        registry.rm(options.run, console, yes=options.yes)
 
 
 if __name__ == "__main__":

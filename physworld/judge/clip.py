@@ -128,9 +128,7 @@ def _judgeable(tracks: list[Track], count: int) -> list[Track]:
     return good
 
 
-def _scale(
-    tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int
-) -> Scale:
+def _scale(tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int) -> Scale:
     """From the command line, else from what lies beside the clip."""
 
     def number(name: str) -> float | None:

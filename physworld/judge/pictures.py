@@ -32,8 +32,22 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
         colour = PALETTE[k % len(PALETTE)]
         left.plot(*track.center.T, color="white", linewidth=2.6, alpha=0.75, solid_capstyle="round")
         left.plot(*track.center.T, color=colour, linewidth=1.3)
-        left.plot(*track.center[track.whole].T, ".", color=colour, markersize=3.5, markeredgecolor="white", markeredgewidth=0.3)
-        right.plot(footage.times, height - track.center[:, 1], ".", color=colour, markersize=4, label=f"body {k + 1}: {motion.kind.replace('_', ' ')}")
+        left.plot(
+            *track.center[track.whole].T,
+            ".",
+            color=colour,
+            markersize=3.5,
+            markeredgecolor="white",
+            markeredgewidth=0.3,
+        )
+        right.plot(
+            footage.times,
+            height - track.center[:, 1],
+            ".",
+            color=colour,
+            markersize=4,
+            label=f"body {k + 1}: {motion.kind.replace('_', ' ')}",
+        )
         if motion.swing is None and motion.orbit is None:
             for arc in motion.arcs:
                 inside = fine[(fine >= arc.begin) & (fine <= arc.end)]
@@ -80,4 +94,7 @@ def _moments(track: Track) -> list[int]:
     path = track.center[whole]
     gone = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     count = int(np.clip(gone[-1] / max(1.15 * track.diameter, 1), 1, SHOWN))
-    return [int(whole[int(np.searchsorted(gone, share * gone[-1]).clip(0, len(whole) - 1))]) for share in np.linspace(0, 1, count + 1)]
+    return [
+        int(whole[int(np.searchsorted(gone, share * gone[-1]).clip(0, len(whole) - 1))])
+        for share in np.linspace(0, 1, count + 1)
+    ]

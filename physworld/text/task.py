@@ -21,6 +21,7 @@ READS = {  # top-level groups and keys, besides what every system's run reads
         *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
         *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
         "shots",
+        *("shards", "shard"),
     ),
     "predict": ("hardware", "input", "row", "frames", "start"),
     "simulate": (

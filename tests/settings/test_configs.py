@@ -37,7 +37,7 @@ SLOW = ("scenario",)  # all made by the same lines of code
 MARKED = [pytest.param(*pair, marks=pytest.mark.slow if pair[0] in SLOW else ()) for pair in OPTIONS]
 NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
-OPTIONAL = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+OPTIONAL = {"slurm": "hydra_plugins.hydra_submitit_launcher"}
 
 
 def need_plugin(option: str) -> None:
