@@ -47,7 +47,7 @@ class SceneTokenizer(PreTrainedTokenizerFast):
 
     def _encode_plus(self, text: Any, text_pair: Any = None, *args: Any, **options: Any) -> Any:
         for one in [text] if isinstance(text, str) else text:
-            self._refuse(one if isinstance(one, str) else " ".join(one))
+            self._refuse(one if isinstance(one, str) else " ".join(map(str, one)))
         return super()._encode_plus(text, text_pair, *args, **options)
 
     def _refuse(self, text: str) -> None:
@@ -58,7 +58,9 @@ class SceneTokenizer(PreTrainedTokenizerFast):
         try:
             float(wrong)
         except ValueError:
-            some = ", ".join(word for word in map(self.convert_ids_to_tokens, range(16)) if word not in ("pad", "end"))
+            some = ", ".join(
+                word for word in map(str, self.convert_ids_to_tokens([*range(16)])) if word not in ("pad", "end")
+            )
             raise ValueError(f"{wrong!r} is no word of this model's text, whose words are {some} and so on.") from None
         raise ValueError(
             f"{wrong!r} is no number of this model's text: it has four digits at most, three of them decimals, up to "
