@@ -10,6 +10,8 @@ neither torch nor transformers; `register` runs when transformers' Auto classes 
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -92,7 +94,8 @@ class PhysworldForCausalLM(PreTrainedModel):
                 f"{pretrained_model_name_or_path} names the network {kind}; choose one of {', '.join(NETWORKS)}"
             )
         asked = {name: options[name] for name in FROM_HUB if options.get(name) is not None}
-        network = resolve_name(NETWORKS[kind]).from_pretrained(pretrained_model_name_or_path, **asked)
+        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
+            network = resolve_name(NETWORKS[kind]).from_pretrained(pretrained_model_name_or_path, **asked)
         return cls(config, network).eval()
 
     def save_pretrained(self, save_directory: Any, **_: Any) -> None:  # type: ignore[override]
