@@ -10,6 +10,8 @@ neither torch nor transformers; `register` runs when transformers' Auto classes 
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -47,7 +49,7 @@ class SceneTokenizer(PreTrainedTokenizerFast):
 
     def _encode_plus(self, text: Any, text_pair: Any = None, *args: Any, **options: Any) -> Any:
         for one in [text] if isinstance(text, str) else text:
-            self._refuse(one if isinstance(one, str) else " ".join(one))
+            self._refuse(one if isinstance(one, str) else " ".join(map(str, one)))
         return super()._encode_plus(text, text_pair, *args, **options)
 
     def _refuse(self, text: str) -> None:
@@ -58,7 +60,9 @@ class SceneTokenizer(PreTrainedTokenizerFast):
         try:
             float(wrong)
         except ValueError:
-            some = ", ".join(word for word in map(self.convert_ids_to_tokens, range(16)) if word not in ("pad", "end"))
+            some = ", ".join(
+                word for word in map(str, self.convert_ids_to_tokens([*range(16)])) if word not in ("pad", "end")
+            )
             raise ValueError(f"{wrong!r} is no word of this model's text, whose words are {some} and so on.") from None
         raise ValueError(
             f"{wrong!r} is no number of this model's text: it has four digits at most, three of them decimals, up to "
@@ -90,7 +94,8 @@ class PhysworldForCausalLM(PreTrainedModel):
                 f"{pretrained_model_name_or_path} names the network {kind}; choose one of {', '.join(NETWORKS)}"
             )
         asked = {name: options[name] for name in FROM_HUB if options.get(name) is not None}
-        network = resolve_name(NETWORKS[kind]).from_pretrained(pretrained_model_name_or_path, **asked)
+        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
+            network = resolve_name(NETWORKS[kind]).from_pretrained(pretrained_model_name_or_path, **asked)
         return cls(config, network).eval()
 
     def save_pretrained(self, save_directory: Any, **_: Any) -> None:  # type: ignore[override]

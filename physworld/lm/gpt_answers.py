@@ -97,7 +97,8 @@ def answers(
             guide.advance(rows, token.tolist())
         token = torch.where(done, model.pad, token)
         written[row, step] = token
-        done = done | (token == end_id) | (step + 1 >= limit[row])
+        # What says `pad` stands still: it has no position, so nothing new would be read.
+        done = done | (token == end_id) | (token == model.pad) | (step + 1 >= limit[row])
         if bool(done.all()):
             break
         since = 0 if cache.since_word is None else cache.since_word

@@ -21,6 +21,7 @@ from physworld.metrics.errors import (
 )
 from physworld.metrics.events import EventScore, score_events
 from physworld.metrics.horizon import valid_prediction_time
+from physworld.metrics.motion import copied, moves_right
 from physworld.metrics.violations import escaped, joint_drift, penetration
 from physworld.types import State, Trajectory
 
@@ -63,6 +64,10 @@ METRICS: dict[str, Metric] = {
     "velocity_rmse": Metric(label="velocity RMSE", unit="px/s", function=velocity_rmse, interval=True),
     "energy_error": Metric(label="absolute error of total energy", unit="J", function=energy_error, interval=True),
     "valid_frames": Metric(label="valid frames", function=valid_prediction_time, when=ROLLOUT),
+    "copied": Metric(label="moving bodies left where they were, share", function=copied, when=ROLLOUT, before=True),
+    "moves_right": Metric(
+        label="moving bodies moved about right, share", function=moves_right, when=ROLLOUT, before=True
+    ),
     "event_velocity_rmse": Metric(
         label="velocity RMSE on event frames", unit="px/s", function=event_velocity_rmse, when=ROLLOUT, before=True
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from physworld.io.atomic import replacing
+from physworld.lm.gguf_weights import find_gguf
 
 LICENSE = "apache-2.0"  # of what is trained here; a base keeps its own
 
@@ -54,8 +55,17 @@ def card(
 def base_of(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """(the base as others know it, as it is called here); a folder of this machine tells others nothing."""
     base = config.get("weights") or config["model"]["network"].get("weights")
+    if base and (file := find_gguf(base)) is not None:
+        return None, file.name if Path(base).exists() else f"{file.name} of the package {base}"
     known = base if base and not Path(base).is_dir() else None
     return known, known or (f"a local folder, {Path(base).name}" if base else None)
+
+
+def gguf_of(config: Mapping[str, Any]) -> str | None:
+    """Name of the GGUF file that was tuned, if it was one."""
+    base = config.get("weights") or config["model"]["network"].get("weights")
+    file = find_gguf(base) if base else None
+    return None if file is None else file.name
 
 
 def tuning(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,17 +93,48 @@ def _short(value: str) -> str:
     return Path(value).name if "/" in value and Path(value).is_dir() else value
 
 
-def loading(base: str | None, adapter: bool) -> list[str]:
-    """How others load the weights."""
+class Example(NamedTuple):
+    """A prompt, and what the model answers to it."""
+
+    prompt: str
+    answer: str
+    longest: int  # tokens of an answer at most
+    repetition_penalty: float = 1.0
+
+
+def loading(base: str | None, adapter: bool, gguf: str | None = None, example: Example | None = None) -> list[str]:
+    """How others load the weights, and what comes out.
+
+    Args:
+        gguf: name of the file that the base lies in, where it is one.
+    """
     name = base or "BASE_FOLDER_OR_REPO"  # of random weights, the folder base/ of the run
-    if not adapter:
-        return ["```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
-                'model = AutoModelForCausalLM.from_pretrained("THIS_FOLDER_OR_REPO")',
-                'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER_OR_REPO")', "```"]  # fmt: skip
-    return ["```python", "from peft import PeftModel", "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "", f'base_model = AutoModelForCausalLM.from_pretrained("{name}")',
-            'model = PeftModel.from_pretrained(base_model, "THIS_FOLDER_OR_REPO")',
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")', "```"]  # fmt: skip
+    ours = '"THIS_FOLDER_OR_REPO"'
+    lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
+    if adapter:
+        whole = f'"{name}"' if gguf is None else f'"FOLDER_OF_THE_FILE", gguf_file="{gguf}"'
+        lines = ["from peft import PeftModel", *lines, f"base_model = AutoModelForCausalLM.from_pretrained({whole})",
+                 f"model = PeftModel.from_pretrained(base_model, {ours})"]  # fmt: skip
+        ours = ours if gguf is not None else f'"{name}"'
+    else:
+        lines.append(f"model = AutoModelForCausalLM.from_pretrained({ours})")
+    lines.append(f"tokenizer = AutoTokenizer.from_pretrained({ours})")
+    return using(lines, example)
+
+
+def using(loaded: Sequence[str], example: Example | None) -> list[str]:
+    """The lines that load `model` and `tokenizer`, and those that ask it; what they print stands below."""
+    if example is None:
+        return ["```python", *loaded, "```"]
+    penalty = "" if example.repetition_penalty == 1 else f", repetition_penalty={example.repetition_penalty}"
+    return [
+        "```python", *loaded, "", f'prompt = """{example.prompt}"""',
+        'text = (tokenizer.bos_token or "") + prompt',
+        'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+        f"said = model.generate(**inputs, max_new_tokens={example.longest}, do_sample=False{penalty})",
+        'print(tokenizer.decode(said[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))', "```", "",
+        "It prints", "", "```", example.answer, "```",
+    ]  # fmt: skip
 
 
 def headline(metrics: Mapping[str, Any], about: str) -> list[str]:

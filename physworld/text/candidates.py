@@ -32,6 +32,7 @@ from physworld.runs.wiring import codec_for
 from physworld.settings import checks
 from physworld.text import timestep
 from physworld.text.codecs._frame_guide import is_word_level
+from physworld.text.codecs._text import TextCodec
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
@@ -185,7 +186,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
     return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
 
 
-def _with_shots(codec: Any, cfg: DictConfig) -> Any:
+def _with_shots(codec: TextCodec, cfg: DictConfig) -> TextCodec:
     """The codec with `shots` solved problems before each prompt, of the types and difficulties that are scored, from
     the training split."""
     if not cfg.shots:

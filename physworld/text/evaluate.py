@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.io.names import safe_name
-from physworld.lm.packed_lm import PackedLM
 from physworld.reporting.markdown import span
 from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
@@ -32,7 +31,7 @@ from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
-from physworld.text.hub import write_cards
+from physworld.text.hub import example_of, write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
@@ -116,8 +115,7 @@ def conclude(
     )  # fmt: skip
     if parts.stages is not None:
         parts.stages.write(directory, console)
-    if isinstance(network, PackedLM):
-        write_cards(directory, command)
+    write_cards(directory, command, example_of(network, parts.codec, cases.given))
     headline: dict[str, float] = result.summary["headline"]
     return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +21,55 @@ from rich.console import Console
 
 from physworld.errors import UserError
 from physworld.lm.gguf import GgufError, write_gguf
+from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import WeightsError, load_network, load_tokenizer
 from physworld.runs import card as cards
 from physworld.runs.directory import EXPORTS, read_config, read_metrics
+from physworld.text.codecs.frame_codec import FrameCodec
+from physworld.types import Trajectory
 
 
-def write_cards(run: Path, command: str) -> None:
+def write_cards(run: Path, command: str, example: cards.Example) -> None:
     """README.md beside the weights, in the words of the hub."""
-    cards.write_cards(run, lambda adapter: card(run, command, adapter=adapter))
+    cards.write_cards(run, lambda adapter: card(run, command, adapter=adapter, example=example))
 
 
-def card(run: Path, command: str, *, adapter: bool) -> str:
+def example_of(network: Any, codec: FrameCodec, given: Sequence[Trajectory]) -> cards.Example:
+    """The smallest of these moments as a prompt, and what the model says to it; nothing keeps it within a grammar."""
+    moment = min(given, key=lambda one: len(one.scene.bodies))
+    moment = moment.window(len(moment) - codec.context_frames, len(moment))
+    documents = codec.documents()
+    if documents is None:
+        prompt, most, text = codec.prompt(moment), codec.max_new_tokens(moment.scene), codec.write_prompt(moment)
+    else:
+        prompt = documents.prompts(moment)[0]
+        most, text = documents.most_new_tokens(prompt), codec.tokenizer.decode(prompt)
+    said = network.generate([prompt], [most], codec.end_id)[0]
+    penalty = network.repetition_penalty if isinstance(network, PackedLM) else 1.0
+    answer = codec.tokenizer.decode(said, skip_special_tokens=True)
+    return cards.Example(prompt=text, answer=answer, longest=most, repetition_penalty=penalty)
+
+
+def card(run: Path, command: str, *, adapter: bool, example: cards.Example | None = None) -> str:
     """A model card of what this run did and measured."""
     config, metrics = read_config(run), read_metrics(run)
     network = config["model"]["network"]
-    known, named = cards.base_of(config)
+    own = "tuning" not in network  # a network of physworld's own, which transformers knows through it
+    known, named = (None, None) if own else cards.base_of(config)
+    kind = str(network["_target_"]).split(".")[-2]
     recipe = {
-        "base": named or f"random weights, {network.get('architecture', {}).get('model_type')}",
-        **cards.tuning(config),
+        "base": named or f"random weights, {kind if own else network.get('architecture', {}).get('model_type')}",
+        **({"examples per step": config["global_batch"], "steps": config["steps"]} if own else cards.tuning(config)),
         **metrics.get("cost", {}),
     }
+    folder = '"THIS_FOLDER_OR_REPO"'
+    loaded = [
+        "import physworld  # pip install physworld; tells transformers of its networks",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
+        f"model = AutoModelForCausalLM.from_pretrained({folder})",
+        f"tokenizer = AutoTokenizer.from_pretrained({folder})",
+    ]  # fmt: skip
+    usage = cards.using(loaded, example) if own else cards.loading(known, adapter, cards.gguf_of(config), example)
     text = config["codec"]["_target_"].rpartition(".")[2].removesuffix("Codec").lower()
     about = (
         f"Continues scenes of 2-D rigid bodies, written as `{text}` text, frame by frame. Trained with physworld on "
@@ -48,9 +78,9 @@ def card(run: Path, command: str, *, adapter: bool) -> str:
     )
     measured = "Free rollouts on validation scenes, model and baselines on the same ones."
     return cards.card(
-        run, command=command, base=known, library="peft" if adapter else "transformers",
+        run, command=command, base=known, library="peft" if adapter else "physworld" if own else "transformers",
         tags=["physics", "simulation", "physworld", *(["lora"] if adapter else [])],
-        about=about, recipe=recipe, usage=cards.loading(known, adapter),
+        about=about, recipe=recipe, usage=usage,
         results=[*cards.headline(metrics, measured), *_stages(run)],
     )  # fmt: skip
 

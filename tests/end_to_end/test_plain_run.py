@@ -14,6 +14,7 @@ from physworld.lm.pair_net import PairNet
 from physworld.text.codecs.plain import END, PlainCodec
 from physworld.text.codecs.scene_json import read_jsonl
 
+from cards import run_example
 from commands import ended, run, same, start
 
 STEPS = 12
@@ -102,3 +103,9 @@ def test_the_network_is_refused_another_text(work: Path) -> None:
     refused = ended(work, "train.py", *TINY, "codec=impulse", f"hydra.run.dir={work / 'other'}")
     assert refused.returncode == 1 and "model=plain reads codec=plain alone" in refused.stderr
     assert not (work / "other").exists()
+
+
+def test_the_example_of_its_card_runs(straight: Path) -> None:
+    printed, shown, scope = run_example(straight / "model" / "README.md")
+    assert printed == shown and shown.startswith("o")
+    assert type(scope["model"].network) is PairNet

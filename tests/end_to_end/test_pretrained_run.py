@@ -22,6 +22,7 @@ from physworld.text import hub as artefacts
 from physworld.text.codecs.engine import EngineCodec
 from physworld.training.mfu import peak
 
+from cards import run_example
 from commands import ENVIRONMENT, run, same, start
 from repository import composed
 from tiny_lms import samples, save_base
@@ -124,11 +125,9 @@ def tuned(work: Path, base: Path) -> Path:
 
 
 def test_the_adapter_loads_with_the_lines_of_its_card(tuned: Path, base: Path) -> None:
-    text = (tuned / "adapter" / "README.md").read_text(encoding="utf-8")
-    lines = text.split("```python\n")[1].split("```")[0].replace("THIS_FOLDER_OR_REPO", str(tuned / "adapter"))
-    lines = lines.replace("BASE_FOLDER_OR_REPO", str(base))
-    scope: dict[str, Any] = {}
-    exec(lines, scope)
+    printed, shown, scope = run_example(tuned / "adapter" / "README.md", str(base))
+    assert printed == shown
+    assert run_example(tuned / "model" / "README.md")[:2] == (printed, shown)
     inputs = scope["tokenizer"]("Scene: A ball.\n", return_tensors="pt")
     adapter = scope["model"].generate(**inputs, max_new_tokens=8, do_sample=False)
     merged: Any = AutoModelForCausalLM.from_pretrained(tuned / "model")

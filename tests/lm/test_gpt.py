@@ -25,6 +25,7 @@ from physworld.text.codecs.engine import EngineCodec
 from physworld.types import Batch, Trajectory
 
 from tiny_gpt import CODEC, batch_of, network, prompts
+from tiny_lms import samples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -259,6 +260,17 @@ def test_answers_do_not_depend_on_company() -> None:
     for k in range(len(ids)):
         alone = model.generate(ids[k : k + 1], limits[k : k + 1], END, CODEC.guide(given[k : k + 1]))
         assert alone[0].tolist() == together[k].tolist()
+
+
+def test_an_answer_that_says_pad_has_ended() -> None:
+    """An untrained network may say it, where any word may be said; alone it would leave nothing to read."""
+    codec = EngineCodec()
+    model, (sample, *_) = network(codec, relations=False), samples(1)
+    prompt = codec.prompt(sample.given)
+    with torch.no_grad():
+        hidden_ND, _, _ = model.hidden(torch.as_tensor(prompt)[None])
+        model.say_words[model.pad] = 100.0 * hidden_ND[-1]
+    assert model.generate([prompt], [9], codec.end_id)[0].tolist() == []
 
 
 def test_a_limit_ends_an_answer() -> None:

@@ -29,6 +29,7 @@ import re
 
 from transformers import PreTrainedTokenizerBase
 
+from physworld.text.codecs._card_reader import NoCard, read_card
 from physworld.text.codecs._frame_grammar import Count, Number, Piece
 from physworld.text.codecs._text import NUMBER, TextCodec, one_line, printed, read_bodies
 from physworld.text.codecs._text_writer import Layout
@@ -49,6 +50,7 @@ class CardCodec(TextCodec):
 
     text_name = "card"
     line = _LINE
+    reads_prompts = True  # what of a scene the text tells, which is all that it is continued from
 
     def __init__(
         self,
@@ -84,6 +86,20 @@ class CardCodec(TextCodec):
         spin = given.spin[-1].copy()
         angle = given.angle[-1] + spin * given.scene.dt
         return State(position=numbers[:, :2], velocity=numbers[:, 2:], angle=angle, spin=spin)
+
+    def read_prompt(self, text: str) -> Trajectory | None:
+        """As much of the scene and its frames as the text tells (see `_card_reader`), or None."""
+        try:
+            return read_card(text)
+        except NoCard:
+            return None
+
+    def why_no_prompt(self, text: str) -> str:
+        try:
+            read_card(text)
+        except NoCard as problem:
+            return str(problem)
+        return ""
 
     def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
         count, value = len(given.scene.bodies), Number(2)
