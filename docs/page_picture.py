@@ -78,9 +78,7 @@ def main() -> None:
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         if options.all is None:
             small = picture(browser, address, 1440, "light", options.axe, whole=False).resize((1080, 798), 1)
-            # Rare colours count as much as the ground: the error's red is a few pixels.
-            coloured = small.quantize(192, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            coloured.save(OUT, optimize=True)
+            small.save(OUT, optimize=True)
         else:
             options.all.mkdir(parents=True, exist_ok=True)
             for width in (1440, 390):
