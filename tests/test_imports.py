@@ -22,7 +22,7 @@ FLOORS = (  # rooms of one floor do not import each other
     {"data", "io", "scenarios", "sim"},
     {"lm", "metrics", "reporting", "settings"},
     {"drawing", "models", "runs"},
-    {"training"},
+    {"judge", "training"},
     SYSTEMS,
     {"run", "science"},
     {"mains", "play"},

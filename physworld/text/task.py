@@ -20,6 +20,8 @@ READS = {  # top-level groups and keys, besides what every system's run reads
     "evaluate": (
         *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
         *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
+        "shots",
+        *("shards", "shard"),
     ),
     "predict": ("hardware", "input", "row", "frames", "start"),
     "simulate": (
@@ -59,6 +61,9 @@ def _check_candidates(cfg: DictConfig) -> None:
     """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
     if cfg.model is None and cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
+    checks.whole("shots", cfg.shots, 0)
+    if cfg.shots and cfg.model is None:
+        raise UserError(f"shots={cfg.shots} is for model=hf, which may not know the text; leave it out.")
     if cfg.export is not None or cfg.predictions is not None or cfg.model is not None:
         return
     if cfg.run is None or cfg.run == []:

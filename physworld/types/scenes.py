@@ -49,7 +49,8 @@ class Scene:
                 self.__dict__[name] = tuple(self.__dict__[name])
         try:
             total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
-            plain = total - total == 0.0 < self.dt and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
+            plain = plain and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
             ):
