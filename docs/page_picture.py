@@ -20,14 +20,14 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SCENE, DIFFICULTY, FRAMES = "wrecking_ball", "2", 108
+SCENE, DIFFICULTY, FRAMES = "billiards", "2", 84
 OUT = Path(__file__).parent / "play.png"
 
 
 def picture(browser: Any, address: str, width: int, theme: str, axe: Path | None, *, whole: bool) -> Image.Image:
     """The page after FRAMES frames of SCENE."""
     context = browser.new_context(
-        viewport={"width": width, "height": 1010 if width > 900 else 844},
+        viewport={"width": width, "height": 1064 if width > 900 else 844},
         color_scheme=theme,
         reduced_motion="reduce",
         bypass_csp=axe is not None,  # axe-core is put into the page
@@ -77,8 +77,8 @@ def main() -> None:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         if options.all is None:
-            small = picture(browser, address, 1440, "light", options.axe, whole=False).resize((1080, 758), 1)
-            small.quantize(128, dither=Image.Dither.NONE).save(OUT, optimize=True)
+            small = picture(browser, address, 1440, "light", options.axe, whole=False).resize((1080, 798), 1)
+            small.save(OUT, optimize=True)
         else:
             options.all.mkdir(parents=True, exist_ok=True)
             for width in (1440, 390):

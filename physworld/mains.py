@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import hydra
@@ -11,12 +12,19 @@ from omegaconf import DictConfig
 
 import physworld.settings.groups  # noqa: F401  registers the groups that code makes
 from physworld.settings.messages import CONFIG_DIR, job, rename, run_main
+from physworld.settings.program import quiet, silence, typed_command
 
 MAINS = {  # what each does, for --help
     "train": "Train a model on freshly simulated scenes, score it and write its report.",
     "evaluate": "Score finished runs on scenes they have never seen.",
     "predict": "Let a finished run go on from one given scene, payload or caption.",
     "simulate": "Make data and pictures.",
+}
+NEXT = {  # what one usually does after a verb: another verb and what is typed behind it
+    "train": ("evaluate", ["run=last", "suite=heldout"]),
+    "evaluate": ("predict", ["run=last", "input=scene.jsonl"]),
+    "predict": ("evaluate", ["--help"]),
+    "simulate": ("train", ["--help"]),
 }
 
 
@@ -30,6 +38,7 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
         sys.argv = [f"physworld {verb}", *arguments]
     given = sys.argv[1:]
     rename(given)
+    silent, given = quiet(given)
     sys.argv[1:] = given
 
     @job
@@ -54,5 +63,8 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
             offer_evaluation(given)
             sys.argv[1:] = given
         hydra.main(config_path=str(CONFIG_DIR), config_name=verb, version_base="1.3")(task)()
+        if sys.stdout.isatty() and verb in NEXT:  # a pipe or a file gets results alone
+            print(f"Next: {typed_command(*NEXT[verb])}")
 
-    run_main(start, verb)
+    with silence() if silent else nullcontext():
+        run_main(start, verb)

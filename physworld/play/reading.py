@@ -89,9 +89,8 @@ def _lines(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[list[li
     for token, word, doubt in zip(answer, words, doubts, strict=True):
         if first <= token < first + count or not lines or token == model.codec.end_id:
             lines.append([])
-        if isinstance(doubt, tuple):
-            doubt = model.codec.tokenizer.convert_ids_to_tokens(list(doubt))
-        lines[-1].append([word, doubt])
+        shown = model.codec.tokenizer.convert_ids_to_tokens(list(doubt)) if isinstance(doubt, tuple) else doubt
+        lines[-1].append([word, shown])
     return lines
 
 

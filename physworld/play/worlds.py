@@ -98,7 +98,7 @@ class Worlds:
 
     def change(self, gravity: tuple[float, float] | None, friction: float | None, restitution: float | None) -> None:
         """Another gravity (px/s²), or one friction or restitution for all, from now on."""
-        surface = {
+        surface: Any = {
             key: value for key, value in (("friction", friction), ("restitution", restitution)) if value is not None
         }
         scene = self.scene

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-EVERY = 10.0  # s between two lines
+EVERY = 60.0  # s between two lines
 
 
 def rate(speed: float) -> str:
@@ -36,7 +36,7 @@ class Rate(ProgressColumn):
 
 
 class Lines:
-    """`Evaluating: 64 of 512 · 30.0/min · 896 s left`, at most every few seconds."""
+    """`Evaluating: 64 of 512 · 30.0/min · 896 s left`, at most once a minute."""
 
     def __init__(self, what: str, total: int, every: float = EVERY) -> None:
         self.what, self.total, self.every = what, total, every

@@ -62,7 +62,8 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
         does, "",
         f"  {program} GROUP=OPTION KEY=VALUE ...   run with that choice; -m KEY=A,B runs every combination",
         f"  {program} --help NODE                  a group or a node (model, model.network) with its comments",
-        f"  {program} --cfg job                    the whole configuration; --hydra-help: Hydra's own flags", "",
+        f"  {program} --cfg job                    the whole configuration; --hydra-help: Hydra's own flags",
+        f"  {program} quiet=true ...               nothing on the screen but mistakes", "",
         "Groups, with what is chosen now",
     ]  # fmt: skip
     for group in groups:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 
 def program(verb: str) -> list[str]:
@@ -15,3 +17,25 @@ def program(verb: str) -> list[str]:
 def typed_command(verb: str, overrides: Iterable[str]) -> str:
     """The whole command, as a shell reads it."""
     return shlex.join([*program(verb), *overrides])
+
+
+def quiet(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether quiet=true is typed, and the other arguments; a value that is neither true nor false stays, for Hydra."""
+    values = [a.partition("=")[2] for a in arguments if a in ("quiet=true", "quiet=false")]
+    return "true" in values[-1:], [a for a in arguments if a not in ("quiet=true", "quiet=false")]
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing on standard output, of this process and of those that it starts; mistakes are still told on stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as stream, redirect_stdout(stream):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -72,9 +72,9 @@ class Throughput(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Loss, tokens/s, samples/s and time left; one line every few seconds where there is no terminal to redraw."""
+    """Loss, tokens/s, samples/s and time left; a line a minute where there is no terminal to redraw."""
 
-    def __init__(self, throughput: Throughput, plain_every: float = 10.0) -> None:
+    def __init__(self, throughput: Throughput, plain_every: float = 60.0) -> None:
         super().__init__(refresh_rate=4, leave=True)
         self.throughput, self.plain_every = throughput, plain_every
         self.console = screen()

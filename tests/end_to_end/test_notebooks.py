@@ -59,3 +59,11 @@ def test_the_shipped_model_beats_extrapolation_in_it(tmp_path: Path) -> None:
     *others, (model, error) = figures
     assert model == "" and len(others) == 4, said
     assert float(error) < 0.5 * min(float(other) for name, other in others if name != "floor")
+
+
+def test_an_own_scene_is_the_same_by_hand_and_better_with_contacts(tmp_path: Path) -> None:
+    said = executed(NOTEBOOKS / "02_your_own_scene.py", tmp_path)
+    assert "74 of 74 frames readable" in said and "the same scene: True" in said
+    assert "a polygon cannot be written as islands text" in said
+    shipped, ballistic = (float(figure) for figure in re.findall(r"^ +60 +([0-9.]+) ", said, re.MULTILINE))
+    assert shipped < ballistic / 3

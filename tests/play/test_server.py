@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import physworld as pw
 from physworld import scenarios
+from physworld.cli import main
 from physworld.play.server import MAX_UPLOAD, Models, application
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
@@ -158,6 +160,16 @@ def test_other_pages_and_other_names_of_this_machine_are_refused(client: TestCli
         client.websocket_connect("/live", headers={"origin": "http://evil.example"}),
     ):
         pass
+
+
+def test_a_port_that_cannot_be_used_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for typed, said in ((str(port), f"port={port} of 127.0.0.1 cannot be used"), ("99999", "0 to 65535.")):
+            assert main(["play", "--no-browser", "--port", typed]) == 1
+            assert said in capsys.readouterr().err
 
 
 def test_runs_are_offered_by_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
