@@ -37,11 +37,15 @@ class Truth:
     expected: dict[str, float]  # figure -> right value
 
 
-def _ball(x: float, y: float, vx: float, vy: float, e: float, friction: float = 0.3, radius: float = 0.35) -> tuple[Any, ...]:
+def _ball(
+    x: float, y: float, vx: float, vy: float, e: float, friction: float = 0.3, radius: float = 0.35
+) -> tuple[Any, ...]:
     return (BALL, (radius, radius), (x, y), (vx, vy), 0.0, 0.0, (radius / 0.35) ** 3, friction, e)
 
 
-def _shot(name: str, bodies: list[tuple[Any, ...]], planes: list[tuple[float, float, float]], gravity: float = 9.81) -> Shot:
+def _shot(
+    name: str, bodies: list[tuple[Any, ...]], planes: list[tuple[float, float, float]], gravity: float = 9.81
+) -> Shot:
     world = _world(bodies, planes)
     world = replace(world, gravity=np.array([[0.0, -gravity]]))
     return Shot(name=name, caption=name, world=world, height=bodies[0][2][1], restitution=bodies[0][8])
@@ -74,7 +78,10 @@ def _uniform(rng: np.random.Generator) -> Shot:
     way = rng.uniform(0, 2 * math.pi)
     v = rng.uniform(1.0, 1.6)
     return _shot(
-        "warp_uniform", [_ball(-v * math.cos(way), 3 - v * math.sin(way), v * math.cos(way), v * math.sin(way), 0.5)], [FLOOR], 0.0
+        "warp_uniform",
+        [_ball(-v * math.cos(way), 3 - v * math.sin(way), v * math.cos(way), v * math.sin(way), 0.5)],
+        [FLOOR],
+        0.0,
     )
 
 

@@ -114,7 +114,9 @@ def _squares(times: np.ndarray, path: np.ndarray) -> np.ndarray:
     return out
 
 
-def fit(times: np.ndarray, path: np.ndarray, frames: np.ndarray, noise: float, gravity: np.ndarray | None = None) -> Arc:
+def fit(
+    times: np.ndarray, path: np.ndarray, frames: np.ndarray, noise: float, gravity: np.ndarray | None = None
+) -> Arc:
     """One piece by least squares; with `gravity` (2,) px/s² its acceleration is given."""
     middle = float(times.mean())
     t = times - middle

@@ -90,7 +90,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     try:
         if plate is None:
             plate = make_plate(frames)
-        check_still(frames, plate.noise)
+        check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
         tracks = _judgeable(tracks, len(frames))
     except Discard as why:
@@ -128,9 +128,7 @@ def _judgeable(tracks: list[Track], count: int) -> list[Track]:
     return good
 
 
-def _scale(
-    tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int
-) -> Scale:
+def _scale(tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int) -> Scale:
     """From the command line, else from what lies beside the clip."""
 
     def number(name: str) -> float | None:

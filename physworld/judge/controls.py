@@ -27,7 +27,9 @@ def can(verdict: Verdict) -> bool:
     return verdict.judged and len(verdict.tracks) == 1 and verdict.kind not in ("unrecognised", "collision")
 
 
-def control(verdict: Verdict, footage: Footage, source: Source, settings: Settings, *, right: bool, index: int) -> Verdict:
+def control(
+    verdict: Verdict, footage: Footage, source: Source, settings: Settings, *, right: bool, index: int
+) -> Verdict:
     """Judge the oracle's or the placebo's clip.
 
     Args:
@@ -127,7 +129,9 @@ def _drawn(frames: np.ndarray, track: Track, path: np.ndarray, rng: np.random.Ge
         whole_px = np.floor(at).astype(int)
         part = (at - whole_px)[::-1]
         soft = ndimage.shift(np.pad(matte, ((0, 1), (0, 1))), part, order=1)
-        colour = ndimage.shift(np.pad(patch, ((0, 1), (0, 1), (0, 0)), mode="edge"), (*part, 0), order=1, mode="nearest")
+        colour = ndimage.shift(
+            np.pad(patch, ((0, 1), (0, 1), (0, 0)), mode="edge"), (*part, 0), order=1, mode="nearest"
+        )
         r, c = whole_px[1], whole_px[0]
         rows = slice(max(0, r), min(height, r + soft.shape[0]))
         columns = slice(max(0, c), min(width, c + soft.shape[1]))

@@ -277,9 +277,7 @@ def _orbit(times: np.ndarray, path: np.ndarray, diameter: float, noise: float) -
     areas = float(np.std(cross - basis @ solved) / max(abs(solved[0]), 1e-9))
     around = np.unwrap(np.arctan2(*(path - solved[1:])[:, ::-1].T))
     turns = abs(float(around[-1] - around[0])) / FULL_TURN
-    return Orbit(
-        center=solved[1:], period=_period(times, around), areas=areas, turns=turns, spread=off
-    )
+    return Orbit(center=solved[1:], period=_period(times, around), areas=areas, turns=turns, spread=off)
 
 
 def _period(times: np.ndarray, angle: np.ndarray) -> float:

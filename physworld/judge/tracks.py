@@ -202,9 +202,13 @@ def _without_fragments(tracks: list[Track]) -> list[Track]:
             path, beside = _centres(track), _centres(other)
             apart = np.linalg.norm(path - beside, axis=1)[both]
             mostly = both.sum() >= 0.8 * track.seen.sum()
-            if mostly and len(apart) and np.nanmedian(apart) < 0.85 * other.diameter and np.nanstd(apart) < 0.25 * (
-                other.diameter
-            ) and track.diameter < 0.7 * other.diameter:
+            if (
+                mostly
+                and len(apart)
+                and np.nanmedian(apart) < 0.85 * other.diameter
+                and np.nanstd(apart) < 0.25 * (other.diameter)
+                and track.diameter < 0.7 * other.diameter
+            ):
                 part = True
         if not part:
             kept.append(track)
