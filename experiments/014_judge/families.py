@@ -129,8 +129,8 @@ def _warp(family: str, index: int, sub: int) -> Truth:
 
 def _disc(x: float, y: float, vx: float, vy: float, radius: float, e: float = 0.8, friction: float = 0.0) -> Body:
     return Body(
-        shape="circle", size=(radius,), position=(x, y), velocity=(vx, vy), mass=disc_mass(radius, 2.0), friction=friction,
-        restitution=e,
+        shape="circle", size=(radius,), position=(x, y), velocity=(vx, vy), mass=disc_mass(radius, 2.0),
+        friction=friction, restitution=e,
     )  # fmt: skip
 
 
@@ -146,8 +146,8 @@ def _pendulum(rng: np.random.Generator) -> tuple[Scene, str, dict[str, float]]:
     length, angle, radius = rng.uniform(120, 330), rng.uniform(0.25, 0.7) * rng.choice([-1, 1]), rng.uniform(18, 28)
     pivot = (400.0, 520.0)
     at = (pivot[0] + length * math.sin(angle), pivot[1] - length * math.cos(angle))
-    scene = _scene("pendulum", [_disc(*at, 0, 0, radius)],
-                   joints=(PinJoint(body_a=FIXED, body_b=0, anchor_a=pivot, anchor_b=(0.0, 0.0), length=length),))  # fmt: skip
+    rod = PinJoint(body_a=FIXED, body_b=0, anchor_a=pivot, anchor_b=(0.0, 0.0), length=length)
+    scene = _scene("pendulum", [_disc(*at, 0, 0, radius)], joints=(rod,))
     return scene, "pendulum", {"period": 2 * math.pi * math.sqrt(length / 981), "gravity": 9.81}
 
 

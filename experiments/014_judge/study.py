@@ -82,7 +82,7 @@ def discards(index: int) -> list[tuple[str | None, np.ndarray]]:
             if radius and shown(t):
                 base[(columns - x) ** 2 + (rows - y) ** 2 < radius**2] = (230, 40, 30)
             if post:
-                base[:, int(90) : int(90 + post)] = (20, 60, 30)
+                base[:, 90 : int(90 + post)] = (20, 60, 30)
             frames.append(base + rng.normal(0, 3, base.shape))
         return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
 

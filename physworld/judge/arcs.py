@@ -1,6 +1,6 @@
 """A path cut where its velocity jumps, into pieces of constant acceleration.
 
-Pixels, seconds, row downwards: gravity is positive in the row. A piece is x(t) = x0 + v t + a t²/2 with t from its middle.
+Pixels, seconds, row downwards: gravity is positive in the row. A piece is x(t) = x0 + v t + a t²/2, t from its middle.
 """
 
 from __future__ import annotations

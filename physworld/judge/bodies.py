@@ -61,7 +61,7 @@ def _beside_shadows(blobs: list[Blob], shadow: np.ndarray) -> list[Blob]:
 
 
 def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance (T, H, W) from the plate after a 3 x 3 mean, where it looks like a shadow, and where like one that left."""
+    """Distance (T, H, W) from the plate after a 3 x 3 mean, where it looks like a shadow, where like one that left."""
     out = np.zeros(frames.shape[:3], np.float32)
     shadow, light = np.zeros(frames.shape[:3], bool), np.zeros(frames.shape[:3], bool)
     floor = max(FAINT, 2.0 * plate.noise)
@@ -109,7 +109,7 @@ def _blobs(frame: np.ndarray, difference: np.ndarray, faint: float, plain: float
         near = ndimage.binary_dilation(labels[box] == number)
         values = np.where(near, difference[box], 0.0)
         contrast = float(np.percentile(values[labels[box] == number], 75))
-        # Nearly all of a body counts as body, so that light and shade do not pull its centre; a rim counts by its share.
+        # Nearly all of a body counts as body, so that light and shade do not pull its centre; a rim counts by share.
         low, high = faint * 0.7, max(plain, 0.6 * contrast)
         matte = np.clip((values - low) / (high - low), 0, 1)
         filled = ndimage.binary_fill_holes(matte > 0.5)

@@ -90,7 +90,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     try:
         if plate is None:
             plate = make_plate(frames)
-        check_still(frames, plate.noise)
+        check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
         tracks = _judgeable(tracks, len(frames))
     except Discard as why:
@@ -122,10 +122,19 @@ def _judgeable(tracks: list[Track], count: int) -> list[Track]:
         if track.whole.sum() >= 8 and track.whole.sum() >= SEEN * (track.last - track.first + 1)
     ]  # fmt: skip
     best = max(tracks, key=lambda track: track.diameter * track.seen.sum())
-    if best not in good:
-        whole, between = int(best.whole.sum()), best.last - best.first + 1
+    same = [best, *(track for track in tracks if _again(track, best))]  # before and behind what hid it for long
+    whole = sum(int(track.whole.sum()) for track in same)
+    between = max(track.last for track in same) - min(track.first for track in same) + 1
+    if best not in good or whole < SEEN * between:
         raise Discard("hidden", f"the moving body is whole in {whole} of {between} frames")
     return good
+
+
+def _again(track: Track, other: Track) -> bool:
+    """The same body at another time, by its size and colour."""
+    apart = track.last < other.first or other.last < track.first
+    alike = abs(np.log(track.diameter / other.diameter)) < 0.25 and np.abs(track.colour - other.colour).mean() < 25
+    return bool(apart and alike)
 
 
 def _scale(tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int) -> Scale:

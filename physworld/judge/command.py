@@ -98,12 +98,12 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
 
 def _settings(options: argparse.Namespace) -> Settings:
     for name in ("fps", "pixels_per_metre", "body_diameter", "gravity"):
-        value = getattr(options, name)
+        value = vars(options)[name]
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} {value:g} must be a number above 0.")
     for name, least in (("controls", 0), ("pictures", 0), ("most_frames", 8), ("workers", 1)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be {least} or more.")
+        if vars(options)[name] < least:
+            raise UserError(f"--{name.replace('_', '-')} {vars(options)[name]} must be {least} or more.")
     if options.pixels_per_metre is not None and options.body_diameter is not None:
         raise UserError("--pixels-per-metre and --body-diameter both give the scale; leave one of them out.")
     return Settings(
@@ -117,8 +117,10 @@ def _command(options: argparse.Namespace) -> str:
     add_arguments(usual)
     words = ["physworld", "judge", str(options.folder)]
     for action in usual._actions:
-        value = getattr(options, action.dest, None)
-        if action.option_strings and action.dest not in ("help", "workers") and value != action.default:
+        if not action.option_strings or action.dest in ("help", "workers"):
+            continue
+        value = vars(options)[action.dest]
+        if value != action.default:
             words += [action.option_strings[-1], str(value)]
     return shlex.join(words)
 

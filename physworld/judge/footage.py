@@ -163,13 +163,18 @@ def read(source: Source, *, most: int, side: int, fps: float | None) -> Footage:
     except Discard:
         raise
     except Exception as error:  # a foreign file: decoders raise nearly anything, and none of it is a bug of ours
-        reason = (error.strerror if isinstance(error, OSError) else "") or first_line(error)
-        raise Discard("unreadable", f"it cannot be read as a clip ({reason})") from None
+        raise Discard("unreadable", f"it cannot be read as a clip ({_reason(error)})") from None
     if len(frames) < FEWEST:
         raise Discard("too_short", f"it has {len(frames)} frames, and {FEWEST} are needed")
     if fps is not None or times is None or not (np.diff(times) > 0).all():
         times = np.arange(len(frames)) / (fps or 25.0)
     return Footage(frames=np.stack(frames), times=times - times[0], shrink=shrink)
+
+
+def _reason(error: Exception) -> str:
+    """In a few words, without the number and the path that ffmpeg puts around them."""
+    inside = re.match(r"\[Errno -?\d+\] ([^:]+)(: '|$)", first_line(error))
+    return inside[1] if inside else (error.strerror if isinstance(error, OSError) else "") or first_line(error)
 
 
 def _too_long(count: int, most: int) -> Discard:
@@ -205,7 +210,7 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
                 frames.append(np.rot90(picture, frame.rotation // 90) if frame.rotation else picture)
                 times.append(frame.time)
         except av.FFmpegError as error:
-            raise Discard("unreadable", f"it is damaged after frame {len(frames)} ({first_line(error)})") from None
+            raise Discard("unreadable", f"it is damaged after frame {len(frames)} ({_reason(error)})") from None
         rate = float(stream.average_rate or 25)
     if len(frames) < 0.9 * promised:
         raise Discard("unreadable", f"it ends after {len(frames)} of {promised} frames")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -176,7 +177,7 @@ def restitution(hit: Impact) -> float:
 
 
 def _without_gravity(pieces: list[Arc], diameter: float, noise: float) -> Motion:
-    impacts = [arcs.meeting(a, b) for a, b in zip(pieces[:-1], pieces[1:], strict=True)]
+    impacts = [arcs.meeting(a, b) for a, b in pairwise(pieces)]
     moving = [p for p in pieces if np.linalg.norm(p.at(p.end) - p.at(p.begin)) > 0.3 * diameter]
     crowded = len(pieces) > 2 and sum(len(p.frames) for p in pieces) / len(pieces) < 5
     if not moving or crowded:
@@ -281,7 +282,7 @@ def _orbit(times: np.ndarray, path: np.ndarray, diameter: float, noise: float) -
 
 
 def _period(times: np.ndarray, angle: np.ndarray) -> float:
-    """s of one turn: the mean time between passing the same direction, or the mean speed where there is no whole turn."""
+    """s of one turn: the mean time between passing the same direction, or the mean speed where no turn is whole."""
     gone = np.abs(angle - angle[0])
     rising = np.maximum.accumulate(gone)
     if rising[-1] < FULL_TURN * 1.02:
@@ -291,7 +292,7 @@ def _period(times: np.ndarray, angle: np.ndarray) -> float:
 
 
 def _ellipse(path: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """Centre (2,) of the ellipse through a path and the root mean square distance from it, px; None if there is none."""
+    """Centre (2,) of the ellipse through a path and the root mean square distance from it, px; or None."""
     offset, scale = path.mean(0), float(np.ptp(path, axis=0).max())
     x, y = ((path - offset) / max(scale, 1e-9)).T
     basis = np.stack([x * x, x * y, y * y, x, y], -1)

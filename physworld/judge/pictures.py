@@ -12,7 +12,7 @@ from physworld.judge.clip import Verdict
 from physworld.judge.footage import Footage
 from physworld.judge.plate import make_plate
 from physworld.judge.tracks import Track
-from physworld.reporting.charts import PALETTE, new_axes, pixels
+from physworld.reporting.charts import GREY, PALETTE, new_axes, pixels
 
 SHOWN = 7  # moments of a body
 BAD = "#D51E1E"
@@ -26,11 +26,14 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
     left.imshow(_strobe(footage.frames, verdict), interpolation="lanczos")
     left.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
     left.grid(visible=False)
-    left.spines[:].set_visible(False)
+    left.spines[:].set(visible=True, color=GREY, linewidth=0.6)
+    # Against time: the direction in which most happens.
+    reach = [np.ptp(track.center[np.isfinite(track.center[:, 0])], axis=0) for track in verdict.tracks]
+    axis = int(np.sum(reach, axis=0)[1] * 2 > np.sum(reach, axis=0)[0]) if reach else 1
     fine = np.linspace(0, float(footage.times[-1]), 400)
     for k, (track, motion) in enumerate(zip(verdict.tracks, verdict.motions, strict=True)):
-        colour = PALETTE[k % len(PALETTE)]
-        left.plot(*track.center.T, color="white", linewidth=2.6, alpha=0.75, solid_capstyle="round")
+        colour = PALETTE[(k + 1) % len(PALETTE)]
+        left.plot(*track.center.T, color="white", linewidth=3.4, alpha=0.85, solid_capstyle="round")
         left.plot(*track.center.T, color=colour, linewidth=1.3)
         left.plot(
             *track.center[track.whole].T,
@@ -42,7 +45,7 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
         )
         right.plot(
             footage.times,
-            height - track.center[:, 1],
+            _up(track.center, axis, height),
             ".",
             color=colour,
             markersize=4,
@@ -52,7 +55,7 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
             for arc in motion.arcs:
                 inside = fine[(fine >= arc.begin) & (fine <= arc.end)]
                 if len(inside) > 1:
-                    right.plot(inside, height - arc.at(inside)[:, 1], color=colour, linewidth=1, alpha=0.7)
+                    right.plot(inside, _up(arc.at(inside), axis, height), color=colour, linewidth=1, alpha=0.7)
         if motion.swing is not None:
             left.plot(*motion.swing.pivot, "+", color=colour, markersize=9)
         if motion.orbit is not None:
@@ -60,7 +63,7 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
         for hit in motion.impacts:
             left.plot(*hit.place, "x", color=BAD, markersize=7, markeredgewidth=1.6)
             right.axvline(hit.time, color=BAD, linewidth=0.7, alpha=0.5)
-    right.set(xlabel="s", ylabel="height, px", xlim=(0, float(footage.times[-1])))
+    right.set(xlabel="s", ylabel="height, px" if axis else "to the right, px", xlim=(0, float(footage.times[-1])))
     if verdict.tracks:
         right.legend(fontsize=7, loc="best", framealpha=0.8)
     broken = [str(verdict.laws[name]["said"]) for name in verdict.broken()]
@@ -70,6 +73,11 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
     good = verdict.lawful
     right.set_title(shorten(said, 78, placeholder="…"), fontsize=8, loc="left", color=PALETTE[7] if good else BAD)
     return write_png(path, pixels(figure))
+
+
+def _up(path: np.ndarray, axis: int, height: int) -> np.ndarray:
+    """(n,) px upwards or to the right, of (n, 2) px column, row."""
+    return height - path[:, 1] if axis else path[:, 0]
 
 
 def _strobe(frames: np.ndarray, verdict: Verdict) -> np.ndarray:

@@ -11,9 +11,12 @@ from physworld.judge.footage import Discard
 
 MOST = 41  # frames of which the median is taken
 GLANCES = 13  # frames that are held against the median
-TILE = 40  # px, about, of the camera's tiles
+TILE = 60  # px, about, of the camera's tiles
 SHIFT = 1.0  # px that a tile must have moved
-PEAK = 0.25  # of a correlation of phases; noise alone reaches 0.12 in a tile
+PEAK = 0.22  # of a correlation of phases; noise alone reaches 0.15 in a tile
+COARSE = 0.22  # cycles a pixel: what is finer is mostly noise
+MOST_NOISE = 10.0  # grey levels
+WHOLE = 0.3  # share of the picture that may differ from the plate
 AGREE = 0.6  # share of tiles that must move as one
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
@@ -88,7 +91,7 @@ def _edges(picture: np.ndarray, inside: np.ndarray) -> float:
     return total / count if count else 0.0
 
 
-def check_still(frames: np.ndarray, noise: float) -> None:
+def check_still(frames: np.ndarray, plate: Plate) -> None:
     """
     Raises:
         Discard: a cut, or a moving camera.
@@ -99,9 +102,14 @@ def check_still(frames: np.ndarray, noise: float) -> None:
     worst = int(change.argmax())
     if change[worst] > max(CUT, TIMES * usual):
         raise Discard("cut", f"the whole picture changes at once at frame {worst + 1}")
-    later = np.unique(np.linspace(0, len(frames) - 1, 6).round().astype(int)[1:])
+    noise = min(plate.noise, MOST_NOISE)  # under a moving camera the scene itself looks like noise
+    away = np.abs(frames[:, ::4, ::4].astype(np.int16) - plate.empty[::4, ::4]).max(-1) > max(20.0, 5 * noise)
+    share = float(np.median(away.mean((1, 2))))
+    if share > WHOLE:
+        raise Discard("camera_moves", f"the camera moves, or all of the picture: {100 * share:.0f} % of it changes")
     first = grey(frames[0])
-    for k in later:
+    # Soon after, while little of the scene has left its place; later, for what is slow.
+    for k in sorted({k for k in (2, 4, 8, 16, len(frames) // 2, len(frames) - 1) if k < len(frames)}):
         moved = _moved(first, grey(frames[k]), noise)
         if moved is not None:
             raise Discard("camera_moves", f"the camera moves: the background is {moved:.1f} px off at frame {k}")
@@ -142,7 +150,10 @@ def _moved(first: np.ndarray, now: np.ndarray, noise: float) -> float | None:
 def _shift(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     """(rows, columns) px by which b is a moved, from the phases of their spectra; None where no peak stands out."""
     cross = np.fft.rfft2(b) * np.conj(np.fft.rfft2(a))
-    peak = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-6), s=a.shape)
+    rate = np.hypot(np.fft.fftfreq(a.shape[0])[:, None], np.fft.rfftfreq(a.shape[1])[None])
+    kept = (rate < COARSE) & (rate > 0)
+    peak = np.fft.irfft2(kept * cross / np.maximum(np.abs(cross), 1e-6), s=a.shape)
+    peak *= a.size / max(2 * kept.sum(), 1)
     row, column = np.unravel_index(int(peak.argmax()), peak.shape)
     if peak[row, column] < PEAK:
         return None

@@ -82,11 +82,12 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
         )  # fmt: skip
     if "paired" in summary:
         pair = summary["paired"]
-        lines += ["## Pair by pair", "", f"These clips minus those of {plain(summary['against'])}, over "
-                  f"{pair['judged_in_both']} of {pair['pairs']} clips of one name that were judged in both.", ""]  # fmt: skip
+        lines += ["## Pair by pair", "", f"These clips minus {plain(summary['against'])}'s, "
+                  f"over {pair['judged_in_both']} of {pair['pairs']} clips judged in both.", ""]  # fmt: skip
         lines += table(
             ["difference", "mean"],
-            [["share that keeps every law", percent(pair["lawful"])], ["share discarded", percent(pair["discard_rate"])],
+            [["share that keeps every law", percent(pair["lawful"])],
+             ["share discarded", percent(pair["discard_rate"])],
              *([FIGURES[k], span(v)] for k, v in pair["figures"].items())],
         )  # fmt: skip
     bad = [v for v in verdicts if not v.judged]

@@ -100,7 +100,9 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "bodies": [
             {
                 "kind": m.kind, "diameter_px": round(t.diameter * verdict.shrink, 2), "first": t.first, "last": t.last,
-                "center_px": [None if not np.isfinite(c[0]) else np.round(c * verdict.shrink, 3).tolist() for c in t.center],
+                "center_px": [
+                    np.round(c * verdict.shrink, 3).tolist() if np.isfinite(c[0]) else None for c in t.center
+                ],
                 "impacts": [hit.summary() for hit in m.impacts],
             }
             for t, m in zip(verdict.tracks, verdict.motions, strict=True)

@@ -1,0 +1,209 @@
+"""Clips drawn here, with known motion: what is read off them, which laws break, which clips are discarded and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from physworld.cli import main
+from physworld.errors import UserError
+from physworld.io.images import write_gif, write_mp4
+from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
+from physworld.judge.footage import Footage, Source, find
+from physworld.seeding import generator
+
+FPS, COUNT, RADIUS = 30.0, 40, 11.0
+TIMES = np.arange(COUNT) / FPS
+Path2 = Callable[[np.ndarray], np.ndarray]
+
+
+def texture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    rng = generator(seed, "test")
+    rough = sum(ndimage.gaussian_filter(rng.normal(size=(size[1], size[0], 3)), (s, s, 0)) * s for s in (1, 3))
+    return np.clip(120 + 35 * rough / rough.std(), 0, 255)
+
+
+def clip(*paths: np.ndarray, size: tuple[int, int] = (240, 180), noise: float = 3.0, shift: float = 0.0) -> np.ndarray:
+    """Discs with a soft rim at paths (T, 2) px over a textured scene that may shift by `shift` px a frame."""
+    rng = generator(1, "test")
+    wide = texture((size[0] + 200, size[1]))
+    columns, rows = np.arange(size[0])[None] + 0.5, np.arange(size[1])[:, None] + 0.5
+    frames = []
+    for t in range(len(paths[0]) if paths else COUNT):
+        off = int(shift * t)
+        frame = wide[:, off : off + size[0]].copy()
+        for k, path in enumerate(paths):
+            away = np.hypot(columns - path[t, 0], rows - path[t, 1])
+            share = np.nan_to_num(np.clip(RADIUS + 0.5 - away, 0, 1))[..., None]
+            frame = (1 - share) * frame + share * np.array([(235, 40, 30), (30, 60, 240)][k % 2])
+        frames.append(frame + rng.normal(0, noise, frame.shape))
+    return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
+
+
+def judged(frames: np.ndarray, **settings: Any) -> Verdict:
+    footage = Footage(frames=frames, times=np.arange(len(frames)) / FPS, shrink=1.0)
+    return judge_footage(footage, Source(name="x", files=()), Settings(**settings))
+
+
+def bounce(g: float = 300.0, e: float = 0.8, floor: float = 150.0, top: float = 30.0, x: float = 120.0) -> np.ndarray:
+    """(T, 2) px: let go at `top`, bouncing at `floor`, both of the centre."""
+    fall = np.sqrt(2 * (floor - top) / g)
+    y = top + g * TIMES**2 / 2
+    late = fall < TIMES
+    up = TIMES[late] - fall
+    y[late] = floor - e * g * fall * up + g * up**2 / 2
+    return np.stack([np.full(COUNT, x), np.minimum(y, floor)], -1)
+
+
+def line(start: tuple[float, float], speed: tuple[float, float]) -> np.ndarray:
+    return np.array(start) + TIMES[:, None] * np.array(speed)
+
+
+def test_bounce_gives_gravity_restitution_and_galileo() -> None:
+    found = judged(clip(bounce()), pixels_per_metre=30.0, gravity=10.0)
+    assert found.kind == "bounce" and found.lawful, found.laws
+    assert found.figures["gravity"] == pytest.approx(10.0, rel=0.02)
+    assert found.figures["restitution"] == pytest.approx(0.8, abs=0.02)
+    assert found.figures["galileo"] == pytest.approx(4.0, abs=0.1)
+
+
+def test_scale_from_the_body() -> None:
+    found = judged(clip(bounce()), body_diameter=2 * RADIUS / 30)
+    assert found.figures["gravity"] == pytest.approx(10.0, rel=0.05)
+
+
+def test_throw_keeps_the_parabola() -> None:
+    path = line((20, 150), (150, -280)) + np.stack([0 * TIMES, 220 * TIMES**2 / 2], -1)
+    found = judged(clip(path, size=(280, 200)))
+    assert found.kind == "throw" and found.lawful, found.laws
+    assert found.figures["gravity_px"] == pytest.approx(220, rel=0.02)
+
+
+def test_pendulum_has_its_period_and_length() -> None:
+    rate, length = 2 * np.pi / 1.1, 110.0
+    angle = 0.3 * np.cos(rate * TIMES)
+    path = np.array([120.0, 20.0]) + length * np.stack([np.sin(angle), np.cos(angle)], -1)
+    found = judged(clip(path))
+    assert found.kind == "pendulum" and found.lawful
+    # 0.3 rad: small swings are faster by 1 + 0.3²/16.
+    assert found.figures["period"] == pytest.approx(1.1 / (1 + 0.3**2 / 16), rel=0.01)
+    assert found.figures["pendulum_length_px"] == pytest.approx(length, rel=0.05)
+
+
+def test_orbit_sweeps_equal_areas() -> None:
+    turn = 2 * np.pi * TIMES / 1.0
+    found = judged(clip(np.array([120.0, 90.0]) + 60 * np.stack([np.cos(turn), np.sin(turn)], -1)))
+    assert found.kind == "orbit" and found.lawful
+    assert found.figures["period"] == pytest.approx(1.0, rel=0.02)
+
+
+def test_collision_keeps_momentum() -> None:
+    when = 0.6
+    after = np.maximum(TIMES - when, 0)[:, None]
+    a = line((40, 40), (110, 60)) + after * np.array([-200.0, 0])
+    b = line((40 + 220 * when + 2 * RADIUS, 40), (-110, 60)) + after * np.array([160.0, 0])
+    found = judged(clip(a, b))
+    assert found.kind == "collision" and found.lawful, found.laws
+    ratio = found.figures["mass_ratio"]
+    assert ratio is not None and max(ratio, 1 / ratio) == pytest.approx(200 / 160, rel=0.05)
+    assert found.figures["collision_restitution"] == pytest.approx((90 + 50) / 220, abs=0.03)
+
+
+def test_two_balls_fall_as_galileo_says() -> None:
+    found = judged(clip(bounce(top=20, x=70), bounce(top=70, x=170)))
+    assert found.figures["two_ball"] == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("law", "path"),
+    [
+        ("falls", line((120, 20), (0, 100))),
+        ("restitution", bounce(e=0.75)[::-1]),
+        ("permanence", np.where(TIMES[:, None] < 0.7, line((30, 60), (100, 20)), np.nan)),
+        ("permanence", line((30, 60), (60, 10)) + np.where(TIMES[:, None] > 0.6, 60.0, 0.0)),
+    ],
+    ids=["constant speed", "backwards", "vanishes", "jumps"],
+)
+def test_what_breaks_a_law_is_found(law: str, path: np.ndarray) -> None:
+    assert law in judged(clip(path)).broken()
+
+
+def test_reasons_of_discards() -> None:
+    moving = line((30, 60), (100, 40))
+    post = clip(moving)
+    post[:, :, 50:140] = 90
+    cut = clip(moving)
+    cut[20:] = 255 - cut[20:, ::-1]
+    reasons = {
+        "camera_moves": judged(clip(moving, shift=1.5)), "cut": judged(cut), "hidden": judged(post),
+        "nothing_moves": judged(clip()),
+    }  # fmt: skip
+    assert {name: found.reason for name, found in reasons.items()} == {name: name for name in reasons}
+    assert judged(clip(moving)).reason is None
+
+
+def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything gets its sentence; what is good is judged; the placebo fails and the oracle does not."""
+    folder, out = tmp_path / "clips", tmp_path / "report"
+    write_mp4(folder / "portrait.mp4", clip(bounce(x=61), size=(121, 181)), FPS)
+    write_gif(folder / "throw.gif", clip(line((30, 60), (100, 40))), 25)
+    whole = (folder / "portrait.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "words.mp4").write_text("no clip")
+    write_mp4(folder / "short.mp4", clip(line((30, 60), (100, 40)))[:5], FPS)
+    write_mp4(folder / "long.mp4", np.zeros((61, 16, 16, 3), np.uint8), FPS)
+    (folder / "portrait.json").write_text(
+        json.dumps({"gravity_m_s2": 10.0, "pixels_per_metre": 30, "caption": "a ball"})
+    )
+    words = ["judge", str(folder), "--out", str(out), "--workers", "1", "--most-frames", "60", "--against", str(folder)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    with (out / "clips.csv").open(newline="") as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    reasons = {name: row["reason"] for name, row in rows.items()}
+    assert reasons == {
+        "portrait": "", "throw": "", "cut": "unreadable", "empty": "unreadable", "words": "unreadable",
+        "short": "too_short", "long": "too_long",
+    }  # fmt: skip
+    assert all(f"{name}: it " in said for name, reason in reasons.items() if reason)
+    assert float(rows["portrait"]["gravity"]) == pytest.approx(10.0, rel=0.03)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["rows"]["oracle"]["lawful"]["mean"] == 1 and summary["rows"]["placebo"]["lawful"]["mean"] == 0
+    assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
+    page = (out / "report.html").read_text()
+    assert "a ball" in page and page.count("data:image/png") == 2
+
+
+def test_variable_rate_is_read(tmp_path: Path) -> None:
+    """A GIF whose frames last differently: positions belong to their own times."""
+    lasting = np.where(np.arange(COUNT) % 3 == 0, 60, 30)
+    times = np.concatenate([[0], np.cumsum(lasting[:-1])]) / 1000
+    frames = clip(np.stack([20 + 40 * times, 20 + 30 * times**2 / 2], -1), noise=0, size=(120, 90))
+    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=lasting.tolist())
+    found = judge_file(find(tmp_path)[0], Settings())
+    assert np.allclose(found.times, times, atol=0.011)
+    assert found.figures["gravity_px"] == pytest.approx(30, rel=0.05)
+
+
+def test_numbered_pictures_need_a_rate(tmp_path: Path) -> None:
+    for k, frame in enumerate(clip(bounce())):
+        (tmp_path / "shot").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(tmp_path / "shot" / f"frame_{k}.png")
+    assert main(["judge", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    found = judge_file(find(tmp_path)[0], Settings(fps=FPS))
+    assert found.kind == "bounce" and found.figures["gravity_px"] == pytest.approx(300, rel=0.02)
+
+
+def test_a_folder_without_clips_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no clips"):
+        find(tmp_path)
