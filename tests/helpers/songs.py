@@ -10,11 +10,12 @@ import soundfile
 
 RATE = 48000
 KINDS = (
-    "kick", "bass", "lead_vocal", "snare", "hihat", "pad", "synth_lead", "guitar", "piano", "strings", "back_vocal", "fx",
-    "brass", "ambience", "drums_bus",
+    "kick", "bass", "lead_vocal", "snare", "hihat", "pad", "synth_lead", "guitar", "piano", "strings", "back_vocal",
+    "fx", "brass", "ambience", "drums_bus",
 )  # fmt: skip
 NAMES = {
-    "kick": "Kick In", "bass": "Bass DI", "lead_vocal": "Lead Vox", "snare": "Snare Top", "hihat": "HiHat", "pad": "Warm Pad",
+    "kick": "Kick In", "bass": "Bass DI", "lead_vocal": "Lead Vox", "snare": "Snare Top", "hihat": "HiHat",
+    "pad": "Warm Pad",
     "synth_lead": "Synth Lead", "guitar": "EGtr", "piano": "Grand Piano", "strings": "Strings Hi", "back_vocal": "BGV",
     "fx": "FX Riser", "brass": "Brass", "ambience": "Rain Ambience", "drums_bus": "Drums OH",
 }  # fmt: skip

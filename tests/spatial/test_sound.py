@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from songs import song
 
 from physworld.cli import main
 from physworld.errors import UserError
@@ -32,7 +33,6 @@ from physworld.spatial.sound.panning import LAYOUTS, AmbisonicPanner, SpeakerPan
 from physworld.spatial.sound.render import BLOCK, RATE, Channels, Section, rendered
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
 
-from songs import song
 from spatial_tools import payload
 
 
@@ -139,10 +139,10 @@ def test_what_is_wrong_with_a_file_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("01 Lead Vox (dry)", "lead_vocal"), ("BGV_L", "back_vocal"), ("Kick In", "kick"), ("kick_01", "kick"), ("SN top", "snare"),
-        ("Bass Gtr DI", "bass"), ("808", "bass"), ("EGtr-L", "guitar"), ("WarmPad", "pad"), ("Strings Hi", "strings"),
-        ("HiHat", "hihat"), ("OH L", "drums_bus"), ("Synth Lead", "synth_lead"), ("VO", "dialogue"), ("Rain", "ambience"),
-        ("FX Riser", "fx"), ("Grand Piano", "piano"), ("Horns", "brass"), ("track 7", None), ("Audio 12", None),
+        ("01 Lead Vox (dry)", "lead_vocal"), ("BGV_L", "back_vocal"), ("Kick In", "kick"), ("kick_01", "kick"),
+        ("SN top", "snare"),         ("Bass Gtr DI", "bass"), ("808", "bass"), ("EGtr-L", "guitar"), ("WarmPad", "pad"), ("Strings Hi", "strings"),
+        ("HiHat", "hihat"), ("OH L", "drums_bus"), ("Synth Lead", "synth_lead"), ("VO", "dialogue"),
+        ("Rain", "ambience"),         ("FX Riser", "fx"), ("Grand Piano", "piano"), ("Horns", "brass"), ("track 7", None), ("Audio 12", None),
     ],
 )  # fmt: skip
 def test_classes_from_names(name: str, kind: str | None) -> None:
@@ -211,7 +211,7 @@ def _other(name: str) -> str:
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_ambisonics_point_where_the_object_is(order: int) -> None:
-    """SN3D: every degree's harmonics have power 1; the energy vector of 1000 even samples is the direction, within 3°."""
+    """SN3D: every degree has power 1; the energy vector of 1000 even samples is the direction, within 3°."""
     rng = np.random.default_rng(order)
     az, el = rng.uniform(-180, 180, 100), np.degrees(np.arcsin(rng.uniform(-0.7, 1, 100)))
     coded = AmbisonicPanner(order).gains(az, el, 0.0)
@@ -357,9 +357,8 @@ def decoded(path: Path, streams: int, work: Path) -> list[np.ndarray]:
 
 
 def test_mix_writes_a_scene_that_obeys_and_every_step(mixed: Path) -> None:
-    payload_, scene = (
-        read_payload((mixed / "ambi" / "payload.json").read_bytes()), read_scene((mixed / "ambi" / "scene.json").read_bytes())
-    )  # fmt: skip
+    payload_ = read_payload((mixed / "ambi" / "payload.json").read_bytes())
+    scene = read_scene((mixed / "ambi" / "scene.json").read_bytes())
     assert check(scene, payload_).violations == []
     said = json.loads((mixed / "ambi" / "stems.json").read_text())
     assert {one["class"] for one in said["stems"]} == {

@@ -1,4 +1,4 @@
-"""Forty broken inputs of describe and mix: one sentence each on the screen, exit code 1, nothing written over or lost."""
+"""Forty and more broken inputs of describe and mix: one sentence each, exit code 1, nothing written over or lost."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ def rendered_already(folder: Path) -> list[str]:
 
 RULE = '[{"type": "anchor", "track_class": "kick", "az_deg": 500, "el_deg": 0, "dist_m": 1}]'
 STRANGER = '{"version": "1.0", "bed": {"layout": "iamf", "loudness_target_lufs": -14, "room_preset": "x"}, "objects": [{"id": "who", "class": "kick", "az_deg": 0, "el_deg": 0, "dist_m": 1, "width": 0, "gain_db": 0, "reverb_send": 0, "early_reflections": 0, "motion": []}], "constraints_applied": []}'  # fmt: skip  # noqa: E501
+LATE = '[{"section": "verse", "start_s": 0}, {"section": "drop", "start_s": 99}]'
 BROKEN: list[tuple[str, Maker, str]] = [
     ("text named wav", with_file("a.wav", b"this is no sound"), "a.wav"),
     ("empty file", with_file("a.wav", b""), "a.wav"),
@@ -150,7 +151,7 @@ BROKEN: list[tuple[str, Maker, str]] = [
     ("rules: 33", document("--rules", json.dumps([{"type": "mono_low_end", "hz_below": 90}] * 33)), "32"),
     ("sections: not from 0", document("--sections", '[{"section": "verse", "start_s": 1}]'), "begin at 0"),
     ("sections: unknown", document("--sections", '[{"section": "vers", "start_s": 0}]'), "vers"),
-    ("sections: beyond the end", document("--sections", '[{"section": "verse", "start_s": 0}, {"section": "drop", "start_s": 99}]'), "0.5 s"),
+    ("sections: beyond the end", document("--sections", LATE), "0.5 s"),
     ("sections: an object", document("--sections", "{}"), "must be a list"),
     ("codec", option("--codec", "mp3"), "flac, opus, pcm"),
     ("order", option("--order", "7"), "1, 2, 3"),

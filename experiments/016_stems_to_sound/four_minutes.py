@@ -1,6 +1,6 @@
 """Time and memory of a four-minute song with 20 stems through `physworld mix`.
 
-python experiments/014_stems_to_sound/four_minutes.py OUT [TARGET] [SECONDS]
+python experiments/016_stems_to_sound/four_minutes.py OUT [TARGET] [SECONDS]
 """
 
 from __future__ import annotations
