@@ -72,9 +72,8 @@ def main(out: Path, count: int) -> None:
         truth = song(folder, stems=stems, seconds=12, seed=seed, bpm=bpm)
         mixed = out / f"song{seed}_mix"
         begin = time.time()
-        subprocess.run(
-            [*MIX, folder, "--out", mixed, "--target", "iamf,bed,ambisonics,binaural,adm"], check=True, cwd=ROOT, capture_output=True,
-        )  # fmt: skip
+        mix = [*MIX, folder, "--out", mixed, "--target", "iamf,bed,ambisonics,binaural,adm"]
+        subprocess.run(mix, check=True, cwd=ROOT, capture_output=True)
         seconds = time.time() - begin
         report = json.loads((mixed / "stems.json").read_text())
         payload, scene = (
