@@ -29,6 +29,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld.lm import ordered_outputs as outputs
+from physworld.lm.folder import save_folder
 from physworld.lm.number_features import number_features
 from physworld.lm.pair_round import Round, Speeds
 from physworld.lm.scene_pairs import ACTING, BODIES, EVERYWHERE, PLACED, Bodies, Record, by_body, lines, pairs
@@ -178,8 +179,7 @@ class PairNet(
 
     def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
         """model/: weights, configuration and tokenizer."""
-        self.save_pretrained(run / "model")
-        tokenizer.save_pretrained(run / "model")
+        save_folder(self, run / "model", tokenizer, end_id)
 
     def unsharded(self) -> PairNet:
         """An empty network of the same shape, whole on one device."""

@@ -6,7 +6,7 @@ weighs no more than one with few, and every resample keeps each group's size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -66,6 +66,24 @@ def bootstrap_mean(
     """Mean of `values` (n,) with its interval; with `groups` the mean over groups of group means."""
     array, rows = _clean(values, groups)
     return _interval(_mean(array, rows), _resample(array[None], rows, seed, resamples)[0], level, array.size)
+
+
+def bootstrap_statistic(
+    columns: np.ndarray, statistic: Callable[..., np.ndarray], seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Any figure of the rows of a table, with its interval.
+
+    Args:
+        columns: (K, n), n rows that are drawn with all their columns.
+        statistic: of the K columns, each (..., n) -> (...). A resample without a figure (NaN) is left out.
+    """
+    table = np.asarray(columns, dtype=np.float64)
+    if table.ndim != 2 or not table.size or np.isnan(table).any():
+        raise ValueError(f"a bootstrap needs a table (K, n) of numbers, got shape {table.shape}")
+    draw = generator(seed, "test").integers(table.shape[1], size=(resamples, table.shape[1]))
+    drawn = statistic(*table[:, draw])
+    drawn, mean = drawn[~np.isnan(drawn)], float(statistic(*table))
+    return _interval(mean, drawn if drawn.size else np.array([mean]), level, table.shape[1])
 
 
 def paired_ratio(

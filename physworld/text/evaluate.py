@@ -34,11 +34,13 @@ from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
 from physworld.text.hub import write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
+from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table
 from physworld.text.report.side_by_side import write_ranking
 from physworld.text.rollout import Store, room
+from physworld.text.shares import Share, total
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
@@ -56,12 +58,18 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.export is not None:
         _export(cfg, evaluation, suite)
         return
-    named = load_candidates(cfg)
+    share = Share.asked(cfg)
+    named = candidates(cfg, share.device(placed(cfg).device()))
     cases = sample_cases(cfg, evaluation, suite, named)
     published = sample_published(cfg, evaluation, suite, named) if suite.curves else None
     covered = _coverage(named, [*cases.given, *(published.cases.given if published else ())], _difficulties(cfg, named))
     _refuse_long(named, cases)
     _warn_timestep(named, cases)
+    asked = [(evaluation, cases)] + ([(published.evaluation, published.cases)] if published is not None else [])
+    if share.of > 1:
+        answer_share(cfg, share, named, evaluation, asked)
+    if not share.reports:
+        return
     directory, command = _prepare(cfg)
     results: dict[str, EvalResult] = {}
     for candidate in named:
@@ -70,10 +78,11 @@ def evaluate(cfg: DictConfig) -> None:
         store = candidate.store(None if cfg.cache is None else Path(cfg.cache), _settings(evaluation))
         mine = cases.trained_on(candidate.trained_on)
         result = score(candidate.model, candidate.codec, evaluation, mine, store=store)
+        suite.finish(result, candidate.codec, split=cfg.split)
         if published is not None:
             extra = published.tables(candidate.model, candidate.codec, candidate.trained_on, result, store)
         else:
-            extra = shift_table(result.summary, result.rows)
+            extra = [*laws_section(result.summary), *shift_table(result.summary, result.rows)]
         report(
             result, candidate.model, candidate.codec, evaluation,
             directory if len(named) == 1 else directory / safe_name(candidate.name),
@@ -114,11 +123,6 @@ def conclude(
 
 
 # --- 1. load candidates
-
-
-def load_candidates(cfg: DictConfig) -> list[Candidate]:
-    """Runs, language models and predictions files that the command line names."""
-    return candidates(cfg, placed(cfg).device())
 
 
 def _coverage(
@@ -184,6 +188,8 @@ def sample_cases(
     """
     codecs = [candidate.codec for candidate in named] if codecs is None else codecs
     difficulties = _difficulties(cfg, named)
+    if suite.own_scenes:
+        _refuse_types(cfg, suite)
     asked, names = names is not None, checks.scenario_names(cfg.scenario.names if names is None else names)
     folder = checks.file("scenes", cfg.scenes)
     if folder is not None:
@@ -204,6 +210,13 @@ def sample_published(cfg: DictConfig, evaluation: Evaluation, suite: Suite, name
         _difficulties(cfg, named), split=cfg.split, seed=cfg.seed, first_index=suite.first_index,
         scenes=min(6, cfg.limit or 6),
     )  # fmt: skip
+
+
+def _refuse_types(cfg: DictConfig, suite: Suite) -> None:
+    """Raises: UserError: types or difficulties are named, and the suite has scenes of its own."""
+    typed = [o for o in HydraConfig.get().overrides.task if o.startswith(("scenario", "difficulties="))]
+    if typed:
+        raise UserError(f"suite={suite.name} makes its own scenes; leave {typed[0]} out.")
 
 
 def types_asked_for(typed: Sequence[str], chosen: str) -> bool:
@@ -231,6 +244,27 @@ def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite) -> None:
 
 
 # --- 3. score
+
+
+def answer_share(
+    cfg: DictConfig,
+    share: Share,
+    named: Sequence[Candidate],
+    evaluation: Evaluation,
+    asked: Sequence[tuple[Evaluation, EvalCases]],
+) -> None:
+    """Answer this process's share of every rollout into the cache."""
+    for candidate in named:
+        store = candidate.store(Path(cfg.cache), _settings(evaluation))
+        if candidate.recorded is not None or store is None:
+            continue
+        title = f"{candidate.name}, share {share.number} of {share.of}"
+        with bar(title, total(asked), console) as done:
+            for one, cases in asked:
+                one.fill(
+                    candidate.model, candidate.codec, cases, done, store=store, share=share.number, shares=share.of
+                )
+    console.print(f"Share {share.number} of {share.of} is answered; the answers are in {cfg.cache}.", soft_wrap=True)
 
 
 def score(

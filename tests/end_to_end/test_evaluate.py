@@ -60,6 +60,11 @@ def test_metrics_follow_their_schema(work: Path) -> None:
         jsonschema.validate({**metrics, "horizons": "many"}, schema)
 
 
+def test_laws_have_scenes_of_their_own(work: Path) -> None:
+    said = evaluate(work, f"run={untrained_run(work, 0)}", "suite=laws", fails=True)
+    assert "suite=laws makes its own scenes; leave scenario.names=[billiards,pendulum] out." in said
+
+
 def test_the_published_tables_stand_beside_ours(work: Path) -> None:
     directory = work / "paper"
     evaluate(

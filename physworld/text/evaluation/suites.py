@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,15 @@ from physworld.metrics.scores import RolloutMeta
 from physworld.seeding import generator
 from physworld.settings import checks
 from physworld.sim.ood import FAMILIES
-from physworld.text.evaluation.evaluation import EARLIEST, IN_DISTRIBUTION, EvalCases, Evaluation, Shift
+from physworld.text.codecs.frame_codec import FrameCodec
+from physworld.text.evaluation.evaluation import (
+    EARLIEST,
+    IN_DISTRIBUTION,
+    EvalCases,
+    EvalResult,
+    Evaluation,
+    Shift,
+)
 from physworld.text.sources.files import SUFFIXES, read_scene, scenes_below
 from physworld.types import Trajectory
 
@@ -60,6 +68,7 @@ class Suite:
     levels: list[float] = field(default_factory=list)  # how far out, above 0 and at most 1
     curves: list[str] = field(default_factory=list)  # paper: types that are rolled out besides the single steps
     curve_frames: int = 30  # paper: of those rollouts
+    own_scenes: ClassVar[bool] = False  # it reads neither scenario types nor difficulties
 
     def __post_init__(self) -> None:
         checks.whole("suite.first_index", self.first_index, 0)
@@ -170,7 +179,11 @@ class Suite:
                     continue
                 lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
                 windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
-                why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
+                why = together.unwritable(path.scene) or (
+                    together.refuses(windows[0])
+                    if windows
+                    else f"its {len(path)} frames are too few for {evaluation.frames} beyond those that are given"
+                )
                 if why:
                     cases.left_out[str(place)] = why
                     continue
@@ -187,6 +200,9 @@ class Suite:
             why = "; ".join(sorted(set(cases.left_out.values()))) or nothing
             raise UserError(f"scenes={folder} gives nothing to judge: {why}.")
         return cases
+
+    def finish(self, result: EvalResult, codec: FrameCodec, *, split: str) -> None:
+        """Add to rows and summary what is special to the suite."""
 
     def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """How the types of `curves` are rolled out."""

@@ -16,6 +16,7 @@ from physworld.metrics.summary import scalars
 from physworld.reporting.charts import pixels
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
+from physworld.text.report.laws import laws_chart
 from physworld.training.tensorboard import add_gif
 from physworld.types import State
 
@@ -30,7 +31,10 @@ def figures(result: EvalResult) -> dict[str, Any]:
     """Caption -> figure."""
     truth, summary = result.cases.truth, result.summary
     everything = {MODEL: result.predicted, **result.references}
-    found = {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
+    found: dict[str, Any] = {}
+    if "laws" in summary:
+        found["Laws: what is read off the answers against what is right"] = laws_chart(result.rows, summary["laws"])
+    found |= {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
     if charts.has_events(truth, _before(result)):
         found["Velocity jumps: every body and frame at which the truth has an event"] = charts.event_scatter(
             truth, result.predicted, _before(result)

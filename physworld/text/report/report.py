@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from physworld import scenarios
 from physworld.io.atomic import replacing
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
@@ -89,6 +90,8 @@ def _ratio_table(block: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
 
 def _not_trained_on(names: Sequence[str]) -> str:
     held = [name for name in names if name in HELD_OUT]
+    if not set(names) & set(scenarios.names()):
+        return "None of them is a scenario type of physworld."
     others = "an ordinary type that training may draw from, and that this model was not trained on"
     if len(held) == len(names):
         return "All of them are held-out types, kept from every training set."

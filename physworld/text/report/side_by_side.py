@@ -14,6 +14,7 @@ from physworld.runs import directory as runs
 from physworld.text.evaluation.evaluation import EvalResult
 from physworld.text.evaluation.ranking import rank
 from physworld.text.report.charts import horizon_chart
+from physworld.text.report.laws import laws_side_by_side
 from physworld.text.report.sections import ranking_section
 
 
@@ -28,6 +29,7 @@ def write_ranking(
     """Write ranking.json, report.md and report.html; returns the ranking at the last horizon."""
     rankings = [rank({name: result.rows for name, result in results.items()}, h) for h in horizons]
     lines = header("Models side by side", command, measured)
+    lines += laws_side_by_side({name: result.summary for name, result in results.items()})
     for ranking in reversed(rankings):
         lines += ranking_section(ranking)
     lines += ["## Reports", "", *(f"- [{plain(name)}]({safe_name(name)}/report.html)" for name in results), ""]
