@@ -8,13 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from physworld.spatial.scene.documents import SpatialScene
+from physworld.spatial.scene.engineer import engineer
+
+from spatial_tools import payload
+
 RATE = 48000
 KINDS = (
-    "kick", "bass", "lead_vocal", "snare", "hihat", "pad", "synth_lead", "guitar", "piano", "strings", "back_vocal", "fx",
-    "brass", "ambience", "drums_bus",
+    "kick", "bass", "lead_vocal", "snare", "hihat", "pad", "synth_lead", "guitar", "piano", "strings", "back_vocal",
+    "fx", "brass", "ambience", "drums_bus",
 )  # fmt: skip
 NAMES = {
-    "kick": "Kick In", "bass": "Bass DI", "lead_vocal": "Lead Vox", "snare": "Snare Top", "hihat": "HiHat", "pad": "Warm Pad",
+    "kick": "Kick In", "bass": "Bass DI", "lead_vocal": "Lead Vox", "snare": "Snare Top", "hihat": "HiHat",
+    "pad": "Warm Pad",
     "synth_lead": "Synth Lead", "guitar": "EGtr", "piano": "Grand Piano", "strings": "Strings Hi", "back_vocal": "BGV",
     "fx": "FX Riser", "brass": "Brass", "ambience": "Rain Ambience", "drums_bus": "Drums OH",
 }  # fmt: skip
@@ -81,3 +87,11 @@ def _sound(kind: str, count: int, bpm: float, rate: int, rng: np.random.Generato
         since = t % beat
         return sum(np.sin(2 * k * phase) / k for k in range(1, 6)) * np.exp(-since / 0.3)
     return sum(np.sin(k * phase + k) / k for k in (2, 3, 4, 5)) * (0.4 + 0.6 * swell)
+
+
+def lone(az: float, el: float = 0.0, **fields: object) -> SpatialScene:
+    """One dry point source, a metre away."""
+    scene = engineer(payload())
+    dry = {"width": 0.0, "reverb_send": 0.0, "early_reflections": 0.0, "gain_db": 0.0, "dist_m": 1.0, "motion": []}
+    thing = scene.objects[0].model_copy(update={**dry, "id": "a", "az_deg": az, "el_deg": el, **fields})
+    return scene.model_copy(update={"objects": [thing]})

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from songs import lone
 
-from physworld.cli import main
-from physworld.errors import UserError
-from physworld.spatial.export.adm_reading import read_adm
 from physworld.spatial.export.levels import loudness
 from physworld.spatial.scene.documents import SpatialScene
-from physworld.spatial.scene.engineer import engineer
-from physworld.spatial.scene.reading import read_payload, read_scene
-from physworld.spatial.scene.rules import check
 from physworld.spatial.scene.terms import CLASSES, great_circle, pose_at
 from physworld.spatial.sound.classes import from_name
 from physworld.spatial.sound.features import measure, onset_strength, tempo
 from physworld.spatial.sound.files import Mono, StemFile, ids_of, stem_files
 from physworld.spatial.sound.finish import Take
 from physworld.spatial.sound.headphones import Binaural, Measured, Sphere
-from physworld.spatial.sound.iamf import PAIRS, ffmpeg
 from physworld.spatial.sound.meters import LoudnessMeter, TruePeakMeter, decibels, true_peaks
 from physworld.spatial.sound.panning import LAYOUTS, AmbisonicPanner, SpeakerPanner, decoder, unit
 from physworld.spatial.sound.render import BLOCK, RATE, Channels, Section, rendered
-from physworld.spatial.sound.timeline import Point, timelines, unrolled
-
-from songs import song
-from spatial_tools import payload
 
 
 def stem(path: Path, samples: np.ndarray, rate: int = RATE, **form: str) -> StemFile:
@@ -56,14 +44,6 @@ class Array:
         part = self.samples[start : start + count]
         out[: len(part)] = part
         return out
-
-
-def lone(az: float, el: float = 0.0, **fields: object) -> SpatialScene:
-    """One dry point source, a metre away."""
-    scene = engineer(payload())
-    dry = {"width": 0.0, "reverb_send": 0.0, "early_reflections": 0.0, "gain_db": 0.0, "dist_m": 1.0, "motion": []}
-    thing = scene.objects[0].model_copy(update={**dry, "id": "a", "az_deg": az, "el_deg": el, **fields})
-    return scene.model_copy(update={"objects": [thing]})
 
 
 def heard(scenes: list[SpatialScene], samples: np.ndarray, voice, fade: float = 0.0) -> np.ndarray:  # type: ignore[no-untyped-def]
@@ -139,10 +119,11 @@ def test_what_is_wrong_with_a_file_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("01 Lead Vox (dry)", "lead_vocal"), ("BGV_L", "back_vocal"), ("Kick In", "kick"), ("kick_01", "kick"), ("SN top", "snare"),
-        ("Bass Gtr DI", "bass"), ("808", "bass"), ("EGtr-L", "guitar"), ("WarmPad", "pad"), ("Strings Hi", "strings"),
-        ("HiHat", "hihat"), ("OH L", "drums_bus"), ("Synth Lead", "synth_lead"), ("VO", "dialogue"), ("Rain", "ambience"),
-        ("FX Riser", "fx"), ("Grand Piano", "piano"), ("Horns", "brass"), ("track 7", None), ("Audio 12", None),
+        ("01 Lead Vox (dry)", "lead_vocal"), ("BGV_L", "back_vocal"), ("Kick In", "kick"), ("kick_01", "kick"),
+        ("SN top", "snare"), ("Bass Gtr DI", "bass"), ("808", "bass"), ("EGtr-L", "guitar"), ("WarmPad", "pad"),
+        ("Strings Hi", "strings"), ("HiHat", "hihat"), ("OH L", "drums_bus"), ("Synth Lead", "synth_lead"),
+        ("VO", "dialogue"), ("Rain", "ambience"), ("FX Riser", "fx"), ("Grand Piano", "piano"), ("Horns", "brass"),
+        ("track 7", None), ("Audio 12", None),
     ],
 )  # fmt: skip
 def test_classes_from_names(name: str, kind: str | None) -> None:
@@ -211,7 +192,7 @@ def _other(name: str) -> str:
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_ambisonics_point_where_the_object_is(order: int) -> None:
-    """SN3D: every degree's harmonics have power 1; the energy vector of 1000 even samples is the direction, within 3°."""
+    """SN3D: every degree has power 1; the energy vector of 1000 even samples is the direction, within 3°."""
     rng = np.random.default_rng(order)
     az, el = rng.uniform(-180, 180, 100), np.degrees(np.arcsin(rng.uniform(-0.7, 1, 100)))
     coded = AmbisonicPanner(order).gains(az, el, 0.0)
@@ -322,151 +303,6 @@ def test_loudness_is_met_below_the_true_peak(crest: float, target: float, tmp_pa
     assert (take.report.limited > 0.1) == (crest > 1)
 
 
-# --- the whole way
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("song")
-    song(folder / "stems", stems=7, seconds=4, seed=0)
-    soundfile.write(folder / "stems" / "Silence.wav", np.zeros(4800), 48000)
-    kinds = "iamf,bed,ambisonics,binaural,adm,rpp,csv,iamf-objects"
-    arguments = [
-        "mix",
-        str(folder / "stems"),
-        "--style",
-        "club",
-        "--section",
-        "drop",
-        "--target",
-        kinds,
-        "--order",
-        "3",
-    ]
-    assert main([*arguments, "--out", str(folder / "ambi")]) == 0
-    assert main([*arguments[:6], "--target", "iamf,bed", "--out", str(folder / "bed")]) == 0
-    return folder
-
-
-def decoded(path: Path, streams: int, work: Path) -> list[np.ndarray]:
-    command = [ffmpeg(), "-hide_banner", "-loglevel", "quiet", "-y", "-i", str(path)]
-    for k in range(streams):
-        command += ["-map", f"0:{k}", "-c:a", "pcm_s24le", "-f", "wav", str(work / f"{k}.wav")]
-    subprocess.run(command, check=True)
-    return [soundfile.read(work / f"{k}.wav", always_2d=True, dtype="int32")[0] for k in range(streams)]
-
-
-def test_mix_writes_a_scene_that_obeys_and_every_step(mixed: Path) -> None:
-    payload_, scene = (
-        read_payload((mixed / "ambi" / "payload.json").read_bytes()), read_scene((mixed / "ambi" / "scene.json").read_bytes())
-    )  # fmt: skip
-    assert check(scene, payload_).violations == []
-    said = json.loads((mixed / "ambi" / "stems.json").read_text())
-    assert {one["class"] for one in said["stems"]} == {
-        "kick", "bass", "lead_vocal", "snare", "hihat", "pad", "synth_lead"
-    } and any("Silence" in remark for remark in said["remarks"])  # fmt: skip
-    assert said["bpm"] == pytest.approx(120, abs=1)
-    assert {rule.type for rule in payload_.rules} == {"anchor", "avoid_masking", "mono_low_end"}
-    assert read_adm(mixed / "ambi" / "mix.adm.wav") == scene
-
-
-def test_iamf_comes_back_bit_by_bit(mixed: Path, tmp_path: Path) -> None:
-    """Of FLAC, by ffmpeg; its reader leaves out a last frame that is silent (a packet of a few bytes)."""
-    render, _ = soundfile.read(mixed / "bed" / "mix.bed.wav", always_2d=True, dtype="int32")
-    for part, places in zip(decoded(mixed / "bed" / "mix.iamf", 7, tmp_path), PAIRS["7.1.4"], strict=True):
-        assert (part == render[: len(part), places]).all()
-        assert len(render) - len(part) <= 4608 and not render[len(part) :, places].any()
-    waves, _ = soundfile.read(mixed / "ambi" / "mix.ambix.wav", always_2d=True, dtype="int32")
-    for k, part in enumerate(decoded(mixed / "ambi" / "mix.iamf", 16, tmp_path)):
-        assert (part[:, 0] == waves[: len(part), k]).all() and not waves[len(part) :, k].any()
-
-
-def test_iamf_is_valid_and_says_what_it_measures(mixed: Path) -> None:
-    sentinel = pytest.importorskip("sentinel.cli")
-    for folder in ("bed", "ambi"):
-        assert sentinel.main(["validate", str(mixed / folder / "mix.iamf")]) == 0
-
-
-def test_loudness_and_peak_by_an_independent_meter(mixed: Path) -> None:
-    for path, layout in (
-        (mixed / "ambi" / "mix.binaural.wav", "stereo"),
-        (mixed / "bed" / "mix.bed.wav", "FL+FR+FC+LFE+SL+SR+FLC+FRC+TFL+TFR+TFC+TC"),  # sides weigh 1.41, the rest 1
-    ):
-        chain = f"aformat=channel_layouts={layout},ebur128=peak=true"
-        command = [
-            ffmpeg(),
-            "-hide_banner",
-            "-channel_layout",
-            layout,
-            "-i",
-            str(path),
-            "-af",
-            chain,
-            "-f",
-            "null",
-            "-",
-        ]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr.rpartition("Summary:")[2]
-        lufs, peak = (float(re.search(rf"{name}:\s+(-?[\d.]+)", said)[1]) for name in ("I", "Peak"))  # type: ignore[index]
-        assert lufs == pytest.approx(-14, abs=0.5) and peak <= -1.0
-
-
-def test_the_reaper_project_has_every_track_and_its_place(mixed: Path) -> None:
-    text = (mixed / "ambi" / "mix.rpp").read_text()
-    scene = read_scene((mixed / "ambi" / "scene.json").read_bytes())
-    lines = [line.strip() for line in text.splitlines()]
-    assert sum(line.startswith("<") for line in lines) == lines.count(">")
-    tracks = text.split("<TRACK")[2:]
-    assert len(tracks) == len(scene.objects)
-    for thing in scene.objects:
-        track = next(part for part in tracks if f'NAME "{thing.id} (' in part)
-        envelope = re.search(r"<PARMENV 6 .*?PT [\d.]+ ([\d.]+) 0", track, re.DOTALL)
-        assert envelope is not None and float(envelope[1]) * 360 - 180 == pytest.approx(thing.az_deg, abs=1e-4)
-        volume = re.search(r"VOLPAN ([\d.]+)", track)
-        assert volume is not None
-        assert float(volume[1]) == pytest.approx(10 ** (thing.gain_db / 20) / max(thing.dist_m, 0.5), abs=1e-5)
-        assert Path(re.search(r"FILE \"(.*)\"", track)[1]).is_file()  # type: ignore[index]
-
-
-def test_automation_crosses_the_back_at_once() -> None:
-    points = [Point(0.0, 170, 0, 1, 0, 0), Point(2.0, -170, 10, 1, 0, 0)]
-    assert [(p.time, p.az) for p in unrolled(points)] == [(0, 170), (1, 180), (1, -180), (2, -170)]
-    sections = [Section(scene=lone(a), start=k * RATE, end=(k + 1) * RATE) for k, a in enumerate((30, -30))]
-    assert [(p.time, p.az) for p in timelines(sections, 0.2)["a"][1]] == [(0, 30), (0.9, 30), (1.1, -30), (2, -30)]
-
-
-def test_the_text_for_iamf_tools_places_every_object(mixed: Path) -> None:
-    folder = mixed / "ambi" / "mix.iamf-objects"
-    scene, text = read_scene((mixed / "ambi" / "scene.json").read_bytes()), (folder / "scene.textproto").read_text()
-    assert text.count("{") == text.count("}") and text.count("AUDIO_ELEMENT_OBJECT_BASED") == len(scene.objects)
-    places = list(
-        zip(*(re.findall(rf"default_{name}: (-?\d+)", text) for name in ("azimuth", "elevation")), strict=True)
-    )
-    assert places == [(str(round(t.az_deg)), str(round(t.el_deg))) for t in scene.objects]
-    for thing in scene.objects:
-        assert soundfile.info(folder / f"{thing.id}.wav").channels == 1
-
-
-def test_sections_have_scenes_of_their_own_and_edits_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    song(tmp_path / "stems", stems=4, seconds=4, seed=1)
-    (tmp_path / "sections.json").write_text('[{"section": "intro", "start_s": 0}, {"section": "drop", "start_s": 2}]')
-    arguments = ["mix", str(tmp_path / "stems"), "--sections", str(tmp_path / "sections.json"), "--target", "csv"]
-    arguments += ["--fade", "0.5", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    first, second = tmp_path / "out" / "scene.01_intro.json", tmp_path / "out" / "scene.02_drop.json"
-    assert read_payload((tmp_path / "out" / "payload.02_drop.json").read_bytes()).section == "drop"
-    assert read_scene(first.read_bytes()).objects[0].id == read_scene(second.read_bytes()).objects[0].id
-    table = (tmp_path / "out" / "mix.positions.csv").read_text()
-    assert main(arguments) == 1 and "is there already" in capsys.readouterr().err
-    edited = json.loads(second.read_text())
-    edited["objects"][0]["az_deg"] = 77
-    second.write_text(json.dumps(edited))
-    (tmp_path / "out" / "mix.positions.csv").unlink()
-    assert main(arguments) == 0
-    assert ",77," in (tmp_path / "out" / "mix.positions.csv").read_text() != table
-    assert json.loads(second.read_text())["objects"][0]["az_deg"] == 77
-
-
 def test_stems_of_another_rate_keep_their_pitch(tmp_path: Path) -> None:
     file = stem(tmp_path / "a.wav", sine(1000, 0.5, 1.0, 44100), 44100)
     mono = Mono(file, RATE, tmp_path)
@@ -475,28 +311,3 @@ def test_stems_of_another_rate_keep_their_pitch(tmp_path: Path) -> None:
     assert spectrum.argmax() == 1000 and np.abs(found).max() == pytest.approx(0.5, abs=0.01)
     assert math.isclose(mono.frames, RATE, abs_tol=1)
     assert great_circle((0, 0), (90, 0)) == pytest.approx(90)
-
-
-def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice: an edit, then a scene that is none, which is named and waited for."""
-    from physworld.spatial.sound import mix
-
-    path, said, done = tmp_path / "scene.json", list[str](), list[str]()
-    path.write_text("1")
-    steps = iter([lambda: path.write_text("22"), lambda: path.write_text("333"), lambda: None])
-
-    def sleep(_: float) -> None:
-        step = next(steps, None)
-        if step is None:
-            raise KeyboardInterrupt
-        step()
-
-    def again() -> None:
-        done.append(path.read_text())
-        if path.read_text() == "333":
-            raise UserError("no scene")
-
-    monkeypatch.setattr(mix.time, "sleep", sleep)
-    with pytest.raises(KeyboardInterrupt):
-        mix.watch([path], again, said.append)
-    assert done == ["22", "333"] and said[-1] == "no scene"

@@ -29,6 +29,7 @@ from physworld.spatial.scene.documents import SceneObject, SpatialScene
 from physworld.spatial.scene.reading import printable
 
 NAMESPACE = "urn:ebu:metadata-schema:ebuCore_2014"
+BLOCK = 2**17  # samples, written at a time
 FULL = 2**32 - 1  # bytes, of a file without 64-bit sizes
 
 
@@ -58,22 +59,27 @@ def write_adm(
     raised = {name: excess(samples) for name, samples in stems.items()}
     loud = programme_loudness(scene, stems, rate, centre) - decibels(lowered)
     levels = Levels(raised=raised, lowered=lowered, loudness=loud)
-    tracks = [stems[thing.id] / raised[thing.id] for thing in scene.objects]
-    if centre is not None:
-        tracks += [centre / lowered] * 2
-    samples = np.stack(tracks, axis=1)
-    data = _pcm24(samples)
-    axml = _axml(scene, ticks_of(len(samples), rate), bool(bed), levels)
-    channels = samples.shape[1]
+    count = len(next(iter(stems.values())))
+    axml = _axml(scene, ticks_of(count, rate), bool(bed), levels)
+    channels = len(scene.objects) + (2 if centre is not None else 0)
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 3, channels * 3, 24)
-    chunks = [(b"fmt ", form), (b"chna", _chna(len(scene.objects), bool(bed))), (b"axml", axml), (b"data", data)]
-    size = 4 + sum(8 + len(body) + len(body) % 2 for _, body in chunks)
+    chunks = [(b"fmt ", form), (b"chna", _chna(len(scene.objects), bool(bed))), (b"axml", axml)]
+    length = count * channels * 3
+    size = 4 + sum(8 + len(body) + len(body) % 2 for _, body in chunks) + 8 + length + length % 2
     if size > FULL:
         raise AdmError(f"{path} would have more than 4 GB; export a shorter section.")
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(b"RIFF" + struct.pack("<I", size) + b"WAVE")
         for name, body in chunks:
             file.write(name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2))
+        file.write(b"data" + struct.pack("<I", length))
+        for start in range(0, count, BLOCK):  # in blocks: all channels at once would be gigabytes of a long song
+            part = slice(start, start + BLOCK)
+            tracks = [stems[thing.id][part] / raised[thing.id] for thing in scene.objects]
+            if centre is not None:
+                tracks += [centre[part] / lowered] * 2
+            file.write(_pcm24(np.stack(tracks, axis=1)))
+        file.write(b"\0" * (length % 2))
     return levels
 
 

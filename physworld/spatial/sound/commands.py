@@ -13,6 +13,7 @@ from rich.console import Console
 from physworld.errors import UserError
 from physworld.io.placing import placing
 from physworld.reporting.progress import bar
+from physworld.runs.directory import find_run
 from physworld.spatial.export.binaural import DECAY
 from physworld.spatial.scene.reading import printable
 from physworld.spatial.scene.terms import FORMATS
@@ -43,6 +44,8 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
     chosen = Options(
         codec=options.codec, order=options.order, layout=options.layout, hrtf=options.hrtf, fade=options.fade
     )
+    if options.run is not None:  # before minutes are spent
+        find_run(options.run, "--run")
     out: Path = options.out or _beside(options.stems, "mix")
     described = _described(options, ASKED.get(kinds[0], "iamf"), console)
     chosen = Options(**{**vars(chosen), "bpm": described.payload.overall.bpm})

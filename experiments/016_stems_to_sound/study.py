@@ -1,6 +1,6 @@
 """Ten songs made by code through `physworld mix`, every outlet checked by another program.
 
-python experiments/014_stems_to_sound/study.py OUT [SONGS]     # rows.jsonl in OUT, a summary on the screen
+python experiments/016_stems_to_sound/study.py OUT [SONGS]     # rows.jsonl in OUT, a summary on the screen
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ from songs import song  # noqa: E402
 
 from physworld.spatial.scene.reading import read_payload, read_scene  # noqa: E402
 from physworld.spatial.scene.rules import check  # noqa: E402
-from physworld.spatial.scene.terms import great_circle  # noqa: E402
 from physworld.spatial.sound.iamf import PAIRS, ffmpeg  # noqa: E402
-from physworld.spatial.sound.panning import AmbisonicPanner, decoder, unit, LAYOUTS  # noqa: E402
+from physworld.spatial.sound.panning import AmbisonicPanner, unit  # noqa: E402
 
+MIX = [sys.executable, "-m", "physworld", "mix", "--style", "club", "--section", "drop"]
 WEIGHED = "FL+FR+FC+LFE+SL+SR+FLC+FRC+TFL+TFR+TFC+TC"  # BS.1770-4's weights in ffmpeg's words: sides 1.41, the rest 1
 
 
@@ -58,7 +59,7 @@ def bands(samples: np.ndarray) -> np.ndarray:
     power = np.square(np.abs(np.fft.rfft(np.nan_to_num(samples), axis=0)))
     hertz = np.fft.rfftfreq(len(samples), 1 / 48000)
     edges = 62.5 * 2.0 ** np.arange(9)
-    sums = [power[(hertz >= a) & (hertz < b)].sum(axis=0) for a, b in zip(edges, edges[1:], strict=False)]
+    sums = [power[(hertz >= a) & (hertz < b)].sum(axis=0) for a, b in pairwise(edges)]
     return 10 * np.log10(np.array(sums).T + 1e-9)
 
 
@@ -71,10 +72,8 @@ def main(out: Path, count: int) -> None:
         truth = song(folder, stems=stems, seconds=12, seed=seed, bpm=bpm)
         mixed = out / f"song{seed}_mix"
         begin = time.time()
-        subprocess.run(
-            [sys.executable, "-m", "physworld", "mix", folder, "--out", mixed, "--style", "club", "--section", "drop"]
-            + ["--target", "iamf,bed,ambisonics,binaural,adm"], check=True, cwd=ROOT, capture_output=True,
-        )  # fmt: skip
+        mix = [*MIX, folder, "--out", mixed, "--target", "iamf,bed,ambisonics,binaural,adm"]
+        subprocess.run(mix, check=True, cwd=ROOT, capture_output=True)
         seconds = time.time() - begin
         report = json.loads((mixed / "stems.json").read_text())
         payload, scene = (
@@ -97,8 +96,7 @@ def main(out: Path, count: int) -> None:
         there = ~np.isnan(back[: len(render)])
         opus = out / f"song{seed}.opus"
         subprocess.run(
-            [sys.executable, "-m", "physworld", "mix", folder, "--out", opus, "--style", "club", "--section", "drop"]
-            + ["--codec", "opus"], check=True, cwd=ROOT, capture_output=True,
+            [*MIX, folder, "--out", opus, "--codec", "opus"], check=True, cwd=ROOT, capture_output=True,
         )  # fmt: skip
         coded = decoded(opus / "mix.iamf", 12, list(PAIRS["7.1.4"]), out)
         a, b = bands(render), bands(coded[: len(render)])
@@ -109,7 +107,8 @@ def main(out: Path, count: int) -> None:
         rows.append(
             {
                 "seed": seed, "stems": stems, "seconds": round(seconds, 1), "classes": float(np.mean(right)),
-                "bands": float(np.mean(band)), "percussive": float(np.min(sharp)), "bpm": report["bpm"], "bpm_true": bpm,
+                "bands": float(np.mean(band)), "percussive": float(np.min(sharp)),
+                "bpm": report["bpm"], "bpm_true": bpm,
                 "stem_lufs_error": float(np.abs(other).max()), "violations": len(check(scene, payload).violations),
                 "bed_lu_off": bed[0] - target, "bed_dbtp": bed[1], "binaural_lu_off": two[0] - target,
                 "binaural_dbtp": two[1], "flac_wrong": int((back[: len(render)] != render)[there].sum()),
