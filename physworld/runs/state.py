@@ -33,7 +33,6 @@ FILE = "run.json"
 HEARTBEAT = 15.0  # s between two signs of life
 DEAD = 180.0  # s without one, after which a run on another machine counts as dead; file servers delay what is written
 STATES = ("running", "finished", "stopped", "pruned", "failed")
-INTERRUPTED = 130  # exit code of a run that was stopped and saved
 
 
 class Pruned(UserError):
@@ -103,9 +102,8 @@ def recorded(directory: Path, *, verb: str, command: str) -> Iterator[Record]:
     except Pruned as error:
         record.end(state="pruned", error=str(error))
         raise
-    except (KeyboardInterrupt, SystemExit) as error:
-        stopped = isinstance(error, KeyboardInterrupt) or error.code == INTERRUPTED
-        record.end(state="stopped" if stopped else "failed")
+    except (KeyboardInterrupt, SystemExit):  # of a person, a batch system, or a launcher that requeues the job
+        record.end(state="stopped")
         raise
     except BaseException as error:
         record.end(state="failed", error=first_line(error))

@@ -40,12 +40,26 @@ def again(directory: Path, cfg: DictConfig) -> Again:
         return Again(score=math.inf if before["score"] is None else float(before["score"]))
     if before["state"] == "pruned":
         raise state.Pruned(str(before["error"]))
-    kept = runs.kept_checkpoints(directory)
-    if not kept:
+    there = (name for name in runs.kept_checkpoints(directory) if _whole(directory / f"checkpoints/{name}.ckpt"))
+    kept = next(there, None)
+    if kept is None:
+        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
         shutil.rmtree(directory / "tensorboard", ignore_errors=True)  # its curves are drawn again from step 0
         return Again()
-    print(f"{directory} goes on from checkpoints/{kept[0]}.ckpt.", flush=True)
-    return Again(ckpt=kept[0])
+    print(f"{directory} goes on from checkpoints/{kept}.ckpt.", flush=True)
+    return Again(ckpt=kept)
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint can be read; one that is damaged is named and passed over."""
+    from physworld.runs.checkpoints import read_checkpoint
+
+    try:
+        read_checkpoint(checkpoint)
+    except UserError as error:
+        print(f"{str(error).partition(';')[0]}; an older one is taken.", flush=True)
+        return False
+    return True
 
 
 def _refuse_another(directory: Path, cfg: DictConfig) -> None:

@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.export is not None:
         _export(cfg, evaluation, suite)
         return
-    share = Share.asked(cfg)
+    share = Share.asked(shards=cfg.shards, shard=cfg.shard, cached=cfg.cache is not None)
     named = candidates(cfg, share.device(placed(cfg).device()))
     cases = sample_cases(cfg, evaluation, suite, named)
     published = sample_published(cfg, evaluation, suite, named) if suite.curves else None
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig) -> None:
     _refuse_long(named, cases)
     _warn_timestep(named, cases)
     asked = [(evaluation, cases)] + ([(published.evaluation, published.cases)] if published is not None else [])
-    if share.of > 1:
+    if share.of > 1 or not share.reports:
         answer_share(cfg, share, named, evaluation, asked)
     if not share.reports:
         return

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from physworld.errors import UserError
 from physworld.settings import checks
@@ -25,28 +24,26 @@ class Share:
     reports: bool  # whether this process goes on to write the report
 
     @classmethod
-    def asked(cls, cfg: DictConfig) -> Share:
+    def asked(cls, *, shards: int | None, shard: int | None, cached: bool) -> Share:
         """As the command says; else as the launcher does, where it has started several processes.
 
         Raises:
             UserError: there is no such share, or no cache that they have in common.
         """
-        checks.whole("shards", cfg.shards, 1, or_null=True)
-        checks.whole("shard", cfg.shard, 0, or_null=True)
+        checks.whole("shards", shards, 1, or_null=True)
+        checks.whole("shard", shard, 0, or_null=True)
         ranks = ranks_here()
-        if cfg.shard is not None:
-            if cfg.shards is None:
-                raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")
-            if cfg.shard >= cfg.shards:
-                raise UserError(
-                    f"shard={cfg.shard} is not there: shards={cfg.shards} are numbered 0 to {cfg.shards - 1}."
-                )
-            found = cls(number=int(cfg.shard), of=int(cfg.shards), reports=False)
-        elif cfg.shards is not None:
+        if shard is not None:
+            if shards is None:
+                raise UserError(f"shard={shard} needs the number of them, for example shards={shard + 1}.")
+            if shard >= shards:
+                raise UserError(f"shard={shard} is not there: shards={shards} are numbered 0 to {shards - 1}.")
+            found = cls(number=int(shard), of=int(shards), reports=False)
+        elif shards is not None:
             raise UserError("shards= goes with shard=K, one command each; the command without both writes the report.")
         else:
             found = cls(number=ranks[0], of=ranks[1], reports=ranks[0] == 0)
-        if found.of > 1 and cfg.cache is None:
+        if found.of > 1 and not cached:
             raise UserError("Shares of an evaluation meet in the cache; give cache=DIR, which all of them can reach.")
         return found
 

@@ -123,6 +123,7 @@ def fit(
             trainer.fit(parts.module, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
             trainer.save_checkpoint(stop.checkpoint)  # on every rank: they meet in it
     if stop.asked:  # after the last step
+        stop.requeue()
         raise Interrupted(trainer.global_step)
     cost = {"seconds": round(throughput.seconds, 1), "samples": throughput.samples, "tokens": throughput.tokens}
     return Trained(first_rank=trainer.is_global_zero, cost=cost, logger=logger)

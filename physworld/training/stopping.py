@@ -8,7 +8,7 @@ they ignore both signals (`data.worker`), as a signal often goes to the whole pr
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PREEMPTION = signal.SIGUSR2  # of submitit's jobs: their own handler puts the job into the queue again
 
 
 class Interrupted(Exception):
@@ -24,9 +25,9 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def heard(ask: Callable[[int, Any], None]) -> Iterator[None]:
-    """Within the block the two signals call `ask`; afterwards they mean what they meant before."""
-    previous = {number: signal.signal(number, ask) for number in SIGNALS}
+def heard(ask: Callable[[int, Any], None], numbers: Sequence[int] = SIGNALS) -> Iterator[None]:
+    """Within the block the signals call `ask`; afterwards they mean what they meant before."""
+    previous = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:
@@ -56,14 +57,29 @@ class GracefulStop(Callback):
         self.due = False  # a validation: it begins next, or is under way
         self.validating = False  # nothing that is learned changes until it is over, so it may be left anywhere
         self.ranks = 1
+        self.numbers: tuple[int, ...] = SIGNALS
+        self.preempted = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        with heard(self._ask):
-            yield
+        """A job that is preempted saves first; then the handler that was there puts it into the queue again."""
+        if callable(signal.getsignal(PREEMPTION)):
+            self.numbers = (*SIGNALS, PREEMPTION)
+        try:
+            with heard(self._ask, self.numbers):
+                yield
+        except Interrupted:
+            self.requeue()
+            raise
+
+    def requeue(self) -> None:
+        """Hand the preemption on, now that everything is saved."""
+        if self.preempted:
+            signal.raise_signal(PREEMPTION)
 
     def _ask(self, number: int, _frame: Any) -> None:
         self.asked = True
+        self.preempted = self.preempted or number == PREEMPTION
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Several ranks leave it together, between two batches: one alone would leave the others waiting for it.
         if self.validating and self.ranks == 1:
@@ -71,7 +87,7 @@ class GracefulStop(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.step, self.ranks = trainer.global_step, trainer.world_size
-        for number in SIGNALS:  # Lightning has put its own before them
+        for number in self.numbers:  # Lightning has put its own before them
             signal.signal(number, self._ask)
 
     def _leave_if_asked(self, trainer: pl.Trainer) -> None:

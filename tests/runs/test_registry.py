@@ -68,7 +68,7 @@ def test_how_a_run_ends_is_its_state(place: Path) -> None:
     kept = state.read(place / "a")
     assert kept is not None and kept["best"] == {"name": "val/loss", "value": 3.0, "step": 2} and kept["score"] == 2.0
     for error, ended in (
-        (UserError("it diverged"), "failed"), (SystemExit(130), "stopped"), (SystemExit(1), "failed"),
+        (UserError("it diverged"), "failed"), (SystemExit(130), "stopped"), (SystemExit(-1), "stopped"),
         (KeyboardInterrupt(), "stopped"), (state.Pruned("given up"), "pruned"),
     ):  # fmt: skip
         with pytest.raises(type(error)), state.recorded(place / "b", verb="train", command=""):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from physworld.errors import UserError
 from physworld.text.evaluation.store import DiskStore
@@ -87,7 +86,7 @@ def test_what_a_killed_process_had_begun_is_answered_by_another(tmp_path: Path) 
 
 
 def asked(**some: Any) -> Share:
-    return Share.asked(OmegaConf.create({"shards": None, "shard": None, "cache": "c", **some}))
+    return Share.asked(**{"shards": None, "shard": None, "cached": True, **some})
 
 
 def test_the_launcher_says_which_share_and_the_first_rank_reports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +101,7 @@ def test_the_launcher_says_which_share_and_the_first_rank_reports(monkeypatch: p
         monkeypatch.setenv(rank, "0")
         assert asked() == Share(number=0, of=2, reports=True)
         with pytest.raises(UserError, match="meet in the cache; give cache=DIR"):
-            asked(cache=None)
+            asked(cached=False)
         monkeypatch.delenv(rank)
     for some, said in (
         ({"shard": 1}, "shard=1 needs the number of them, for example shards=2"),

@@ -110,6 +110,29 @@ def test_stopped_anywhere_and_gone_on_it_is_the_whole_run(at: tuple[str, int], s
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_preempted_job_saves_before_it_is_put_into_the_queue_again(tmp_path: Path) -> None:
+    """As submitit does it: its handler of SIGUSR2 requeues the job and ends the process."""
+    steps = []
+
+    def requeue(_number: int, _frame: Any) -> None:
+        steps.append(torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"])
+        raise SystemExit(-1)
+
+    class Preempted(Line):
+        def signal(self, place: str, number: int) -> None:
+            if (place, number) == ("train", 1):
+                os.kill(os.getpid(), signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit):
+            fitted(tmp_path, Preempted())
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert steps == [2]
+
+
 def test_outside_of_training_a_signal_stops_at_once() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with pytest.raises(Interrupted, match="7"), stops_at_once(7):

@@ -1,0 +1,65 @@
+"""Where a job of a sweep stands that may have been started before."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from physworld.errors import UserError
+from physworld.runs import state
+from physworld.runs.sweeps import Again, again
+
+ASKED = {"seed": 1, "steps": 9, "ckpt": None, "init_from": None}
+
+
+def job(folder: Path, how: str, score: float = 1.5, checkpoints: tuple[str, ...] = ()) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "tensorboard").mkdir()
+    record = state.Record(folder, verb="train", command="")
+    record.write(state=how, score=score if math.isfinite(score) else None, error="given up")
+    OmegaConf.save(
+        {"seed": 1, "steps": 9, "ckpt": None, "init_from": None, "hardware": {"devices": 2}}, folder / "config.yaml"
+    )
+    for name in checkpoints:
+        content: dict[str, Any] = {"state_dict": {}, "global_step": 3, "optimizer_states": [], "lr_schedulers": []}
+        torch.save(content, folder / "checkpoints" / f"{name}.ckpt")
+    return folder
+
+
+def asked(**some: Any) -> Any:
+    return OmegaConf.create(
+        {"seed": 1, "steps": 9, "ckpt": None, "init_from": None, "hardware": {"devices": 1}, **some}
+    )
+
+
+def test_finished_ones_give_their_figure_and_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert again(tmp_path / "nothing", asked()) == Again()
+    assert again(job(tmp_path / "a", "finished"), asked(steps=None)) == Again(score=1.5)
+    assert again(job(tmp_path / "b", "finished", math.inf), asked()) == Again(score=math.inf)
+    for number, how in enumerate(("running", "stopped", "failed")):
+        both = job(tmp_path / f"c{number}", how, checkpoints=("last", "best"))
+        assert again(both, asked()) == Again(ckpt="last")
+    early = job(tmp_path / "d", "running")
+    assert again(early, asked()) == Again() and not (early / "tensorboard").exists()
+    with pytest.raises(state.Pruned, match="given up"):
+        again(job(tmp_path / "e", "pruned"), asked())
+    with pytest.raises(UserError, match=r"a is of another sweep, with steps=9 and not steps=8; choose another hydra"):
+        again(tmp_path / "a", asked(steps=8))
+    assert "goes on from checkpoints/last.ckpt" in capsys.readouterr().out
+
+
+def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = job(tmp_path / "a", "running", checkpoints=("last", "best"))
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-40])
+    assert again(folder, asked()) == Again(ckpt="best")
+    assert f"checkpoint {last} is damaged or cut short; an older one is taken." in capsys.readouterr().out
+    (folder / "checkpoints" / "best.ckpt").write_bytes(b"")
+    assert again(folder, asked()) == Again() and not (folder / "checkpoints").exists()

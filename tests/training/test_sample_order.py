@@ -1,0 +1,46 @@
+"""A run that goes on with another number of ranks, passes or workers sees the samples it would have seen."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from physworld.data import IndexBatches, StreamData
+from physworld.text.sources.physics import PhysicsSource
+from physworld.training.hardware import Hardware
+
+from tiny_gpt import CODEC
+
+BATCH = 12
+# (ranks, samples a pass and rank, workers, optimiser steps) of each start of the run
+PLANS = [
+    [(1, None, 0, 2), (2, None, 1, 2), (1, None, 0, 2)],
+    [(2, 2, 0, 1), (3, 2, 0, 1), (1, 4, 2, 3), (6, 1, 0, 1)],
+    [(1, 3, 4, 2), (4, 3, 0, 2), (2, 1, 0, 2)],
+]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
+@pytest.mark.parametrize("plan", PLANS)
+def test_no_sample_twice_and_none_missing(plan: list[tuple[int, int | None, int, int]]) -> None:
+    source = PhysicsSource(seed=0, split="train", names=["orbit"], difficulties=[1], frames=8)
+    step, seen = 0, []
+    for ranks, micro, workers, steps in plan:
+        hardware = Hardware(
+            accelerator="cpu", devices=ranks, precision="32-true", micro_batch=micro, num_workers=workers,
+            strategy="auto",
+        )  # fmt: skip
+        each, passes = hardware.split(BATCH)
+        data = StreamData(train=source, val=source, codec=CODEC, micro_batch=each, num_workers=workers)
+        data.load_state_dict({"batches": step * passes})  # as a checkpoint of that step does (`AsConfigured`)
+        streams = []
+        for rank in range(ranks):
+            batches = IndexBatches(size=each, start=data.start, rank=rank, ranks=ranks)
+            loader = data._loader(source, batches, workers if rank == 0 else 0)
+            streams.append([batch.seed.tolist() for batch in itertools.islice(loader, steps * passes)])
+        for one in range(steps):
+            of_step = [seed for own in streams for some in own[one * passes : (one + 1) * passes] for seed in some]
+            seen.append(sorted(of_step))
+        step += steps
+    assert seen == [list(range(first, first + BATCH)) for first in range(0, step * BATCH, BATCH)]
