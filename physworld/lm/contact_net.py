@@ -71,7 +71,7 @@ class ContactNet(LineNet):
         self.words = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.5) for name in known})
         self.readers = nn.ModuleDict({name: nn.Linear(features * count, width) for name, count in known.items()})
         self.of_node, self.of_edge = mlp(width, hidden, width), mlp(width, hidden, width)
-        self.graph = MessagePassing(width, hidden, passes)
+        self.blocks = MessagePassing(width, hidden, passes)
         self.decode = Decoder(width, hidden, self.SCALES)
 
     @classmethod
@@ -124,7 +124,7 @@ class ContactNet(LineNet):
         none = at.new_zeros(0)
         # the last node stands for what does not move
         e_QD = e_QD + self.of_edge(e_QD)
-        x_ND = self.graph(F.pad(x_ND, (0, 0, 0, 1)), e_QD, torch.cat([none, *receiver]), torch.cat([none, *sender]))
+        x_ND = self.blocks(F.pad(x_ND, (0, 0, 0, 1)), e_QD, torch.cat([none, *receiver]), torch.cat([none, *sender]))
         said, judged = self.decode(x_ND[:N])
         _, _, _, vn, vt, vs, gn, gt = own.own.unbind(dim=1)
         stop = torch.stack([-vn - gn, -vt - gt, -vs, torch.zeros_like(vs)], dim=1)

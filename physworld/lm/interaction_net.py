@@ -94,7 +94,7 @@ class InteractionNet(LineNet):
         )
         self.of_edge = mlp(POSE * len(LENGTHS) + MOVING * len(SPEEDS) + AXES, hidden, width)
         self.of_node = mlp(width + 3 * len(SPEEDS) + 2 + 2 * len(SPEEDS), hidden, width)
-        self.graph = MessagePassing(width, hidden, passes)
+        self.blocks = MessagePassing(width, hidden, passes)
         self.decode = Decoder(width, hidden, self.SCALES)
 
     @classmethod
@@ -134,7 +134,7 @@ class InteractionNet(LineNet):
         own = own + self.of_node(torch.cat([own, *state], dim=1))
         x_ND = torch.cat([own, *(read[kind] for kind in self.kinds)])
         some = pairs(bodies, found, self.kinds, self.num_words)
-        x_ND = self.graph(x_ND, self.of_edge(edge_features(bodies, some)), some.body, some.other)
+        x_ND = self.blocks(x_ND, self.of_edge(edge_features(bodies, some)), some.body, some.other)
         said, judged = self.decode(x_ND[: len(bodies.row)])
         stop = [-bodies.velocity - bodies.pull, -bodies.spin[:, None], torch.zeros_like(bodies.velocity)]
         return Stated(bodies.row, bodies.name, said, judged, torch.cat(stop, dim=1))
