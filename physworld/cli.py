@@ -10,11 +10,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,6 +51,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         start(arguments[0], arguments[1:])
         return 0
 
+    from physworld.judge import command as judge
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
@@ -56,7 +60,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = _Parser(
         prog="physworld",
         description="Train, evaluate, predict, simulate (each has its own --help). Compare finished runs, give them to "
-        "other programs or to the hub, and check spatial scenes.",
+        "other programs or to the hub, check spatial scenes, and judge clips.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, does in MAINS.items():
@@ -66,11 +70,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         "directory", nargs="+", help="run directories, folders that hold them (outputs/multirun/...), last or shipped"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
+    _runs_parser(listing)
     validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, with JSON paths")
     validating.add_argument("scene", type=Path, help="a scene as JSON")
     validating.add_argument(
         "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
     )
+    _stem_verbs(verbs)
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
@@ -91,11 +98,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     publishing.add_argument("run", help="run directory, last or shipped")
     publishing.add_argument("repo", help="OWNER/NAME")
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
+    playing = verbs.add_parser(
+        "play", help="a local page: the simulator and a model side by side, drawn and thrown by hand"
+    )
+    playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
+    playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
+    playing.add_argument("--no-browser", action="store_true", help="only print the address")
+    judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
+    judge.add_arguments(judging)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
-    if of_run:
+    if options.verb == "runs":
+        _runs(options, console)
+    elif of_run:
         from physworld.text.hub import export as export_run
 
         written = export_run(find_run(options.what), options.format)
@@ -107,6 +124,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), soft_wrap=True)
+    elif options.verb == "play":
+        _play(options)
+    elif options.verb == "judge":
+        console.print(str(judge.judge_folder(options, console)), soft_wrap=True)
+    elif options.verb in ("describe", "mix"):
+        installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb}")
+        from physworld.spatial.sound.commands import run_describe, run_mix
+
+        made = run_describe(options, console) if options.verb == "describe" else run_mix(options, console)
+        console.print(str(made), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
@@ -114,6 +141,91 @@ def _run(arguments: Sequence[str] | None) -> int:
     else:
         compare(options.directory, console, options.csv)
     return 0
+
+
+def _play(options: argparse.Namespace) -> None:
+    from physworld.settings.checks import installed
+
+    installed("play", "starlette", "uvicorn", "websockets", what="physworld play")
+    if not 0 <= options.port < 2**16:
+        raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    import webbrowser
+
+    from physworld.play.server import serve
+
+    def ready(address: str) -> None:
+        print(f"{address}\nStop with Ctrl-C.", flush=True)
+        if not options.no_browser:
+            webbrowser.open(address)
+
+    serve(options.host, options.port, ready)
+
+
+def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    """`describe` and `mix`, which take a folder of stems."""
+    describing = verbs.add_parser("describe", help="a folder of stems (WAV, FLAC, AIFF) as a payload, measured")
+    mixing = verbs.add_parser("mix", help="a folder of stems as a scene that obeys its rules, and as sound")
+    for parser in (describing, mixing):
+        parser.add_argument(
+            "stems", type=Path, metavar="STEMS", help="folder of WAV, FLAC or AIFF files, mono or stereo"
+        )
+        parser.add_argument(
+            "--style", default="pop", help="club, pop (the default), rock, hiphop, jazz, orchestral, ambient, ..."
+        )
+        parser.add_argument("--section", default="verse", help="intro, verse, build, drop, chorus, bridge, ...")
+        parser.add_argument("--max-objects", type=int, metavar="N", help="most objects; by default one for every stem")
+        parser.add_argument(
+            "--classes", type=Path, metavar="FILE", help='JSON {"file or id": "class"}, before names and sound'
+        )
+        parser.add_argument("--rules", type=Path, metavar="FILE", help="JSON list of rules, or a payload that has them")
+        parser.add_argument("--out", type=Path, help="where to write; by default beside STEMS")
+    describing.add_argument("--target", default="iamf", help="iamf, binaural, 5.1.4 or 7.1.4")
+    mixing.add_argument(
+        "--target", action="append", metavar="WHAT",
+        help="iamf (the default), bed, ambisonics, binaural, adm, rpp, csv or iamf-objects; several with commas",
+    )  # fmt: skip
+    mixing.add_argument("--run", help="a trained run, or last; without it the rule-based engineer writes the scene")
+    mixing.add_argument("--mode", default="raw", help="how a run answers: raw, schema or pinned; repair follows")
+    mixing.add_argument("--sections", type=Path, metavar="FILE", help='JSON [{"section": "verse", "start_s": 0}, ...]')
+    mixing.add_argument("--fade", type=float, default=2.0, help="seconds, from one section's scene to the next one's")
+    mixing.add_argument("--codec", default="flac", help="of .iamf: flac, opus or pcm")
+    mixing.add_argument("--order", type=int, help="of ambisonics, 1-3; given with iamf, it holds ambisonics and no bed")
+    mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
+    mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
+    mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
+
+
+def _runs_parser(parser: argparse.ArgumentParser) -> None:
+    does = parser.add_subparsers(dest="does", required=True, metavar="WHAT")
+    places = {
+        "ls": does.add_parser("ls", help="every run: state, step, best and final figure, when it last gave a sign"),
+        "best": does.add_parser("best", help="runs ranked by a figure, the lowest first"),
+        "dead": does.add_parser("dead", help="runs that were killed, with the command that goes on"),
+    }
+    for name, place in places.items():
+        if name == "best":
+            place.add_argument("metric", help="a figure of the headline in metrics.json, or score")
+            place.add_argument("--highest", action="store_true", help="the highest first")
+        place.add_argument("--under", type=Path, default=Path("outputs"), metavar="FOLDER", help="by default outputs")
+    does.add_parser("show", help="all that a run keeps of itself").add_argument("run", help="name or folder")
+    removing = does.add_parser("rm", help="say what would be removed; --yes removes it")
+    removing.add_argument("run", nargs="+", help="names or folders")
+    removing.add_argument("--yes", action="store_true", help="remove it")
+
+
+def _runs(options: argparse.Namespace, console: Console) -> None:
+    from physworld.runs import registry
+
+    if options.does == "ls":
+        registry.ls(options.under, console)
+    elif options.does == "best":
+        registry.best(options.metric, options.under, console, highest=options.highest)
+    elif options.does == "dead":
+        registry.dead(options.under, console)
+    elif options.does == "show":
+        registry.show(options.run, console)
+    else:
+        registry.rm(options.run, console, yes=options.yes)
 
 
 if __name__ == "__main__":

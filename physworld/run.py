@@ -18,6 +18,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from physworld.errors import FormatError, UserError, suggest
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.runs import sweeps
+from physworld.runs.state import Record, recorded
 from physworld.seeding import short
 from physworld.settings import checks
 from physworld.settings.messages import options
@@ -25,6 +27,7 @@ from physworld.settings.program import typed_command
 from physworld.settings.reading import belongs, only, refuse_unread
 
 if TYPE_CHECKING:
+    from physworld.training.fit import Trained
     from physworld.training.parts import Parts
 
 console = screen()
@@ -156,16 +159,18 @@ def train(cfg: DictConfig) -> float:
     )
     directory = runs.relative(hydra.runtime.output_dir)
     with runs.held(directory):
+        if sweep and cfg.ckpt is None:
+            again = sweeps.again(directory, cfg)
+            if again.score is not None:
+                console.print(f"{directory} is finished already.", soft_wrap=True)
+                return again.score
+            cfg.ckpt = again.ckpt
         return _train(cfg, name, directory, named)
 
 
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
-    from physworld.lm.preference import Collapsed
     from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
-    from physworld.training import finite
-    from physworld.training.fit import fit, resume_command
     from physworld.training.resuming import before, changes
-    from physworld.training.stopping import Interrupted, stops_at_once
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
     kept = runs.kept_checkpoints(directory)
@@ -197,8 +202,38 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     size = sum(p.numel() for p in parts.module.network.parameters())
     said = f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}"
     console.print(said, soft_wrap=True)
+    command = typed_command("train", hydra.overrides.task)
+    with recorded(directory, verb="train", command=command) as record:
+        record.set(step=reached, steps=cfg.steps)
+        trained = _fit(cfg, resolved, parts, directory, checkpoint, reached, changed, record)
+        headline, score = _conclude(cfg, name, parts, directory, trained, command, size)
+        if not trained.first_rank:
+            return 0.0
+        groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
+        trained.log_result(resolved, groups, headline)
+        record.finish(score)
+    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
+    return float(score)
+
+
+def _fit(
+    cfg: DictConfig,
+    resolved: dict[str, Any],
+    parts: Parts,
+    directory: Path,
+    checkpoint: Path | None,
+    reached: int,
+    changed: Sequence[str],
+    record: Record,
+) -> Trained:
+    """The training loop; what ends it early is told with the command that goes on."""
+    from physworld.lm.preference import Collapsed
+    from physworld.training import finite
+    from physworld.training.fit import fit, resume_command
+    from physworld.training.stopping import Interrupted
+
     try:
-        trained = fit(cfg, resolved, parts, directory, checkpoint, reached, changed)
+        return fit(cfg, resolved, parts, directory, checkpoint, reached, changed, record)
     except Interrupted as stopped:
         if runs.first_rank():
             console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
@@ -215,20 +250,31 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         raise UserError(f"{collapse} {_saved_before(directory)}") from None
     except finite.Diverged as diverged:
         raise UserError(_diverged(diverged, directory)) from None
+
+
+def _conclude(
+    cfg: DictConfig, name: str, parts: Parts, directory: Path, trained: Trained, command: str, size: int
+) -> tuple[dict[str, float], float]:
+    """The final evaluation and the report: (main figures, the one that a search lowers)."""
+    from physworld.training import finite
+    from physworld.training.fit import resume_command
+    from physworld.training.stopping import Interrupted, stops_at_once
+
     try:
         with stops_at_once(cfg.steps):
             network = parts.module.eval_network()  # gathers a sharded network, so every rank takes part
             finite.refuse(network.state_dict(), step=cfg.steps)
             if not trained.first_rank:
-                return 0.0
-            headline, score = system(name).conclude(
+                return {}, 0.0
+            concluded: tuple[dict[str, float], float] = system(name).conclude(
                 only(cfg, reads("train")[name]),
                 parts,
                 network,
                 directory,
-                command=typed_command("train", hydra.overrides.task),
+                command=command,
                 cost={**trained.cost, "parameters": size},
             )
+            return concluded
     except Interrupted:
         if runs.first_rank():
             said = f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:"
@@ -237,10 +283,6 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         raise SystemExit(130) from None
     except finite.Diverged as diverged:
         raise UserError(_diverged(diverged, directory)) from None
-    groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
-    trained.log_result(resolved, groups, headline)
-    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
-    return float(score)
 
 
 def _diverged(found: Exception, directory: Path) -> str:
@@ -279,7 +321,9 @@ def evaluate(cfg: DictConfig) -> None:
             f"evaluation={choice} is not for {name} runs, and run={checks.typed(cfg.run)} is one; "
             f"leave it out, or choose evaluation={OF_THE_RUN}."
         )
-    with runs.held(runs.relative(HydraConfig.get().runtime.output_dir)):
+    directory = runs.relative(HydraConfig.get().runtime.output_dir)
+    command = typed_command("evaluate", HydraConfig.get().overrides.task)
+    with runs.held(directory), recorded(directory, verb="evaluate", command=command):
         try:
             system(name).evaluate(kept)
         except KeyboardInterrupt:

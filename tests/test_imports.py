@@ -22,10 +22,10 @@ FLOORS = (  # rooms of one floor do not import each other
     {"data", "io", "scenarios", "sim"},
     {"lm", "metrics", "reporting", "settings"},
     {"drawing", "models", "runs"},
-    {"training"},
+    {"judge", "training"},
     SYSTEMS,
-    {"run"},
-    {"mains"},
+    {"run", "science"},
+    {"mains", "play"},
     {"cli"},
     {"__main__"},
 )

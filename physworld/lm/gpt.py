@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from physworld import renamed
 from physworld.lm import ordered_outputs
+from physworld.lm.folder import save_folder
 from physworld.lm.gpt_answers import answers
 from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
@@ -184,8 +185,7 @@ class GPT(
 
     def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
         """model/: weights, configuration and tokenizer."""
-        self.save_pretrained(run / "model")
-        tokenizer.save_pretrained(run / "model")  # only tokenizer*.json: the network's config.json stays
+        save_folder(self, run / "model", tokenizer, end_id)
 
     def unsharded(self) -> GPT:
         """An empty network of the same shape, whole on one device."""

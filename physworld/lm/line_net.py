@@ -21,6 +21,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld.lm import ordered_outputs as outputs
+from physworld.lm.folder import save_folder
 from physworld.lm.weights import refuse_gaps
 from physworld.protocols import Guide, Noise
 from physworld.types import Vocabulary
@@ -134,8 +135,7 @@ class LineNet(
 
     def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
         """model/: weights, configuration and tokenizer."""
-        self.save_pretrained(run / "model")
-        tokenizer.save_pretrained(run / "model")
+        save_folder(self, run / "model", tokenizer, end_id)
 
     def unsharded(self) -> Self:
         """An empty network of the same shape, whole on one device."""

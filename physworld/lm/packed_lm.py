@@ -102,7 +102,7 @@ class PackedLM(nn.Module):
         """A network for a codec's tokens.
 
         Args:
-            weights: folder or repository, whole weights or an adapter; None = random weights of `architecture`.
+            weights: as `load_network` takes them; None = random weights of `architecture`.
             architecture: `model_type` and settings of its configuration, for random weights.
             base: of an adapter; None = the one it names.
             tuning: lora = low-rank updates of every linear layer but the last; qlora = the same on 4-bit weights;
@@ -347,8 +347,8 @@ class PackedLM(nn.Module):
             refuse_gaps(f"init_from={run}", names.keys() - theirs_state.keys(), theirs_state.keys() - names.keys())
             self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
         else:
-            before = whole_weights(str(run / "adapter"), None)
-            if str(self.weights) != before and Path(str(self.weights)).resolve() != Path(before).resolve():
+            before, ours_lie_in = whole_weights(str(run / "adapter"), None), whole_weights(str(self.weights), None)
+            if ours_lie_in != before and Path(ours_lie_in).resolve() != Path(before).resolve():
                 raise ValueError(f"init_from={run} was trained on {before}, not on {self.weights}")
         found = set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
         lacks = [name for name in found.missing_keys if ".lora_" in name]  # the base is not in an adapter's file

@@ -1,7 +1,8 @@
 """Weights of causal language models, from a folder or the hub: loaded, and made ready to be tuned.
 
-Files are safetensors only, and none of their own code runs. Tuning is of all weights (full), of low-rank updates (lora,
-arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are plain PEFT's.
+Files are safetensors or GGUF only, and none of their own code runs. Tuning is of all weights (full), of low-rank
+updates (lora, arXiv 2106.09685), or of such updates on weights in 4 bits (qlora, arXiv 2305.14314); adapters are
+plain PEFT's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from physworld.errors import fetching
+from physworld.lm.gguf import GgufError
+from physworld.lm.gguf_weights import find_gguf, unpacked
 from physworld.types import Vocabulary
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
@@ -44,7 +47,8 @@ def load_network(
     """The network in evaluation mode; an adapter's updates go into the weights of its base.
 
     Args:
-        weights: folder, or OWNER/NAME on the hub: whole weights or a PEFT adapter.
+        weights: folder, or OWNER/NAME on the hub: whole weights or a PEFT adapter; or a GGUF file, or the name of an
+            installed package that brings one.
         base: of an adapter; None = the one it names.
         four_bit: linear layers in NF4 with double quantisation, as in QLoRA.
 
@@ -238,7 +242,15 @@ def whole_weights(weights: str, base: str | None) -> str:
     whole = weights if adapter is None else base or adapter.base_model_name_or_path or _base_beside(weights)
     if not whole:
         raise WeightsError(f"weights={weights} is an adapter that names no base model; give base=FOLDER_OR_REPO.")
-    return str(whole)
+    return _folder(str(whole))
+
+
+def _folder(weights: str) -> str:
+    """`weights` itself, or the folder that a GGUF file is unpacked into. Raises: WeightsError."""
+    try:
+        return unpacked(weights)
+    except GgufError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _base_beside(adapter: str) -> str:
@@ -250,7 +262,12 @@ def _base_beside(adapter: str) -> str:
 
 
 def note_base(run: Path, base: str) -> str:
-    """The name of a base that others know, for an adapter's settings; '' where it is a folder, which the run notes."""
+    """The name of a base that others know, for an adapter's settings; '' where it is a folder or a file, which the run
+    notes; so it does with a package that brings a file, which PEFT knows nothing of."""
+    if find_gguf(base) is not None:
+        place = str(Path(base).resolve()) if Path(base).exists() else base
+        (run / BASE_NOTE).write_text(place + "\n", encoding="utf-8")
+        return ""
     if not Path(base).is_dir():
         return base
     if Path(base) != run / "base":
@@ -264,6 +281,7 @@ def local_folder(weights: str) -> Path:
     Raises:
         WeightsError
     """
+    weights = _folder(weights)
     if Path(weights).is_dir():
         return Path(weights)
     from huggingface_hub import snapshot_download
@@ -278,13 +296,13 @@ def find_adapter(weights: str) -> Any:
     """The PEFT configuration of a folder or repository that is an adapter, else None."""
     from peft import PeftConfig
 
-    folder = Path(weights)
+    folder = Path(_folder(weights))
     if folder.is_dir():
         if not (folder / "adapter_config.json").is_file():
             return None
         if not (folder / "adapter_model.safetensors").is_file():
             raise WeightsError(f"weights={weights} holds no adapter_model.safetensors; other formats may run code.")
-        return PeftConfig.from_pretrained(weights)
+        return PeftConfig.from_pretrained(str(folder))
     if folder.is_absolute() or weights.startswith("."):
         raise WeightsError(f"weights={weights} is no folder; give a folder, or a repository as OWNER/NAME.")
     try:

@@ -3,6 +3,7 @@
 config.yaml          the resolved configuration        versions.json   commit and library versions
 checkpoints/         last.ckpt, best.ckpt              tensorboard/    scalars, GIFs, hyper-parameters
 model/               weights (safetensors), network configuration and tokenizer
+run.json             state, host, step, heartbeat (state.py)
 metrics.json         final metrics and cost            report.md       the same for people, with pictures/
 """
 
@@ -96,6 +97,11 @@ def newest(having: str, beside: str = "") -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime).parents[depth] if found else None
 
 
+def find_named(name: str) -> Path | None:
+    """The folder of a path, or of a run's name below outputs/; None where there is neither."""
+    return next((path for path in (Path(name), OUTPUTS / name) if path.is_dir()), None)
+
+
 def find_run(run: str | None, option: str = "run") -> Path:
     """A run directory that holds a trained model.
 
@@ -113,7 +119,7 @@ def find_run(run: str | None, option: str = "run") -> Path:
                 f"{option}=last finds no finished run under {OUTPUTS}/; train one with: {typed_command('train', [])}"
             )
         return path
-    path = Path(str(run))
+    path = find_named(str(run)) or Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
         raise UserError(
             f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it."

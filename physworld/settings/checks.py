@@ -6,16 +6,17 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from physworld import scenarios
-from physworld.errors import UserError, suggest
+from physworld.errors import FormatError, UserError, suggest
 from physworld.seeding import SEEDS, SPLITS
 from physworld.sim.ood import FAMILIES
 
+Read = TypeVar("Read")
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
@@ -306,3 +307,17 @@ def shards(cfg: Any) -> int | None:
     if cfg.shard is not None and cfg.shard >= cfg.shards:
         raise UserError(f"shard={cfg.shard} is not there: shards={cfg.shards} are numbered 0 to {cfg.shards - 1}.")
     return int(cfg.shards)
+
+
+def read(reader: Callable[[Any], Read], path: Any) -> Read:
+    """What a reader makes of a file that was typed as input=.
+
+    Raises:
+        UserError: the file does not follow its format, or cannot be read.
+    """
+    try:
+        return reader(path)
+    except FormatError as error:
+        raise UserError(f"{str(error).rstrip('.')}.") from None
+    except OSError as error:
+        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib.metadata
 import os
 import re
 import shlex
@@ -78,7 +77,6 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
     try:
         _refuse_nameless(sys.argv[1:])
-        _refuse_storage(sys.argv[1:])
         with _one_sentence_a_job(), _terminated():
             main()
     except UserError as error:
@@ -98,10 +96,6 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         sys.exit(1)
     except OSError as error:
         _leave(unwritable(error))
-    except Exception as error:
-        if not type(error).__module__.startswith("sqlalchemy."):
-            raise
-        _leave(f"hydra.sweeper.storage cannot be used ({first_line(error)}).")
     except KeyboardInterrupt as error:
         _leave("Stopped.", code=143 if isinstance(error, Terminated) else 130)
 
@@ -135,19 +129,6 @@ def _refuse_nameless(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if re.match(r"[+~]*=", argument):
             raise UserError(f"{argument} has no name before the =; settings are written as NAME=VALUE.")
-
-
-def _refuse_storage(arguments: Sequence[str]) -> None:
-    """A database of a search, beside a SQLAlchemy that this sweeper's Optuna does not know."""
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key.lstrip("+") == "hydra.sweeper.storage" and value not in ("", "null"):
-            installed = importlib.metadata.version("sqlalchemy")
-            if int(installed.partition(".")[0]) >= 2:
-                raise UserError(
-                    f"{argument} needs SQLAlchemy below 2, and {installed} is installed; install with: pip install "
-                    "'sqlalchemy<2' 'alembic<1.15', or leave it out: then the search is kept in memory."
-                )
 
 
 def _no_option(arguments: Sequence[str]) -> str:

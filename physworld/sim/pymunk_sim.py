@@ -198,23 +198,50 @@ def _pass_or_hold(arbiter: pymunk.Arbiter, _space: pymunk.Space, side: tuple[flo
 
 def _stepped(scene: Scene, start: State, num_frames: int, kicks: np.ndarray | None) -> np.ndarray:
     """(num_frames, N, 6) as `chipmunk.roll`, in Python: for scenes in which Python has a say in every collision."""
-    space, fields = _build(scene, start), Fields(scene)
-    bodies = [body for body in space.bodies if body is not space.static_body]
-    rows = np.zeros((num_frames, len(bodies), COLUMNS))
+    world = Live(scene, start)
+    rows = np.zeros((num_frames, len(scene.bodies), COLUMNS))
     for frame in range(num_frames):
         if frame:
-            if scene.fields:
-                speed = rows[frame - 1, :, VELOCITY]
-                pull = fields.acceleration(rows[frame - 1, :, POSITION] + speed * scene.dt, speed)
-                for live, body, (x, y) in zip(bodies, scene.bodies, pull.tolist(), strict=True):
-                    live.force = body.mass * x, body.mass * y
-            space.step(scene.dt)
-        rows[frame] = [(*b.position, b.angle, *b.velocity, b.angular_velocity) for b in bodies]
+            world.step()
+        rows[frame] = world.rows()
         if kicks is not None and kicks[frame].any():
             rows[frame] += kicks[frame][:, [0, 1, 4, 2, 3, 5]]
-            for live, (x, y, angle, vx, vy, spin) in zip(bodies, rows[frame].tolist(), strict=True):
-                live.position, live.angle, live.velocity, live.angular_velocity = (x, y), angle, (vx, vy), spin
+            world.put(rows[frame])
     return rows
+
+
+class Live:
+    """A world that is stepped frame by frame and may be touched between two frames."""
+
+    def __init__(self, scene: Scene, start: State | None = None) -> None:
+        self.scene, self._fields = scene, Fields(scene)
+        self._space = _build(scene, scene.state if start is None else start)
+        self._bodies = [body for body in self._space.bodies if body is not self._space.static_body]
+
+    def step(self) -> None:
+        """One step of scene.dt."""
+        if self.scene.fields:
+            before = self.rows()
+            speed = before[:, VELOCITY]
+            pull = self._fields.acceleration(before[:, POSITION] + speed * self.scene.dt, speed)
+            for live, body, (x, y) in zip(self._bodies, self.scene.bodies, pull.tolist(), strict=True):
+                live.force = body.mass * x, body.mass * y
+        self._space.step(self.scene.dt)
+
+    def rows(self) -> np.ndarray:
+        """(N, 6): x, y px; angle rad; vx, vy px/s; spin rad/s."""
+        rows = [(*b.position, b.angle, *b.velocity, b.angular_velocity) for b in self._bodies]
+        return np.array(rows, dtype=np.float64).reshape(-1, COLUMNS)
+
+    def put(self, rows: np.ndarray) -> None:
+        """Take what `rows` gives as the state from now on."""
+        for live, (x, y, angle, vx, vy, spin) in zip(self._bodies, rows.tolist(), strict=True):
+            live.position, live.angle, live.velocity, live.angular_velocity = (x, y), angle, (vx, vy), spin
+
+    @property
+    def state(self) -> State:
+        rows = self.rows()
+        return State(position=rows[:, POSITION], velocity=rows[:, VELOCITY], angle=rows[:, ANGLE], spin=rows[:, SPIN])
 
 
 def _joint(joint: Joint, a: pymunk.Body, b: pymunk.Body) -> pymunk.Constraint:

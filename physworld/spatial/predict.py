@@ -48,10 +48,7 @@ def predict(cfg: DictConfig) -> None:
     asked = _asked(path)
     hardware = placed(cfg)
     network, codec, _ = load_model(runs.find_run(cfg.run), hardware.device())
-    evaluation = SpatialEvaluation(
-        samples=1, samples_per_axis=1, val_samples=1, modes=[cfg.mode], axes=["seen"], batch_size=64,
-        random_weights=False, neighbours=0, repeated=0, pictures=0,
-    )  # fmt: skip
+    evaluation = _evaluation(cfg.mode)
     payloads = [one.payload for one in asked if one.payload is not None]
     with bar("Answering", len(payloads), console) as advance:
         briefs = [resolve(payload) for payload in payloads]
@@ -71,6 +68,30 @@ def predict(cfg: DictConfig) -> None:
             console.print(line, soft_wrap=True)
     console.print(str(target), soft_wrap=True)
     _conclude(asked, [broken for _, _, broken in results], target)
+
+
+def answers(run: str, payloads: list[Payload], mode: str) -> list[Any]:
+    """What a finished run says to payloads, on the CPU: parsed JSON, None where there is none.
+
+    Raises:
+        UserError: there is no such run or mode, or the run writes no scenes.
+    """
+    import torch
+
+    if mode not in MODES:
+        raise UserError(f"--mode {mode} is unknown.{suggest(mode, MODES)} Choose one of {', '.join(MODES)}.")
+    directory = runs.find_run(run, "--run")
+    network, codec, config = load_model(directory, torch.device("cpu"))
+    if config["data"]["task"] != "spatial":
+        raise UserError(f"--run {run} is a run of {config['data']['task']}, which writes no scenes.")
+    return _evaluation(mode).answer(network, codec, [resolve(payload) for payload in payloads], mode).scenes
+
+
+def _evaluation(mode: str) -> SpatialEvaluation:
+    return SpatialEvaluation(
+        samples=1, samples_per_axis=1, val_samples=1, modes=[mode], axes=["seen"], batch_size=64,
+        random_weights=False, neighbours=0, repeated=0, pictures=0,
+    )  # fmt: skip
 
 
 def _asked(path: Path) -> list[Asked]:

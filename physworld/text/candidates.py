@@ -36,6 +36,7 @@ from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
 from physworld.text.rollout import Store
+from physworld.text.sources.physics import PhysicsSource
 
 ENGINES = ("transformers", "vllm")
 # Files that say what a model answers. What else lies in the folder (a card, optimiser states) does not.
@@ -131,7 +132,7 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     if cfg.engine == "vllm":
         return from_vllm(cfg, str(weights), base)
     network, tokenizer = load_hf(str(weights), base, device)
-    codec = codec_for(cfg.codec, tokenizer)
+    codec = _with_shots(codec_for(cfg.codec, tokenizer), cfg)
     answering = {
         key: cfg.model.network[key] for key in ("max_length", "repetition_penalty", "reuse_cache", "static_cache")
     }
@@ -141,9 +142,9 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     except ValueError as error:
         raise UserError(f"weights={weights}: {error}.") from None
     states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
-    settings = (str(cfg.codec), str(cfg.model), str(sorted(tokenizer.get_vocab().items())))
+    settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), str(sorted(tokenizer.get_vocab().items())))
     return Candidate(
-        name=str(weights),
+        name=str(weights) if not cfg.shots else f"{weights}, {cfg.shots} shots",
         codec=codec,
         model=model,
         trained_on=scenarios.seen(),
@@ -165,7 +166,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
         raise UserError("engine=vllm gives the likeliest answers only; use evaluation.samples=0, or leave engine out.")
     try:
         tokenizer, adapter = load_tokenizer(weights, base), find_adapter(weights)
-        codec = codec_for(cfg.codec, tokenizer)
+        codec = _with_shots(codec_for(cfg.codec, tokenizer), cfg)
         if cfg.evaluation.guided and is_word_level(tokenizer):
             raise UserError(
                 f"engine=vllm cannot keep answers in the tokenizer of {weights} within a grammar: its tokens are whole "
@@ -179,9 +180,28 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error).rstrip(".") + ".") from None
-    settings = (str(cfg.codec), str(cfg.model), "vllm")
+    settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), "vllm")
     key = digest(code_digest(), file_digest([file for folder in folders for file in _files(folder)]), *settings)
     return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
+
+
+def _with_shots(codec: Any, cfg: DictConfig) -> Any:
+    """The codec with `shots` solved problems before each prompt, of the types and difficulties that are scored, from
+    the training split."""
+    if not cfg.shots:
+        return codec
+    source = PhysicsSource(
+        seed=cfg.seed, split="train", names=list(cfg.scenario.names),
+        difficulties=checks.difficulties([1] if cfg.difficulties is None else cfg.difficulties, "difficulties"),
+        context_frames=codec.context_frames, target_frames=1, frames=60, windows_per_scene=1, event_fraction=0.5,
+        kicked_scenes=0.0, kick_rate=0.0, kick_size=1.0,
+    )  # fmt: skip
+    return codec.showing([source.sample(index) for index in range(cfg.shots)])
+
+
+def _shots_of(cfg: DictConfig) -> str:
+    """What the solved problems depend on."""
+    return f"{cfg.shots} {cfg.seed} {cfg.scenario.names} {cfg.difficulties}" if cfg.shots else ""
 
 
 def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, Any]:

@@ -40,6 +40,7 @@ from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table, told_section
 from physworld.text.report.side_by_side import write_ranking
 from physworld.text.rollout import Store, room
+from physworld.text.shares import Share, total
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
@@ -57,12 +58,18 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.export is not None:
         _export(cfg, evaluation, suite)
         return
-    named = load_candidates(cfg)
+    share = Share.asked(cfg)
+    named = candidates(cfg, share.device(placed(cfg).device()))
     cases = sample_cases(cfg, evaluation, suite, named)
     published = sample_published(cfg, evaluation, suite, named) if suite.curves else None
     covered = _coverage(named, [*cases.given, *(published.cases.given if published else ())], _difficulties(cfg, named))
     _refuse_long(named, cases)
     _warn_timestep(named, cases)
+    asked = [(evaluation, cases)] + ([(published.evaluation, published.cases)] if published is not None else [])
+    if share.of > 1:
+        answer_share(cfg, share, named, evaluation, asked)
+    if not share.reports:
+        return
     directory, command = _prepare(cfg)
     results: dict[str, EvalResult] = {}
     for candidate in named:
@@ -120,11 +127,6 @@ def conclude(
 
 
 # --- 1. load candidates
-
-
-def load_candidates(cfg: DictConfig) -> list[Candidate]:
-    """Runs, language models and predictions files that the command line names."""
-    return candidates(cfg, placed(cfg).device())
 
 
 def _coverage(
@@ -246,6 +248,27 @@ def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite) -> None:
 
 
 # --- 3. score
+
+
+def answer_share(
+    cfg: DictConfig,
+    share: Share,
+    named: Sequence[Candidate],
+    evaluation: Evaluation,
+    asked: Sequence[tuple[Evaluation, EvalCases]],
+) -> None:
+    """Answer this process's share of every rollout into the cache."""
+    for candidate in named:
+        store = candidate.store(Path(cfg.cache), _settings(evaluation))
+        if candidate.recorded is not None or store is None:
+            continue
+        title = f"{candidate.name}, share {share.number} of {share.of}"
+        with bar(title, total(asked), console) as done:
+            for one, cases in asked:
+                one.fill(
+                    candidate.model, candidate.codec, cases, done, store=store, share=share.number, shares=share.of
+                )
+    console.print(f"Share {share.number} of {share.of} is answered; the answers are in {cfg.cache}.", soft_wrap=True)
 
 
 def score(

@@ -8,16 +8,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from physworld.drawing.render import comparison, render
-from physworld.errors import FormatError, UserError
+from physworld.errors import UserError
 from physworld.io.images import write_gif
 from physworld.io.placing import placing
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.settings import checks
+from physworld.sim.pymunk_sim import simulate
 from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
 from physworld.text.rollout import rollout
 from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.training.hardware import placed
@@ -34,10 +36,19 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("row", cfg.row, 0)
     if cfg.row and not is_table(path):
         raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
-    known = None if path.suffix.lower() == ".txt" else _read_scene(path, cfg.row)
+    by_hand = path.suffix.lower() in SUFFIXES
+    known = (
+        None
+        if path.suffix.lower() == ".txt" or by_hand
+        else checks.read(read_scene, Row(path, cfg.row) if is_table(path) else path)
+    )
+    scene = checks.read(read_yaml, path) if by_hand else None
     run = runs.find_run(cfg.run)
     network, codec, config = load_model(run, hardware.device())
-    if known is None:
+    if scene is not None:  # a scene by hand goes on as the simulator has it
+        begun = codec.context_frames if cfg.start is None else max(codec.context_frames, cfg.start + 1)
+        known = simulate(scene, begun + cfg.frames)
+    elif known is None:
         known = _read_prompt(path, codec)
     first = cfg.start if cfg.start is not None else codec.context_frames - 1
     begin = first + 1 - codec.context_frames
@@ -65,15 +76,6 @@ def predict(cfg: DictConfig) -> None:
     if said.parsed[0] < cfg.frames:
         console.print(f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.")
     console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", soft_wrap=True)
-
-
-def _read_scene(path: Path, row: int) -> Trajectory:
-    try:
-        return read_scene(Row(path, row) if is_table(path) else path)
-    except FormatError as error:
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"input={path} cannot be read ({error.strerror or error}).") from None
 
 
 def _read_prompt(path: Path, codec: FrameCodec) -> Trajectory:

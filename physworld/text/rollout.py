@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,6 +44,9 @@ class Store(Protocol):
 
     def load(self, given: Sequence[Trajectory], num_frames: int) -> Rollout | None: ...
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None: ...
+    def turn(self, given: Sequence[Trajectory], num_frames: int, *, wait: bool) -> AbstractContextManager[bool]:
+        """One process at a time works on a batch: True within, or False when another does and we do not wait."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +122,48 @@ def rollout(
         some = [given[i] for i in rows]
         part = store.load(some, num_frames) if store is not None else None
         if part is None:
-            noise = None if sampling is None else sampling.noise(number)
-            part = _Batch(model, codec, some, guided, noise).roll(num_frames, progress)
-            if store is not None:
-                store.save(some, num_frames, part)
+            with nullcontext(True) if store is None else store.turn(some, num_frames, wait=True):
+                part = store.load(some, num_frames) if store is not None else None  # made while we waited
+                if part is None:
+                    noise = None if sampling is None else sampling.noise(number)
+                    part = _Batch(model, codec, some, guided, noise).roll(num_frames, progress)
+                    if store is not None:
+                        store.save(some, num_frames, part)
         elif progress is not None:
             progress(len(rows) * num_frames)
         parts.append((rows, part))
     return _in_order(parts, len(given))
+
+
+def fill(
+    model: Generator,
+    codec: FrameCodec,
+    given: Sequence[Trajectory],
+    num_frames: int,
+    store: Store,
+    *,
+    share: int,
+    shares: int,
+    batch_size: int = 64,
+    guided: bool = True,
+    sampling: Sampling | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Put batches into the store for a later `rollout` of the same moments: first the own share, then what others left.
+
+    Batches and their noise are those of `rollout`, so whoever answers them, the answers are the same. A process that is
+    killed leaves its batches to the others.
+    """
+    numbered = list(enumerate(batches(given, batch_size)))
+    others = [pair for pair in numbered if pair[0] % shares != share]
+    for number, rows in [*numbered[share::shares], *reversed(others)]:
+        some = [given[i] for i in rows]
+        with store.turn(some, num_frames, wait=False) as ours:
+            if ours and store.load(some, num_frames) is None:
+                noise = None if sampling is None else sampling.noise(number)
+                store.save(some, num_frames, _Batch(model, codec, some, guided, noise).roll(num_frames, progress))
+            elif progress is not None:
+                progress(len(rows) * num_frames)
 
 
 def _in_order(parts: list[tuple[list[int], Rollout]], count: int) -> Rollout:

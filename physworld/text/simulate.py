@@ -16,15 +16,18 @@ from physworld.io.placing import placing
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
+from physworld.sim.pymunk_sim import simulate as roll
 from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
 from physworld.text.shards import Dataset, Recipe
+from physworld.text.sources.files import Row, is_table, read_scene
+from physworld.types import Trajectory
 
 console = screen()
 
 
 def simulate(cfg: DictConfig) -> None:
     """Write scenes as files, taking the scenarios in turn."""
-    writers = {"gif": write_gif, "mp4": write_mp4}
     formats = ("jsonl", "parquet", "gif", "mp4", "png", "gallery")
     if cfg.format not in formats:
         hint = suggest(str(cfg.format), formats)
@@ -33,6 +36,9 @@ def simulate(cfg: DictConfig) -> None:
         raise UserError(f"compress={cfg.compress} does not go with format={cfg.format}; jsonl takes gz or zst.")
     for name, least in (("count", 1), ("frames", 2 if cfg.format == "jsonl" else 1), ("seed", 0)):
         checks.whole(name, cfg[name], least)
+    if cfg.input is not None:
+        _of_file(Path(str(cfg.input)), cfg)
+        return
     checks.split(cfg.split)
     checks.ood(**cfg.ood)
     recipe = Recipe(
@@ -60,13 +66,47 @@ def simulate(cfg: DictConfig) -> None:
         with placing(directory) as work:
             path = work / places[k]
             path.parent.mkdir()
-            if cfg.format == "jsonl":
-                write_jsonl(path, trajectory, seed=k)
-            elif cfg.format == "png":
-                write_png(path, render(trajectory.window(0, 1))[0])
-            else:
-                writers[cfg.format](path, render(trajectory), 1 / trajectory.scene.dt)
+            write(path, trajectory, cfg.format, seed=k)
         console.print(str(directory / places[k]), soft_wrap=True)
+
+
+DRAWN = ("scenario", "curriculum", "ood", "count", "split", "seed", "shards", "shard")  # what a file leaves nothing to
+
+
+def _of_file(path: Path, cfg: DictConfig) -> None:
+    """One scene of a file, simulated from its first state."""
+    for override in HydraConfig.get().overrides.task:
+        key = override.lstrip("+").partition("=")[0].partition(".")[0]
+        if key in DRAWN:
+            raise UserError(f"{key}= is for scenes that are drawn, and input={path} is one; leave one of the two out.")
+    if cfg.format == "gallery":
+        raise UserError("format=gallery shows every scenario type; of input= make gif, mp4, png, jsonl or parquet.")
+    by_hand = path.suffix.lower() in SUFFIXES
+    if by_hand:
+        scene = checks.read(read_yaml, path)
+    else:
+        scene = checks.read(read_scene, Row(path, 0) if is_table(path) else path).scene
+    trajectory = roll(scene, cfg.frames)
+    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
+    name = f"{path.name.partition('.')[0]}.{cfg.format}{f'.{cfg.compress}' if cfg.compress else ''}"
+    with placing(directory) as work:
+        write(work / name, trajectory, cfg.format, seed=0)
+    console.print(str(directory / name), soft_wrap=True)
+
+
+def write(path: Path, trajectory: Trajectory, form: str, *, seed: int) -> None:
+    """One scene as a file of a format other than gallery."""
+    if form == "jsonl":
+        write_jsonl(path, trajectory, seed=seed)
+    elif form == "parquet":
+        checks.installed("parquet", "pyarrow", what="format=parquet")
+        from physworld.text.codecs.scene_parquet import write_parquet
+
+        write_parquet(path, [trajectory])
+    elif form == "png":
+        write_png(path, render(trajectory.window(0, 1))[0])
+    else:
+        {"gif": write_gif, "mp4": write_mp4}[form](path, render(trajectory), 1 / trajectory.scene.dt)
 
 
 def _gallery(recipe: Recipe, directory: Path) -> None:

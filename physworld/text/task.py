@@ -20,11 +20,13 @@ READS = {  # top-level groups and keys, besides what every system's run reads
     "evaluate": (
         *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
         *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
+        "shots",
+        *("shards", "shard"),
     ),
     "predict": ("hardware", "input", "row", "frames", "start"),
     "simulate": (
         *("scenario", "curriculum", "ood", "count", "frames", "format", "compress", "split", "seed", "out"),
-        *("shards", "shard"),
+        *("shards", "shard", "input"),
     ),
 }
 
@@ -40,8 +42,10 @@ def check(cfg: DictConfig) -> None:
         checks.scenario_names(cfg.scenario.names)
     if "input" in cfg:
         path = checks.file("input", cfg.input)
+        if path is None and "shards" in cfg:  # simulate.py draws scenarios
+            return
         if path is None:
-            raise UserError("input=FILE is missing; give a scene as JSONL (also .gz, .zst) or Parquet.")
+            raise UserError("input=FILE is missing; give a scene as YAML, JSONL (also .gz, .zst) or Parquet.")
         if path.is_dir() or not path.exists():
             why = "it is a folder" if path.is_dir() else "there is no such file"
             raise UserError(f"input={path} cannot be read ({why}).")
@@ -57,6 +61,9 @@ def _check_candidates(cfg: DictConfig) -> None:
     """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
     if cfg.model is None and cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
+    checks.whole("shots", cfg.shots, 0)
+    if cfg.shots and cfg.model is None:
+        raise UserError(f"shots={cfg.shots} is for model=hf, which may not know the text; leave it out.")
     if cfg.export is not None or cfg.predictions is not None or cfg.model is not None:
         return
     if cfg.run is None or cfg.run == []:

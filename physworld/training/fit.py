@@ -20,10 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
+from physworld.runs.state import Record
 from physworld.settings.messages import override
 from physworld.settings.program import typed_command
 from physworld.training.callbacks import ProgressBar, SeedEachPass, Throughput
 from physworld.training.finite import StopWhereNotFinite
+from physworld.training.followed import Followed
 from physworld.training.resuming import AsConfigured
 from physworld.training.stopping import GracefulStop, Interrupted
 
@@ -54,16 +56,19 @@ def fit(
     checkpoint: Path | None,
     reached: int,
     changed: Sequence[str] = (),
+    record: Record | None = None,
 ) -> Trained:
     """Run the training loop.
 
     Args:
         reached: the checkpoint's step; 0 without one.
         changed: settings that differ from the checkpoint's run.
+        record: told how far the run is.
 
     Raises:
         Interrupted: stopped from outside; the checkpoint is saved.
         Diverged: a number is not finite; checkpoints stay as they were.
+        Pruned: the search that the run belongs to gives it up.
     """
     logger = TensorBoardLogger(directory, name="tensorboard", version="", default_hp_metric=False)
     throughput = Throughput(parts.pad_id, cfg.trainer.log_every_n_steps)
@@ -84,6 +89,7 @@ def fit(
         ModelCheckpoint(filename="last", every_n_train_steps=cfg.checkpoint_every, **saving),
         ModelCheckpoint(filename="best", monitor=parts.monitor, mode="min", **saving),
         ProgressBar(throughput),
+        *([] if record is None else [Followed(record, parts.monitor, directory)]),
         stop,
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use

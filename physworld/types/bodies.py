@@ -161,6 +161,16 @@ class Body:
         limits.body(self)
 
     @staticmethod
+    def circle(radius: float, *, position: Point, **rest: Any) -> Body:
+        """A disc of a radius in px."""
+        return Body(shape="circle", size=(radius,), position=position, **rest)
+
+    @staticmethod
+    def box(width: float, height: float, *, position: Point, **rest: Any) -> Body:
+        """A rectangle of a width and a height in px."""
+        return Body(shape="rect", size=(width, height), position=position, **rest)
+
+    @staticmethod
     def polygon(vertices: Sequence[Point], *, position: Point, angle: float = 0.0, **rest: Any) -> Body:
         """A convex body whose corners are given in any frame; `position` is where that frame begins in the world.
 

@@ -13,6 +13,7 @@ from typing import Any
 from physworld.types import shapes
 
 MAX_CANVAS = 20_000  # px; a picture of a larger canvas would show nothing
+LONGEST_STEP = 1.0  # s; milliseconds or frames per second, taken for seconds, are longer
 MAX_CORNERS = 64  # of a polygon
 MAX_PARTS = 64  # of a compound body
 BITS = 2**32 - 1  # largest category, mask and group: Chipmunk keeps 32 bits
@@ -223,8 +224,8 @@ def acting(who: str, part: Any, points: tuple[str, ...], numbers: tuple[str, ...
 
 def scene(scene: Any) -> None:
     fault = range_fault(scene.dt, "s", positive=True)
-    if fault:
-        raise ValueError(f"the timestep is {shown(scene.dt)}, {fault}")
+    if fault or scene.dt > LONGEST_STEP:
+        raise ValueError(f"the timestep is {shown(scene.dt)}, {fault or f'it must be at most {LONGEST_STEP:g} (s)'}")
     point("scene", "gravity", scene.gravity, "px/s²")
     sides = scene.canvas
     if len(sides) != 2 or not all(is_whole(side, 1, MAX_CANVAS) for side in sides):

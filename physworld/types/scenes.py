@@ -31,10 +31,10 @@ class State:
 class Scene:
     """A world and its initial state: pure data that can be saved, compared, drawn and simulated anywhere."""
 
-    name: str  # scenario type, the file name under physworld/scenarios
-    category: str
-    difficulty: int  # 1-5
-    text: str  # one English sentence
+    name: str = "own"  # scenario type, the file name under physworld/scenarios
+    category: str = "own"
+    difficulty: int = 1  # 1-5
+    text: str = ""  # one English sentence
     bodies: tuple[Body, ...]
     static: tuple[Segment | Peg, ...] = ()
     joints: tuple[Joint, ...] = ()
@@ -44,9 +44,13 @@ class Scene:
     canvas: tuple[int, int] = (800, 600)  # px, what a picture shows
 
     def __post_init__(self) -> None:
+        for name in ("bodies", "static", "joints", "fields"):  # a person writes lists
+            if type(self.__dict__.get(name, ())) is list:
+                self.__dict__[name] = tuple(self.__dict__[name])
         try:
             total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
-            plain = total - total == 0.0 < self.dt and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
+            plain = plain and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
             ):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from physworld.text.codecs.engine import EngineCodec
 from physworld.training.mfu import peak
 
 from commands import ENVIRONMENT, run, same, start
-from repository import ROOT, composed
+from repository import composed
 from tiny_lms import samples, save_base
 
 FEW = (
@@ -232,34 +230,39 @@ def test_onnx_says_what_torch_says(tuned: Path) -> None:
 # --- several ranks
 
 
-def passes(work: Path, name: str, launch: list[str], *runs: list[str]) -> None:
-    """Runs that write down the loss of every pass, one after another in the same processes."""
+def passes(work: Path, name: str, ranks: int, *runs: list[str]) -> None:
+    """Runs that write down the loss of every pass, one after another in the same processes, as torchrun starts them.
+
+    torchrun itself, whose imports take longer than these runs, is used in test_accumulators.
+    """
     few = [*FEW, "model=lfm2", "model.optimizer=adamw", "model.network.dropout=0.0", "curriculum=stage0", "steps=3",
            "model.learning_rate=0.02", "model.warmup_steps=0"]  # fmt: skip
     asked = [argument for run in runs for argument in ("--", *few, *run)][1:]
-    done = subprocess.run(
-        [sys.executable, *launch, str(ROOT / "tests" / "helpers" / "two_ranks.py"), *asked], cwd=work,
-        env={**ENVIRONMENT, "ALL_LOSSES": str(work / f"{name}_losses")}, capture_output=True, text=True, timeout=400,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+    losses = {**ENVIRONMENT, "ALL_LOSSES": str(work / f"{name}_losses")}
+    port = str(20000 + os.getpid() % 20000)
+    together = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": name}
+    started = [
+        start(work, "tests/helpers/two_ranks.py", *asked, env=losses if ranks == 1 else losses | own | together)
+        for own in ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks))
+    ]
+    for done in [one.end(400) for one in started]:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
 
 
 @pytest.fixture(scope="module")
 def one_rank(work: Path, base: Path) -> np.ndarray:
     """(3, 2) losses of three steps of two passes each, in one process."""
-    passes(work, "one", [], [f"weights={base}", "hardware.micro_batch=2", f"hydra.run.dir={work / 'one'}"])
+    passes(work, "one", 1, [f"weights={base}", "hardware.micro_batch=2", f"hydra.run.dir={work / 'one'}"])
     return np.reshape(json.loads((work / "one_losses0_0").read_text()), (3, 2))
 
 
 @pytest.fixture(scope="module")
 def two_ranks(work: Path, base: Path) -> None:
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={20000 + os.getpid() % 20000}"]
     both = [
         [f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}", f"hydra.run.dir={work / strategy}"]
         for strategy in STRATEGIES
     ]
-    passes(work, "two", launch, *both)
+    passes(work, "two", 2, *both)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -14,6 +14,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
 
+from commands import ended
 from repository import ROOT
 
 
@@ -67,3 +68,37 @@ def test_a_broken_first_batch_says_that_nothing_was_trained(tmp_path: Path) -> N
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "line 7: this is not valid JSON" in done.stderr and "Nothing was trained" in done.stderr
     assert "continue with" not in done.stdout and "trained so far" not in done.stdout
+
+
+BY_HAND = """
+units: m
+bodies: [{circle: 0.2, position: [1.5, 4], velocity: [2, 0]}]
+static: [{segment: [[0, 0.5], [8, 0.5]], radius: 0.1}]
+"""
+
+
+def test_a_scene_by_hand_is_simulated_and_predicted(tmp_path: Path) -> None:
+    (tmp_path / "ball.yaml").write_text(BY_HAND)
+    done = ended(tmp_path, "simulate.py", "input=ball.yaml", "frames=20", "out=made")
+    assert done.returncode == 0, done.stderr
+    truth = read_jsonl(tmp_path / "made" / "ball.jsonl")
+    assert len(truth) == 20 and truth.scene.bodies[0].position == (150.0, 400.0)
+    done = ended(tmp_path, "predict.py", "input=ball.yaml", "frames=10", "start=5", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    said = read_jsonl(tmp_path / "out" / "prediction.jsonl")  # from frame 5 on
+    assert abs(said.position[-1] - truth.position[15]).max() < 0.1
+
+
+def test_a_scene_by_hand_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "flat.yaml").write_text(BY_HAND.replace("0.2", "-0.2"))
+    (tmp_path / "ball.yaml").write_text(BY_HAND)
+    wrong = "flat.yaml: body 0 is a circle of size (-0.2,); sizes must be positive and finite (m)."
+    for arguments, sentence in (
+        (("simulate", "input=flat.yaml"), wrong),
+        (("predict", "input=flat.yaml"), wrong),
+        (("simulate", "input=ball.yaml", "count=3"), "count= is for scenes that are drawn, and input=ball.yaml is one"),
+        (("simulate", "input=ball.yaml", "format=gallery"), "format=gallery shows every scenario type"),
+        (("simulate", "input=none.yaml"), "input=none.yaml cannot be read (there is no such file)."),
+    ):
+        done = ended(tmp_path, f"{arguments[0]}.py", *arguments[1:])
+        assert done.returncode == 1 and "Traceback" not in done.stderr and sentence in done.stderr, done.stderr

@@ -1,5 +1,5 @@
 """train.py, once for each list of arguments between `--`, that also writes every pass's loss of its rank to
-$ALL_LOSSES + number of the run + _ + rank; run by torchrun in test_pretrained_run."""
+$ALL_LOSSES + number of the run + _ + rank; run by test_pretrained_run."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / gro
 OPTIONS += [("scenario", name) for name in scenario_sets()]
 SLOW = ("scenario",)  # all made by the same lines of code
 MARKED = [pytest.param(*pair, marks=pytest.mark.slow if pair[0] in SLOW else ()) for pair in OPTIONS]
-NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2_135m")  # models that are downloads
+NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
-OPTIONAL = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+OPTIONAL = {"slurm": "hydra_plugins.hydra_submitit_launcher"}
 
 
 def need_plugin(option: str) -> None:

@@ -144,6 +144,7 @@ def test_parts(make, says: str) -> None:
         ({"canvas": (800.5, 600)}, "the canvas is (800.5, 600)"),
         ({"canvas": (10**9, 600)}, "the canvas is (1000000000, 600)"),
         ({"canvas": (800,)}, "the canvas is (800,)"),
+        ({"dt": 10.0}, "the timestep is 10.0, it must be at most 1 (s)"),
         ({"difficulty": 0}, "the difficulty is 0, it must be a whole number from 1 to 5"),
         (
             {"joints": (PinJoint(**ENDS | {"body_b": 2}, length=1.0),)},

@@ -40,7 +40,7 @@ from physworld.spatial.codecs.words import (
 )
 from physworld.spatial.scene.brief import Brief, Target, inside
 from physworld.spatial.scene.documents import Payload, SpatialScene
-from physworld.spatial.scene.engineer import dominant, tenths
+from physworld.spatial.scene.engineer import LEAST_SWEEP, dominant, engineer, tenths
 from physworld.spatial.scene.reading import (
     Invalid,
     dumps,
@@ -61,9 +61,15 @@ class SpatialCodec:
 
     context_frames = target_frames = 1
 
-    def __init__(self, *, numbered_from_payload: bool = True) -> None:
-        """numbered_from_payload: the first stem number follows from the payload; False = always 1, for reading."""
-        self.numbered_from_payload = numbered_from_payload
+    def __init__(self, *, numbered_from_payload: bool = True, settled: bool = False) -> None:
+        """
+        Args:
+            numbered_from_payload: the first stem number follows from the payload; False = always 1, for reading.
+            settled: a brief also says what separation makes of an object: the place that keeps it from its partners
+                (where the engineer's search puts both of them), and that it stands still, as what must not come near
+                another does. Without it a network has to find that place by itself.
+        """
+        self.numbered_from_payload, self.settled = numbered_from_payload, settled
         numbered = families()
         words = [*plain_words(), *(token for family in numbered.values() for token, _ in family)]
         self.tokenizer = word_tokenizer(words)
@@ -127,11 +133,12 @@ class SpatialCodec:
         yield f" energy={tenths(payload.overall.energy):g}\n"
         names, numbers = self.labels(given)
         called = list(names.values())
+        found = self._places(given)
         for place, target in enumerate(given.objects):
             stem = given.stem(place)
             yield f'{called[place]}"'
             yield f',"class":"{stem.track_class}"'
-            yield from _target(target, called)
+            yield from _target(target, called, found.get(place), short=self.settled)
             yield f" lufs={int(np.floor(stem.lufs + 0.5))}"
             yield f" transient={tenths(stem.transient):g}"
             yield f" leadness={tenths(stem.leadness):g}"
@@ -146,6 +153,13 @@ class SpatialCodec:
             seen.add(tag(rule))
         yield "\n"
         yield "scene\n"
+
+    def _places(self, given: Brief) -> dict[int, tuple[float, float]]:
+        """Azimuth and elevation of objects that must keep apart from others."""
+        if not self.settled or not any(target.apart for target in given.objects):
+            return {}
+        things = engineer(given.payload, given).objects
+        return {k: (things[k].az_deg, things[k].el_deg) for k, target in enumerate(given.objects) if target.apart}
 
     def _scene(self, scene: SpatialScene, given: Brief) -> Iterator[tuple[str, bool]]:
         """(token, whether a rule decides it)."""
@@ -254,11 +268,22 @@ class SpatialCodec:
         return "".join(piece for piece, _ in self._scene(scene, given))
 
 
-def _target(target: Target, called: Sequence[str]) -> Iterator[str]:
-    """What one object must keep to, as grid values: tokens that its answer can repeat."""
-    if target.az is not None:
+def _target(target: Target, called: Sequence[str], found: tuple[float, float] | None, *, short: bool) -> Iterator[str]:
+    """What one object must keep to, as grid values: tokens that its answer can repeat.
+
+    Args:
+        found: azimuth and elevation that keep it apart from its partners.
+        short: a limit of motion below the engineer's least sweep is " still".
+    """
+    if found is not None:
+        yield chunk("az_deg", found[0])
+    elif target.az is not None:
         yield chunk("az_deg", target.az[0])
-    if target.anchored and target.preferred is not None:
+    if found is not None:
+        yield chunk("el_deg", found[1])
+        if target.anchored and target.preferred is not None:
+            yield chunk("dist_m", _grid("dist_m", target.dist, target.preferred[2]))
+    elif target.anchored and target.preferred is not None:
         yield chunk("el_deg", _grid("el_deg", target.el, target.preferred[1]))
         yield chunk("dist_m", _grid("dist_m", target.dist, target.preferred[2]))
     elif target.el != (-45.0, 90.0):
@@ -268,7 +293,7 @@ def _target(target: Target, called: Sequence[str]) -> Iterator[str]:
         yield chunk("el_deg", _grid("el_deg", target.el, target.el[1]))
     if target.width != (0.0, 1.0):
         yield chunk("width", target.wide)
-    if target.still:
+    if target.still or (short and (target.apart or target.reach < LEAST_SWEEP)):
         yield " still"
     elif target.reach < 180:
         yield f" reach={int(target.reach)}"

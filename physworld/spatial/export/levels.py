@@ -32,7 +32,7 @@ def decibels(factor: float) -> float:
 
 def loudness(channels: np.ndarray, rate: int) -> float:
     """Integrated loudness, LUFS, of (n, C) samples in front: BS.1770-4 with both gates; -inf for silence."""
-    return _gated(sum((_block_power(_k_weighted(c, rate), rate) for c in channels.T), start=np.zeros(1)))
+    return gated(sum((_block_power(_k_weighted(c, rate), rate) for c in channels.T), start=np.zeros(1)))
 
 
 def programme_loudness(scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, bed: np.ndarray | None) -> float:
@@ -53,7 +53,7 @@ def programme_loudness(scene: SpatialScene, stems: dict[str, np.ndarray], rate: 
         power = power + _block_power(_k_weighted(samples, rate) * np.sqrt(_weights(path, len(samples), rate)), rate)
     if bed is not None:
         power = power + 2 * _block_power(_k_weighted(bed, rate), rate)
-    return _gated(power)
+    return gated(power)
 
 
 def _weights(path: Sequence[tuple[float, Pose]], count: int, rate: int) -> np.ndarray:
@@ -72,7 +72,8 @@ def _block_power(weighted: np.ndarray, rate: int) -> np.ndarray:
     return np.array([np.square(weighted[s : s + block]).mean() for s in starts])
 
 
-def _gated(power: np.ndarray) -> float:
+def gated(power: np.ndarray) -> float:
+    """LUFS of mean squares of blocks (BS.1770-4, both gates); -inf where all of them are silent."""
     power = power[power > 10 ** ((-70 + 0.691) / 10)]
     if len(power) == 0:
         return -math.inf
@@ -81,10 +82,11 @@ def _gated(power: np.ndarray) -> float:
     return float(-0.691 + 10 * np.log10(kept.mean()))
 
 
-def _k_weighted(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Shelf and high-pass of BS.1770 at any sample rate (analogue prototypes that give the table at 48 kHz)."""
-    from scipy.signal import lfilter
+def k_weighting(rate: int) -> np.ndarray:
+    """(2, 6) shelf and high-pass of BS.1770 as second-order sections, at any sample rate.
 
+    They are the analogue prototypes that give the standard's table at 48 kHz.
+    """
     k = math.tan(math.pi * 1681.974450955533 / rate)
     q, high = 0.7071752369554196, 10 ** (3.999843853973347 / 20)
     mid, a0 = high**0.4996667741545416, 1 + k / q + k * k
@@ -93,5 +95,11 @@ def _k_weighted(samples: np.ndarray, rate: int) -> np.ndarray:
     k, q = math.tan(math.pi * 38.13547087602444 / rate), 0.5003270373238773
     a0 = 1 + k / q + k * k
     pass_a = [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
-    found: np.ndarray = lfilter([1.0, -2.0, 1.0], pass_a, lfilter(shelf_b, shelf_a, samples))
+    return np.array([[*shelf_b, *shelf_a], [1.0, -2.0, 1.0, *pass_a]])
+
+
+def _k_weighted(samples: np.ndarray, rate: int) -> np.ndarray:
+    from scipy.signal import sosfilt
+
+    found: np.ndarray = sosfilt(k_weighting(rate), samples)
     return found

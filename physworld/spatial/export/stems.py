@@ -11,8 +11,15 @@ from physworld.io.names import safe_name
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import printable
 
-SUFFIXES = (".wav", ".flac")
-MADE = (".adm.wav", ".binaural.wav", ".ebu.wav")  # by an export beside a scene that lies among its stems
+SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".aifc")
+# Made by an export beside a scene that lies among its stems.
+MADE = (
+    ".adm.wav",
+    ".binaural.wav",
+    ".ebu.wav",
+    ".bed.wav",
+    ".ambix.wav",
+)
 MOST_SECONDS = 3600
 
 

@@ -60,6 +60,7 @@ SECTION = {
     "breakdown": (-5, 10, 0.4, 0.00, 0.10, 0.04, 25),
     "outro": (-5, 0, 0.6, -0.05, 0.08, 0.02, 0),
 }
+LEAST_SWEEP = 5  # degrees below which an object stands still
 MOVERS = ("pad", "synth_lead", "fx", "ambience", "other")
 BACK_AND_FORTH = ("build", "drop")  # other moving sections drift one way
 NEAR = 15.0  # degrees of azimuth within which two objects of one dominant band are too near
@@ -175,7 +176,7 @@ def _motion(payload: Payload, stem: Stem, target: Target, sweep: float, pose: Po
     az, el, dist = pose
     sweep = math.floor(min(sweep * (1.5 if stem.track_class == "fx" else 1.0), target.reach))
     still = target.still or target.apart or target.az is not None or tenths(payload.overall.energy) < 0.5
-    if still or stem.track_class not in MOVERS or sweep < 5:
+    if still or stem.track_class not in MOVERS or sweep < LEAST_SWEEP:
         return []
     away = snap("az_deg", az + math.copysign(sweep, az))
     points = [(0.0, az), (0.5, away), (1.0, az)] if payload.section in BACK_AND_FORTH else [(0.0, az), (1.0, away)]

@@ -37,6 +37,8 @@ class Edit:
     why: str
 
     def __str__(self) -> str:
+        if self.before is None and self.after is None:
+            return f"{self.path}: {self.why}"  # of the whole scene
         return f"{self.path}: {_short(self.before)} -> {_short(self.after)} ({self.why})"
 
 

@@ -7,19 +7,32 @@ from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import AXES, draw_payload
 from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.people import draw_people
 from physworld.types import Sample
+
+PEOPLE, MIXED = "people", "mixed"  # axes beside those of draw.AXES
+STREAM = 100  # of generators, beyond every axis of draw.AXES
 
 
 class SpatialSource:
     """Payloads drawn while training goes on; everything is a function of (seed, split, axis, index)."""
 
     def __init__(self, *, seed: int, split: str, axis: str = "seen") -> None:
-        """axis: `seen` is what training meets; the others are new in one respect (physworld/spatial/scene/draw.py)."""
-        if axis not in AXES:
-            raise ValueError(f"axis {axis!r} is unknown; choose one of {', '.join(AXES)}")
+        """
+        Args:
+            axis: `seen` is what training meets; the others of draw.AXES are new in one respect; `people` draws payloads
+                in the style of people (physworld/spatial/scene/people.py), `mixed` one of either kind in turn.
+        """
+        known = (*AXES, PEOPLE, MIXED)
+        if axis not in known:
+            raise ValueError(f"axis {axis!r} is unknown; choose one of {', '.join(known)}")
         self.seed, self.split, self.axis = seed, split, axis
 
     def payload(self, index: int) -> Payload:
+        if self.axis == PEOPLE or (self.axis == MIXED and index % 2):
+            return draw_people(generator(self.seed, self.split, STREAM, index))
+        if self.axis == MIXED:
+            return draw_payload(generator(self.seed, self.split, AXES.index("seen"), index))
         return draw_payload(generator(self.seed, self.split, AXES.index(self.axis), index), self.axis)
 
     def sample(self, index: int) -> Sample:

@@ -7,6 +7,7 @@ docs/reference/file_formats.md names, and `note` is told so.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,19 @@ CONSTRAINTS = {
 }
 
 
+# Our name of a number -> that of the public keys, for messages.
+PUBLIC_NAMES = {"restitution": "elasticity", "shortest": "min", "longest": "max", "lowest": "min", "highest": "max"}
+_OWN_NAME = re.compile(rf"\b({'|'.join(PUBLIC_NAMES)})\b")
+
+
+def _made(kind: Callable[..., Any], what: str, /, **values: Any) -> Any:
+    """A part of a scene; a fault is told in the words of the file."""
+    try:
+        return made(kind, what, **values)
+    except FormatError as error:
+        raise FormatError(_OWN_NAME.sub(lambda found: PUBLIC_NAMES[found[1]], str(error))) from None
+
+
 def check_keys(header: dict[str, Any]) -> None:
     """Refuse what would be read past, at every level of a header.
 
@@ -93,6 +107,9 @@ def check_keys(header: dict[str, Any]) -> None:
         FormatError: names the place, the key and the nearest that is known.
     """
     known_keys(header, HEADER, "the header")
+    seed = header.get("seed")
+    if seed is not None and type(seed) is not int:  # of any size
+        raise FormatError(f"seed must be a whole number, got {shown(seed)}")
     for index, item in enumerate(header["objects"]):
         known_keys(mapping(item, "object"), (*OBJECT, *SIZES, *OURS), f"object {index}")
         known_keys(mapping(item.get("material", {}), "material"), MATERIAL, f"object {index} material")
@@ -151,7 +168,7 @@ def _read_body(item: dict[str, Any], index: int, start: State, note: Note) -> Bo
         form["kind"] = choice("dynamic", "kinematic")(item["body_type"], f"{what} body_type")
     if "sensor" in item:
         form["sensor"] = flag(item["sensor"], f"{what} sensor")
-    body: Body = made(
+    body: Body = _made(
         Body,
         what,
         **form,
@@ -180,7 +197,7 @@ def _weighed(body: Body, material: dict[str, Any], what: str, note: Note) -> Bod
         note("an object has no mass, so 1 kg is taken")
         return body
     values = {name: getattr(body, name) for name in Body.__dataclass_fields__}
-    weighed: Body = made(Body, what, **(values | {"mass": mass}))
+    weighed: Body = _made(Body, what, **(values | {"mass": mass}))
     return weighed
 
 
@@ -206,13 +223,13 @@ def _read_static(item: dict[str, Any], what: str, note: Note) -> Segment | Peg:
         rest["radius"] = number(item.get("radius"), f"{what} radius")
     part: Segment | Peg
     if kind == "circle":
-        part = made(Peg, what, center=xy(item.get("center"), f"{what} center"), **rest)
+        part = _made(Peg, what, center=xy(item.get("center"), f"{what} center"), **rest)
         return part
     if "surface_speed" in item:
         rest["surface_speed"] = number(item["surface_speed"], f"{what} surface_speed")
     if item.get("one_way") is not None:
         rest["one_way"] = xy(item["one_way"], f"{what} one_way")
-    part = made(Segment, what, start=xy(item.get("p1"), f"{what} p1"), end=xy(item.get("p2"), f"{what} p2"), **rest)
+    part = _made(Segment, what, start=xy(item.get("p1"), f"{what} p1"), end=xy(item.get("p2"), f"{what} p2"), **rest)
     return part
 
 
@@ -226,6 +243,8 @@ def _read_joint(item: dict[str, Any], what: str, ids: list[int], start: State, n
         if name != "static" and name not in ids:
             raise FormatError(f"a constraint has {key} {shown(name)}, which is no object of the header")
         ends.append(FIXED if name == "static" else ids.index(name))
+    if ends == [FIXED, FIXED]:
+        raise FormatError(f"{what} holds static at both ends; one of them must be an object")
     turned = ends[1] == FIXED  # we nail the first end
     if turned and kind in ("GearJoint", "GrooveJoint", "RatchetJoint"):
         raise FormatError(f"{what}, a {kind}, has body_b static, which cannot be read; name the moving body as body_b")
@@ -242,7 +261,7 @@ def _read_joint(item: dict[str, Any], what: str, ids: list[int], start: State, n
         return pair(item.get(key, [0.0, 0.0]), f"{what} {key}")
 
     def build(joint: type, **own: Any) -> Joint:
-        made_joint: Joint = made(joint, what, **names, **own)
+        made_joint: Joint = _made(joint, what, **names, **own)
         return made_joint
 
     sign = -1.0 if turned else 1.0

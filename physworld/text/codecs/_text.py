@@ -8,10 +8,11 @@ target's tokens and the end token are scored.
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -146,6 +147,17 @@ class TextCodec(ABC):
         ids = self._tokens(text)["input_ids"]
         back = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(back).strip() != text.strip()  # at its ends a tokenizer may mark words with a space
+
+    def showing(self, solved: Sequence[Sample]) -> Self:
+        """The same codec, with these problems and their answers before every prompt: few-shot, for models that were
+        never trained on the format."""
+        other = copy.copy(self)
+        between = np.array(self._tokens("\n\n")["input_ids"], dtype=np.int64)
+        for sample in solved:
+            answer = np.array(self._tokens(self.write_target(sample))["input_ids"], dtype=np.int64)
+            prompt = self.prompt(sample.given)[len(self._begin) :]
+            other._begin = np.concatenate([other._begin, prompt, answer, between])
+        return other
 
     @abstractmethod
     def parse(self, text: str, given: Trajectory) -> State | None:

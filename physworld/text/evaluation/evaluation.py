@@ -26,7 +26,7 @@ from physworld.sim.ood import shift
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.frame_codec import FrameCodec, SceneLimits
 from physworld.text.evaluation.baselines import BASELINES, random_impulses, rounded_state
-from physworld.text.rollout import Sampling, Store, rollout
+from physworld.text.rollout import Sampling, Store, fill, rollout
 from physworld.types import Scene, Trajectory
 
 EARLIEST = 3  # first frame a rollout may start from, so that codecs with one to four given frames start from the same
@@ -211,6 +211,25 @@ class Evaluation:
             whole = [count >= self.frames for some in sampled for count in some.parsed]
             summary["sampled"]["parse_rate"] = float(np.mean(whole))  # what breaks off stands still from there on
         return EvalResult(rows=rows, summary=summary, cases=cases, predicted=predicted, references=references)
+
+    def fill(
+        self,
+        model: Any,
+        codec: FrameCodec,
+        cases: EvalCases,
+        progress: Callable[[int], None] | None,
+        *,
+        store: Callable[[int], Store],
+        share: int,
+        shares: int,
+    ) -> None:
+        """Answer one share of what `evaluate` asks, into its stores."""
+        for k in range(1 + self.samples if self.samples else 1):
+            sampling = Sampling(temperature=self.temperature, seed=k) if k else None
+            fill(
+                model, codec, cases.given, self.frames, store(k), share=share, shares=shares,
+                batch_size=self.batch_size, guided=self.guided, sampling=sampling, progress=progress,
+            )  # fmt: skip
 
     def roll_out(
         self,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,10 @@ class Predictions:
             first=f"{strangers[0][1]} in line {strangers[0][0]}" if strangers else "",
             unanswered=len(asked - set(self.lines)),
         )
+
+    def turn(self, given: Sequence[Trajectory], num_frames: int, *, wait: bool) -> AbstractContextManager[bool]:
+        """Nothing is made, so nobody waits."""
+        return nullcontext(True)
 
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None:
         raise AssertionError("predictions are never made here")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from physworld.io.atomic import replacing
 from physworld.text.codecs.scene_json import scene_to_dict
@@ -75,6 +77,22 @@ class DiskStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+    @contextmanager
+    def turn(self, given: Sequence[Trajectory], num_frames: int, *, wait: bool) -> Iterator[bool]:
+        """Lock a batch among processes and machines; the system gives it free when its process is killed."""
+        path = self.folder / "locks" / f"{self._path(given, num_frames).stem}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def load(self, given: Sequence[Trajectory], num_frames: int) -> Rollout | None:
         """None when there is no such batch, or its file is damaged: then it is made anew."""

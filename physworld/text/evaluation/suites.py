@@ -201,7 +201,11 @@ class Suite:
                     continue
                 lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
                 windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
-                why = together.unwritable(path.scene) or (together.refuses(windows[0]) if windows else "too short")
+                why = together.unwritable(path.scene) or (
+                    together.refuses(windows[0])
+                    if windows
+                    else f"its {len(path)} frames are too few for {evaluation.frames} beyond those that are given"
+                )
                 if why:
                     cases.left_out[str(place)] = why
                     continue

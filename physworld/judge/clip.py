@@ -1,0 +1,167 @@
+"""One clip from file to verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from physworld.judge.bodies import find_bodies
+from physworld.judge.footage import Discard, Footage, Source, read
+from physworld.judge.laws import GRAVITY, Scale, judge_motions
+from physworld.judge.motion import Motion, read_motion
+from physworld.judge.plate import Plate, check_still, make_plate
+from physworld.judge.tracks import MOST, Track, follow
+
+SEEN = 0.6  # share of the frames between its first and last in which a body must be whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is asked of every clip."""
+
+    most_frames: int = 1000
+    side: int = 480  # px, the longer side of what is judged
+    fps: float | None = None  # None = the file's
+    pixels_per_metre: float | None = None  # of the file's pixels
+    body_diameter: float | None = None  # m, of the largest moving body
+    gravity: float = GRAVITY  # m/s²
+    side_view: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Verdict:
+    """What a clip says. Everything but the arrays goes into clips.json."""
+
+    name: str
+    caption: str = ""
+    reason: str | None = None  # why it was discarded: a code of footage.REASONS
+    sentence: str = ""
+    frames: int = 0
+    fps: float = 0.0
+    size: tuple[int, int] = (0, 0)  # px of the file
+    kind: str | None = None
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    laws: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)  # against the truth in a sidecar
+    scale: str = ""
+    tracks: tuple[Track, ...] = ()
+    motions: tuple[Motion, ...] = ()
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) s
+    shrink: float = 1.0
+
+    @property
+    def judged(self) -> bool:
+        return self.reason is None
+
+    @property
+    def lawful(self) -> bool:
+        """It keeps every law that can be asked of it."""
+        return self.judged and all(law["kept"] for law in self.laws.values())
+
+    def broken(self) -> list[str]:
+        return [name for name, law in self.laws.items() if not law["kept"]]
+
+
+def judge_file(source: Source, settings: Settings) -> Verdict:
+    """Read and judge; a clip that cannot be judged comes back with its reason."""
+    try:
+        footage = read(source, most=settings.most_frames, side=settings.side, fps=settings.fps)
+    except Discard as why:
+        return Verdict(name=source.name, caption=source.caption, reason=why.reason, sentence=str(why))
+    return judge_footage(footage, source, settings)
+
+
+def judge_footage(footage: Footage, source: Source, settings: Settings, plate: Plate | None = None) -> Verdict:
+    """Judge what is in memory.
+
+    Args:
+        plate: the empty scene, where it is known.
+    """
+    frames, times = footage.frames, footage.times
+    height, width = frames.shape[1:3]
+    facts: dict[str, Any] = {
+        "name": source.name, "caption": source.caption, "frames": len(frames), "times": times,
+        "fps": round(float((len(times) - 1) / times[-1]), 4), "shrink": footage.shrink,
+        "size": (round(width * footage.shrink), round(height * footage.shrink)),
+    }  # fmt: skip
+    try:
+        if plate is None:
+            plate = make_plate(frames)
+        check_still(frames, plate.noise)
+        tracks = follow(find_bodies(frames, plate), (width, height))
+        tracks = _judgeable(tracks, len(frames))
+    except Discard as why:
+        return Verdict(reason=why.reason, sentence=str(why), **facts)
+    motions = [read_motion(track, times) for track in tracks]
+    scale = _scale(tracks, footage.shrink, source.known, settings, height)
+    kind, figures, laws = judge_motions(
+        tracks, motions, times, (width, height), scale, gravity=settings.gravity, side_view=settings.side_view
+    )
+    return Verdict(
+        kind=kind, figures=figures, laws=laws, scale=scale.source, tracks=tuple(tracks), motions=tuple(motions),
+        errors=_errors(figures, source.known), **facts,
+    )  # fmt: skip
+
+
+def _judgeable(tracks: list[Track], count: int) -> list[Track]:
+    """
+    Raises:
+        Discard: there is nothing to judge.
+    """
+    if not tracks:
+        raise Discard("nothing_moves", "no body moves by half its size, or it is never seen for 5 frames")
+    largest = max(track.diameter for track in tracks)
+    tracks = [track for track in tracks if track.diameter > 0.2 * largest]
+    if len(tracks) > MOST:
+        raise Discard("too_many_bodies", f"{len(tracks)} bodies move, and {MOST} can be told apart")
+    good = [
+        track for track in tracks
+        if track.whole.sum() >= 8 and track.whole.sum() >= SEEN * (track.last - track.first + 1)
+    ]  # fmt: skip
+    best = max(tracks, key=lambda track: track.diameter * track.seen.sum())
+    if best not in good:
+        whole, between = int(best.whole.sum()), best.last - best.first + 1
+        raise Discard("hidden", f"the moving body is whole in {whole} of {between} frames")
+    return good
+
+
+def _scale(tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int) -> Scale:
+    """From the command line, else from what lies beside the clip."""
+
+    def number(name: str) -> float | None:
+        try:
+            value = float(known[name])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return value if np.isfinite(value) and value > 0 else None
+
+    largest = max(track.diameter for track in tracks)
+    if settings.pixels_per_metre is not None:
+        return Scale(pixels_per_metre=settings.pixels_per_metre / shrink, source="--pixels-per-metre")
+    if settings.body_diameter is not None:
+        return Scale(pixels_per_metre=largest / settings.body_diameter, source="--body-diameter")
+    if (given := number("pixels_per_metre")) is not None:
+        return Scale(pixels_per_metre=given / shrink, source="pixels_per_metre beside the clip")
+    camera = known.get("camera")
+    if isinstance(camera, dict) and isinstance(camera.get("view_m"), int | float) and camera["view_m"] > 0:
+        return Scale(pixels_per_metre=height / float(camera["view_m"]), source="camera.view_m beside the clip")
+    if (given := number("body_diameter_m")) is not None:
+        return Scale(pixels_per_metre=largest / given, source="body_diameter_m beside the clip")
+    return Scale()
+
+
+TRUTH = {"gravity_m_s2": "gravity", "restitution": "restitution", "period_s": "period"}  # sidecar -> figure
+
+
+def _errors(figures: Mapping[str, float | None], known: Mapping[str, Any]) -> dict[str, float]:
+    """Relative error of g and of periods, difference of restitution, where a sidecar has the truth."""
+    found = {}
+    for key, name in TRUTH.items():
+        value, truth = figures.get(name), known.get(key)
+        if value is None or isinstance(truth, bool) or not isinstance(truth, int | float) or truth == 0:
+            continue
+        found[name] = float(value - truth) if name == "restitution" else float(value / truth - 1)
+    return found

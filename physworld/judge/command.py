@@ -1,0 +1,176 @@
+"""`physworld judge FOLDER`: find the clips, judge them on all cores, judge their controls, report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from physworld.errors import UserError
+from physworld.io.names import safe_name
+from physworld.judge import controls, report
+from physworld.judge.clip import Settings, Verdict, judge_footage
+from physworld.judge.footage import Discard, Source, find, is_sequence, read
+from physworld.judge.laws import GRAVITY
+from physworld.judge.pictures import picture
+from physworld.judge.summary import paired, summarise
+from physworld.reporting.progress import bar
+
+Result = tuple[Verdict, list[tuple[str, Verdict]], tuple[str, Path] | None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="MP4, MOV, GIF, WebM, MKV, AVI files, or numbered pictures")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="compare with its clips of the same names")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report goes; by default outputs/judge/FOLDER"
+    )
+    parser.add_argument("--fps", type=float, metavar="N", help="frames a second, instead of what the files say")
+    parser.add_argument(
+        "--pixels-per-metre", type=float, metavar="N", help="scale of the clips; else g is in px/s² only"
+    )
+    parser.add_argument(
+        "--body-diameter", type=float, metavar="M", help="m, of the largest moving body: gives the scale"
+    )
+    parser.add_argument("--gravity", type=float, default=GRAVITY, metavar="G", help="what is right, m/s² (9.81)")
+    parser.add_argument("--view", choices=("side", "top"), default="side", help="top: nothing falls in the picture")
+    parser.add_argument(
+        "--controls",
+        type=int,
+        default=24,
+        metavar="N",
+        help="clips that are made again, with the law kept and with a law broken (24)",
+    )
+    parser.add_argument("--pictures", type=int, default=24, metavar="N", help="clips that the report shows (24)")
+    parser.add_argument("--most-frames", type=int, default=1000, metavar="N", help="longer clips are discarded (1000)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+
+
+def judge_folder(options: argparse.Namespace, console: Console) -> Path:
+    """Judge a folder as asked; return the path of report.html.
+
+    Raises:
+        UserError: an option or a folder makes no sense. Clips that cannot be judged are rows of the report.
+    """
+    settings = _settings(options)
+    sources = find(options.folder)
+    others = [] if options.against is None else find(options.against)
+    for each in (*sources, *others):
+        if is_sequence(each) and options.fps is None:
+            raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")
+    directory = options.out or Path("outputs") / "judge" / (options.folder.resolve().name or "clips")
+    begun = time.perf_counter()
+    results = _judge_all(sources, settings, options, directory / "pictures", console)
+    spent = time.perf_counter() - begun
+    verdicts = [verdict for verdict, _, _ in results]
+    rows: dict[str, Any] = {"clips": summarise(verdicts)}
+    for name in (controls.ORACLE, controls.PLACEBO):
+        made = [verdict for _, found, _ in results for kind, verdict in found if kind == name]
+        if made:
+            rows[name] = summarise(made)
+    measured = {
+        "folder": str(options.folder), "clips a minute": round(60 * len(sources) / spent), "processes": options.workers
+    }  # fmt: skip
+    summary: dict[str, Any] = {"command": _command(options), "measured": measured, "rows": rows}
+    if others:
+        plain = argparse.Namespace(**{**vars(options), "controls": 0, "pictures": 0})
+        theirs = [v for v, _, _ in _judge_all(others, settings, plain, directory / "pictures", console)]
+        summary["against"], summary["paired"] = str(options.against), paired(verdicts, theirs)
+        rows[str(options.against)] = summarise(theirs)
+    pictures = [shown for _, _, shown in results if shown is not None]
+    written = report.write(directory, summary, verdicts, pictures)
+    console.print(report.headline(summary), soft_wrap=True)
+    for verdict in verdicts:
+        if not verdict.judged:
+            console.print(f"{verdict.name}: {verdict.sentence}.", soft_wrap=True)
+    return written
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    for name in ("fps", "pixels_per_metre", "body_diameter", "gravity"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} {value:g} must be a number above 0.")
+    for name, least in (("controls", 0), ("pictures", 0), ("most_frames", 8), ("workers", 1)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be {least} or more.")
+    if options.pixels_per_metre is not None and options.body_diameter is not None:
+        raise UserError("--pixels-per-metre and --body-diameter both give the scale; leave one of them out.")
+    return Settings(
+        most_frames=options.most_frames, fps=options.fps, pixels_per_metre=options.pixels_per_metre,
+        body_diameter=options.body_diameter, gravity=options.gravity, side_view=options.view == "side",
+    )  # fmt: skip
+
+
+def _command(options: argparse.Namespace) -> str:
+    usual = argparse.ArgumentParser()
+    add_arguments(usual)
+    words = ["physworld", "judge", str(options.folder)]
+    for action in usual._actions:
+        value = getattr(options, action.dest, None)
+        if action.option_strings and action.dest not in ("help", "workers") and value != action.default:
+            words += [action.option_strings[-1], str(value)]
+    return shlex.join(words)
+
+
+def _judge_all(
+    sources: Sequence[Source], settings: Settings, options: argparse.Namespace, folder: Path, console: Console
+) -> list[Result]:
+    jobs = [
+        (source, settings, k, k < options.controls, folder if k < options.pictures else None)
+        for k, source in enumerate(sources)
+    ]
+    with bar("Judging", len(jobs), console) as done:
+        found = []
+        for result in _results(jobs, min(options.workers, len(jobs))):
+            found.append(result)
+            done(1)
+    return found
+
+
+Job = tuple[Source, Settings, int, bool, Path | None]
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    if workers == 1:
+        yield from map(_job, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for job, future in [(job, pool.submit(_job, job)) for job in jobs]:
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                raise UserError(
+                    f"A process ended at once while {job[0].name} or a clip near it was read; give --workers 1 to see "
+                    "which, or more memory."
+                ) from None
+
+
+def _job(job: Job) -> Result:
+    source, settings, index, controlled, folder = job
+    try:
+        footage = read(source, most=settings.most_frames, side=settings.side, fps=settings.fps)
+    except Discard as why:
+        verdict = Verdict(name=source.name, caption=source.caption, reason=why.reason, sentence=str(why))
+        return verdict, [], None
+    verdict = judge_footage(footage, source, settings)
+    made = []
+    if controlled and controls.can(verdict):
+        for name in (controls.ORACLE, controls.PLACEBO):
+            again = controls.control(verdict, footage, source, settings, right=name == controls.ORACLE, index=index)
+            made.append((name, replace(again, tracks=(), motions=())))
+    shown = None
+    if folder is not None:
+        path = folder / f"{index:04d}_{safe_name(source.name.replace('/', '_'))}.png"
+        shown = (source.caption or source.name, picture(path, verdict, footage))
+    return verdict, made, shown

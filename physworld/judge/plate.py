@@ -1,0 +1,157 @@
+"""What stands still in a clip: the empty scene behind the bodies, its noise; and whether the camera stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from physworld.judge.footage import Discard
+
+MOST = 41  # frames of which the median is taken
+GLANCES = 13  # frames that are held against the median
+TILE = 40  # px, about, of the camera's tiles
+SHIFT = 1.0  # px that a tile must have moved
+PEAK = 0.25  # of a correlation of phases; noise alone reaches 0.12 in a tile
+AGREE = 0.6  # share of tiles that must move as one
+CUT = 22.0  # grey levels of mean change from one frame to the next
+TIMES = 6.0  # ... and so many times the usual change
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plate:
+    empty: np.ndarray  # float32 (H, W, 3): the scene without its bodies
+    noise: float  # grey levels, standard deviation of a pixel that shows no body
+
+
+def grey(frames: np.ndarray) -> np.ndarray:
+    """float32 (..., H, W) of uint8 (..., H, W, 3)."""
+    return frames @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def make_plate(frames: np.ndarray) -> Plate:
+    """From uint8 (T, H, W, 3): the median, but not where a body rests, or is slow, for most of the clip.
+
+    There the median shows the body, and frames without it differ. Such a difference has its edges in the plate and none
+    in the frame; a body has them in the frame.
+    """
+    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(MOST, len(frames))).round().astype(int))]
+    median = _median(some)
+    sparse = np.abs(some[:, ::2, ::2].astype(np.int16) - median[::2, ::2])
+    noise = float(1.4826 * np.median(sparse))
+    noise = max(0.5, min(25.0, noise if noise else 0.8 * float(sparse.mean())))
+    return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
+
+
+def _median(some: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) of (S, H, W, 3); where nothing ever changes, the first frame stands for all."""
+    reach = some.max(0) - some.min(0)
+    rows, columns = np.nonzero((reach > 6).any(-1))
+    median = some[len(some) // 2].copy()
+    if len(rows):
+        median[rows, columns] = np.partition(some[:, rows, columns], len(some) // 2, axis=0)[len(some) // 2]
+    return median
+
+
+def _unghosted(some: np.ndarray, empty: np.ndarray, noise: float) -> np.ndarray:
+    empty = empty.copy()
+    bound = max(14.0, 5 * noise)
+    for _ in range(2):
+        changed = False
+        for frame in some[:: max(1, len(some) // GLANCES)]:
+            away = ndimage.uniform_filter(np.abs(frame - empty).max(-1), 3)
+            labels, count = ndimage.label(away > bound, structure=np.ones((3, 3)))
+            for number, place in enumerate(ndimage.find_objects(labels, count), 1):
+                box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in place)
+                inside = labels[box] == number
+                if inside.sum() < 12 or inside.mean() * inside.size > 0.25 * away.size:
+                    continue
+                new, old = frame[box].astype(np.float32), empty[box]
+                if _edges(new, inside) < 0.6 * _edges(old, inside):
+                    rim = ndimage.binary_dilation(inside, iterations=2)
+                    empty[box] = np.where(rim[..., None], new, old)
+                    changed = True
+        if not changed:
+            break
+    return empty
+
+
+def _edges(picture: np.ndarray, inside: np.ndarray) -> float:
+    """Mean step across the border of a region, over three pixels, because borders are soft."""
+    total, count = 0.0, 0
+    for axis in (0, 1):
+        p, m = np.moveaxis(picture, axis, 0), np.moveaxis(inside, axis, 0)
+        border = m[2:-1] != m[1:-2]
+        steps = np.abs(p[3:] - p[:-3]).sum(-1)[border]
+        total, count = total + float(steps.sum()), count + len(steps)
+    return total / count if count else 0.0
+
+
+def check_still(frames: np.ndarray, noise: float) -> None:
+    """
+    Raises:
+        Discard: a cut, or a moving camera.
+    """
+    small = grey(frames[:, ::4, ::4])
+    change = np.abs(np.diff(small, axis=0)).mean((1, 2))
+    usual = float(np.median(change))
+    worst = int(change.argmax())
+    if change[worst] > max(CUT, TIMES * usual):
+        raise Discard("cut", f"the whole picture changes at once at frame {worst + 1}")
+    later = np.unique(np.linspace(0, len(frames) - 1, 6).round().astype(int)[1:])
+    first = grey(frames[0])
+    for k in later:
+        moved = _moved(first, grey(frames[k]), noise)
+        if moved is not None:
+            raise Discard("camera_moves", f"the camera moves: the background is {moved:.1f} px off at frame {k}")
+
+
+def _moved(first: np.ndarray, now: np.ndarray, noise: float) -> float | None:
+    """How far (px, the median tile) the background moved as one; None where it stands or shows nothing."""
+    height, width = first.shape
+    rows, columns = max(2, height // TILE), max(2, width // TILE)
+    window = np.outer(np.hanning(height // rows), np.hanning(width // columns)).astype(np.float32)
+    places, shifts = [], []
+    textured = 0
+    for r in range(rows):
+        for c in range(columns):
+            at = (r * (height // rows), c * (width // columns))
+            box = (slice(at[0], at[0] + window.shape[0]), slice(at[1], at[1] + window.shape[1]))
+            a, b = first[box], now[box]
+            a, b = a - a.mean(), b - b.mean()
+            if min(a.std(), b.std()) < max(4.0, 2.0 * noise):
+                continue
+            textured += 1
+            found = _shift(a * window, b * window)
+            if found is not None:
+                places.append(at)
+                shifts.append(found)
+    if len(shifts) < 4:
+        return None
+    p, s = np.array(places, float), np.array(shifts)
+    p -= p.mean(0)
+    agree = np.linalg.norm(s - np.median(s, axis=0), axis=1) < 2.0 + 0.02 * np.linalg.norm(p, axis=1)
+    far = np.linalg.norm(s, axis=1) > SHIFT
+    together = int((agree & far).sum())
+    if together < max(4, AGREE * textured):
+        return None
+    return float(np.median(np.linalg.norm(s[agree & far], axis=1)))
+
+
+def _shift(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """(rows, columns) px by which b is a moved, from the phases of their spectra; None where no peak stands out."""
+    cross = np.fft.rfft2(b) * np.conj(np.fft.rfft2(a))
+    peak = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-6), s=a.shape)
+    row, column = np.unravel_index(int(peak.argmax()), peak.shape)
+    if peak[row, column] < PEAK:
+        return None
+    found = []
+    for axis, at in ((0, row), (1, column)):
+        size = peak.shape[axis]
+        line = peak[:, column] if axis == 0 else peak[row]
+        left, middle, right = line[(at - 1) % size], line[at], line[(at + 1) % size]
+        curve = left - 2 * middle + right
+        offset = 0.5 * (left - right) / curve if curve < 0 else 0.0
+        found.append((at + size // 2) % size - size // 2 + offset)
+    return np.array(found)

@@ -1,0 +1,144 @@
+"""The report of a judged folder: report.md, report.html, summary.json, clips.json, clips.csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from physworld.io.atomic import replacing
+from physworld.judge.clip import Verdict
+from physworld.judge.controls import ORACLE, PLACEBO
+from physworld.judge.footage import REASONS
+from physworld.judge.laws import LAWS
+from physworld.judge.summary import FIGURES, row, table_row
+from physworld.reporting.charts import interval_bars
+from physworld.reporting.markdown import figure, header, plain, span, table
+from physworld.reporting.report import Gallery, write_report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROWS = {"clips": "these clips", ORACLE: "the same scenes, the law kept", PLACEBO: "the same scenes, a law broken"}
+
+
+def percent(interval: Mapping[str, Any] | None) -> str:
+    """`95 % (85–100)`"""
+    if interval is None:
+        return "–"
+    mean, low, high = (100 * interval[part] for part in ("mean", "low", "high"))
+    return f"{mean:.0f} % ({low:.0f}–{high:.0f})"
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The verdict in one or two sentences."""
+    ours = summary["rows"]["clips"]
+    if not ours["judged"]:
+        return f"None of {ours['clips']} clips could be judged."
+    share = ours["lawful"]
+    word = (
+        "The folder keeps the laws" if share["low"] > 0.5
+        else "The folder breaks the laws" if share["high"] < 0.5 else "The folder is undecided"
+    )  # fmt: skip
+    said = f"{word}: {percent(share)} of {ours['judged']} judged clips keep every law that can be asked of them"
+    placebo = summary["rows"].get(PLACEBO)
+    if placebo and placebo["judged"]:
+        said += f", against {percent(placebo['lawful'])} where a law is broken on purpose"
+    discarded = ours["clips"] - ours["judged"]
+    return f"{said}. {discarded} of {ours['clips']} clips were discarded." if discarded else f"{said}."
+
+
+def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[str]:
+    rows = summary["rows"]
+    labels = {name: ROWS.get(name, name) for name in rows}
+    lines = header("Clips, judged", summary["command"], summary["measured"])
+    lines += [f"**{headline(summary)}**", "", "## How many keep the laws", ""]
+    lines += table(
+        ["", "clips", "judged", "discarded", "keep every law"],
+        [[plain(labels[n]), str(b["clips"]), str(b["judged"]), percent(b["discard_rate"]), percent(b["lawful"])]
+         for n, b in rows.items()],
+    )  # fmt: skip
+    asked = [law for law in LAWS if any(law in block["laws"] for block in rows.values())]
+    lines += ["Intervals are 95 % percentile bootstrap over clips.", "", "## Law by law", ""]
+    lines += table(
+        ["law", *(plain(labels[n]) for n in rows)],
+        [[LAWS[law], *(_counted(b["laws"].get(law)) for b in rows.values())] for law in asked],
+    )
+    known = [name for name in FIGURES if any(name in block["figures"] for block in rows.values())]
+    lines += ["## Figures", ""]
+    lines += table(
+        ["mean over clips", *(plain(labels[n]) for n in rows)],
+        [[FIGURES[k], *(span(b["figures"].get(k)) for b in rows.values())] for k in known],
+    )
+    errors = rows["clips"]["errors"]
+    if errors:
+        lines += ["## Against the truth beside the clips", ""]
+        lines += table(
+            ["size of the error", "median", "90 %", "n"],
+            [[f"{FIGURES[k]}{'' if k == 'restitution' else ', relative'}", figure(e["median"], ".3f"),
+              figure(e["p90"], ".3f"), str(e["n"])] for k, e in errors.items()],
+        )  # fmt: skip
+    if "paired" in summary:
+        pair = summary["paired"]
+        lines += ["## Pair by pair", "", f"These clips minus those of {plain(summary['against'])}, over "
+                  f"{pair['judged_in_both']} of {pair['pairs']} clips of one name that were judged in both.", ""]  # fmt: skip
+        lines += table(
+            ["difference", "mean"],
+            [["share that keeps every law", percent(pair["lawful"])], ["share discarded", percent(pair["discard_rate"])],
+             *([FIGURES[k], span(v)] for k, v in pair["figures"].items())],
+        )  # fmt: skip
+    bad = [v for v in verdicts if not v.judged]
+    if bad:
+        lines += ["## Discarded", "", "; ".join(
+            f"{n} × {REASONS[r]}" for r, n in rows["clips"]["discarded"].items()) + ".", ""]  # fmt: skip
+        lines += table(["clip", "why"], [[plain(v.name), plain(v.sentence)] for v in bad])
+    lines += ["## Clip by clip", ""]
+    lines += table(
+        ["clip", "motion", "laws broken", "g, px/s²", "g, m/s²", "e", "Galileo", "period, s"],
+        [[plain(v.name), str(v.kind).replace("_", " "), ", ".join(v.broken()) or "none",
+          *(_cell(v.figures.get(k)) for k in ("gravity_px", "gravity", "restitution", "galileo", "period"))]
+         for v in verdicts if v.judged],
+    )  # fmt: skip
+    return lines
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else figure(value)
+
+
+def _counted(interval: Mapping[str, Any] | None) -> str:
+    return "–" if interval is None else f"{round(interval['mean'] * interval['n'])} of {interval['n']}"
+
+
+def charts(summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """Caption -> figure."""
+    rows = {ROWS.get(name, name): block for name, block in summary["rows"].items()}
+    shares = {"every law": {name: block["lawful"] for name, block in rows.items()}}
+    for law in LAWS:
+        if law in summary["rows"]["clips"]["laws"]:
+            shares[law] = {name: block["laws"].get(law) for name, block in rows.items()}
+    return {"Share of judged clips that keep a law": interval_bars(shares, label="%", scale=100)}
+
+
+def write(
+    directory: Path, summary: Mapping[str, Any], verdicts: Sequence[Verdict], pictures: Sequence[tuple[str, Path]]
+) -> Path:
+    """Every file of the report; return the path of report.html."""
+    for name, value in (("summary.json", summary), ("clips.json", [row(v) for v in verdicts])):
+        with replacing(directory / name) as temporary:
+            temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(directory / "clips.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        lines = [table_row(v) for v in verdicts]
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    gallery = Gallery(
+        title="Tracks",
+        text="Left the bodies at several moments with their tracks, crosses where the velocity jumps; right the height "
+        "against time, dots measured, lines the law. Red says what is broken.",
+        pictures=pictures,
+    )
+    write_report(directory, report_lines(summary, verdicts), charts(summary), [gallery])
+    return directory / "report.html"

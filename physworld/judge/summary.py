@@ -1,0 +1,121 @@
+"""What the verdicts of a folder say together, as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from physworld.judge.clip import Verdict
+from physworld.judge.footage import REASONS
+from physworld.judge.laws import LAWS
+from physworld.metrics.bootstrap import bootstrap_mean
+
+FIGURES = {  # figure -> label
+    "gravity": "g, m/s²",
+    "restitution": "restitution",
+    "galileo": "Galileo's ratio (4)",
+    "parabola_residual": "distance from the parabola, diameters",
+    "two_ball": "t₁²/t₂² over h₁/h₂ (1)",
+    "period": "period, s",
+    "two_pendulum": "T₁²/T₂² over L₁/L₂ (1)",
+    "collision_restitution": "restitution of two bodies",
+    "momentum_angle": "blows, ° from opposite (0)",
+    "areas": "scatter of swept areas (0)",
+}
+
+
+def interval(values: Sequence[float]) -> dict[str, Any] | None:
+    """Mean with its 95 % interval over clips; None where there are none."""
+    if not len(values):
+        return None
+    found = bootstrap_mean(np.asarray(values, float))
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.count}
+
+
+def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Counts, shares with intervals over clips, and figures."""
+    judged = [v for v in verdicts if v.judged]
+    out: dict[str, Any] = {
+        "clips": len(verdicts),
+        "judged": len(judged),
+        "discarded": {r: n for r in REASONS if (n := sum(v.reason == r for v in verdicts))},
+        "discard_rate": interval([float(not v.judged) for v in verdicts]),
+        "lawful": interval([float(v.lawful) for v in judged]),
+        "kinds": dict(Counter(v.kind for v in judged)),
+        "laws": {},
+        "figures": {},
+        "errors": {},
+    }
+    for name in LAWS:
+        asked = [float(v.laws[name]["kept"]) for v in judged if name in v.laws]
+        if asked:
+            out["laws"][name] = interval(asked)
+    for name in FIGURES:
+        values = [float(x) for v in judged if (x := v.figures.get(name)) is not None and np.isfinite(x)]
+        if values:
+            out["figures"][name] = interval(values)
+    for name in ("gravity", "restitution", "period"):
+        off = [abs(v.errors[name]) for v in judged if name in v.errors]
+        if off:
+            out["errors"][name] = {"median": float(np.median(off)), "p90": float(np.percentile(off, 90)), "n": len(off)}
+    return out
+
+
+def paired(ours: Sequence[Verdict], others: Sequence[Verdict]) -> dict[str, Any]:
+    """Ours minus the others', over clips of one name that were judged in both; intervals over these pairs."""
+    by_name: Mapping[str, Verdict] = {v.name: v for v in others}
+    pairs = [(v, by_name[v.name]) for v in ours if v.name in by_name]
+    both = [(a, b) for a, b in pairs if a.judged and b.judged]
+    out: dict[str, Any] = {
+        "pairs": len(pairs),
+        "judged_in_both": len(both),
+        "discard_rate": interval([float(not a.judged) - float(not b.judged) for a, b in pairs]),
+        "lawful": interval([float(a.lawful) - float(b.lawful) for a, b in both]),
+        "figures": {},
+    }
+    for name in FIGURES:
+        values = []
+        for a, b in both:
+            x, y = a.figures.get(name), b.figures.get(name)
+            if x is not None and y is not None and np.isfinite(x - y):
+                values.append(x - y)
+        if values:
+            out["figures"][name] = interval(values)
+    return out
+
+
+def row(verdict: Verdict) -> dict[str, Any]:
+    """One clip as JSON."""
+    return {
+        "name": verdict.name, "caption": verdict.caption, "judged": verdict.judged, "reason": verdict.reason,
+        "sentence": verdict.sentence, "frames": verdict.frames, "fps": verdict.fps, "width": verdict.size[0],
+        "height": verdict.size[1], "kind": verdict.kind, "lawful": verdict.lawful if verdict.judged else None,
+        "broken": verdict.broken(), "scale": verdict.scale,
+        "figures": {k: None if v is None or not np.isfinite(v) else round(v, 5) for k, v in verdict.figures.items()},
+        "laws": {k: dict(v) for k, v in verdict.laws.items()},
+        "errors": {k: round(v, 5) for k, v in verdict.errors.items()},
+        "bodies": [
+            {
+                "kind": m.kind, "diameter_px": round(t.diameter * verdict.shrink, 2), "first": t.first, "last": t.last,
+                "center_px": [None if not np.isfinite(c[0]) else np.round(c * verdict.shrink, 3).tolist() for c in t.center],
+                "impacts": [hit.summary() for hit in m.impacts],
+            }
+            for t, m in zip(verdict.tracks, verdict.motions, strict=True)
+        ],
+    }  # fmt: skip
+
+
+COLUMNS = ("name", "judged", "reason", "kind", "lawful", "frames", "fps", "width", "height", "scale", "sentence")
+
+
+def table_row(verdict: Verdict) -> dict[str, Any]:
+    """One clip as a row of clips.csv."""
+    whole = row(verdict)
+    out = {name: whole[name] for name in COLUMNS}
+    out["broken"] = " ".join(whole["broken"])
+    names = [*FIGURES, "gravity_px", "pendulum_length_px", "mass_ratio"]
+    out |= {name: whole["figures"].get(name) for name in names}
+    return out | {f"{name}_error": whole["errors"].get(name) for name in ("gravity", "restitution", "period")}

@@ -1,0 +1,396 @@
+// The page: what it shows, what a person does to it, and its line to the server.
+import { fromHash, toHash } from "/page/address.js";
+import { EMPTY, removeBody, TOOLS } from "/page/tools.js";
+import { chart, colours, reach, View } from "/page/view.js";
+
+const $ = (id) => document.getElementById(id);
+const METRE = 100, TRAIL = 24;
+const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
+const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, socket: null, times: [], settled: true };
+let dirty = true, readDue = 0;
+
+// --- the line to the server
+
+function connect() {
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  page.socket = socket;
+  socket.onopen = () => { $("again").hidden = true; if (!page.scene) start(); else begin(baked()); };
+  socket.onmessage = (event) => take(JSON.parse(event.data));
+  socket.onclose = () => {
+    setRunning(false);
+    say("The connection to physworld is closed; what you see is kept. Start physworld play again and connect.");
+    $("again").hidden = false;
+  };
+}
+
+const send = (message) => { if (page.socket?.readyState === 1) page.socket.send(JSON.stringify(message)); };
+
+function take(message) {
+  if (message.kind === "frame") {
+    page.frames.length = Math.min(page.frames.length, message.t);
+    page.frames[message.t] = message;
+    page.at = message.t;
+    page.times.push(performance.now());
+    if (page.times.length > 40) page.times.shift();
+    if ($("text").open && performance.now() > readDue) { readDue = performance.now() + (page.running ? 400 : 0); send({ do: "read" }); }
+  } else if (message.kind === "begun") {
+    page.scene = message.scene;
+    page.frames = []; page.settled = true;
+    page.chosen = Math.min(page.chosen, page.scene.bodies.length - 1);
+    showWhy(message.why); showScene();
+    toHash(page.scene).then((hash) => { if (hash.length < 30000) history.replaceState(null, "", hash); });
+  } else if (message.kind === "scene") { page.scene = message.scene; showWorld(); }
+  else if (message.kind === "why") showWhy(message.why);
+  else if (message.kind === "state") setRunning(message.running);
+  else if (message.kind === "sentence") { say(message.text); page.settled = true; }
+  else if (message.kind === "text") showText(message);
+  dirty = true;
+}
+
+async function ask(path, options) {
+  const response = await fetch(path, options).catch(() => null);
+  if (!response) throw new Error("The server does not answer; start physworld play again.");
+  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).sentence ?? "The server could not do this.");
+  return response;
+}
+
+const attempt = async (work) => { try { await work(); } catch (error) { say(error.message); } };
+
+function say(text, good = false) {
+  $("notice").hidden = false;
+  $("notice").classList.toggle("good", good);
+  $("notice").querySelector("p").textContent = text;
+}
+
+// --- scenes
+
+async function start() {
+  const choices = await (await ask("/api/choices")).json();
+  for (const category of choices.categories) {
+    const group = document.createElement("optgroup");
+    group.label = category;
+    for (const type of choices.types.filter((t) => t.category === category)) group.append(new Option(type.name.replaceAll("_", " ") + (type.held_out ? " (held out)" : ""), type.name));
+    $("type").append(group);
+  }
+  const baselines = { copy_last: "stands still", linear: "flies straight", ballistic: "ballistic" };
+  for (const name of choices.models) $("model").append(new Option(baselines[name] ? `${baselines[name]} (no learning)` : name, name));
+  $("model").append(new Option("none", "none"));
+  $("type").value = "billiards";
+  let scene = null;
+  try { scene = await fromHash(location.hash); if (scene) scene = (await (await ask("/api/check", { method: "POST", body: JSON.stringify(scene) })).json()).scene; }
+  catch (error) { say(error.message); scene = null; }
+  if (scene) begin(scene); else await attempt(() => drawType(0));
+}
+
+let index = 0;
+async function drawType(next) {
+  index = next;
+  const query = new URLSearchParams({ type: $("type").value, difficulty: $("difficulty").value, index });
+  begin((await (await ask(`/api/draw?${query}`)).json()).scene);
+}
+
+function begin(scene, more = {}) {
+  page.settled = false;
+  setRunning(false);
+  send({ do: "begin", scene, model: $("model").value, ...more });
+}
+
+// The scene as it is now: bodies where the shown frame has them.
+function baked() {
+  const scene = structuredClone(page.scene), rows = page.frames[page.at]?.truth;
+  if (rows) scene.bodies.forEach((body, k) => { const [x, y, angle, vx, vy, spin] = rows[k]; Object.assign(body, { position: [x, y], velocity: [vx, vy], angle, spin }); });
+  return scene;
+}
+
+function edit(change) {
+  const scene = baked(), wrong = change(scene);
+  if (wrong) say(wrong); else begin(scene);
+}
+
+// --- showing
+
+function showScene() {
+  $("about").textContent = page.scene.text || "Your own scene.";
+  const list = $("body");
+  list.replaceChildren(...page.scene.bodies.map((body, k) => new Option(`${k}: ${body.shape === "rect" ? "box" : body.shape}`, k)));
+  showWorld();
+}
+
+function showWorld() {
+  const { scene } = page, parts = [...scene.bodies, ...scene.static];
+  const mean = (key) => parts.reduce((sum, part) => sum + part[key], 0) / parts.length;
+  set("gravity", scene.gravity[1] / METRE, (v) => `${v.toFixed(1)} m/s²`);
+  set("restitution", mean("restitution"), (v) => v.toFixed(2));
+  set("friction", mean("friction"), (v) => v.toFixed(2));
+}
+
+function set(id, value, words) {
+  if (document.activeElement !== $(id)) $(id).value = value;
+  $(`${id}Out`).textContent = words(Number($(id).value));
+}
+
+function showWhy(why) {
+  const name = $("model").value;
+  $("who").textContent = name === "none" ? "no model" : $("model").selectedOptions[0]?.text ?? "";
+  $("why").hidden = !why && name !== "none";
+  $("why").textContent = why ? `This model cannot read the scene: ${why}.` : "No model is chosen.";
+}
+
+function setRunning(running) {
+  page.running = running;
+  $("play").querySelector("span").textContent = running ? "Pause" : "Play";
+  $("play").setAttribute("aria-pressed", running);
+  page.times = [];
+}
+
+const number = (value, unit) => (Number.isFinite(value) ? `${Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)} ${unit}` : "–");
+
+function paint() {
+  requestAnimationFrame(paint);
+  const frame = page.frames[page.at];
+  if (!dirty || !page.scene || !frame) return;
+  dirty = false;
+  const c = colours(), { scene, frames, at } = page;
+  const trail = (of) => scene.bodies.map((_, k) => frames.slice(Math.max(0, at - TRAIL), at + 1).map((f) => f?.[of]?.[k]).filter(Boolean));
+  for (const [name, rows] of [["truth", frame.truth], ["guess", frame.guess]]) {
+    const view = views[name].begin(scene);
+    view.background(scene, c);
+    if (!rows) continue;
+    view.trail(trail(name), c);
+    view.bodies(scene, rows, c);
+    view.joints(scene, rows, c);
+    view.ring(scene, rows, page.chosen, c);
+    preview(view, c);
+  }
+  const both = views.both.begin(scene);
+  both.background(scene, c);
+  both.bodies(scene, frame.truth, c, "ghost");
+  both.joints(scene, frame.truth, { ink: c.ghost, paper: c.paper });
+  if (frame.guess) { both.bodies(scene, frame.guess, c, "line"); both.errors(frame.truth, frame.guess, c); }
+  charts(frame, c);
+  $("rmse").textContent = frame.guess ? number(frame.rmse / METRE, "m") : "–";
+  $("frame").max = frames.length - 1; $("frame").value = at;
+  $("frame").setAttribute("aria-valuetext", `frame ${at}`);
+  $("clock").textContent = `${(at * scene.dt).toFixed(2)} s`;
+  const spent = page.times.at(-1) - page.times[0], rate = (page.times.length - 1) / spent * 1000;
+  $("rate").textContent = page.running && spent > 500 ? `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s, ${(100 * rate * scene.dt).toFixed(0)} % of real time` : "";
+  $("body").value = page.chosen;
+  const row = frame.truth[page.chosen], body = scene.bodies[page.chosen];
+  for (const input of $("numbers").querySelectorAll("input")) {
+    if (input === document.activeElement) continue;
+    const at = input.dataset.at;
+    input.value = at === "mass" ? Number(body.mass.toPrecision(4)) : at === "size" ? (reach(body) / METRE).toFixed(3) : (row[at] / METRE).toFixed(3);
+    input.disabled = at === "size" && body.shape !== "circle";
+  }
+}
+
+function charts(frame, c) {
+  const line = (get) => page.frames.map((f) => (f ? get(f) : NaN));
+  const gone = (v) => (v === undefined || v === null ? NaN : v);
+  chart($("cRmse"), [{ values: line((f) => (f.rmse === null ? NaN : f.rmse / METRE)), colour: c.error, width: 1.8 }], page.at, c);
+  for (const [id, key] of [["cEnergy", "energy"], ["cMomentum", "momentum"]]) {
+    chart($(id), [{ values: line((f) => f[key][0]), colour: c.wall, width: 3 }, { values: line((f) => gone(f[key][1])), colour: c.accent, width: 1.6 }], page.at, c);
+  }
+  const out = (name) => document.querySelector(`[data-out=${name}]`);
+  out("rmse").textContent = frame.guess ? `${number(frame.rmse / METRE, "m")}, root mean square` : "no model";
+  out("energy").textContent = `${number(frame.energy[0], "J")} true · ${number(gone(frame.energy[1]), "J")} model`;
+  out("momentum").textContent = `${number(frame.momentum[0], "kg·m/s")} true · ${number(gone(frame.momentum[1]), "")} model`;
+}
+
+function preview(view, c) {
+  const { drag, tool } = page;
+  if (!drag || tool === "grab") return;
+  const far = Math.hypot(drag.to[0] - drag.from[0], drag.to[1] - drag.from[1]);
+  if (tool === "circle" || tool === "peg") view.disc(drag.from, far, null, c.accent, 2);
+  else if (tool === "box") view.line([drag.from, [drag.to[0], drag.from[1]], drag.to, [drag.from[0], drag.to[1]], drag.from], c.accent, 2 * view.px);
+  else view.line([drag.from, drag.to], c.accent, 2 * view.px);
+}
+
+function showText({ documents, more, t }) {
+  const box = $("documents");
+  box.replaceChildren();
+  $("asked").textContent = documents.length ? `The way into frame ${t}, the last one that anything was asked for.` : "";
+  if (!documents.length) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = "So far nothing has touched, so nothing was asked."; box.append(p); return; }
+  for (const { reads, says } of documents) {
+    const card = document.createElement("div"), prompt = document.createElement("pre"), answer = document.createElement("div");
+    card.className = "document"; card.tabIndex = 0; answer.className = "says";
+    prompt.textContent = reads.join("\n");
+    says.forEach((line, k) => {
+      if (k) answer.append("\n");
+      for (const [word, doubt] of line) {
+        const span = document.createElement("span");
+        span.className = "word"; span.textContent = word;
+        if (typeof doubt === "number") { span.style.backgroundColor = `rgb(214 150 20 / ${Math.min(0.75, doubt)})`; span.title = `${(100 * doubt).toFixed(1)} % on something else`; }
+        answer.append(span, " ");
+        if (Array.isArray(doubt) && doubt[0] !== doubt[1]) { const range = document.createElement("span"); range.className = "range"; range.textContent = `[${doubt.join(" … ")}] `; answer.append(range); }
+      }
+    });
+    card.append(prompt, answer); box.append(card);
+  }
+  if (more) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = `and ${more} more documents`; box.append(p); }
+}
+
+// --- hands
+
+function bodyAt(rows, [x, y], view) {
+  let best = -1, nearest = Infinity;
+  page.scene.bodies.forEach((body, k) => {
+    const d = Math.hypot(rows[k][0] - x, rows[k][1] - y);
+    if (d < reach(body) + 8 * view.px && d < nearest) { best = k; nearest = d; }
+  });
+  return best;
+}
+
+for (const name of ["truth", "guess"]) {
+  const canvas = $(name), view = views[name];
+  const rows = () => page.frames[page.at]?.[name] ?? page.frames[page.at]?.truth;
+  canvas.addEventListener("pointerdown", (event) => {
+    if (!rows()) return;
+    const from = view.world(event), body = bodyAt(rows(), from, view);
+    if (body >= 0) page.chosen = body;
+    page.drag = { from, to: from, body, path: [[from, performance.now()]] };
+    canvas.setPointerCapture(event.pointerId);
+    if (page.tool === "grab" && body >= 0 && page.running) send({ do: "hold", body, x: from[0], y: from[1] });
+    dirty = true;
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!page.drag) return;
+    const { drag } = page;
+    drag.to = view.world(event);
+    drag.path = [...drag.path.filter(([, t]) => performance.now() - t < 120), [drag.to, performance.now()]];
+    if (page.tool === "grab" && drag.body >= 0) {
+      if (page.running) send({ do: "hold", body: drag.body, x: drag.to[0], y: drag.to[1] });
+      else for (const world of ["truth", "guess"]) { const row = page.frames[page.at][world]?.[drag.body]; if (row) { row[0] = drag.to[0]; row[1] = drag.to[1]; } }
+    }
+    dirty = true;
+  });
+  const up = (event) => {
+    const { drag } = page;
+    if (!drag) return;
+    page.drag = null; dirty = true;
+    if (event.type === "pointercancel") { send({ do: "release" }); return; }
+    const end = bodyAt(rows(), drag.to, view);
+    if (page.tool !== "grab") { edit((scene) => TOOLS[page.tool].draw(scene, drag.from, drag.to, drag.body, end)); return; }
+    if (drag.body < 0) return;
+    if (page.running) { send({ do: "release" }); return; }
+    if (drag.path.length < 2 && drag.from === drag.to) return;
+    const [[then, t0]] = drag.path, t = Math.max(0.02, (performance.now() - t0) / 1000);
+    edit((scene) => { Object.assign(scene.bodies[drag.body], { position: drag.to, velocity: [(drag.to[0] - then[0]) / t, (drag.to[1] - then[1]) / t] }); });
+  };
+  canvas.addEventListener("pointerup", up);
+  canvas.addEventListener("pointercancel", up);
+}
+
+function push(dx, dy) {
+  edit((scene) => { const body = scene.bodies[page.chosen]; body.velocity = [body.velocity[0] + 50 * dx, body.velocity[1] + 50 * dy]; });
+}
+
+// --- buttons and keys
+
+function play() {
+  if (page.running) { send({ do: "pause" }); return; }
+  if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at });
+  send({ do: "play" });
+}
+const show = (at) => { page.at = Math.max(0, Math.min(page.frames.length - 1, at)); dirty = true; if ($("text").open) send({ do: "read", frame: page.at }); };
+function step() { if (page.running) send({ do: "pause" }); else if (page.at < page.frames.length - 1) show(page.at + 1); else send({ do: "step" }); }
+function stepBack() { if (page.running) send({ do: "pause" }); show(page.at - 1); }
+function rewind() { send({ do: "pause" }); send({ do: "back", frame: 0 }); page.frames.length = Math.min(1, page.frames.length); show(0); }
+
+$("play").onclick = play; $("step").onclick = step; $("stepBack").onclick = stepBack; $("rewind").onclick = rewind;
+$("frame").oninput = () => { if (page.running) send({ do: "pause" }); show(Number($("frame").value)); };
+$("speed").onchange = () => send({ do: "speed", value: Number($("speed").value) });
+$("type").onchange = $("difficulty").onchange = () => attempt(() => drawType(0));
+$("another").onclick = () => attempt(() => drawType(index + 1));
+$("blank").onclick = () => begin(structuredClone(EMPTY));
+$("model").onchange = () => { send({ do: "pause" }); if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at }); send({ do: "model", name: $("model").value }); };
+$("again").onclick = () => { $("notice").hidden = true; connect(); };
+$("hush").onclick = () => { $("notice").hidden = true; };
+$("body").onchange = () => { page.chosen = Number($("body").value); dirty = true; };
+$("remove").onclick = () => edit((scene) => removeBody(scene, page.chosen));
+$("text").ontoggle = () => { if ($("text").open) send({ do: "read", frame: page.at }); };
+$("numbers").onchange = (event) => {
+  const { at } = event.target.dataset, value = Number(event.target.value);
+  event.target.blur();
+  edit((scene) => {
+    const body = scene.bodies[page.chosen];
+    if (event.target.value === "" || !Number.isFinite(value)) return "This must be a number.";
+    if (at === "mass") body.mass = value;
+    else if (at === "size") body.size = [value * METRE];
+    else (at < 2 ? body.position : body.velocity)[at < 2 ? at : at - 3] = value * METRE;
+  });
+};
+for (const id of ["gravity", "restitution", "friction"]) $(id).oninput = () => {
+  const value = Number($(id).value);
+  showWorld();
+  if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at });
+  send({ do: "world", [id]: id === "gravity" ? [page.scene.gravity[0], value * METRE] : value });
+};
+
+for (const [name, tool] of Object.entries(TOOLS)) {
+  const button = document.createElement("button");
+  Object.assign(button, { textContent: tool.label, type: "button" });
+  button.setAttribute("role", "radio");
+  button.onclick = () => {
+    page.tool = name;
+    document.body.classList.toggle("drawing", name !== "grab");
+    $("hint").textContent = tool.hint;
+    for (const other of $("tools").children) { other.setAttribute("aria-checked", other === button); other.tabIndex = other === button ? 0 : -1; }
+  };
+  $("tools").append(button);
+}
+$("tools").onkeydown = (event) => {
+  const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!way) return;
+  event.preventDefault(); event.stopPropagation();
+  const all = [...$("tools").children], next = all[(all.indexOf(document.activeElement) + way + all.length) % all.length];
+  next.focus(); next.click();
+};
+$("tools").firstChild.click();
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const scene = event.target === $("truth") || event.target === $("guess");
+  const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+  if (scene && arrow) push(...arrow);
+  else if (scene && event.key === "n") { page.chosen = (page.chosen + 1) % page.scene.bodies.length; dirty = true; }
+  else if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "SUMMARY") play();
+  else if (event.key === "ArrowRight") step();
+  else if (event.key === "ArrowLeft") stepBack();
+  else if (event.key === "r") rewind();
+  else return;
+  event.preventDefault();
+});
+
+// --- files
+
+const keep = (blob, name) => { const a = document.createElement("a"); a.href = URL.createObjectURL(blob); a.download = name; a.click(); setTimeout(() => URL.revokeObjectURL(a.href), 1000); };
+const save = (form) => attempt(async () => {
+  const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
+  if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
+  const response = await ask("/api/save", { method: "POST", body: JSON.stringify({ as: form, scene: page.scene, truth, guess }) });
+  keep(await response.blob(), `${page.scene.name}.${form}`);
+});
+$("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
+$("link").onclick = () => attempt(async () => {
+  const hash = await toHash(baked());
+  history.replaceState(null, "", hash);
+  await navigator.clipboard?.writeText(location.href).catch(() => null);
+  say("The link to this scene is copied, and in the address bar.", true);
+});
+$("open").onclick = () => $("file").click();
+$("file").onchange = () => attempt(async () => {
+  const [file] = $("file").files;
+  if (!file) return;
+  $("file").value = "";
+  const read = await (await ask(`/api/open?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
+  begin(read.scene, read.start ? { start: read.start } : {});
+  $("notice").hidden = true;
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => { event.preventDefault(); $("file").files = event.dataTransfer.files; $("file").dispatchEvent(new Event("change")); });
+addEventListener("resize", () => { dirty = true; });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
+window.physworld = page; // for tests and the curious
+connect();
+paint();

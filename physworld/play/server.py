@@ -1,0 +1,272 @@
+"""The page's server: files of the page, scenes in and out, and one live connection for each page.
+
+It answers only this machine (or the address that was typed), loads nothing from elsewhere, and takes files as data.
+Every mistake, of a file or of a message, is one sentence that the page shows; what is on the page stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from physworld import scenarios
+from physworld.drawing.render import comparison, render
+from physworld.errors import FormatError, UserError
+from physworld.io.images import gif_bytes
+from physworld.play.live import Connection
+from physworld.play.worlds import state_of
+from physworld.runs import directory as runs
+from physworld.science import Model, load
+from physworld.seeding import generator
+from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
+from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
+from physworld.text.evaluation.baselines import BASELINES
+from physworld.text.sources.files import Row, is_table, read_scene
+from physworld.types import Trajectory
+
+PAGE = Path(__file__).parent / "page"
+MAX_UPLOAD = 64 * 2**20  # bytes
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
+# Nothing comes from elsewhere, and no other page may put this one into a frame.
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; style-src 'self'; script-src 'self'; "
+    "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+
+
+class Models:
+    """Models by name, each loaded once."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Model] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """shipped, runs of text physics under outputs/ (newest first), and the baselines."""
+        found = sorted(
+            (path.parents[1] for path in runs.OUTPUTS.rglob("model/config.json")),
+            key=lambda run: -(run / "model" / "config.json").stat().st_mtime,
+        )
+        return ["shipped", *[str(run) for run in found if _is_text(run)][:30], *BASELINES]
+
+    def get(self, name: str) -> Model | None:
+        """None is the name of no model.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        if name == "none":
+            return None
+        with self._lock:
+            if name not in self._loaded:
+                if name not in self.names():  # a page may not name any folder of this machine
+                    raise UserError(f"{name} is no model of this page; choose one of {', '.join(self.names())}.")
+                self._loaded[name] = load(name)
+            return self._loaded[name]
+
+
+def _is_text(run: Path) -> bool:
+    try:
+        return bool(runs.read_config(run)["data"]["task"] == "text")
+    except (UserError, KeyError, TypeError):
+        return False
+
+
+def application(models: Models | None = None, hosts: tuple[str, ...] = LOCAL) -> Starlette:
+    """The whole page as an ASGI application."""
+    known = Models() if models is None else models
+
+    async def live(socket: WebSocket) -> None:
+        origin = socket.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != socket.headers.get("host"):
+            await socket.close(code=1008)  # another page of this browser
+            return
+        await socket.accept()
+        try:
+            await Connection(socket, known.get).serve()
+        except WebSocketDisconnect:
+            return
+
+    return Starlette(
+        routes=[
+            Route("/", lambda _: FileResponse(PAGE / "index.html", headers=HEADERS)),
+            Route("/api/choices", lambda _: JSONResponse(_choices(known))),
+            Route("/api/draw", _sentenced(_draw)),
+            Route("/api/check", _sentenced(_check), methods=["POST"]),
+            Route("/api/open", _sentenced(_open), methods=["POST"]),
+            Route("/api/save", _sentenced(_save), methods=["POST"]),
+            WebSocketRoute("/live", live),
+            Mount("/page", _Page(directory=PAGE)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+    )
+
+
+class _Page(StaticFiles):
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        response = super().file_response(*arguments, **named)
+        response.headers.update(HEADERS)
+        return response
+
+
+def _choices(models: Models) -> dict[str, Any]:
+    return {
+        "types": [
+            {"name": name, "category": scenarios.category(name), "held_out": name in scenarios.HELD_OUT}
+            for name in scenarios.names()
+        ],
+        "categories": list(scenarios.CATEGORIES),
+        "models": models.names(),
+    }
+
+
+def _sentenced(do: Callable[[Request, bytes], Any]) -> Callable[[Request], Any]:
+    """An endpoint whose mistakes are {"sentence": ...} with status 400."""
+
+    async def endpoint(request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_UPLOAD:
+                return _sentence(
+                    f"The file is larger than {MAX_UPLOAD // 2**20} MB; the page takes no larger one.", 413
+                )
+        try:
+            answer = await run_in_threadpool(do, request, body)
+        except (UserError, FormatError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            return _sentence(sentence_of(error))
+        return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
+
+    return endpoint
+
+
+def _sentence(text: str, status: int = 400) -> Response:
+    return JSONResponse({"sentence": text}, status_code=status, headers=HEADERS)
+
+
+def sentence_of(error: Exception) -> str:
+    """What the page shows of a mistake."""
+    if isinstance(error, UserError | FormatError | ValueError):
+        return f"{str(error).strip().splitlines()[0].rstrip('.')}." if str(error).strip() else "This cannot be read."
+    return f"The request is not as the page writes it ({type(error).__name__})."
+
+
+def _draw(request: Request, _: bytes) -> dict[str, Any]:
+    """A scene of a type: ?type=, difficulty=, index=."""
+    asked = request.query_params
+    name, difficulty, index = asked.get("type", ""), asked.get("difficulty", "2"), asked.get("index", "0")
+    if not difficulty.isdigit() or not index.isdigit() or int(index) >= 2**31:
+        raise UserError("difficulty must be 1 to 5, and index a whole number.")
+    return {"scene": scene_to_dict(scenarios.build(name, generator(0, "val", int(index)), int(difficulty)))}
+
+
+def _json(body: bytes) -> Any:
+    def refuse(constant: str) -> Any:
+        raise FormatError(f"{constant} is not a finite number")
+
+    try:
+        return json.loads(body, parse_constant=refuse)
+    except RecursionError:
+        raise FormatError("this JSON is nested too deeply") from None
+    except FormatError:
+        raise
+    except ValueError:
+        raise FormatError("this is not valid JSON") from None
+
+
+def _check(_: Request, body: bytes) -> dict[str, Any]:
+    """A scene as the page (or a URL) has it, checked and made whole."""
+    return {"scene": scene_to_dict(scene_from_dict(_json(body)))}
+
+
+def _open(request: Request, body: bytes) -> dict[str, Any]:
+    """A file of scenes, by its name's suffix; what is read is the scene and where its bodies were."""
+    name = Path(request.query_params.get("name", "scene.jsonl")).name
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(body)
+        try:
+            if path.suffix.lower() in SUFFIXES:
+                return {"scene": scene_to_dict(read_yaml(path)), "frames": 0}
+            run = read_scene(Row(path, 0) if is_table(path) else path)
+        except FormatError as error:
+            raise FormatError(str(error).replace(f"{folder}/", "")) from None
+    first = run.frame(0)
+    return {
+        "scene": scene_to_dict(run.scene),
+        "frames": len(run),
+        "start": np.column_stack([first.position, first.angle, first.velocity, first.spin]).tolist(),
+    }
+
+
+def _save(_: Request, body: bytes) -> Response:
+    """{"as": jsonl or gif, "scene": ..., "truth": [T][N][6], "guess": the same or null} as a file."""
+    asked = _json(body)
+    scene = scene_from_dict(asked["scene"])
+
+    def trajectory(rows: Any) -> Trajectory:
+        return Trajectory.of(scene, [state_of(frame, len(scene.bodies)) for frame in rows])
+
+    truth = trajectory(asked["truth"])
+    guess = trajectory(asked["guess"]) if asked["guess"] else None
+    with tempfile.TemporaryDirectory() as folder:
+        if asked["as"] == "jsonl":
+            path = Path(folder) / "scene.jsonl"
+            write_jsonl(path, truth)
+            return Response(path.read_bytes(), media_type="application/x-ndjson", headers=HEADERS)
+    if asked["as"] != "gif":
+        raise UserError("A page saves jsonl or gif.")
+    every = 2
+    if guess is None:
+        frames = render(truth, every=every)
+    else:
+        shared = min(len(truth), len(guess))
+        frames = comparison(truth.window(0, shared), guess.window(0, shared), size=(300, 225))[::every]
+    return Response(gif_bytes(frames, 1 / scene.dt / every), media_type="image/gif", headers=HEADERS)
+
+
+def serve(host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    import socket as sockets
+
+    import torch
+    import uvicorn
+
+    torch.set_num_threads(1)  # one short document at a time: more threads wait for each other
+    with sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET) as listening:
+        listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"port={port} of {host} cannot be used ({error.strerror}); choose another --port."
+            ) from None
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+        hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
+        config = uvicorn.Config(
+            application(hosts=hosts), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        ready(address)
+        asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

@@ -1,0 +1,147 @@
+"""run.json: what a run is doing, for whoever looks at it from outside; one small file, always replaced whole.
+
+    state       running, finished, stopped (it can go on), pruned (a search gave it up) or failed
+    verb        train or evaluate                host, pid   where it runs, and as which process
+    command     what was typed
+    started     seconds since 1970, as are `heartbeat` (when the process last said that it lives) and `ended`
+    step, steps optimiser steps done, and asked for
+    best        {"name", "value", "step"} of the figure that `best.ckpt` is chosen by
+    score       what a search lowers, once finished; null where it is not finite
+    error       the last mistake, in one line
+
+A process that is killed cannot write that it was: `dead` tells it by the heartbeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from physworld.errors import UserError, first_line
+from physworld.runs.directory import first_rank, write_json
+
+FILE = "run.json"
+HEARTBEAT = 15.0  # s between two signs of life
+DEAD = 180.0  # s without one, after which a run on another machine counts as dead; file servers delay what is written
+STATES = ("running", "finished", "stopped", "pruned", "failed")
+INTERRUPTED = 130  # exit code of a run that was stopped and saved
+
+
+class Pruned(UserError):
+    """A search has seen enough of this trial."""
+
+
+class Record:
+    """Keeps run.json of one run. It is there for onlookers: a disk on which it cannot be written stops no training."""
+
+    def __init__(self, directory: Path, *, verb: str, command: str) -> None:
+        now = time.time()
+        self.path = directory / FILE
+        self.content: dict[str, Any] = {
+            "state": "running", "verb": verb, "command": command, "host": socket.gethostname(), "pid": os.getpid(),
+            "started": now, "heartbeat": now, "ended": None, "step": 0, "steps": None, "best": None, "score": None,
+            "error": None,
+        }  # fmt: skip
+        self._lock, self._over = threading.Lock(), threading.Event()
+
+    def set(self, **values: Any) -> None:
+        """Remember; the next sign of life writes it."""
+        with self._lock:
+            self.content.update(values)
+
+    def write(self, **values: Any) -> None:
+        with self._lock:
+            self.content.update(values, heartbeat=time.time())
+            with contextlib.suppress(OSError):
+                write_json(self.path, self.content)
+
+    def better(self, name: str, value: float, step: int) -> None:
+        """One more value of the figure that is lowered; the lowest is kept."""
+        best = self.content["best"]
+        if math.isfinite(value) and (best is None or best["name"] != name or value < best["value"]):
+            self.set(best={"name": name, "value": value, "step": step})
+
+    def finish(self, score: float) -> None:
+        self.set(state="finished", score=score if math.isfinite(score) else None)
+
+    def _live(self) -> None:
+        while not self._over.wait(HEARTBEAT):
+            self.write()
+
+    def end(self, **values: Any) -> None:
+        self._over.set()
+        self.write(ended=time.time(), **values)
+
+
+@contextmanager
+def recorded(directory: Path, *, verb: str, command: str) -> Iterator[Record]:
+    """A command keeps its record while the block runs; how the block ends is what becomes of the run.
+
+    Ranks beyond the first keep none: theirs is not written.
+    """
+    record = Record(directory, verb=verb, command=command)
+    if not first_rank():
+        yield record
+        return
+    before = read(directory)
+    if before is not None:
+        record.set(best=before["best"], step=before["step"])
+    record.write()
+    thread = threading.Thread(target=record._live, daemon=True)
+    thread.start()
+    try:
+        yield record
+    except Pruned as error:
+        record.end(state="pruned", error=str(error))
+        raise
+    except (KeyboardInterrupt, SystemExit) as error:
+        stopped = isinstance(error, KeyboardInterrupt) or error.code == INTERRUPTED
+        record.end(state="stopped" if stopped else "failed")
+        raise
+    except BaseException as error:
+        record.end(state="failed", error=first_line(error))
+        raise
+    else:
+        record.end(state="finished")
+
+
+def read(directory: Path) -> dict[str, Any] | None:
+    """A run's record; None where it has none, or a damaged one."""
+    try:
+        found = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    blank = Record(directory, verb="", command="").content
+    whole = isinstance(found, dict) and set(blank) <= set(found) and found["state"] in STATES
+    return found if whole else None
+
+
+def dead(record: dict[str, Any], now: float) -> bool:
+    """Whether a run that says it is running no longer is: its process is gone, or has been silent for too long.
+
+    A clock that jumps back makes no run dead: then the heartbeat is in the future.
+    """
+    if record["state"] != "running":
+        return False
+    if record["host"] == socket.gethostname():
+        return not _alive(int(record["pid"]))
+    return bool(now - float(record["heartbeat"]) > DEAD)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

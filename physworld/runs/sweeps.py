@@ -1,0 +1,60 @@
+"""A job of a sweep (-m) that is started again goes on, and one that is finished is not run again."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from physworld.errors import UserError
+from physworld.runs import directory as runs
+from physworld.runs import state
+from physworld.settings.checks import typed
+
+# What may differ between two starts of a job; `steps` and `init_from` only where the command leaves them open.
+FREE = ("ckpt", "hardware.", "validate_every", "checkpoint_every", "trainer.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    ckpt: str | None = None  # to continue from; None = from the beginning
+    score: float | None = None  # of a job that is finished; infinite where it had none
+
+
+def again(directory: Path, cfg: DictConfig) -> Again:
+    """Where a job stands that may have been started before.
+
+    Raises:
+        UserError: another job was there.
+        state.Pruned: a search has given it up.
+    """
+    before = state.read(directory)
+    if before is None or not (directory / "config.yaml").is_file():
+        return Again()
+    _refuse_another(directory, cfg)
+    if before["state"] == "finished":
+        return Again(score=math.inf if before["score"] is None else float(before["score"]))
+    if before["state"] == "pruned":
+        raise state.Pruned(str(before["error"]))
+    kept = runs.kept_checkpoints(directory)
+    if not kept:
+        shutil.rmtree(directory / "tensorboard", ignore_errors=True)  # its curves are drawn again from step 0
+        return Again()
+    print(f"{directory} goes on from checkpoints/{kept[0]}.ckpt.", flush=True)
+    return Again(ckpt=kept[0])
+
+
+def _refuse_another(directory: Path, cfg: DictConfig) -> None:
+    asked: Any = OmegaConf.to_container(cfg, resolve=True)
+    before, now = runs.flatten(runs.read_config(directory)), runs.flatten(asked)
+    free = (*FREE, *(key for key in ("steps", "init_from") if now[key] in (None, "last")))
+    odd = [key for key in runs.differences([before, now]) if not key.startswith(free)]
+    if odd:
+        raise UserError(
+            f"{directory} is of another sweep, with {odd[0]}={typed(before.get(odd[0]))} and not "
+            f"{odd[0]}={typed(now.get(odd[0]))}; choose another hydra.sweep.dir."
+        )

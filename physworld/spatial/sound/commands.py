@@ -1,0 +1,132 @@
+"""`physworld describe` and `physworld mix`: from a folder of stems to a payload, a scene and sound."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from physworld.errors import UserError
+from physworld.io.placing import placing
+from physworld.reporting.progress import bar
+from physworld.spatial.export.binaural import DECAY
+from physworld.spatial.scene.reading import printable
+from physworld.spatial.scene.terms import FORMATS
+from physworld.spatial.sound.describe import Description, describe, payload_text
+from physworld.spatial.sound.files import stem_files
+from physworld.spatial.sound.mix import Part, Song, predicted, read_sections, render, save_text, scene_text, watch
+from physworld.spatial.sound.outlets import Options, checked
+from physworld.spatial.sound.render import RATE
+
+ASKED = {"binaural": "binaural", "bed": "7.1.4", "adm": "7.1.4"}  # outlet -> the payload's format, where it is not iamf
+
+
+def run_describe(options: argparse.Namespace, console: Console) -> Path:
+    """Measure, print a table, write payload.json (or --out) and, beside it, what was measured."""
+    out: Path = options.out or _beside(options.stems, "payload.json")
+    described = _described(options, options.target, console)
+    _table(described, console)
+    with placing(out.parent, "--out") as work:
+        (work / out.name).write_text(payload_text(described.payload), encoding="utf-8")
+        report = json.dumps(described.report(), indent=2) + "\n"
+        (work / f"{out.name.removesuffix('.json')}.stems.json").write_text(report, encoding="utf-8")
+    return out
+
+
+def run_mix(options: argparse.Namespace, console: Console) -> Path:
+    """Describe, predict, repair, render; returns the folder."""
+    kinds = checked([kind for said in options.target or ["iamf"] for kind in said.split(",")])
+    chosen = Options(
+        codec=options.codec, order=options.order, layout=options.layout, hrtf=options.hrtf, fade=options.fade
+    )
+    out: Path = options.out or _beside(options.stems, "mix")
+    described = _described(options, ASKED.get(kinds[0], "iamf"), console)
+    chosen = Options(**{**vars(chosen), "bpm": described.payload.overall.bpm})
+    whole = Part(name=options.section, start=0.0, end=described.seconds)
+    parts = [whole] if options.sections is None else read_sections(options.sections, described.seconds)
+    for line in described.remarks:
+        console.print(line, soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(printable(line), soft_wrap=True)
+
+    with tempfile.TemporaryDirectory() as work:
+        song = Song(out, described, parts, Path(work))
+        _scenes(song, options, say)
+        tail = max(DECAY.values()) * RATE
+        heard = [kind for kind in kinds if kind not in ("adm", "rpp", "csv")]
+
+        def render_all(again: bool) -> None:
+            with bar("Rendering", max(1, len(heard) * round((song.samples() + tail) / RATE)), console) as advance:
+                render(song, kinds, chosen, again=again, progress=lambda count: advance(round(count / RATE)), say=say)
+
+        render_all(bool(options.watch))
+        if options.watch:
+            watch([song.scene_file(k) for k in range(len(parts))], lambda: render_all(True), say)
+        song.close()
+    return out
+
+
+def _scenes(song: Song, options: argparse.Namespace, say) -> None:  # type: ignore[no-untyped-def]
+    """Payloads and scenes into the song's folder; what lies there is taken as it stands."""
+    song.out.mkdir(parents=True, exist_ok=True)
+    asked, kept = song.payloads()
+    for edited in kept:
+        say(f"{edited} is taken as it stands; delete it to make it anew.")
+    there = [song.scene_file(k) for k in range(len(asked)) if song.scene_file(k).exists()]
+    missing = [k for k in range(len(asked)) if not song.scene_file(k).exists()]
+    for path in there:
+        say(f"{path} is taken as it stands; delete it to make it anew.")
+    answers = predicted([asked[k] for k in missing], options.run, options.mode)
+    save_text(song.out / "stems.json", json.dumps(song.described.report(), indent=2) + "\n")
+    for k, (said, scene, remarks) in zip(missing, answers, strict=True):
+        if not song.payload_file(k).exists():
+            save_text(song.payload_file(k), payload_text(asked[k]))
+        if options.run is not None:
+            raw = said if isinstance(said, dict) or said is None else json.loads(scene_text(said))
+            raw_file = song.scene_file(k).with_name(song.scene_file(k).name.replace("scene", "answer", 1))
+            if not raw_file.exists():
+                save_text(raw_file, json.dumps(raw, indent=2) + "\n")
+        for remark in remarks:
+            say(remark)
+        save_text(song.scene_file(k), scene_text(scene))
+
+
+def _described(options: argparse.Namespace, target: str, console: Console) -> Description:
+    if target not in FORMATS:
+        raise UserError(f"--target {target} is unknown; choose one of {', '.join(FORMATS)}.")
+    count = len(stem_files(options.stems))
+    with bar("Measuring", count, console) as advance:
+        return describe(
+            options.stems, target=target, style=options.style, section=options.section, max_objects=options.max_objects,
+            classes=options.classes, rules=options.rules, progress=advance,
+        )  # fmt: skip
+
+
+def _table(described: Description, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table("stem", "class", "from", "LUFS", "peak dBFS", "onsets", "low", "mid", "high", "leadness")
+    for one in described.stems:
+        features = one.features
+        table.add_row(
+            one.file.id, one.track_class, one.source, f"{features.lufs:.1f}", f"{20 * math.log10(features.peak):.1f}",
+            f"{features.transient:.2f}", *(f"{share:.2f}" for share in features.bands), f"{one.leadness:.2f}",
+        )  # fmt: skip
+    console.print(table)
+    bpm = f"{described.bpm:.1f} bpm" if described.bpm is not None else "no beat found, 120 bpm is written"
+    console.print(
+        f"{len(described.stems)} stems, {described.seconds:.1f} s, {bpm}, energy {described.payload.overall.energy:g}"
+    )
+    for line in described.remarks:
+        console.print(line, soft_wrap=True)
+
+
+def _beside(stems: Path, what: str) -> Path:
+    """STEMS_mix or STEMS.payload.json beside the folder: what is made is no stem."""
+    folder = stems.resolve()
+    return folder.parent / (f"{folder.name}_mix" if what == "mix" else f"{folder.name}.{what}")

@@ -1,0 +1,169 @@
+"""The page's server: scenes in and out, the live line, and hostile input in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("starlette", reason="the extra `play` is not installed")
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+import physworld as pw
+from physworld import scenarios
+from physworld.play.server import MAX_UPLOAD, Models, application
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
+
+SCENE = pw.Scene(bodies=[pw.Body.circle(20.0, position=(200.0, 400.0), velocity=(60.0, 0.0))])
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(application()) as made:
+        yield made
+
+
+def begin(line: Any, **more: object) -> dict[str, Any]:
+    line.send_json({"do": "begin", "scene": scene_to_dict(SCENE), "model": "ballistic", **more})
+    assert line.receive_json()["kind"] == "begun"
+    return line.receive_json()
+
+
+def sentence(answer: Any) -> str:
+    assert answer.status_code in (400, 413)
+    text = str(answer.json()["sentence"])
+    assert text.endswith(".") and "\n" not in text and "Traceback" not in text
+    return text
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for name in ("style.css", "main.js", "view.js", "tools.js", "address.js", "icon.svg"):
+        text = client.get(f"/page/{name}").text.replace("http://www.w3.org/2000/svg", "")
+        assert text and "http://" not in text and "https://" not in text, name
+    assert client.get("/page/../server.py").status_code == 404
+
+
+def test_every_type_can_be_drawn(client: TestClient) -> None:
+    choices = client.get("/api/choices").json()
+    assert [t["name"] for t in choices["types"]] == list(scenarios.names())
+    assert choices["models"][0] == "shipped" and "ballistic" in choices["models"]
+    one, other = (client.get(f"/api/draw?type=plinko&difficulty=3&index={k}").json()["scene"] for k in (0, 1))
+    assert one != other and scene_from_dict(one).name == "plinko"
+    assert "did you mean 'plinko'" in sentence(client.get("/api/draw?type=plnko"))
+    assert "difficulty" in sentence(client.get("/api/draw?type=plinko&difficulty=9"))
+
+
+def test_a_file_comes_back_as_it_was_saved(client: TestClient, tmp_path: Path) -> None:
+    truth = simulate(SCENE, 5)
+    write_jsonl(tmp_path / "a.jsonl", truth)
+    pw.write_yaml(tmp_path / "a.yaml", SCENE)
+    for name in ("a.jsonl", "a.yaml"):
+        read = client.post(f"/api/open?name={name}", content=(tmp_path / name).read_bytes()).json()
+        assert scene_from_dict(read["scene"]) == SCENE
+    rows = [[[*truth.position[t, 0], 0.0, *truth.velocity[t, 0], 0.0]] for t in range(5)]
+    asked = {"scene": scene_to_dict(SCENE), "truth": rows, "guess": rows}
+    saved = client.post("/api/save", json={"as": "jsonl", **asked})
+    assert saved.content == (tmp_path / "a.jsonl").read_bytes()
+    with Image.open(BytesIO(client.post("/api/save", json={"as": "gif", **asked}).content)) as gif:
+        assert gif.n_frames == 3 and gif.width == 3 * 300 + 8  # type: ignore[attr-defined]
+    rows[2][0][0] = "nan"
+    assert "six finite numbers" in sentence(client.post("/api/save", json={"as": "gif", **asked}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b"", "a.jsonl: the file is empty"),
+        ("a.jsonl", b"{", "a.jsonl line 1: this is not valid JSON"),
+        ("a.jsonl", b'{"type": "scene_header", "objects": [], "gravity": NaN}', "NaN is not a finite number"),
+        ("a.jsonl", b"[" * 100000, "nested too deeply"),
+        ("a.jsonl.gz", b"\x1f\x8b junk", "a.jsonl.gz: cannot be read"),
+        ("a.parquet", b"PAR1 junk", "a.parquet"),
+        ("../../etc/a.yaml", b"bodies: 3", "a.yaml: bodies must be a list"),
+        ("a.exe", b"MZ\x00", "a.exe"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(client: TestClient, name: str, content: bytes, said: str) -> None:
+    assert said in sentence(client.post("/api/open", params={"name": name}, content=content))
+
+
+def test_a_huge_file_is_refused(client: TestClient) -> None:
+    assert "larger than 64 MB" in sentence(client.post("/api/open?name=a.jsonl", content=b" " * (MAX_UPLOAD + 1)))
+
+
+@pytest.mark.parametrize("scene", [b"{}", b"3", b'{"bodies": [{"shape": "circle"}]}', b"NaN", b"[[", b"\xff"])
+def test_rubbish_in_an_address_is_one_sentence(client: TestClient, scene: bytes) -> None:
+    sentence(client.post("/api/check", content=scene))
+
+
+def test_the_live_line_steps_holds_and_goes_back(client: TestClient) -> None:
+    with client.websocket_connect("/live") as line:
+        assert begin(line)["truth"] == [[200.0, 400.0, 0.0, 60.0, 0.0, 0.0]]
+        line.send_json({"do": "step"})
+        frame = line.receive_json()
+        assert frame["t"] == 1 and frame["truth"][0][:2] == [201.0, 400.0] and frame["rmse"] == 0.0
+        line.send_json({"do": "hold", "body": 0, "x": 211.0, "y": 400.0})
+        line.send_json({"do": "step"})
+        assert line.receive_json()["guess"][0][:4] == [211.0, 400.0, 0.0, 600.0]
+        line.send_json({"do": "release"})
+        line.send_json({"do": "back", "frame": 0})
+        line.send_json({"do": "step"})
+        assert line.receive_json() == frame
+        line.send_json({"do": "play"})
+        assert line.receive_json() == {"kind": "state", "running": True}
+        assert [line.receive_json()["t"] for _ in range(3)] == [2, 3, 4]
+
+
+def test_hostile_messages_are_answered_and_nothing_is_lost(client: TestClient) -> None:
+    with client.websocket_connect("/live") as line:
+        line.send_json({"do": "step"})
+        assert line.receive_json() == {"kind": "sentence", "text": "There is no scene yet."}
+        begin(line)
+        wrong: list[Any] = [
+            {"do": "hold", "body": 9, "x": 0, "y": 0},
+            {"do": "hold", "body": 0, "x": "far", "y": 0},
+            {"do": "world", "gravity": [0, 1e400]},
+            {"do": "world", "friction": -1},
+            {"do": "speed"},
+            {"do": "explode"},
+            {"do": "model", "name": "../../etc"},
+            {"do": "begin", "scene": {"bodies": []}},
+            {"do": "begin", "scene": scene_to_dict(SCENE), "start": [[1, 2]]},
+            [],
+            3,
+        ]
+        for message in wrong:
+            line.send_text(json.dumps(message))
+            answer = line.receive_json()
+            assert answer["kind"] == "sentence" and answer["text"].endswith("."), message
+        line.send_text("{ no json")
+        assert line.receive_json()["text"] == "A message to the server was not JSON."
+        line.send_json({"do": "step"})
+        assert line.receive_json()["truth"][0][:2] == [201.0, 400.0]
+
+
+def test_other_pages_and_other_names_of_this_machine_are_refused(client: TestClient) -> None:
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("/live", headers={"origin": "http://evil.example"}),
+    ):
+        pass
+
+
+def test_runs_are_offered_by_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "x" / "model").mkdir(parents=True)
+    (tmp_path / "outputs" / "x" / "model" / "config.json").write_text("{}")
+    assert Models().names() == ["shipped", "copy_last", "linear", "ballistic"]  # no config.yaml: no run
+    (tmp_path / "outputs" / "x" / "config.yaml").write_text("data: {task: text}")
+    assert Models().names()[1] == "outputs/x"
