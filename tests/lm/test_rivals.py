@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+import physworld.lm.citizens
 from physworld import scenarios
 from physworld.data import collate
 from physworld.lm.contact_net import ContactNet
@@ -29,6 +31,7 @@ RIVALS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "contacts": (IMPULSE, ContactNet, {}),
     "contact_mlp": (IMPULSE, ContactNet, {"passes": 0}),
 }
+physworld.lm.citizens.register()
 each = pytest.mark.parametrize("rival", RIVALS)
 
 
@@ -108,6 +111,10 @@ def test_a_saved_network_is_the_same(rival: str, tmp_path: Path) -> None:
     again = type(net).from_pretrained(tmp_path / "model")
     some = batch(rival, "pendulum").input_ids
     assert torch.equal(again(some), net(some))
+    known = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    prompt = codec.prompt(moments("pendulum")[0].given)
+    (answer,) = net.generate([prompt], [99], codec.end_id)
+    assert known.generate(torch.as_tensor(prompt)[None])[0].tolist() == [*prompt.tolist(), *answer.tolist()]
 
 
 def test_rest_stands_for_what_stops_a_body() -> None:
