@@ -111,7 +111,7 @@ def test_a_saved_network_is_the_same(rival: str, tmp_path: Path) -> None:
     again = type(net).from_pretrained(tmp_path / "model")
     some = batch(rival, "pendulum").input_ids
     assert torch.equal(again(some), net(some))
-    known = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    known: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     prompt = codec.prompt(moments("pendulum")[0].given)
     (answer,) = net.generate([prompt], [99], codec.end_id)
     assert known.generate(torch.as_tensor(prompt)[None])[0].tolist() == [*prompt.tolist(), *answer.tolist()]
