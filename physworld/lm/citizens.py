@@ -33,7 +33,12 @@ from transformers.modeling_outputs import CausalLMOutput
 from physworld.lm.folder import MODEL_TYPE, mark
 
 # Loaded when one is asked for: this module is loaded while others of physworld's, which load transformers, still are.
-NETWORKS = {"GPT": "physworld.lm.gpt.GPT", "PairNet": "physworld.lm.pair_net.PairNet"}
+NETWORKS = {
+    "GPT": "physworld.lm.gpt.GPT",
+    "PairNet": "physworld.lm.pair_net.PairNet",
+    "InteractionNet": "physworld.lm.interaction_net.InteractionNet",
+    "ContactNet": "physworld.lm.contact_net.ContactNet",
+}
 LONGEST = 4096  # tokens of an answer, where nobody says how many: it ends by itself
 FROM_HUB = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 
@@ -109,8 +114,8 @@ class PhysworldForCausalLM(PreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **_: Any
     ) -> CausalLMOutput:
-        """Scores (B, L, V) of the token after each one, minus infinity where a token is never said (a GPT's; a PairNet
-        says all lines at once and has none); with labels (B, L), -100 unscored, the loss in nats."""
+        """Scores (B, L, V) of the token after each one, minus infinity where a token is never said (a GPT's; the others
+        say all lines at once and have none); with labels (B, L), -100 unscored, the loss in nats."""
         ids = input_ids if attention_mask is None else input_ids.masked_fill(attention_mask == 0, self.network.pad)
         loss = logits = None
         if labels is not None:

@@ -123,6 +123,7 @@ class RolloutMeta(_Origin, total=False):
 
     shift: str  # family@level of an out-of-distribution scene
     distance: float  # of that scene from the training range
+    told: bool  # False: a recorded scene that leaves out some of what moves its bodies
 
 
 def score_rollouts(
@@ -178,6 +179,7 @@ def described(target: Trajectory, about: RolloutMeta, method: str) -> dict[str, 
         "held_out": about["held_out"],
         "shift": about.get("shift", ""),
         "distance": about.get("distance", 0.0),
+        "told": about.get("told", True),
         "method": method,
     }
 

@@ -21,6 +21,8 @@ from physworld.types import Interval
 # Bins of body counts, by their first and last number; the curriculum's stages have 2-5, 5-15, 10-30, 20-40, 30-50+.
 OBJECTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 10_000))
 
+APART = {"shift": ("",), "told": ("all",)}  # breakdowns of all rollouts, and where there is nothing to break down
+
 ROUNDING = 1e-6  # px (and other units): a smaller mean error is that of floating point
 
 
@@ -208,7 +210,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     type. A block holds per horizon, as text, the intervals (with `median`) of METRICS that have them, the
     `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
     other METRICS, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
-    shifted out of distribution, shift; only the last speaks of these. `headline`: a flat dict of the main numbers.
+    shifted out of distribution, shift, and `told` where recorded scenes leave out what moves them; only the last two
+    speak of these. `headline`: a flat dict of the main numbers.
     """
     if not rows:
         raise ValueError("there are no rollouts to summarise; evaluate at least one scene")
@@ -216,6 +219,9 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     # Scenes shifted out of distribution are told apart by `shift` alone: they are copies of scenes that count already.
     plain = np.array([not row["shift"] for row in table.ordered[MODEL]])
     plain = plain if plain.any() else ~plain
+    # What a recorded scene leaves out is not held against a model: its rollouts are reported apart.
+    told = np.array([row["told"] for row in table.ordered[MODEL]])
+    plain = plain & told if (plain & told).any() else plain
     blocks = {"all": plain, "seen": plain & ~table.held_out, "held_out": plain & table.held_out}
     summary: dict[str, Any] = {
         "methods": list(table.methods),
@@ -240,12 +246,13 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "difficulty": [str(row["difficulty"]) for row in first],
         "objects": [_object_bin(row["objects"]) for row in first],
         "shift": [row["shift"] for row in first],
+        "told": ["all" if row["told"] else "not all" for row in first],
     }
     everywhere = np.ones_like(plain)
     summary["breakdown"] = {
-        name: _breakdown(table, np.array(values), everywhere if name == "shift" else plain)
+        name: _breakdown(table, np.array(values), everywhere if name in APART else plain)
         for name, values in labels.items()
-        if name != "shift" or any(values)
+        if name not in APART or len(set(values)) > 1 or values[0] not in APART[name]
     }
     summary["headline"] = _headline(summary)
     return summary

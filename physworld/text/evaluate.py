@@ -36,7 +36,7 @@ from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
 from physworld.text.report.report import print_table, write_report
-from physworld.text.report.sections import shift_table
+from physworld.text.report.sections import shift_table, told_section
 from physworld.text.report.side_by_side import write_ranking
 from physworld.text.rollout import Store, room
 from physworld.text.shares import Share, total
@@ -81,7 +81,11 @@ def evaluate(cfg: DictConfig) -> None:
         if published is not None:
             extra = published.tables(candidate.model, candidate.codec, candidate.trained_on, result, store)
         else:
-            extra = [*laws_section(result.summary), *shift_table(result.summary, result.rows)]
+            extra = [
+                *told_section(result.summary, result.rows),
+                *laws_section(result.summary),
+                *shift_table(result.summary, result.rows),
+            ]
         report(
             result, candidate.model, candidate.codec, evaluation,
             directory if len(named) == 1 else directory / safe_name(candidate.name),

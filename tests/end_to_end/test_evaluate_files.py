@@ -22,7 +22,8 @@ from physworld.text.codecs.scene_json import scene_from_dict, write_jsonl
 from physworld.text.codecs.scene_parquet import write_parquet
 from physworld.text.evaluation.baselines import linear
 from physworld.text.evaluation.evaluation import EvalCases, Evaluation
-from physworld.text.evaluation.suites import Suite
+from physworld.text.evaluation.suites import Suite, tells_all
+from physworld.text.sources.files import read_scene, scenes_below
 from physworld.types import Trajectory
 
 import commands
@@ -112,6 +113,35 @@ def test_scenes_from_files_against_ten_lines_of_json(work: Path) -> None:
     assert "gives nothing to judge" in evaluate(
         work, f"run={untrained_run(work, 0)}", f"scenes={folder}", "evaluation.frames=50", fails=True
     )
+
+
+def test_what_a_file_hides_is_reported_apart(work: Path) -> None:
+    """Published files say that joints to the world are anchored at (0, 0), wherever they are."""
+    folder, directory = work / "hiding", work / "hidden"
+    for name, seed in (("billiards", 0), ("pendulum", 1), ("pendulum", 2)):
+        path = folder / f"{name}{seed}.jsonl"
+        write_jsonl(path, simulate(scenarios.build(name, generator(0, "val", seed), 1), 40))
+        if seed == 1:  # as the published exporter writes it
+            head, *frames = map(json.loads, path.read_text().splitlines())
+            del head["physworld"]
+            for joint in head["constraints"]:
+                joint.pop("distance", None)
+                joint["anchor_a"] = [0.0, 0.0]
+            path.write_text("".join(json.dumps(line) + "\n" for line in (head, *frames)))
+    assert [tells_all(read_scene(place)) for place, _ in scenes_below(folder)] == [True, False, True]
+    options = ("evaluation.start=4", "evaluation.frames=5", "evaluation.horizons=[1,5]", "evaluation.pictures=0")
+    evaluate(work, f"run={untrained_run(work, 0)}", f"scenes={folder}", *options, f"hydra.run.dir={directory}")
+    told = {(row["scenario"], row["index"]): row["told"] for row in rows(directory)}
+    assert sorted(told.values()) == [False, True, True]
+    metrics = json.loads((directory / "metrics.json").read_text())
+    schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())
+    jsonschema.validate(metrics, schema)
+    assert metrics["all"]["rollouts"] == 2 and metrics["rollouts"] == 3
+    parts = metrics["breakdown"]["told"]
+    assert {label: part["rollouts"] for label, part in parts.items()} == {"all": 2, "not all": 1}
+    assert parts["not all"]["rmse"]["floor"]["mean"] > 1 > 0.1 > parts["all"]["rmse"]["floor"]["mean"]
+    report = (directory / "report.md").read_text()
+    assert "## What the files tell" in report and "they stand in this table alone" in report
 
 
 @pytest.mark.parametrize("name", ["../../evil/[/x]", "{outside}/victim"])

@@ -190,7 +190,7 @@ def test_many_pairs_are_worked_out_part_by_part(monkeypatch: pytest.MonkeyPatch)
     prompts = [CODEC.prompt(Trajectory.of(one, [one.state])) for one in map(scene, TYPES)]
     whole = net.generate(prompts, [999] * len(prompts), END)
     assert len(net._parts(prompts)) == 1
-    monkeypatch.setattr("physworld.lm.pair_net.PAIRS_AT_ONCE", 60)
+    monkeypatch.setattr("physworld.lm.pair_net.PairNet.most_at_once", 60)
     assert 1 < len(net._parts(prompts)) <= len(prompts)
     for a, b in zip(net.generate(prompts, [999] * len(prompts), END), whole, strict=True):
         assert np.array_equal(a, b)

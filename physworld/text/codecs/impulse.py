@@ -90,7 +90,7 @@ class ImpulseCodec(LinesCodec):
     def __init__(self, *, shuffle_names: bool = True) -> None:
         """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
         grid = output_grid()
-        super().__init__(grid, shuffle_names=shuffle_names)
+        super().__init__(grid, shuffle_names=shuffle_names, words=tuple(WORD))
         values, ids = number_values()[grid], NUMBER_BASE + grid
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
         self._grid = (values, ids, hints, QUIET, STILL, EVENT_SPEED)

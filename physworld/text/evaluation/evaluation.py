@@ -191,7 +191,9 @@ class Evaluation:
         settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
         rows, predicted, references = self.roll_out(model, codec, cases, progress, store=store)
         summary = summarise(rows)
-        summary["curves"] = curves(cases, {MODEL: predicted, **references})
+        told = [n for n, about in enumerate(cases.meta) if about.get("told", True)] or list(range(len(cases.meta)))
+        everything = {MODEL: predicted, **references}
+        summary["curves"] = curves(cases.subset(told), {m: [paths[n] for n in told] for m, paths in everything.items()})
         if self.samples:
             sampled = [
                 rollout(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from physworld.metrics.scores import BASELINES, FAULTS, FLOOR, HORIZON, METRICS, MODEL, PLACEBO
+from physworld.metrics.summary import APART
 from physworld.reporting.markdown import figure, plain, span, table
 
 LABELS = {
@@ -77,7 +78,7 @@ def breakdown_tables(summary: Mapping[str, Any]) -> list[str]:
     last, methods = summary["horizons"][-1], summary["methods"]
     lines = ["## Broken down", "", f"Position RMSE after {last} frames, px, mean / median:", ""]
     for name, parts in summary["breakdown"].items():
-        if name == "shift":
+        if name in APART:
             continue
         head = [name, "rollouts", "parsed", *(LABELS[m] for m in methods), "model / best baseline", "skill"]
         rows = [
@@ -151,6 +152,39 @@ def shift_table(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
         *table(
             ["scenes", "distance", "rollouts", "parsed", *(LABELS[m] for m in methods), "model / best baseline"], cells
         ),
+    ]
+
+
+def told_section(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Recorded scenes that leave out some of what moves their bodies, apart from the others."""
+    parts = summary["breakdown"].get("told")
+    if not parts:
+        return []
+    last, methods = summary["horizons"][-1], summary["methods"]
+    mine = [row for row in rows if row["method"] == MODEL]
+    cells = []
+    for label, part in parts.items():
+        types = sorted({row["scenario"] for row in mine if row["told"] == (label == "all")})
+        cells.append(
+            [
+                "all that moves its bodies" if label == "all" else "not all",
+                str(part["rollouts"]),
+                *(both(part["rmse"].get(m)) for m in methods),
+                span(part["ratio_best"]),
+                ", ".join(map(plain, types)),
+            ]
+        )
+    alone = "all" not in parts
+    return [
+        "## What the files tell",
+        "",
+        "Some of these scenes leave out what their joints do: the simulator itself, restarted from a recorded frame, "
+        "does not follow the file (published files do not say where a joint to the world is anchored). No reader of "
+        "the file can know it, so "
+        + ("all that follows is to be read with that." if alone else "they stand in this table alone.")
+        + f" Position RMSE after {last} frames, px, mean / median.",
+        "",
+        *table(["the file tells", "rollouts", *(LABELS[m] for m in methods), "model / best baseline", "types"], cells),
     ]
 
 

@@ -59,7 +59,7 @@ def test_a_row_per_rollout_and_method():
     errors |= {f"{name}@{h}": 2.0 for h in HORIZONS for name in ("rmse", "position_mae")}
     errors |= {"event_velocity_rmse": None, "flight_momentum_error": 0.0, "flight_energy_error": 0.0}
     errors |= {f"events_{name}": 0 for name in ("true", "said", "matched", "late")}
-    where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "missing": 0, "drifted": 0}
+    where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "told": True, "missing": 0, "drifted": 0}
     assert got[0] == {**who, **where, "method": "model", "parsed": True, "valid_frames": 5, **errors}
 
 

@@ -1,0 +1,166 @@
+"""Learned rivals: the same scene gets the same answer, what is scored is what is said, and each learns a contact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import physworld.lm.citizens
+from physworld import scenarios
+from physworld.data import collate
+from physworld.lm.contact_net import ContactNet
+from physworld.lm.interaction_net import InteractionNet
+from physworld.lm.line_net import LineNet
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.card import CardCodec
+from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.text.codecs.plain import PlainCodec
+from physworld.types import Sample, Trajectory
+
+PLAIN, IMPULSE = PlainCodec(shuffle_names=False), ImpulseCodec(shuffle_names=False)
+TYPES = ["billiards", "pendulum", "tower", "orbit", "chain", "seesaw", "wind", "conveyor", "trampoline"]
+SIZES: dict[str, Any] = {"width": 16, "hidden": 24}
+RIVALS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "interaction": (PLAIN, InteractionNet, {}),
+    "contacts": (IMPULSE, ContactNet, {}),
+    "contact_mlp": (IMPULSE, ContactNet, {"passes": 0}),
+}
+physworld.lm.citizens.register()
+each = pytest.mark.parametrize("rival", RIVALS)
+
+
+def network(rival: str, **sizes: Any) -> LineNet:
+    codec, kind, own = RIVALS[rival]
+    torch.manual_seed(0)
+    made: LineNet = kind.for_vocabulary(codec.vocabulary, **{**SIZES, **own, **sizes})
+    return made.double().eval()
+
+
+def moments(*names: str) -> list[Sample]:
+    found = []
+    for name in names:
+        run = simulate(scenarios.build(name, generator(1, "test", 3), 2), 25)
+        found.append(Sample(seed=0, given=run.window(22, 23), target=run.window(23, 24)))
+    return found
+
+
+def batch(rival: str, *names: str) -> Any:
+    codec = RIVALS[rival][0]
+    return collate([codec.encode(sample) for sample in moments(*names)], pad=codec.vocabulary.pad)
+
+
+@each
+def test_company_changes_nothing_and_every_answer_can_be_read(rival: str) -> None:
+    net, codec = network(rival), RIVALS[rival][0]
+    some = moments(*TYPES)
+    prompts = [codec.prompt(sample.given) for sample in some]
+    room = [codec.max_new_tokens(sample.given.scene) for sample in some]
+    together = net.generate(prompts, room, codec.end_id)
+    for sample, prompt, most, answer in zip(some, prompts, room, together, strict=True):
+        assert codec.decode(answer, sample.given) is not None
+        assert np.array_equal(net.generate([prompt], [most], codec.end_id)[0], answer)
+
+
+@each
+def test_probabilities_sum_to_one_and_are_those_that_are_scored(rival: str) -> None:
+    net, some = network(rival), batch(rival, "tower", "pendulum", "billiards")
+    with torch.no_grad():
+        everything = net(some.input_ids).exp()
+        logits, _, place = net.scored(some.input_ids, some.labels)
+    torch.testing.assert_close(everything.sum(dim=-1), torch.ones_like(everything[..., 0]), atol=1e-5, rtol=0)
+    labels, index = some.labels.flatten(), net.output_index()
+    body, slot, checked = -1, 0, 0
+    said = {int(at): float(logits[k, 0].exp()) for k, at in enumerate(place.tolist()) if k >= len(everything)}
+    for at, label in enumerate(labels.tolist()):
+        if net.names[0] <= label < sum(net.names):
+            body, slot = body + 1, 0
+        elif label >= net.num_words:
+            p = everything[body, slot, index[label]]
+            p = p / everything[body, 0, net.ordered_from :].sum() if slot == 0 else p
+            assert said[at] == pytest.approx(float(p), rel=1e-4, abs=1e-8)
+            slot, checked = slot + 1, checked + 1
+    assert checked > 10 and body + 1 == len(everything)
+
+
+@each
+def test_it_learns(rival: str) -> None:
+    """After sixty steps on one batch the truth is more than four times as likely, a number."""
+    net, some = network(rival, width=32, hidden=48).float().train(), batch(rival, *TYPES[:4])
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.004)
+    losses = []
+    for _ in range(60):
+        logits, target, _ = net.scored(some.input_ids, some.labels)
+        loss = net.losses(logits, target).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[0] - losses[-1] > np.log(4)
+
+
+@each
+def test_a_saved_network_is_the_same(rival: str, tmp_path: Path) -> None:
+    net, codec = network(rival).float(), RIVALS[rival][0]
+    net.save_run(tmp_path, codec.tokenizer, codec.end_id)
+    again = type(net).from_pretrained(tmp_path / "model")
+    some = batch(rival, "pendulum").input_ids
+    assert torch.equal(again(some), net(some))
+    known: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    prompt = codec.prompt(moments("pendulum")[0].given)
+    (answer,) = net.generate([prompt], [99], codec.end_id)
+    assert known.generate(torch.as_tensor(prompt)[None])[0].tolist() == [*prompt.tolist(), *answer.tolist()]
+
+
+def test_rest_stands_for_what_stops_a_body() -> None:
+    """The numbers behind `rest`, said as an answer, leave a body still, in world axes and in its own frame."""
+    for rival in ("interaction", "contacts"):
+        net, codec = network(rival), RIVALS[rival][0]
+        stopped, fastest = 0, 0.0
+        for sample in moments("tower", "billiards", "pendulum", "trampoline"):
+            given: Trajectory = sample.given
+            stated = net.stated(torch.as_tensor(codec.prompt(given))[None])
+            ids = []
+            for name, numbers in zip(stated.name.tolist(), stated.stop.numpy(), strict=True):
+                nearest = [int(np.abs(codec.vocabulary.values - x).argmin()) + codec.number_base for x in numbers]
+                ids += [name, *nearest]
+            state = codec.decode(np.array([*ids, codec.end_id]), given)
+            listed = stated.name.numpy() - codec.first_body
+            assert state is not None and np.abs(state.velocity[listed]).max(initial=0.0) < 0.6
+            stopped, fastest = stopped + len(listed), max(fastest, np.abs(given.velocity[0, listed]).max(initial=0.0))
+        assert stopped > 5 and fastest > 20
+
+
+def test_messages_travel_with_passes_and_not_without() -> None:
+    """What is far along a chain changes the first body's answer after two passes; a per-contact MLP never knows."""
+    (sample,) = moments("chain")
+    prompt = torch.as_tensor(IMPULSE.prompt(sample.given))[None]
+    starts = (prompt[0] == IMPULSE.word["self"]).nonzero()[:, 0]
+    other = prompt.clone()
+    at = int(starts[-1]) + 2 + 3  # VN of the last body
+    other[0, at] = IMPULSE.number_base + int(np.abs(IMPULSE.vocabulary.values - 150).argmin())
+    for passes, heard in ((3, True), (0, False)):
+        net = network("contacts", passes=passes)
+        with torch.no_grad():
+            before, after = net.stated(prompt).said, net.stated(other).said
+        moved = (before - after).abs().amax(dim=1) > 1e-9
+        assert bool(moved[-1]) and bool(moved[:-1].any()) is heard
+
+
+def test_other_texts_and_switches_are_refused() -> None:
+    with pytest.raises(ValueError, match="model=contacts reads codec=impulse or codec=islands"):
+        ContactNet.for_vocabulary(PLAIN.vocabulary)
+    for codec in (IMPULSE, CardCodec()):
+        with pytest.raises(ValueError, match="model=interaction reads codec=plain alone"):
+            InteractionNet.for_vocabulary(codec.vocabulary)
+    with pytest.raises(ValueError, match="passes=0 must be 1 or more"):
+        InteractionNet.for_vocabulary(PLAIN.vocabulary, passes=0)
+    with pytest.raises(ValueError, match="passes=-1 must be 0 or more"):
+        ContactNet.for_vocabulary(IMPULSE.vocabulary, passes=-1)
+    with pytest.raises(ValueError, match="median=2 must be true or false"):
+        ContactNet.for_vocabulary(IMPULSE.vocabulary, median=2)
