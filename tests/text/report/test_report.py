@@ -57,7 +57,13 @@ def test_a_row_per_rollout_and_method():
     who = {"scenario": "a", "difficulty": 2, "index": 0, "start_frame": 0, "seed": 7, "held_out": False}
     errors = {f"{name}@{h}": 0.0 for h in HORIZONS for name, metric in METRICS.items() if metric.when == HORIZON}
     errors |= {f"{name}@{h}": 2.0 for h in HORIZONS for name in ("rmse", "position_mae")}
-    errors |= {"event_velocity_rmse": None, "flight_momentum_error": 0.0, "flight_energy_error": 0.0}
+    errors |= {
+        "copied": None,
+        "moves_right": None,
+        "event_velocity_rmse": None,
+        "flight_momentum_error": 0.0,
+        "flight_energy_error": 0.0,
+    }
     errors |= {f"events_{name}": 0 for name in ("true", "said", "matched", "late")}
     where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "told": True, "missing": 0, "drifted": 0}
     assert got[0] == {**who, **where, "method": "model", "parsed": True, "valid_frames": 5, **errors}
