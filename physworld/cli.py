@@ -48,7 +48,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         start(arguments[0], arguments[1:])
         return 0
 
-    from physworld.judge import command as judge
+    from physworld.judge.options import add_arguments as judge_arguments
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
@@ -93,7 +93,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     publishing.add_argument("repo", help="OWNER/NAME")
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
     judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
-    judge.add_arguments(judging)
+    judge_arguments(judging)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
@@ -111,7 +111,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "judge":
-        console.print(str(judge.judge_folder(options, console)), soft_wrap=True)
+        from physworld.judge.command import judge_folder
+
+        console.print(str(judge_folder(options, console)), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
