@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         start(arguments[0], arguments[1:])
         return 0
 
-    from physworld.judge import command as judge
+    from physworld.judge.options import add_arguments as judge_arguments
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
@@ -105,7 +105,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
     judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
-    judge.add_arguments(judging)
+    judge_arguments(judging)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
@@ -127,7 +127,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     elif options.verb == "play":
         _play(options)
     elif options.verb == "judge":
-        console.print(str(judge.judge_folder(options, console)), soft_wrap=True)
+        from physworld.judge.command import judge_folder
+
+        console.print(str(judge_folder(options, console)), soft_wrap=True)
     elif options.verb in ("describe", "mix"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb}")
         from physworld.spatial.sound.commands import run_describe, run_mix

@@ -10,8 +10,9 @@ import numpy as np
 
 from physworld.judge.bodies import find_bodies
 from physworld.judge.footage import Discard, Footage, Source, read
-from physworld.judge.laws import GRAVITY, Scale, judge_motions
+from physworld.judge.laws import Scale, judge_motions
 from physworld.judge.motion import Motion, read_motion
+from physworld.judge.options import GRAVITY
 from physworld.judge.plate import Plate, check_still, make_plate
 from physworld.judge.tracks import MOST, Track, follow
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -21,39 +20,12 @@ from physworld.io.names import safe_name
 from physworld.judge import controls, report
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Discard, Source, find, is_sequence, read
-from physworld.judge.laws import GRAVITY
+from physworld.judge.options import add_arguments
 from physworld.judge.pictures import picture
 from physworld.judge.summary import paired, summarise
 from physworld.reporting.progress import bar
 
 Result = tuple[Verdict, list[tuple[str, Verdict]], tuple[str, Path] | None]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="MP4, MOV, GIF, WebM, MKV, AVI files, or numbered pictures")
-    parser.add_argument("--against", type=Path, metavar="FOLDER", help="compare with its clips of the same names")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the report goes; by default outputs/judge/FOLDER"
-    )
-    parser.add_argument("--fps", type=float, metavar="N", help="frames a second, instead of what the files say")
-    parser.add_argument(
-        "--pixels-per-metre", type=float, metavar="N", help="scale of the clips; else g is in px/s² only"
-    )
-    parser.add_argument(
-        "--body-diameter", type=float, metavar="M", help="m, of the largest moving body: gives the scale"
-    )
-    parser.add_argument("--gravity", type=float, default=GRAVITY, metavar="G", help="what is right, m/s² (9.81)")
-    parser.add_argument("--view", choices=("side", "top"), default="side", help="top: nothing falls in the picture")
-    parser.add_argument(
-        "--controls",
-        type=int,
-        default=24,
-        metavar="N",
-        help="clips that are made again, with the law kept and with a law broken (24)",
-    )
-    parser.add_argument("--pictures", type=int, default=24, metavar="N", help="clips that the report shows (24)")
-    parser.add_argument("--most-frames", type=int, default=1000, metavar="N", help="longer clips are discarded (1000)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
 
 
 def judge_folder(options: argparse.Namespace, console: Console) -> Path:

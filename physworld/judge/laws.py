@@ -13,7 +13,6 @@ from physworld.judge.arcs import Impact
 from physworld.judge.motion import Motion, restitution
 from physworld.judge.tracks import Track
 
-GRAVITY = 9.81  # m/s²
 NEAR = 1.4  # times the sum of two radii: bodies that touch, with the tracker's own doubt about sizes
 AT_ONCE = 2.5  # frames between the two halves of one blow
 
