@@ -1,0 +1,52 @@
+"""Payloads in the style of people, and briefs that say where separations put an object."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.draw import HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
+from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.rules import check
+from physworld.spatial.sources.drawn import SpatialSource
+from physworld.types import Sample
+
+from spatial_tools import payload
+
+
+def test_people_write_beyond_the_tidy_ranges_and_not_what_is_held_out() -> None:
+    source = SpatialSource(seed=0, split="train", axis="people")
+    drawn = [source.payload(k) for k in range(300)]
+    anchors = [rule for one in drawn for rule in one.rules if rule.type == "anchor"]
+    assert max(abs(rule.az_deg) for rule in anchors) > 170 and max(rule.el_deg for rule in anchors) > 70
+    assert max(rule.dist_m for rule in anchors) > 12 and min(rule.dist_m for rule in anchors) < 0.7
+    assert max(len(one.stems) for one in drawn) == 20
+    for one in drawn:
+        assert len(one.stems) not in HELD_OUT_COUNTS and (one.style, one.section) not in HELD_OUT_PAIRS
+        assert not any(pair <= {rule.type for rule in one.rules} for pair in HELD_OUT_RULES)
+    mixed = SpatialSource(seed=0, split="train", axis="mixed")
+    assert mixed.payload(5) == source.payload(5)
+    assert mixed.payload(4) == SpatialSource(seed=0, split="train").payload(4)
+
+
+def test_the_engineer_obeys_what_people_write() -> None:
+    source = SpatialSource(seed=0, split="val", axis="people")
+    for sample in (source.sample(k) for k in range(40)):
+        assert check(sample.target, sample.given.payload, sample.given).violations == []
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_settled_brief_says_the_place_of_what_must_keep_apart(settled: bool) -> None:
+    """The answer's own tokens stand in the prompt, and reading is not changed by it."""
+    asked = payload(rules=[{"type": "avoid_masking", "a": "vox", "b": "pad", "min_sep_deg": 100}])
+    brief = resolve(asked)
+    scene = engineer(asked, brief)
+    codec = SpatialCodec(settled=settled)
+    text = codec.prompt_text(brief)
+    pad = next(thing for thing in scene.objects if thing.id == "pad")
+    assert (f',"az_deg":{pad.az_deg:g},"el_deg":{pad.el_deg:g}' in text) == settled
+    item = codec.encode(Sample(seed=0, given=brief, target=scene))
+    answer = item.input_ids[item.labels != -100]
+    assert check(codec.decode(np.asarray(answer), brief), asked).violations == []
