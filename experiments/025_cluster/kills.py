@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[2] / "tests/helpers")]
 
@@ -45,11 +46,16 @@ def artefacts(folder: Path) -> dict[str, str]:
         name = str(file.relative_to(folder))
         if file.name == "metrics.json":
             metrics = json.loads(file.read_text())
-            metrics.get("cost", {}).pop("seconds", None)
-            found[name] = hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()
+            found[name] = hashlib.sha256(json.dumps(_timeless(metrics), sort_keys=True).encode()).hexdigest()
         elif file.is_file() and (file.name in KEPT or file.suffix == ".jsonl"):
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
+
+
+def _timeless(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _timeless(value) for key, value in node.items() if key != "seconds"}
+    return [_timeless(value) for value in node] if isinstance(node, list) else node
 
 
 def whole(folder: Path, kind: str) -> float:
@@ -65,10 +71,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     options = parser.parse_args()
     chance = random.Random(options.seed)
-    for place, kind in enumerate(KINDS):
-        kills = len(range(place, options.kills, len(KINDS)))
+    for place, kind in enumerate(options.kinds):
+        kills = len(range(place, options.kills, len(options.kinds)))
         calm, hit = (options.folder / kind / name for name in ("calm", "hit"))
         for folder in (calm, hit):
             folder.mkdir(parents=True)
