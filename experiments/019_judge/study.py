@@ -1,6 +1,6 @@
 """How well `physworld judge` reads clips whose truth is known, clean and spoilt.
 
-PYTHONPATH=. python experiments/014_judge/study.py --clips 20 --out figures.json
+PYTHONPATH=. python experiments/019_judge/study.py --clips 20 --out figures.json
 """
 
 from __future__ import annotations
