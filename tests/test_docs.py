@@ -31,7 +31,6 @@ from repository import CONF, ROOT, composed
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "physworld").rglob("README.md"))]
 PAGES += [ROOT / "benchmarks" / "README.md", ROOT / "experiments" / "README.md"]
-REPORTS = sorted((ROOT / "experiments").glob("*/README.md"))
 each = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 MAINS = ("train", "evaluate", "predict", "simulate")
 MAIN = re.compile(rf"(?:python |physworld |torchrun .*?)({'|'.join(MAINS)})(?:\.py)? ")
@@ -123,19 +122,6 @@ def test_commands_compose(page: Path) -> None:
             check(main, words)
         except Exception as error:
             raise AssertionError(f"{page.name}: {main}.py {' '.join(words)}: {error}") from error
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", REPORTS, ids=lambda page: page.parent.name)
-def test_commands_of_old_experiments_still_compose(page: Path) -> None:
-    """Old names are read as today's; parts in brackets are of some runs only."""
-    for main, words in commands(page):
-        plain = [word.removeprefix("[") for word in words]
-        plain = [word.removesuffix("]") if word.count("]") > word.count("[") else word for word in plain]
-        try:
-            check(main, [renamed.in_override(word) for word in plain])
-        except Exception as error:
-            raise AssertionError(f"{page}: {main}.py {' '.join(words)}: {error}") from error
 
 
 @each

@@ -28,7 +28,7 @@ def test_what_pip_is_asked_for_exists() -> None:
     assert named | asked <= set(extras) and len(named | asked) >= 3
     others = re.findall(r"pip install\s+(.*?)[,;\".]", " ".join(SOURCES.values()))
     for words in others:
-        for word in shlex.split(words.replace("{extra}", "export")):
+        for word in shlex.split(re.sub(r"\[\{.*\}\]", "[export]", words).replace("{extra}", "export")):
             assert Requirement(word).name
 
 

@@ -1,6 +1,6 @@
 """SIGKILL at random moments, the same command again, and in the end the bytes of a run that nobody disturbed.
 
-    python experiments/025_cluster/kills.py FOLDER --kills 50 [--seed 0]
+    python experiments/020_cluster/kills.py FOLDER --kills 50 [--seed 0]
 
 Kills are dealt in turn to a training job, an evaluation, a dataset in shards and a search. Prints one line a kind.
 """
