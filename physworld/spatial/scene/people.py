@@ -5,9 +5,8 @@ several voices of one class, tolerances, rules by id, rules for stems that are n
 hold. What is kept from training stays out: pairs of style and section, counts of stems, pairs of rules
 (`draw.HELD_OUT_...`).
 
-Sources of the statistics: counts of stems and instruments per style follow the track lists of multitrack collections
-(MedleyDB: Bittner et al. 2014; Cambridge-MT's library), as far as one can say it in a table; levels and bands are
-`draw.CHARACTER` with twice its spread. They are typical, not measured.
+Counts of stems and instruments per style are judged, not measured: no collection was counted. Levels and bands are
+`draw.CHARACTER` with twice its spread.
 """
 
 from __future__ import annotations
