@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from physworld.errors import UserError
+from physworld.settings.checks import installed
 from physworld.spatial.export.binaural import ear_response
 from physworld.spatial.scene.documents import SceneObject
 from physworld.spatial.scene.terms import poses_at
@@ -48,12 +49,9 @@ class Measured:
 
     def __init__(self, path: Path) -> None:
         """Raises: UserError: the file cannot be read, or is no set of head-related responses."""
-        try:
-            import h5py
-        except ImportError:
-            raise UserError(
-                "--hrtf needs h5py; install it with: pip install -c constraints.txt -e '.[spatial]'."
-            ) from None
+        installed("spatial", "h5py", what="--hrtf")
+        import h5py
+
         try:
             with h5py.File(path, "r") as file:
                 kind = _words(file.attrs.get("SOFAConventions", b""))

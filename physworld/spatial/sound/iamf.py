@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from physworld.errors import UserError, suggest
+from physworld.settings.checks import installed
 from physworld.spatial.sound.panning import LAYOUTS, LFE
 
 CODECS = {
@@ -52,12 +53,9 @@ def ffmpeg() -> str:
     """
     if "PHYSWORLD_FFMPEG" in os.environ:
         return os.environ["PHYSWORLD_FFMPEG"]
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise UserError(
-            "IAMF files need imageio-ffmpeg; install it with: pip install -c constraints.txt -e '.[spatial]'."
-        ) from None
+    installed("spatial", "imageio_ffmpeg", what="an IAMF file")
+    import imageio_ffmpeg
+
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
