@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.table import Table
 
 from physworld.metrics.scores import BASELINES, FLOOR, MODEL
 from physworld.reporting.charts import GREY, PALETTE, new_axes
@@ -66,6 +67,17 @@ def laws_section(summary: Mapping[str, Any]) -> list[str]:
     for name, why in laws["not_asked"].items():
         lines += [f"Not asked: {name.removeprefix('law_')} ({why}).", ""]
     return lines
+
+
+def laws_table(summary: Mapping[str, Any]) -> Table:
+    """The model beside the law and the simulator, for the screen; `laws_section` has the rest."""
+    shown = Table(title="laws, read off the answers")
+    shown.add_column("")
+    for head in ("law", LABELS[MODEL], "simulator"):
+        shown.add_column(head, justify="right", style="bold" if head == LABELS[MODEL] else "")
+    for law in summary["laws"]["figures"].values():
+        shown.add_row(_label(law), figure(law["law"]), *(_cell(law["methods"].get(m)) for m in (MODEL, TRUTH)))
+    return shown
 
 
 def laws_side_by_side(results: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -23,6 +23,7 @@ from physworld.reporting.report import Gallery, captioned
 from physworld.reporting.report import write_report as write_files
 from physworld.reporting.screen import screen
 from physworld.scenarios import HELD_OUT
+from physworld.text.report.laws import laws_table
 from physworld.text.report.sections import (
     LABELS,
     SINGLE,
@@ -288,7 +289,7 @@ def write_report(
 
 
 def print_table(summary: Mapping[str, Any], console: Console) -> None:
-    """Position RMSE by horizon for every method, the best baseline marked, with the model's ratio to it."""
+    """Position RMSE by horizon for every method, the best baseline marked, with the model's ratio to it; laws."""
     methods = summary["methods"]
     for title, key in (("trained types", "seen"), ("types not trained on", "held_out")):
         block = summary[key]
@@ -305,7 +306,13 @@ def print_table(summary: Mapping[str, Any], console: Console) -> None:
         for h, part in block["horizons"].items():
             cells = [figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
             table.add_row(h, *cells, span(part["ratio_best"]))
-        if not console.is_terminal:  # a file or a pipe has no width, so nothing need be cut
-            wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-            console = screen(max(console.width, wide), console.file)
-        console.print(table)
+        _print(table, console)
+    if "laws" in summary:
+        _print(laws_table(summary), console)
+
+
+def _print(table: Table, console: Console) -> None:
+    if not console.is_terminal:  # a file or a pipe has no width, so nothing need be cut
+        wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        console = screen(max(console.width, wide), console.file)
+    console.print(table)

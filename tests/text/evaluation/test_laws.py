@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 
 from physworld.errors import UserError
 from physworld.metrics import laws
@@ -25,7 +27,7 @@ from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluati
 from physworld.text.evaluation.laws import EXPERIMENTS, LawSuite, not_told, read
 from physworld.text.report.figures import figures
 from physworld.text.report.laws import laws_section, laws_side_by_side
-from physworld.text.report.report import write_report
+from physworld.text.report.report import print_table, write_report
 from physworld.types import Attractor, Scene, Spring, Trajectory
 
 from repository import ROOT
@@ -158,6 +160,10 @@ def test_the_report_has_table_figure_rows_and_json(tmp_path: Path) -> None:
         assert ("law.friction" in row) == (row["scenario"] == "law_friction")
     slow = [row["law.pull"] / row["law.pull_true"] for row in rows if "law.pull" in row and row["method"] == "floor"]
     assert np.allclose(slow, 1, atol=2e-3)
+    shown = io.StringIO()
+    print_table(summary, Console(file=shown, width=200))
+    (pull,) = [line for line in shown.getvalue().splitlines() if "exponent of the pull" in line]
+    assert pull.split("│")[2].strip() == "-2.00" and pull.split("│")[4].strip().startswith("-2.00 (")
     both = laws_side_by_side({"a": summary, "b|c": summary})
     assert "| a | b\\|c | truth |" in both[2] and laws_side_by_side({"a": {}}) == []
 
