@@ -122,9 +122,8 @@ def _table(described: Description, console: Console) -> None:
         )  # fmt: skip
     console.print(table)
     bpm = f"{described.bpm:.1f} bpm" if described.bpm is not None else "no beat found, 120 bpm is written"
-    console.print(
-        f"{len(described.stems)} stem{'s' * (len(described.stems) != 1)}, {described.seconds:.1f} s, {bpm}, energy {described.payload.overall.energy:g}"
-    )
+    count = f"{len(described.stems)} stem{'s' * (len(described.stems) != 1)}"
+    console.print(f"{count}, {described.seconds:.1f} s, {bpm}, energy {described.payload.overall.energy:g}")
     for line in described.remarks:
         console.print(line, soft_wrap=True)
 
