@@ -30,12 +30,12 @@ INNER = 256  # width of the input's network
 
 
 def value_features(values: Tensor) -> Tensor:
-    """(N, F) features of numbers, each with a mean square of one over them; the first is 1."""
+    """(N, F) features of numbers, the first is 1; none has a mean square above one over all of them."""
     v = values.double()
     turns = v[:, None] / 10.0 ** torch.arange(-2, 5, dtype=torch.float64, device=v.device)
     waves = (2 * math.pi * torch.remainder(turns, 1.0)).float()
     features = torch.cat([torch.ones_like(waves[:, :1]), number_features(values), waves.sin(), waves.cos()], dim=-1)
-    return features / features.square().mean(dim=0).sqrt().clamp(min=1e-6)
+    return features / features.square().mean(dim=0).sqrt().clamp(min=1.0)
 
 
 class _Rows(nn.Module):
@@ -54,7 +54,7 @@ class _Rows(nn.Module):
         start = weight_PD.detach().float()
         words = [start[list(spelled)].mean(dim=0) for spelled in new.values()]
         self.centre = nn.Parameter(start[digits].mean(dim=0))
-        self.words = nn.Parameter(torch.stack(words) if words else start[:0].clone())
+        self.words = nn.Embedding.from_pretrained(torch.stack(words) if words else start[:0].clone(), freeze=False)
         self.spread = float(start.std())
         self.extra: Tensor
         self.place: Tensor
@@ -74,7 +74,7 @@ class _Rows(nn.Module):
         """(V, D) every row."""
         weight_PD: Any = self.plain.weight
         whole = F.pad(weight_PD, (0, 0, 0, self.size - len(weight_PD)))
-        extra = torch.cat([self.rows(self.features), self.words])
+        extra = torch.cat([self.rows(self.features), self.words.weight])
         return whole.index_copy(0, self.extra, extra.to(whole.dtype))
 
 
@@ -103,8 +103,8 @@ class ValueEmbedding(_Rows):
         # For every token, number or not: shapes that depend on the tokens could not be compiled.
         by_value = self.rows(self.features[place.clamp(0, numbers - 1)])
         found = torch.where(((place >= 0) & (place < numbers))[..., None], by_value.to(found.dtype), found)
-        if len(self.words):
-            word = self.words[(place - numbers).clamp(min=0)]
+        if len(self.words.weight):
+            word = self.words((place - numbers).clamp(min=0))
             found = torch.where((place >= numbers)[..., None], word.to(found.dtype), found)
         return found
 
@@ -114,6 +114,7 @@ class ValueHead(_Rows):
 
     def __init__(self, plain: nn.Linear, vocabulary: Vocabulary) -> None:
         super().__init__(plain, plain.weight, vocabulary)
+        self.out_features, self.in_features = self.size, plain.in_features
         width = self.features.shape[1]
         self.say = nn.Linear(width, plain.weight.shape[1], bias=False)
         nn.init.normal_(self.say.weight, std=self.spread / width**0.5)

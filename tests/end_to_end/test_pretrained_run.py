@@ -242,8 +242,9 @@ def test_a_run_by_value_is_gone_on_with_and_judged(work: Path, base: Path) -> No
     first, again = work / "by_value", work / "by_value_again"
     run(work, "train.py", *options, "steps=2", f"hydra.run.dir={first}")
     run(work, "train.py", *options, "steps=2", f"init_from={first}", f"hydra.run.dir={again}")
-    said = run(work, "evaluate.py", "model=hf", f"weights={again / 'model'}", "codec=engine", "suite=quick", "limit=2")
-    assert "parse" in said
+    judged = ["limit=1", "scenario.names=[billiards]", *(option for option in FEW if option.startswith("evaluation"))]
+    said = run(work, "evaluate.py", "model=hf", f"weights={again / 'model'}", "codec=engine", "hardware=cpu", *judged)
+    assert "parse_rate" in said
     network, codec, _ = load_model(again, torch.device("cpu"))
     sample = samples(1)[0]
     limit = codec.max_new_tokens(sample.given.scene)

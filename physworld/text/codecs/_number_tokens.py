@@ -1,6 +1,6 @@
 """Numbers by value in the tokenizer of pretrained weights: one added token for each number of `numbers`.
 
-The format's fixed words become tokens too, so that a body's line is eleven tokens whatever its numbers are. All of them
+The format's fixed words become tokens too, so that a body's line is nine tokens whatever its numbers are. All of them
 are ordinary added tokens, which the tokenizer itself finds in a text, the longest first: who has the tokenizer needs
 nothing of physworld. What weights have a token for already, such as a digit, keeps its id.
 

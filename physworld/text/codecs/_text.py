@@ -36,7 +36,8 @@ LARGEST = 1e6  # px and px/s (and rad, rad/s): larger numbers in a predicted fra
 AT_REST, IN_MOTION, SOME_MOVE = "All objects are at rest.", "All objects are in motion.", " objects are moving."
 
 NUMBER = r"(-?[0-9]{1,7}(?:\.[0-9]{1,12})?)"  # never inf or nan
-GLUE = ("\n  obj_", ": ", ")")  # words that one token each is worth where numbers are single tokens too
+# Words that one token each is worth where numbers are single tokens too: what begins the line of a body, for one.
+GLUE = (*(f"\n  obj_{index}: pos=(" for index in range(128)), "\n  obj_", ": ", ")")
 _BODY_START = re.compile(r"\s*obj_")
 
 
