@@ -67,6 +67,8 @@ class FinetuneModule(NextTokenModule):
         """Why the model cannot be split over devices, else ''."""
         if self.network.tuning == "qlora":
             return "4-bit weights (model.network.tuning=qlora) cannot be split over devices"
+        if self.network.by_value:
+            return "numbers by value (model.network.numbers=value) cannot be split over devices"
         if "8bit" in self.optimizer_name:
             return f"8-bit state (model.optimizer={self.optimizer_name}) cannot be split over devices; adamw can"
         return ""

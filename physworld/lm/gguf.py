@@ -7,6 +7,7 @@ byte-level BPE tokenizers (those of these families) can be written.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def write_gguf(network: Any, tokenizer: Any, path: Path, name: str) -> None:
     config = network.config
     if config.model_type not in FAMILIES:
         raise GgufError(f"GGUF is written for {', '.join(FAMILIES)}; this is a {config.model_type} model.")
+    if any(_is_number(token.content) for token in tokenizer.added_tokens_decoder.values()):
+        raise GgufError("GGUF's readers cut numbers into digits, and this model reads them by value; use onnx.")
     pieces, cut = _bpe(tokenizer)
     positions = config.rope_parameters["rope_type"]
     if positions != "default":
@@ -70,6 +73,13 @@ def write_gguf(network: Any, tokenizer: Any, path: Path, name: str) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _settings(writer: Any, config: Any, gguf: Any) -> None:

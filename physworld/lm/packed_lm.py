@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from physworld.lm.generator import CachedGenerator, switched
@@ -26,6 +27,7 @@ from physworld.lm.layout import Checked, check, layers
 from physworld.lm.packing import Documents, prepare, read_packed
 from physworld.lm.parts import flops, linear_names, plain_names, plain_state, random_lm
 from physworld.lm.scored_loss import scored_loss
+from physworld.lm.value_rows import FILE, check_numbers, functions, is_by_value, read_by_value, with_tables
 from physworld.lm.weights import (
     check_tuning,
     find_adapter,
@@ -87,6 +89,7 @@ class PackedLM(nn.Module):
         architecture: Mapping[str, Any] | None = None,
         base: str | None = None,
         tuning: str = "lora",
+        numbers: str = "digits",
         rank: int = 32,
         alpha: int = 64,
         dropout: float = 0.05,
@@ -107,6 +110,7 @@ class PackedLM(nn.Module):
             base: of an adapter; None = the one it names.
             tuning: lora = low-rank updates of every linear layer but the last; qlora = the same on 4-bit weights;
                 full = all weights.
+            numbers: digits = spelled as the weights know them; value = one token each (see `value_rows`).
             rank, alpha, dropout: of LoRA.
             targets: ends of the names of the layers that LoRA is put on; None = every linear layer but the last.
             gradient_checkpointing: keep one state per layer and compute the rest again in the backward pass.
@@ -118,6 +122,7 @@ class PackedLM(nn.Module):
             ValueError: unknown settings, or weights that do not fit.
         """
         check_tuning(tuning)
+        check_numbers(numbers, tuning=tuning, weights=weights, vocabulary=vocabulary)
         if (
             fused_attention != "auto"
             and switched("fused_attention", fused_attention, auto=True)
@@ -132,7 +137,7 @@ class PackedLM(nn.Module):
             lm = load_network(weights, base, four_bit=tuning == "qlora")
             refuse_damage(lm, None, weights)
         check_cache(lm)
-        if lm.get_input_embeddings().num_embeddings < vocabulary.size:
+        if numbers == "digits" and lm.get_input_embeddings().num_embeddings < vocabulary.size:
             raise ValueError(f"{weights} has fewer embeddings than the codec has tokens ({vocabulary.size})")
         lm = tunable(
             lm, tuning=tuning, rank=rank, alpha=alpha, dropout=dropout,
@@ -143,7 +148,10 @@ class PackedLM(nn.Module):
             repetition_penalty=repetition_penalty, reuse_cache=reuse_cache, static_cache=static_cache,
             fused_attention=fused_attention,
         )  # fmt: skip
-        network.base_is_saved = weights is None or (base is not None) or find_adapter(weights) is not None
+        if numbers == "value":  # after LoRA, which is for the body alone
+            read_by_value(network.inner, vocabulary)
+        changed = base is not None or (weights is not None and find_adapter(weights) is not None)
+        network.base_is_saved = weights is None or changed or network.by_value
         for note in network.checked().notes:
             rank_zero_only(print)(f"Note: {note}")
         if compile_layers:
@@ -164,6 +172,11 @@ class PackedLM(nn.Module):
     def body(self) -> Any:
         """Everything below the output layer."""
         return getattr(self.inner, self.inner.base_model_prefix)
+
+    @property
+    def by_value(self) -> bool:
+        """Whether numbers are read and said by value."""
+        return is_by_value(self.inner)
 
     @property
     def blocks(self) -> Any:
@@ -286,6 +299,8 @@ class PackedLM(nn.Module):
                 self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
                 reuse_cache=self.reuse_cache, static_cache=self.static_cache,
             )  # fmt: skip
+            if self.by_value:
+                self.inner.get_output_embeddings().keep()
         return self._reader.generate(prompts, max_new_tokens, end_id, guide, noise=noise, rows=rows)
 
     # --- on disk
@@ -306,12 +321,12 @@ class PackedLM(nn.Module):
         self._mark(self.inner, end_id)
         folders = [run / "model"]
         if self.tuning == "full":
-            self.inner.save_pretrained(run / "model")
+            self._save_plain(run / "model")
         else:
             base = str(run / "base") if self.base_is_saved else str(self.weights)
             if self.base_is_saved:
                 folders.append(run / "base")
-                self.inner.save_pretrained(run / "base", state_dict=plain_state(self.inner))
+                self._save_plain(run / "base")
             folders.append(run / "adapter")
             self.lm.peft_config["default"].base_model_name_or_path = note_base(run, base)
             self.lm.save_pretrained(run / "adapter", save_embedding_layers=False)
@@ -321,6 +336,15 @@ class PackedLM(nn.Module):
             merged.save_pretrained(run / "model")
         for folder in folders:
             tokenizer.save_pretrained(folder)
+
+    def _save_plain(self, folder: Path) -> None:
+        """The model of transformers without adapters, as that library has it."""
+        state = plain_state(self.inner)
+        if self.by_value:
+            state = with_tables(self.inner, state)
+        self.inner.save_pretrained(folder, state_dict=state)
+        if self.by_value:
+            save_file(functions(self.inner), folder / FILE)
 
     def _mark(self, lm: Any, end_id: int) -> None:
         """Where answers end, and how they are generated, for whoever loads the weights."""
@@ -335,15 +359,19 @@ class PackedLM(nn.Module):
             ValueError: it was trained in another way, or on other weights.
         """
         from peft import set_peft_model_state_dict
-        from safetensors.torch import load_file
 
         theirs = find_adapter(str(run / "adapter")) if (run / "adapter").is_dir() else None
         ours = self.lm.peft_config["default"]
         if theirs is None or (theirs.r, theirs.lora_alpha) != (ours.r, ours.lora_alpha):
             raise ValueError(f"init_from={run} has no adapter of rank {ours.r} and alpha {ours.lora_alpha}")
+        if self.by_value != (run / "base" / FILE).is_file():
+            ways = ("value", "digits") if self.by_value else ("digits", "value")
+            raise ValueError(f"this network has model.network.numbers={ways[0]}, and init_from={run} {ways[1]}")
         if (run / "base").is_dir() and self.base_is_saved:
             names = plain_names(self.inner)
             theirs_state = load_network(str(run / "base")).state_dict()
+            if self.by_value:
+                names, theirs_state = self._numbers_of(run, names, theirs_state)
             refuse_gaps(f"init_from={run}", names.keys() - theirs_state.keys(), theirs_state.keys() - names.keys())
             self.inner.load_state_dict({names[name]: value for name, value in theirs_state.items()}, strict=False)
         else:
@@ -353,3 +381,13 @@ class PackedLM(nn.Module):
         found = set_peft_model_state_dict(self.lm, load_file(run / "adapter" / "adapter_model.safetensors"))
         lacks = [name for name in found.missing_keys if ".lora_" in name]  # the base is not in an adapter's file
         refuse_gaps(f"init_from={run}", lacks, found.unexpected_keys)
+
+    def _numbers_of(
+        self, run: Path, names: dict[str, str], state: dict[str, Tensor]
+    ) -> tuple[dict[str, str], dict[str, Tensor]]:
+        """(our names, a run's weights) with the functions that its tables were written from in their place."""
+        tables = with_tables(self.inner, {}).keys()
+        theirs = {name: value for name, value in state.items() if name not in tables}
+        theirs |= load_file(run / "base" / FILE)
+        # Rows of tokens that the weights had are the weights', which are ours too.
+        return {plain: name for plain, name in names.items() if not plain.endswith(".plain.weight")}, theirs

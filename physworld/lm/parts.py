@@ -64,13 +64,15 @@ def flops(lm: Any, tokens: int, attended: int, scored: int) -> float:
     Counted as usual: two for each weight that a token meets, twice as much backward; frozen weights need one product
     backward, not two; computing again for checkpointing does not count.
     """
-    head = lm.get_output_embeddings().weight
-    total = float(scored * (6 if head.requires_grad else 4) * head.numel())
+    head = lm.get_output_embeddings()
+    above = {id(parameter) for parameter in head.parameters()}
+    trained = any(parameter.requires_grad for parameter in head.parameters())
+    total = float(scored * (6 if trained else 4) * head.in_features * head.out_features)
     config = lm.config.get_text_config()
     looked_up = {id(part.weight) for part in lm.modules() if isinstance(part, nn.Embedding)}
     experts = getattr(config, "num_local_experts", getattr(config, "num_experts", None))
     for parameter in lm.parameters():
-        if parameter.ndim < 2 or parameter is head or id(parameter) in looked_up:
+        if parameter.ndim < 2 or id(parameter) in above or id(parameter) in looked_up:
             continue
         shape = getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape)
         # The matrices of experts stand in one tensor, and a token meets a few of them.

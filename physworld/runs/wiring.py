@@ -38,7 +38,8 @@ def codec_and_network(cfg: DictConfig) -> tuple[Any, functools.partial[Any]]:
             raise UserError("model=hf needs weights=FOLDER_OR_REPO: whole weights, or a PEFT adapter (base=).")
         return own_codec(cfg.codec), make
     try:
-        return codec_for(cfg.codec, load_tokenizer(**named)), make
+        by_value = "numbers" in network and network.numbers == "value"
+        return codec_for(cfg.codec, load_tokenizer(**named), by_value=by_value), make
     except WeightsError as error:
         raise UserError(str(error)) from None
 
@@ -55,8 +56,11 @@ def own_codec(config: Any) -> Any:
     return instantiate(config)
 
 
-def codec_for(config: Any, tokenizer: Any) -> Any:
+def codec_for(config: Any, tokenizer: Any, *, by_value: bool = False) -> Any:
     """The codec of a configuration, writing with the tokenizer of pretrained weights.
+
+    Args:
+        by_value: each number as one token, which the tokenizer is given.
 
     Raises:
         UserError: it has tokens of its own, or cannot use this tokenizer.
@@ -67,8 +71,12 @@ def codec_for(config: Any, tokenizer: Any) -> Any:
             f"{name} writes with tokens of its own, which pretrained weights do not know; choose codec=engine or "
             "codec=card."
         )
+    if by_value and "by_value" not in inspect.signature(get_class(config["_target_"])).parameters:
+        raise UserError(
+            f"{name} does not write numbers by value; choose codec=engine, codec=card or model.network.numbers=digits."
+        )
     try:
-        codec = instantiate(config, tokenizer=tokenizer)
+        codec = instantiate(config, tokenizer=tokenizer, **({"by_value": True} if by_value else {}))
     except Exception as error:
         cause = error.__cause__ or error
         raise UserError(

@@ -168,7 +168,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
     try:
         tokenizer, adapter = load_tokenizer(weights, base), find_adapter(weights)
         codec = _with_shots(codec_for(cfg.codec, tokenizer), cfg)
-        if cfg.evaluation.guided and is_word_level(tokenizer):
+        if cfg.evaluation.guided and (is_word_level(tokenizer) or codec.by_value):
             raise UserError(
                 f"engine=vllm cannot keep answers in the tokenizer of {weights} within a grammar: its tokens are whole "
                 f"words; use evaluation.guided=false, or leave engine out."

@@ -77,18 +77,20 @@ class Vocabulary:
     families: tuple[TokenFamily, ...] = ()  # words that carry a number
     words: tuple[str, ...] = ()  # what ids 0 .. num_words - 1 are called, where a network may ask
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)  # word of a record -> what its numbers are
+    numbers: TokenFamily | None = None  # number tokens among the words: of pretrained weights that read them by value
+    spelled: dict[int, tuple[int, ...]] = field(default_factory=dict)  # id that weights lack -> ids that spelled it
+    digits: tuple[int, ...] = ()  # ids of 0 .. 9 in these weights, where `numbers` are new to them
 
     @property
     def size(self) -> int:
         return self.num_words + len(self.values)
 
     @staticmethod
-    def of_words(size: int, *, pad: int, end: int, families: tuple[TokenFamily, ...] = ()) -> Vocabulary:
+    def of_words(size: int, *, pad: int, end: int, **more: Any) -> Vocabulary:
         """Words alone, each of which may be said."""
         return Vocabulary(
-            num_words=size, values=np.zeros(0), outputs=np.arange(size), ordered_from=size, pad=pad, end=end,
-            families=families,
-        )  # fmt: skip
+            num_words=size, values=np.zeros(0), outputs=np.arange(size), ordered_from=size, pad=pad, end=end, **more
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

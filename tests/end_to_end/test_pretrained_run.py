@@ -45,6 +45,7 @@ FEW = (
 SPLIT = ("hardware.devices=2", "hardware.strategy=fsdp")
 SIZE = "model.network.architecture"
 STRATEGIES = ("ddp", "fsdp")
+BY_VALUE = ("model.network.numbers=value",)
 TINY = ("model=tiny_lfm2", f"{SIZE}.hidden_size=32", f"{SIZE}.intermediate_size=64")
 STAGED = (*FEW, *TINY, "curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.keep_easier=false")
 
@@ -178,6 +179,13 @@ def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path:
             "cannot be split over devices",
         ),
         (["model=lfm2", "weights={base}", "codec=impulse"], "choose codec=engine or codec=card"),
+        (
+            ["model=lfm2", "weights={base}", *BY_VALUE, "hardware.devices=2", "hardware.strategy=fsdp"],
+            "numbers by value .* cannot be split over devices",
+        ),
+        (["model=lfm2", "weights={base}", *BY_VALUE, "model.network.tuning=qlora"], "not for 4-bit weights"),
+        (["model=lfm2", "weights={base}", "model.network.numbers=words"], "choose one of digits, value"),
+        (["model=lfm2_random", *BY_VALUE], "without weights choose codec=plain"),
     ],
 )
 def test_what_is_missing_is_one_sentence(base: Path, options: list[str], sentence: str) -> None:
@@ -224,6 +232,29 @@ def test_onnx_says_what_torch_says(tuned: Path) -> None:
         said.append(int(out["logits"][0, -1].argmax()))
     greedy = network.generate(torch.as_tensor(ids), max_new_tokens=10, do_sample=False, eos_token_id=-1)
     assert said == greedy[0, ids.size :].tolist()
+
+
+# --- numbers by value
+
+
+def test_a_run_by_value_is_gone_on_with_and_judged(work: Path, base: Path) -> None:
+    options = ["model=lfm2", f"weights={base}", *BY_VALUE, *FEW, "curriculum=stage0", "model.optimizer=adamw"]
+    first, again = work / "by_value", work / "by_value_again"
+    run(work, "train.py", *options, "steps=2", f"hydra.run.dir={first}")
+    run(work, "train.py", *options, "steps=2", f"init_from={first}", f"hydra.run.dir={again}")
+    judged = ["limit=1", "scenario.names=[billiards]", *(option for option in FEW if option.startswith("evaluation"))]
+    said = run(work, "evaluate.py", "model=hf", f"weights={again / 'model'}", "codec=engine", "hardware=cpu", *judged)
+    assert "parse_rate" in said
+    network, codec, _ = load_model(again, torch.device("cpu"))
+    sample = samples(1)[0]
+    limit = codec.max_new_tokens(sample.given.scene)
+    answer = network.generate([codec.prompt(sample.given)], [limit], codec.end_id, codec.guide([sample.given]))[0]
+    assert codec.decode(answer, sample.given) is not None
+    assert len(codec.encode(sample).input_ids) < 0.4 * len(
+        EngineCodec(tokenizer=load_tokenizer(str(base))).encode(sample).input_ids
+    )
+    with pytest.raises(UserError, match="cut numbers into digits, and this model reads them by value; use onnx"):
+        artefacts.export(again, "gguf")
 
 
 # --- several ranks

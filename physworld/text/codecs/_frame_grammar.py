@@ -53,13 +53,19 @@ def expression(pieces: tuple[Piece, ...]) -> str:
 
 
 Node = dict[int, int]  # token id -> number of the node behind it
+ANY = -1  # in the place of an id: every number's token
 
 
 class Graph:
-    """Answers as paths of token ids from node 0; each ends with the end token, which leads to the last node."""
+    """Answers as paths of token ids from node 0; each ends with the end token, which leads to the last node.
 
-    def __init__(self, pieces: tuple[Piece, ...], tokenizer: PreTrainedTokenizerBase, end_id: int) -> None:
-        self.tokenizer = tokenizer
+    Where numbers are tokens, ANY stands for all of them: there are too many to list at every node.
+    """
+
+    def __init__(
+        self, pieces: tuple[Piece, ...], tokenizer: PreTrainedTokenizerBase, end_id: int, *, by_value: bool = False
+    ) -> None:
+        self.tokenizer, self.by_value = tokenizer, by_value
         self.nodes: list[Node] = [{}]
         self._ids = {character: self._tokens(character)[0] for character in f"{DIGITS}.-"}
         # Choices make several open ends; a piece is appended to all of them at once.
@@ -102,6 +108,8 @@ class Graph:
 
     def _whole(self, starts: list[int], digits: int) -> list[int]:
         """Ends of 0 or a number without leading zeros."""
+        if self.by_value:
+            return [self._link(starts, [self._tokens(str(count))[0] for count in range(10**digits)])]
         ends = [self._link(starts, [self._ids["0"]])]
         node = self._link(starts, [self._ids[d] for d in DIGITS[1:]])
         ends.append(node)
@@ -111,6 +119,8 @@ class Graph:
         return ends
 
     def _number(self, starts: list[int], decimals: int) -> int:
+        if self.by_value:
+            return self._link(starts, [ANY])
         signed = self._link(starts, [self._ids["-"]])
         node = self._link(self._whole([*starts, signed], 6), [self._ids["."]])
         for _ in range(decimals):

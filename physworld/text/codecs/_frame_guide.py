@@ -9,7 +9,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from physworld.lm.guides import MatcherGuide
-from physworld.text.codecs._frame_grammar import Graph, Piece, expression
+from physworld.text.codecs._frame_grammar import ANY, Graph, Piece, expression
 
 KEPT = 256  # grammars kept ready; scenes of one type share theirs
 
@@ -22,21 +22,24 @@ def is_word_level(tokenizer: PreTrainedTokenizerBase) -> bool:
 class Guides:
     """Makes guides for one tokenizer, and keeps what is slow to make."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_id: int) -> None:
-        self.tokenizer, self.end_id = tokenizer, end_id
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_id: int, *, numbers: np.ndarray | None = None) -> None:
+        """numbers: ids of number tokens, where the tokenizer has some; all else of a frame is words then."""
+        self.tokenizer, self.end_id, self.numbers = tokenizer, end_id, numbers
         self._ready: dict[tuple[Piece, ...], Any] = {}
         self._llguidance: Any = None
 
     def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | MatcherGuide:
-        if is_word_level(self.tokenizer):
-            return WordGuide([self._graph(pieces) for pieces in answers], len(self.tokenizer), self.end_id)
+        if is_word_level(self.tokenizer) or self.numbers is not None:
+            graphs = [self._graph(pieces) for pieces in answers]
+            return WordGuide(graphs, len(self.tokenizer), self.end_id, numbers=self.numbers)
         matchers, expressions = [self._matcher(pieces) for pieces in answers], list(map(expression, answers))
         return MatcherGuide(matchers, len(self.tokenizer), self.end_id, expressions=expressions)
 
     def _graph(self, pieces: tuple[Piece, ...]) -> Graph:
         if pieces not in self._ready:
             self._make_room()
-            self._ready[pieces] = Graph(pieces, self.tokenizer, self.end_id)
+            by_value = self.numbers is not None
+            self._ready[pieces] = Graph(pieces, self.tokenizer, self.end_id, by_value=by_value)
         graph: Graph = self._ready[pieces]
         return graph
 
@@ -66,7 +69,8 @@ class WordGuide:
 
     expressions = None
 
-    def __init__(self, graphs: Sequence[Graph], size: int, end_id: int) -> None:
+    def __init__(self, graphs: Sequence[Graph], size: int, end_id: int, *, numbers: np.ndarray | None = None) -> None:
+        """size: V. numbers: ids that ANY stands for."""
         self.graphs = graphs
         self._at = [0] * len(graphs)
         sets: dict[frozenset[int], int] = {}  # nodes that allow the same tokens share a mask
@@ -77,7 +81,9 @@ class WordGuide:
                 self._masks_of[id(graph)] = [sets.setdefault(tokens, len(sets)) for tokens in allowed]
         self._masks = np.zeros((len(sets), size), bool)
         for tokens, mask in sets.items():
-            self._masks[mask, list(tokens)] = True
+            self._masks[mask, list(tokens - {ANY})] = True
+            if ANY in tokens and numbers is not None:
+                self._masks[mask, numbers] = True
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
         return [[] for _ in rows]
@@ -89,4 +95,5 @@ class WordGuide:
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
         for row, token in zip(rows, tokens, strict=True):
             graph = self.graphs[row]
-            self._at[row] = graph.nodes[self._at[row]].get(int(token), graph.final)
+            node = graph.nodes[self._at[row]]
+            self._at[row] = node.get(int(token), node.get(ANY, graph.final))

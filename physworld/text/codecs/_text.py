@@ -12,6 +12,7 @@ import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -22,10 +23,11 @@ from physworld.lm.tokenizers import WordCutter, word_tokenizer
 from physworld.sim.fields import gravity
 from physworld.text.codecs._frame_grammar import Piece
 from physworld.text.codecs._frame_guide import Guides, WordGuide
+from physworld.text.codecs._number_tokens import extended, nearest, number_ids, round_numbers, values_of_numbers
 from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs._text_writer import Layout, Page, TextWriter, utf8
 from physworld.text.codecs.frame_codec import DocumentsCodec
-from physworld.types import Encoded, Sample, Scene, State, Trajectory, Vocabulary
+from physworld.types import Encoded, Sample, Scene, State, TokenFamily, Trajectory, Vocabulary
 
 UNSCORED = -100
 MOVING = 1.0  # px/s: a body moves when a velocity component is above this (the published engine's threshold)
@@ -34,6 +36,8 @@ LARGEST = 1e6  # px and px/s (and rad, rad/s): larger numbers in a predicted fra
 AT_REST, IN_MOTION, SOME_MOVE = "All objects are at rest.", "All objects are in motion.", " objects are moving."
 
 NUMBER = r"(-?[0-9]{1,7}(?:\.[0-9]{1,12})?)"  # never inf or nan
+# Words that one token each is worth where numbers are single tokens too: what begins the line of a body, for one.
+GLUE = (*(f"\n  obj_{index}: pos=(" for index in range(128)), "\n  obj_", ": ", ")")
 _BODY_START = re.compile(r"\s*obj_")
 
 
@@ -110,12 +114,15 @@ class TextCodec(ABC):
         context_frames: int,
         tokenizer: PreTrainedTokenizerBase | None,
         history_frames: int | None = None,
+        by_value: bool = False,
     ) -> None:
         """
         Args:
             words: of the format's own tokenizer, which is taken when `tokenizer` is None.
             history_frames: while rolling out, prompts grow up to so many frames; None = context_frames, a window that
                 slides. A prompt that grows is not read again from its start by models that keep what they have read.
+            by_value: give `tokenizer` a token for each number (see `_number_tokens`); one that has them is used so in
+                any case.
         """
         if history_frames is not None and history_frames < context_frames:
             raise ValueError(f"history_frames is {history_frames}, it must be at least context_frames={context_frames}")
@@ -130,6 +137,16 @@ class TextCodec(ABC):
             raise ValueError(f"tokenizer {type(tokenizer).__name__} is not a fast one; choose its fast version")
         if tokenizer.eos_token_id is None:
             raise ValueError(f"tokenizer {type(tokenizer).__name__} has no end token; set its eos_token")
+        new: dict[str, Any] = {}  # to the weights
+        if by_value and self._direct:
+            raise ValueError("numbers by value are for the tokenizer of pretrained weights, and none is given")
+        if by_value:
+            digits = tuple(int(tokenizer(d, add_special_tokens=False)["input_ids"][-1]) for d in "0123456789")
+            tokenizer, spelled = extended(tokenizer, (*words, *GLUE))
+            new = {"spelled": spelled, "digits": digits}
+        ids = number_ids(tokenizer)
+        if ids is not None:
+            new["numbers"] = TokenFamily(ids=ids, values=values_of_numbers())
         self.context_frames = context_frames
         self.history_frames = context_frames if history_frames is None else history_frames
         self.tokenizer = tokenizer
@@ -137,8 +154,9 @@ class TextCodec(ABC):
         begin = tokenizer.bos_token_id
         self._begin = np.array([] if begin is None else [begin], dtype=np.int64)
         size, pad = len(tokenizer), tokenizer.pad_token_id
-        self.vocabulary = Vocabulary.of_words(size, pad=self.end_id if pad is None else pad, end=self.end_id)
-        self._guides = Guides(tokenizer, self.end_id)
+        self.vocabulary = Vocabulary.of_words(size, pad=self.end_id if pad is None else pad, end=self.end_id, **new)
+        self.by_value = ids is not None
+        self._guides = Guides(tokenizer, self.end_id, numbers=ids)
         self._longest: dict[int, int] = {}  # bodies -> tokens of the longest frame
 
     def loses(self) -> bool:
@@ -170,12 +188,12 @@ class TextCodec(ABC):
     def write_prompt(self, given: Trajectory) -> str:
         """Header, the last `history_frames` given frames numbered from 1, and the cue for the next frame."""
         given = self._last(given)
-        return _string(self._text.prompt(self._text.write(given), 0, len(given)))
+        return self._spelled(self._text.prompt(self._text.write(given), 0, len(given)))
 
     def write_target(self, sample: Sample) -> str:
         """What follows the cue: the rest of the next frame."""
         page = self._text.write(sample.target.window(0, 1))
-        return _string(self._text.answer(page, 0, len(self._last(sample.given)) + 1)[0])
+        return self._spelled(self._text.answer(page, 0, len(self._last(sample.given)) + 1)[0])
 
     def prompt(self, given: Trajectory) -> np.ndarray:
         given = self._last(given)
@@ -202,7 +220,9 @@ class TextCodec(ABC):
         answer, bounds = self._writer.answer(page, t, given + 1)
         begins = np.arange(len(answer))  # of the answer's tokens
         if not self._direct:
-            tokens = self._tokens(_string(answer), return_offsets_mapping=True)
+            lines = [self._spelled(answer[a:b]) for a, b in pairwise([0, *bounds, len(answer)])]
+            bounds = np.cumsum([len(line) for line in lines])[:-1]
+            tokens = self._tokens("".join(lines), return_offsets_mapping=True)
             answer = np.array(tokens["input_ids"], dtype=np.int64)
             begins = np.array(tokens["offset_mapping"], dtype=np.int64).reshape(-1, 2)[:, 0]
         ids = np.concatenate([prompt, answer, [self.end_id]])
@@ -215,8 +235,18 @@ class TextCodec(ABC):
 
     def _prompt(self, page: Page, first: int, stop: int) -> np.ndarray:
         codes = self._writer.prompt(page, first, stop)
-        ids = codes if self._direct else np.array(self._tokens(_string(codes))["input_ids"], dtype=np.int64)
+        ids = codes if self._direct else np.array(self._tokens(self._spelled(codes))["input_ids"], dtype=np.int64)
         return np.concatenate([self._begin, ids])
+
+    def _spelled(self, codes: np.ndarray) -> str:
+        """Text as this tokenizer has it, from its bytes."""
+        text = codes.tobytes().decode()
+        return round_numbers(text) if self.by_value else text
+
+    def printed(self, values: np.ndarray) -> np.ndarray:
+        """`values` as a reader of this text gets them back."""
+        found = printed(values, self._text.layout.decimals)
+        return nearest(found) if self.by_value else found
 
     def _last(self, given: Trajectory) -> Trajectory:
         if len(given) < 1:
@@ -306,7 +336,3 @@ class TextFrames(Sequence[Encoded]):
     def __getitem__(self, t: int) -> Encoded:  # type: ignore[override]
         t, given = range(len(self))[t], self.codec.context_frames
         return self.codec.item(self.page, t + given, given, self.events[t + given - 1], seed=self.seed + t)
-
-
-def _string(codes: np.ndarray) -> str:
-    return codes.tobytes().decode()

@@ -20,6 +20,8 @@ Density is mass per area in kg/m² (100 px = 1 m). Known losses: the text has no
 restitution, angles or spins, and no word for pegs, attractors or wall radii, so part of the physics cannot be known
 from it; kept for fidelity, never the default. The card shows scenes without joints only; with some, the line reads
 `Constraints: K joints`.
+
+With number tokens (`by_value`, see `_number_tokens`) numbers are the nearest of a list, in their shortest form.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from transformers import PreTrainedTokenizerBase
 
 from physworld.text.codecs._card_reader import NoCard, read_card
 from physworld.text.codecs._frame_grammar import Count, Number, Piece
-from physworld.text.codecs._text import NUMBER, TextCodec, one_line, printed, read_bodies
+from physworld.text.codecs._text import NUMBER, TextCodec, one_line, read_bodies
 from physworld.text.codecs._text_writer import Layout
 from physworld.types import PIXELS_PER_METRE, Body, Scene, Segment, State, Trajectory
 
@@ -58,6 +60,7 @@ class CardCodec(TextCodec):
         context_frames: int = 3,
         tokenizer: PreTrainedTokenizerBase | None = None,
         history_frames: int | None = None,
+        by_value: bool = False,
     ) -> None:
         layout = Layout(
             name="card",
@@ -75,8 +78,9 @@ class CardCodec(TextCodec):
             described=True,
         )
         super().__init__(
-            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
-        )
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames,
+            by_value=by_value,
+        )  # fmt: skip
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Position and velocity from the text; angle and spin, which it lacks, are carried on from `given`."""
@@ -110,9 +114,8 @@ class CardCodec(TextCodec):
 
     def round_state(self, state: State, scene: Scene) -> State:
         """Two decimals; angle and spin unchanged, as the reader carries its own along."""
-        return State(
-            position=printed(state.position, 2), velocity=printed(state.velocity, 2), angle=state.angle, spin=state.spin
-        )
+        position, velocity = self.printed(state.position), self.printed(state.velocity)
+        return State(position=position, velocity=velocity, angle=state.angle, spin=state.spin)
 
 
 def write_header(scene: Scene) -> str:

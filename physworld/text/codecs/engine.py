@@ -22,6 +22,9 @@ lengths or strengths, wall radii, belts or fields.
 empty lines in the prompt; the frame's title twice (`Frame 1: Frame 1: All objects are at rest.`, because the data's
 description carries it already); and an answer that begins after an empty line and has no description (`Frame 5:`).
 Source: AlexWortega/PhysicsLLMEngine, src/training/data_loader.py and src/finetune/lfm2_trainer.py.
+
+With number tokens (`by_value`, see `_number_tokens`) numbers are the nearest of a list, in their shortest form:
+`pos=(105, 395), vel=(300, -100)`, and `Timestep: 0.017`.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from transformers import PreTrainedTokenizerBase
 
 from physworld.text.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.text.codecs._scene_dict import PYMUNK_NAMES
-from physworld.text.codecs._text import AT_REST, IN_MOTION, NUMBER, SOME_MOVE, TextCodec, one_line, printed, read_bodies
+from physworld.text.codecs._text import AT_REST, IN_MOTION, NUMBER, SOME_MOVE, TextCodec, one_line, read_bodies
 from physworld.text.codecs._text_writer import Layout
 from physworld.types import FIXED, Joint, Peg, Scene, Segment, State, Trajectory
 
@@ -63,6 +66,7 @@ class EngineCodec(TextCodec):
         context_frames: int = 4,
         tokenizer: PreTrainedTokenizerBase | None = None,
         history_frames: int | None = None,
+        by_value: bool = False,
         published_bytes: bool = False,
     ) -> None:
         gap, title = ("\n", "Frame {0}: Frame {0}: ") if published_bytes else ("\n\n", "Frame {}: ")
@@ -82,8 +86,9 @@ class EngineCodec(TextCodec):
             described=not published_bytes,
         )
         super().__init__(
-            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames
-        )
+            layout, WORDS, context_frames=context_frames, tokenizer=tokenizer, history_frames=history_frames,
+            by_value=by_value,
+        )  # fmt: skip
         self.published_bytes = published_bytes
 
     def parse(self, text: str, given: Trajectory) -> State | None:
@@ -108,10 +113,10 @@ class EngineCodec(TextCodec):
         """Four decimals; angle and spin 0 where the text leaves them out."""
         turned = (np.abs(state.angle) > TURNED) | (np.abs(state.spin) > TURNED)
         return State(
-            position=printed(state.position, 4),
-            velocity=printed(state.velocity, 4),
-            angle=np.where(turned, printed(state.angle, 4), 0.0),
-            spin=np.where(turned, printed(state.spin, 4), 0.0),
+            position=self.printed(state.position),
+            velocity=self.printed(state.velocity),
+            angle=np.where(turned, self.printed(state.angle), 0.0),
+            spin=np.where(turned, self.printed(state.spin), 0.0),
         )
 
 
