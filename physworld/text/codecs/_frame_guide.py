@@ -29,7 +29,8 @@ class Guides:
 
     def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | MatcherGuide:
         if is_word_level(self.tokenizer):
-            return WordGuide([self._graph(pieces) for pieces in answers], len(self.tokenizer), self.end_id)
+            graphs = [self._graph(pieces) for pieces in answers]
+            return WordGuide(graphs, len(self.tokenizer), self.end_id, answers=answers)
         matchers, expressions = [self._matcher(pieces) for pieces in answers], list(map(expression, answers))
         return MatcherGuide(matchers, len(self.tokenizer), self.end_id, expressions=expressions)
 
@@ -64,10 +65,10 @@ class Guides:
 class WordGuide:
     """A direct mask: every answer walks its graph of tokens."""
 
-    expressions = None
-
-    def __init__(self, graphs: Sequence[Graph], size: int, end_id: int) -> None:
-        self.graphs = graphs
+    def __init__(
+        self, graphs: Sequence[Graph], size: int, end_id: int, *, answers: Sequence[tuple[Piece, ...]]
+    ) -> None:
+        self.graphs, self._answers = graphs, answers
         self._at = [0] * len(graphs)
         sets: dict[frozenset[int], int] = {}  # nodes that allow the same tokens share a mask
         self._masks_of: dict[int, list[int]] = {}
@@ -78,6 +79,10 @@ class WordGuide:
         self._masks = np.zeros((len(sets), size), bool)
         for tokens, mask in sets.items():
             self._masks[mask, list(tokens)] = True
+
+    @property
+    def expressions(self) -> list[str]:
+        return list(map(expression, self._answers))
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
         return [[] for _ in rows]
