@@ -208,7 +208,7 @@ class ApiClient:
             limits = httpx2.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
             self._http = httpx2.AsyncClient(timeout=self._timeout, limits=limits, follow_redirects=False)
         headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
-        content = b""
+        content = bytearray()
         try:
             async with self._http.stream("POST", self.url, json=body, headers=headers) as response:
                 async for part in response.aiter_bytes():

@@ -78,6 +78,7 @@ class Batches:
             # Noise makes every row of a batch a draw, so the others go by themselves.
             for drawn in (False, True):
                 some = [job for job in jobs if (job.temperature > 0) is drawn and not job.left]
+                some = [job for job in some if job.answer.set_running_or_notify_cancel()]  # from here on it is made
                 if some:
                     self._answer(some, drawn)
 

@@ -262,7 +262,7 @@ def _held(text: str, stop: tuple[str, ...]) -> int:
 
 
 async def _json(request: Request) -> Any:
-    body = b""
+    body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:

@@ -29,9 +29,7 @@ def base(work: Path) -> Path:
 
 def serving(work: Path, port: int = 0) -> tuple[Command, str]:
     """A server that is ready, and its address."""
-    command = start(
-        work, "physworld", "serve", str(base(work)), "--name", "m", "--device", "cpu", "--port", str(port)
-    )
+    command = start(work, "physworld", "serve", str(base(work)), "--name", "m", "--device", "cpu", "--port", str(port))
     command.wait_until(lambda: "Stop with Ctrl-C" in command.said)
     return command, command.said.split()[2]
 

@@ -82,11 +82,11 @@ def client(served: Serving) -> Any:
 
 @pytest.mark.parametrize("codec", [ImpulseCodec(), IslandCodec(), PlainCodec(), EngineCodec(), CardCodec()])
 def test_a_run_answers_model_api_as_in_process(codec: Any) -> None:
-    network, moments = gpt(codec), given(3, codec.context_frames)
+    network, moments = gpt(codec), given(2, codec.context_frames)
     here = rollout(network, codec, moments, 2)
     with Serving(Service(FrameRun(network, codec), "m")) as serving:
         there = rollout(api(serving.url, codec, grammar="physworld"), codec, moments, 2)
-    assert there.parsed == here.parsed == [2, 2, 2]
+    assert there.parsed == here.parsed == [2, 2]
     for a, b in zip(here.predicted, there.predicted, strict=True):
         for name in ("position", "velocity", "angle", "spin"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
@@ -110,10 +110,10 @@ def test_tokens_are_those_in_process(codec: Any, guided: bool) -> None:
 def test_weights_answer_model_api_as_in_process(kind: type[TextCodec], weights: Weights, served: Serving) -> None:
     """In process the codec writes with the model's tokenizer; over the protocol both sides have their own."""
     theirs, ours = kind(tokenizer=weights.tokenizer), kind()
-    moments = given(3, ours.context_frames)
+    moments = given(2, ours.context_frames)
     here = rollout(weights.model, theirs, moments, 2)
     there = rollout(api(served.url, ours, grammar="regex"), ours, moments, 2)
-    assert there.parsed == here.parsed == [2, 2, 2]
+    assert there.parsed == here.parsed == [2, 2]
     for a, b in zip(here.predicted, there.predicted, strict=True):
         np.testing.assert_array_equal(a.position, b.position)
         np.testing.assert_array_equal(a.velocity, b.velocity)
@@ -220,7 +220,7 @@ def test_scenes_as_in_process(mode: str) -> None:
     torch.manual_seed(0)
     codec = SpatialCodec()
     network = TinyLM.for_vocabulary(codec.vocabulary, width=32, depth=1, heads=2, inner=64).eval()
-    briefs = [sample.given for sample in spatial_samples(count=3)]
+    briefs = [sample.given for sample in spatial_samples(count=2)]
     limits = [codec.max_new_tokens(brief) for brief in briefs]
     said = network.generate([codec.prompt(b) for b in briefs], limits, codec.end_id, codec.guide(briefs, mode))
     form = {"response_format": {"type": "physworld", "mode": mode}}
@@ -229,11 +229,16 @@ def test_scenes_as_in_process(mode: str) -> None:
         for brief, most, ids in zip(briefs, limits, said, strict=True):
             messages = [{"role": "user", "content": dumps(brief.payload)}]
             whole = client.chat.completions.create(model="m", messages=messages, max_tokens=most, extra_body=form)
-            assert json.loads(whole.choices[0].message.content) == codec.decode(ids, brief)
+            text = whole.choices[0].message.content
+            if whole.choices[0].finish_reason == "stop":
+                assert json.loads(text) == codec.decode(ids, brief)
+            else:  # a network that learned nothing goes on until its room ends
+                assert mode == "schema" and codec.decode(ids, brief) is None
+            assert whole.usage.completion_tokens == len(ids)
             parts = client.chat.completions.create(
                 model="m", messages=messages, max_tokens=most, stream=True, extra_body=form
             )
-            assert "".join(part.choices[0].delta.content for part in parts) == whole.choices[0].message.content
+            assert "".join(part.choices[0].delta.content for part in parts) == text
 
 
 @pytest.mark.parametrize(
