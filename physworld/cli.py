@@ -104,6 +104,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
+    serving = verbs.add_parser("serve", help="a run for other programs: OpenAI-compatible completions and chat")
+    serving.add_argument("run", help="run directory, last or shipped; or a folder or OWNER/NAME of weights")
+    serving.add_argument("--base", help="of an adapter; by default the one it names")
+    serving.add_argument("--name", help="of the model in requests; by default RUN as typed")
+    serving.add_argument("--port", type=int, default=8766, help="of this machine; 0 = any that is free")
+    serving.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
+    serving.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    serving.add_argument("--batch", type=int, default=16, help="most answers side by side (16)")
+    serving.add_argument("--key-from", metavar="VARIABLE", help="requests must bring the key in this variable")
     judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
     judge_arguments(judging)
     options = parser.parse_args(arguments)
@@ -126,6 +135,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "play":
         _play(options)
+    elif options.verb == "serve":
+        _serve(options)
     elif options.verb == "judge":
         from physworld.judge.command import judge_folder
 
@@ -161,6 +172,34 @@ def _play(options: argparse.Namespace) -> None:
             webbrowser.open(address)
 
     serve(options.host, options.port, ready)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from physworld.settings.checks import installed
+
+    installed("play", "starlette", "uvicorn", what="physworld serve")
+    if not 0 <= options.port < 2**16:
+        raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    if options.batch < 1:
+        raise UserError(f"--batch {options.batch} must be 1 or more.")
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {options.device} is unknown; choose auto, cpu or cuda.")
+    import torch
+
+    from physworld.lm.api_generator import key_of
+    from physworld.serve.served import load
+    from physworld.serve.server import Service, serve
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no NVIDIA GPU is visible here; choose auto or cpu.")
+    gpu = options.device != "cpu" and torch.cuda.is_available()
+    key, name = key_of(options.key_from, "--key-from"), options.name or options.run
+    served = load(options.run, options.base, torch.device("cuda" if gpu else "cpu"))
+
+    def ready(address: str) -> None:
+        print(f"{name} at {address}\nStop with Ctrl-C.", flush=True)
+
+    serve(Service(served, name, batch=options.batch, key=key), options.host, options.port, ready)
 
 
 def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:

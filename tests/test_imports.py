@@ -25,7 +25,7 @@ FLOORS = (  # rooms of one floor do not import each other
     {"judge", "training"},
     SYSTEMS,
     {"run", "science"},
-    {"mains", "play"},
+    {"mains", "play", "serve"},
     {"cli"},
     {"__main__"},
 )

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig
 from safetensors import SafetensorError
 
 from physworld import scenarios
-from physworld.errors import UserError
+from physworld.errors import UserError, call
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.weights import (
     WeightsError,
@@ -26,9 +26,10 @@ from physworld.lm.weights import (
     whole_weights,
 )
 from physworld.protocols import Generator
+from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
-from physworld.runs.wiring import codec_for
+from physworld.runs.wiring import codec_for, own_codec
 from physworld.settings import checks
 from physworld.text import timestep
 from physworld.text.codecs._frame_guide import is_word_level
@@ -38,7 +39,9 @@ from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
 from physworld.text.rollout import Store
 from physworld.text.sources.physics import PhysicsSource
+from physworld.text.task import is_api
 
+console = screen()
 ENGINES = ("transformers", "vllm")
 # Files that say what a model answers. What else lies in the folder (a card, optimiser states) does not.
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
@@ -55,13 +58,14 @@ class Candidate:
     cost: dict[str, Any] = field(default_factory=dict)
     recorded: Predictions | None = None
     timesteps: tuple[float, ...] | None = None  # s, that it was trained on, where that is known
+    keeps_answers: bool = False  # one by one, by itself
 
     def store(self, folder: Path | None, settings: str) -> Callable[[int], Store] | None:
         """Where its answers are kept: one store for each drawn sample, 0 = not drawn."""
         if self.recorded is not None:
             recorded = self.recorded
             return lambda sample: recorded
-        if folder is None:
+        if folder is None or self.keeps_answers:
             return None
         return lambda sample: DiskStore(folder, digest(self.key, settings, str(sample)))
 
@@ -79,7 +83,7 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     if cfg.engine == "vllm" and cfg.model is None:
         raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
     if cfg.model is not None:
-        found.append(from_hf(cfg, device))
+        found.append(from_api(cfg) if is_api(cfg.model) else from_hf(cfg, device))
     answers = checks.file("predictions", cfg.predictions)
     if answers is not None:
         found.append(from_predictions(answers, instantiate(cfg.codec)))
@@ -184,6 +188,35 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
     settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), "vllm")
     key = digest(code_digest(), file_digest([file for folder in folders for file in _files(folder)]), *settings)
     return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
+
+
+def from_api(cfg: DictConfig) -> Candidate:
+    """A model behind an OpenAI-compatible API. Each answer is kept in the cache as soon as it comes.
+
+    Raises:
+        UserError: the address, the name or the key is missing, or the codec cannot be sent.
+    """
+    codec = own_codec(cfg.codec)
+    if isinstance(codec, TextCodec):
+        codec = _with_shots(codec, cfg)
+    elif cfg.shots:
+        raise UserError(f"shots={cfg.shots} is for codec=engine and codec=card; leave it out.")
+    if cfg.evaluation.samples:
+        raise UserError("model=api gives the likeliest answers only; use evaluation.samples=0.")
+    model = call(
+        instantiate(cfg.model), base_url=str(cfg.base_url), name=str(cfg.name), write=codec.write_ids,
+        read=codec.read_ids, cache=None if cfg.cache is None else Path(cfg.cache) / "api.sqlite",
+        say=lambda sentence: console.print(sentence, style="yellow", highlight=False, soft_wrap=True),
+    )  # fmt: skip
+    return Candidate(
+        name=str(cfg.name) if not cfg.shots else f"{cfg.name}, {cfg.shots} shots",
+        codec=codec,
+        model=model,
+        trained_on=scenarios.seen(),
+        difficulties=None,
+        cost=model.cost,
+        keeps_answers=True,
+    )
 
 
 def _with_shots(codec: TextCodec, cfg: DictConfig) -> TextCodec:

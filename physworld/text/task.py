@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 from physworld.errors import UserError
 from physworld.settings import checks
 
+API = "physworld.lm.api_generator.ApiLM"
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("codec", "evaluation", "scenario", "curriculum", "weights", "base"),
     "evaluate": (
         *("scenario", "hardware", "evaluation", "codec", "model", "suite", "weights", "base", "engine"),
+        *("base_url", "name"),
         *("engine_python", "predictions", "export", "scenes", "difficulties", "limit", "split", "seed", "cache"),
         "shots",
         *("shards", "shard"),
@@ -52,7 +54,7 @@ def check(cfg: DictConfig) -> None:
     if "engine" in cfg:
         _check_candidates(cfg)
     if "model" in cfg and cfg.model is not None:
-        if "suite" in cfg:  # evaluate.py
+        if "suite" in cfg and not is_api(cfg.model):  # evaluate.py
             checks.with_weights(cfg)
         checks.pretrained(cfg)
 
@@ -61,9 +63,17 @@ def _check_candidates(cfg: DictConfig) -> None:
     """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
     if cfg.model is None and cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
+    api = cfg.model is not None and is_api(cfg.model)
+    for key in ("base_url", "name"):
+        if api and cfg[key] is None:
+            raise UserError(f"model=api needs {key}=: base_url=http://HOST/v1 and the model's name there, name=MODEL.")
+        if not api and cfg[key] is not None:
+            raise UserError(f"{key}={cfg[key]} is for model=api; leave it out.")
+    if api and (cfg.shards is not None or cfg.engine != "transformers"):
+        raise UserError("model=api knows no shards= and no engine=; model.concurrency says how many answers at once.")
     checks.whole("shots", cfg.shots, 0)
     if cfg.shots and cfg.model is None:
-        raise UserError(f"shots={cfg.shots} is for model=hf, which may not know the text; leave it out.")
+        raise UserError(f"shots={cfg.shots} is for model=hf and model=api, which may not know the text; leave it out.")
     if cfg.export is not None or cfg.predictions is not None or cfg.model is not None:
         return
     if cfg.run is None or cfg.run == []:
@@ -75,6 +85,11 @@ def _check_candidates(cfg: DictConfig) -> None:
         raise UserError(
             "codec= is for model=hf, predictions= and export=; a run brings its own codec, so leave it out."
         )
+
+
+def is_api(model: DictConfig) -> bool:
+    """Whether model= is a model behind an API."""
+    return str(model["_target_"]) == API if "_target_" in model else False
 
 
 def build(cfg: DictConfig) -> Any:

@@ -37,6 +37,7 @@ SLOW = ("scenario",)  # all made by the same lines of code
 MARKED = [pytest.param(*pair, marks=pytest.mark.slow if pair[0] in SLOW else ()) for pair in OPTIONS]
 NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
+JUDGED = ("api",)  # models that nobody trains
 OPTIONAL = {"slurm": "hydra_plugins.hydra_submitit_launcher"}
 
 
@@ -181,7 +182,7 @@ def test_binding_check_sees_a_wrong_key() -> None:
         f"{group}={option}"
         for group, option in OPTIONS
         if group in ("data", "codec", "model", "curriculum", "debug")
-        and not (group == "model" and option in (*NEEDS_WEIGHTS, *LARGE))
+        and not (group == "model" and option in (*NEEDS_WEIGHTS, *LARGE, *JUDGED))
     ],
 )
 def test_option_builds(override: str, tmp_path: Path) -> None:

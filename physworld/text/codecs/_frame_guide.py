@@ -31,7 +31,7 @@ class Guides:
     def guide(self, answers: Sequence[tuple[Piece, ...]]) -> WordGuide | MatcherGuide:
         if is_word_level(self.tokenizer) or self.numbers is not None:
             graphs = [self._graph(pieces) for pieces in answers]
-            return WordGuide(graphs, len(self.tokenizer), self.end_id, numbers=self.numbers)
+            return WordGuide(graphs, len(self.tokenizer), self.end_id, answers=answers, numbers=self.numbers)
         matchers, expressions = [self._matcher(pieces) for pieces in answers], list(map(expression, answers))
         return MatcherGuide(matchers, len(self.tokenizer), self.end_id, expressions=expressions)
 
@@ -67,11 +67,17 @@ class Guides:
 class WordGuide:
     """A direct mask: every answer walks its graph of tokens."""
 
-    expressions = None
-
-    def __init__(self, graphs: Sequence[Graph], size: int, end_id: int, *, numbers: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        graphs: Sequence[Graph],
+        size: int,
+        end_id: int,
+        *,
+        answers: Sequence[tuple[Piece, ...]],
+        numbers: np.ndarray | None = None,
+    ) -> None:
         """size: V. numbers: ids that ANY stands for."""
-        self.graphs = graphs
+        self.graphs, self._answers = graphs, answers
         self._at = [0] * len(graphs)
         sets: dict[frozenset[int], int] = {}  # nodes that allow the same tokens share a mask
         self._masks_of: dict[int, list[int]] = {}
@@ -84,6 +90,10 @@ class WordGuide:
             self._masks[mask, list(tokens - {ANY})] = True
             if ANY in tokens and numbers is not None:
                 self._masks[mask, numbers] = True
+
+    @property
+    def expressions(self) -> list[str]:
+        return list(map(expression, self._answers))
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
         return [[] for _ in rows]

@@ -188,6 +188,13 @@ class LinesCodec(PromptReader):
         starts = {NEXT, END, *(self.word[w] for w in self.records)}
         return as_lines(tokens, words, starts, range(self.first_body, self.first_body + self.most_bodies), NEXT)
 
+    def write_ids(self, ids: np.ndarray) -> str:
+        return self.text(ids)
+
+    def read_ids(self, text: str) -> np.ndarray:
+        """The ids of a text; unknown words are `pad`."""
+        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+
     def parse(self, text: str, given: Trajectory) -> State | None:
         """Next state from answer text."""
-        return self.decode(np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64), given)
+        return self.decode(self.read_ids(text), given)

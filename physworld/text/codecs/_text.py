@@ -39,6 +39,7 @@ NUMBER = r"(-?[0-9]{1,7}(?:\.[0-9]{1,12})?)"  # never inf or nan
 # Words that one token each is worth where numbers are single tokens too: what begins the line of a body, for one.
 GLUE = (*(f"\n  obj_{index}: pos=(" for index in range(128)), "\n  obj_", ": ", ")")
 _BODY_START = re.compile(r"\s*obj_")
+_TITLE = re.compile(r"Frame ([0-9]{1,6}):")
 
 
 def describe(velocity: np.ndarray) -> str:
@@ -240,13 +241,19 @@ class TextCodec(ABC):
 
     def _spelled(self, codes: np.ndarray) -> str:
         """Text as this tokenizer has it, from its bytes."""
-        text = codes.tobytes().decode()
+        return self._as_said(codes.tobytes().decode())
+
+    def _as_said(self, text: str) -> str:
         return round_numbers(text) if self.by_value else text
 
     def printed(self, values: np.ndarray) -> np.ndarray:
         """`values` as a reader of this text gets them back."""
         found = printed(values, self._text.layout.decimals)
         return nearest(found) if self.by_value else found
+
+    def prompt_ids(self, text: str) -> np.ndarray:
+        """(L,) int64 ids of a prompt's text: those of `prompt`, where nothing is shown before it."""
+        return np.concatenate([self._begin, self.read_ids(text)])
 
     def _last(self, given: Trajectory) -> Trajectory:
         if len(given) < 1:
@@ -266,6 +273,15 @@ class TextCodec(ABC):
             return None
         # Special tokens stay in the text: one in the middle of a frame is a failure and must be seen as one.
         return str(self.tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def write_ids(self, ids: np.ndarray) -> str:
+        """The text of a prompt's ids; the begin token has none."""
+        text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def read_ids(self, text: str) -> np.ndarray:
+        """The ids of a text, without begin and end."""
+        return np.array(self._tokens(self._as_said(text))["input_ids"], dtype=np.int64)
 
     def inspect(self, output: np.ndarray, given: Trajectory, state: State | None) -> tuple[int, bool]:
         """(bodies without a readable line, when `state` is None; readable but not written as this format has it)."""
@@ -294,9 +310,25 @@ class TextCodec(ABC):
         """Why this text cannot hold the scene, as a sentence; else ''. What is published as lost is lost silently."""
         return refusal(scene, self._text.layout.name)
 
-    @abstractmethod
     def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
         """The answers to this prompt that the format allows: every body of the scene, in order."""
+        return self.frame_grammar(len(given.scene.bodies), min(len(given), self.history_frames) + 1)
+
+    @abstractmethod
+    def frame_grammar(self, bodies: int, number: int) -> tuple[Piece, ...]:
+        """The answers that are the frame of this number, with so many bodies."""
+
+    def guide_to(self, prompt: str) -> WordGuide | MatcherGuide | None:
+        """The grammar of the answer to a prompt's text; None: the text has no frame, so it is no prompt."""
+        rows = prompt.split("\n")
+        bodies = [self.line.fullmatch(row.rstrip()) is not None for row in rows]
+        last = max((at for at, row in enumerate(rows[:-1]) if _TITLE.match(row) and bodies[at + 1]), default=None)
+        if last is None:
+            return None
+        count = bodies[last + 1 :].index(False) if False in bodies[last + 1 :] else len(rows) - last - 1
+        number = _TITLE.match(rows[last])
+        assert number is not None
+        return self._guides.guide([self.frame_grammar(count, int(number[1]) + 1)])
 
     def guide(self, given: Sequence[Trajectory]) -> WordGuide | MatcherGuide:
         return self._guides.guide([self.grammar(one) for one in given])

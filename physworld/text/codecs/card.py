@@ -105,10 +105,10 @@ class CardCodec(TextCodec):
             return str(problem)
         return ""
 
-    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
-        count, value = len(given.scene.bodies), Number(2)
-        pieces: list[Piece] = [" ", Count(len(str(count))), f" of {count} objects moving."]
-        for index in range(count):
+    def frame_grammar(self, bodies: int, number: int) -> tuple[Piece, ...]:
+        value = Number(2)
+        pieces: list[Piece] = [" ", Count(len(str(bodies))), f" of {bodies} objects moving."]
+        for index in range(bodies):
             pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
         return tuple(pieces)
 

@@ -98,13 +98,12 @@ class EngineCodec(TextCodec):
             return None
         return State(position=numbers[:, :2], velocity=numbers[:, 2:4], angle=numbers[:, 4], spin=numbers[:, 5])
 
-    def grammar(self, given: Trajectory) -> tuple[Piece, ...]:
-        count, value = len(given.scene.bodies), Number(4)
-        number = min(len(given), self.history_frames) + 1
-        moving: tuple[Piece, ...] = (Count(len(str(count))), f" of {count} objects are moving.")
+    def frame_grammar(self, bodies: int, number: int) -> tuple[Piece, ...]:
+        value = Number(4)
+        moving: tuple[Piece, ...] = (Count(len(str(bodies))), f" of {bodies} objects are moving.")
         title = Choice((("All objects are at rest.",), ("All objects are in motion.",), moving))
         pieces: list[Piece] = [f"\n\nFrame {number}:"] if self.published_bytes else [f"\nFrame {number}: ", title]
-        for index in range(count):
+        for index in range(bodies):
             pieces += [f"\n  obj_{index}: pos=(", value, ", ", value, "), vel=(", value, ", ", value, ")"]
             pieces.append(Choice(((), (", a=", value, ", av=", value))))
         return tuple(pieces)

@@ -65,6 +65,14 @@ class FrameCodec(SceneLimits, Codec, Protocol):
         """Like `inspect`, of text."""
         ...
 
+    def write_ids(self, ids: np.ndarray) -> str:
+        """A prompt's ids as text, which `read_ids` makes the same ids of."""
+        ...
+
+    def read_ids(self, text: str) -> np.ndarray:
+        """(L,) int64 ids of a text."""
+        ...
+
     def round_state(self, state: State, scene: Scene) -> State:
         """The state as a reader of this format's text has it."""
         ...

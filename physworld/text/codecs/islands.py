@@ -172,7 +172,7 @@ class IslandCodec(ImpulseCodec):
         return as_lines(tokens, words, {NEXT, END, *(WORD[w] for w in RECORDS)}, names, NEXT)
 
     def parse(self, text: str, given: Trajectory) -> State | None:
-        ids = np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        ids = self.read_ids(text)
         first, words = self._first_name(given.scene), text.split()
         if first != FIRST_BODY and len(words) == len(ids):
             for at, word in enumerate(words):

@@ -1,0 +1,1 @@
+"""`physworld serve`: a run or weights behind the OpenAI-compatible protocol."""
