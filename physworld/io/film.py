@@ -35,7 +35,7 @@ class Timeline:
     def rate(self) -> float:
         """Frames a second, on average; NaN of a single frame."""
         span = float(self.times[-1] - self.times[0])
-        return (len(self.times) - 1) / span if span > 0 else float("nan")
+        return round((len(self.times) - 1) / span, 6) if span > 0 else float("nan")
 
 
 def why_unreadable(error: Exception) -> str:
@@ -72,6 +72,7 @@ def _of_clip(path: Path) -> Timeline:
             raise Unreadable("it holds no pictures")
         stream = container.streams.video[0]
         promised, unit, rate = stream.frames, stream.time_base, stream.average_rate
+        timed = container.format.name != "avi"  # which has no moments, only the order in which frames lie there
         stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
     if not stamps:
         raise Unreadable("it has 0 frames")
@@ -80,7 +81,7 @@ def _of_clip(path: Path) -> Timeline:
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         size = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-    known = None not in stamps and len(set(stamps)) == len(stamps)
+    known = timed and None not in stamps and len(set(stamps)) == len(stamps)
     if not known or unit is None:
         return Timeline(times=np.arange(len(stamps)) / float(rate or 25), stamps=None, size=size)
     ordered = np.array(sorted(stamps), np.int64)  # type: ignore[type-var]  # none of them is None
@@ -149,7 +150,7 @@ def read_frames(
             found = {k: _picture(files[k], size, fit, background) for k in wanted}
         else:
             found = _decoded(files[0], timeline.stamps, wanted, size, fit, background)
-            if len(found) < len(wanted):  # AVI stamps frames in the order in which they lie there
+            if len(found) < len(wanted):  # stamps of the container that the decoder does not keep
                 found = _decoded(files[0], None, wanted, size, fit, background)
     except Unreadable:
         raise

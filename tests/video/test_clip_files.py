@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from PIL import Image
 
+from physworld.cli import main
 from physworld.errors import FormatError, UserError
 from physworld.io.captions import read_captions
 from physworld.io.film import choose, read_frames, read_timeline
 from physworld.io.images import write_gif, write_mp4, write_png
 from physworld.io.pictures import Unreadable
+from physworld.video.build import codec_and_source
 from physworld.video.clip_files import JUMP, REVERSED, ClipFiles, reordered
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.codecs.usual import Usual
+
+from repository import CONF
 
 USUAL = Usual(frames=9, fps=10, width=32, height=16)
 
@@ -33,10 +43,17 @@ def number(frame: np.ndarray) -> int:
     return round((float(frame.mean()) - 20) / 5)
 
 
+@functools.cache
+def mp4(frames: int, fps: float) -> bytes:
+    """Encoding takes longer than all else here."""
+    with tempfile.TemporaryDirectory() as there:
+        return write_mp4(Path(there) / "a.mp4", film(frames), fps).read_bytes()
+
+
 def folder(root: Path, count: int = 12, frames: int = 40, fps: float = 20) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     for k in range(count):
-        write_mp4(root / f"c{k:02d}.mp4", film(frames), fps)
+        (root / f"c{k:02d}.mp4").write_bytes(mp4(frames, fps))
         (root / f"c{k:02d}.txt").write_text(f" caption {k}\n", encoding="utf-8")
     return root
 
@@ -99,7 +116,8 @@ def test_every_kind_of_file_is_read_at_any_place(suffix: str, tmp_path: Path) ->
     path = tmp_path / f"a{suffix}"
     frames = film(45)
     if suffix == ".gif":
-        write_gif(path, frames, 20)
+        first, *rest = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=rest, duration=50)
     else:
         import av
 
@@ -203,12 +221,10 @@ def bad(tmp_path: Path) -> Path:
     (root / "words.mp4").write_text("words", encoding="utf-8")
     whole = (root / "c00.mp4").read_bytes()
     (root / "cut.mp4").write_bytes(whole[: len(whole) // 3])
-    write_mp4(root / "short.mp4", film(5), 20)
-    write_mp4(root / "silent.mp4", film(20), 20)
+    (root / "short.mp4").write_bytes(mp4(5, 20))
+    (root / "silent.mp4").write_bytes(mp4(20, 20))
     rows = [{"file_name": name, "caption": "bad"} for name in ("words.mp4", "cut.mp4", "short.mp4", "gone.mp4")]
     (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    inside = root / "train"
-    inside.mkdir()
     return root
 
 
@@ -281,3 +297,43 @@ def test_what_is_too_small_is_not_enlarged_without_end(tmp_path: Path) -> None:
     timeline = read_timeline([tmp_path / "a.gif"])
     with pytest.raises(Unreadable, match="it is 2x1 px, too small to be enlarged to 320x320"):
         read_frames([tmp_path / "a.gif"], timeline, np.arange(9), size=(320, 320), fit="crop", background=(0, 0, 0))
+
+
+def test_preview_shows_what_the_loader_feeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path / "mine", 6, frames=30)
+    (root / "c01.mp4").write_bytes((root / "c00.mp4").read_bytes())
+    (root / "words.mp4").write_text("words", encoding="utf-8")
+    (root / "words.txt").write_text("<b>bold</b>", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    settings = ("model.codec.any_caption=true", "data.source.frames=9", "data.source.width=32", "data.source.fps=40")
+    assert main(["preview", "mine", *settings, "--count", "3", "--seen"]) == 0
+    there = tmp_path / "outputs" / "preview" / "mine"
+    page, found = (there / "report.html").read_text(), json.loads((there / "preview.json").read_text())
+    assert sorted(row["name"] for row in found["clips"]) == [f"c{k:02d}" for k in range(6)]
+    assert all((row["frames"], row["fps"], row["repeated"]) == (30, 20.0, 4) for row in found["clips"])
+    assert (there / "clips.csv").read_text().count("\n") == 7
+    assert "words.mp4: it cannot be read as a clip" in found["skipped"][0] and "words.mp4" in page
+    assert any("c00 (" in note and "c01 (" in note and "show the same frames" in note for note in found["notes"])
+    assert any(note.startswith("6 of 6 clips are smaller than the frames") for note in found["notes"])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        own = ["model=tiny_video", "data=clips", f"data.path={root}", "data.source.on_error=skip"]
+        cfg = compose("train", [*own, *settings])
+    codec, source = codec_and_source(cfg)
+    data = instantiate(cfg.data.stream)(train=source("train"), val=source("val"), codec=codec, micro_batch=3)
+    fed = next(iter(data.train_dataloader())).latents
+    for k, frames in enumerate(codec.decode(fed)):
+        shown = iio.imread(there / "pictures" / f"train_{k:04d}.png")
+        assert abs(float(shown[1:49, 1:33].mean()) - frames[0].mean()) < 1  # the first frame of the first row
+        assert shown.shape[0] == 2 * (48 + 2)
+
+
+def test_preview_of_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        ([str(tmp_path / "no")], "is no folder"),
+        (["data=physics"], "physworld preview is for clips, and data.task=text"),
+        (["model=tiny_vidio"], "model=tiny_vidio is unknown. Did you mean tiny_video?"),
+        ([str(tmp_path), "data.source.fit=cropp"], "fit=cropp is unknown. Did you mean crop?"),
+        ([str(tmp_path), "--count", "0"], "--count from 1 on"),
+    ):
+        assert main(["preview", *words, "--out", str(tmp_path / "out")]) == 1
+        assert said in capsys.readouterr().err
