@@ -107,8 +107,8 @@ def choose(
         spare = len(times) - frames
         if spare < 0:
             raise Unreadable(f"it has {len(times)} frames, and {frames} are needed")
-        begin = min(int(share * (spare + 1)), spare)
-        return np.arange(begin, begin + frames), float(times[begin])
+        skipped = min(int(share * (spare + 1)), spare)
+        return np.arange(skipped, skipped + frames), float(times[skipped])
     need, span = (frames - 1) / fps, float(times[-1] - times[0])
     own = span / max(1, len(times) - 1)
     if need > span + own / 2 + JUST:
@@ -191,7 +191,7 @@ def _decoded(
         if stamps is not None and wanted[0] > FAR:
             container.seek(int(stamps[wanted[0]]), stream=stream, backward=True)
         for counted, frame in enumerate(container.decode(stream)):
-            k = number.get(frame.pts, -1) if number else counted
+            k = counted if not number else -1 if frame.pts is None else number.get(frame.pts, -1)
             if k in wanted:
                 found[k] = _fitted(frame, size, fit, background)
             if k >= wanted[-1] and len(found) == len(wanted):

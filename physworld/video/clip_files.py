@@ -203,7 +203,11 @@ class ClipFiles:
         return self.samples([index])[0]
 
     def each(self, most: int | None = None, physics: str = "correct") -> Iterator[OwnClip]:
-        """Every clip of the split once, by name; those that cannot be read are left out as `on_error` says."""
+        """Every clip of the split once, by name; those that cannot be read are left out as `on_error` says.
+
+        Raises:
+            FormatError: none is left, or one is bad and `on_error` is raise.
+        """
         count = 0
         for number, source in enumerate(self.clips):
             if count == most:
@@ -217,6 +221,8 @@ class ClipFiles:
                 continue
             count += 1
             yield clip
+        if count == 0:
+            raise FormatError(f"none of the {len(self.clips)} {self.split} clips in {self.path} can be read")
 
     def _clip(self, index: int) -> OwnClip:
         many = self.repeat

@@ -124,7 +124,8 @@ def test_every_kind_of_file_is_read_at_any_place(suffix: str, tmp_path: Path) ->
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream({".webm": "libvpx", ".avi": "mpeg4"}.get(suffix, "libx264"), rate=20)
             stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
-            stream.options = {"b": "2M"} if suffix == ".webm" else {"bf": "2"}
+            fine = {".webm": {"b": "2M"}, ".avi": {"qmin": "1", "qmax": "2"}}.get(suffix, {})
+            stream.options = {**fine, **({} if suffix == ".webm" else {"bf": "2"})}
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
             container.mux(stream.encode())
