@@ -115,6 +115,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     serving.add_argument("--key-from", metavar="VARIABLE", help="requests must bring the key in this variable")
     judging = verbs.add_parser("judge", help="do anybody's clips keep the laws of motion? a report on a folder of them")
     judge_arguments(judging)
+    previewing = verbs.add_parser("preview", help="a page of exactly what train.py's loader feeds to a video model")
+    _preview_arguments(previewing)
     options = parser.parse_args(arguments)
     # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
     console = screen(None if sys.stdout.isatty() else 240)
@@ -137,6 +139,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         _play(options)
     elif options.verb == "serve":
         _serve(options)
+    elif options.verb == "preview":
+        console.print(str(_preview(options, console)), soft_wrap=True)
     elif options.verb == "judge":
         from physworld.judge.command import judge_folder
 
@@ -200,6 +204,40 @@ def _serve(options: argparse.Namespace) -> None:
         print(f"{name} at {address}\nStop with Ctrl-C.", flush=True)
 
     serve(Service(served, name, batch=options.batch, key=key), options.host, options.port, ready)
+
+
+def _preview_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="+", metavar="FOLDER or KEY=VALUE",
+        help="a folder of clips, or the settings of a train.py command, or both; model=tiny_video is usual",
+    )  # fmt: skip
+    parser.add_argument("--count", type=int, default=8, metavar="N", help="samples of training that are shown (8)")
+    parser.add_argument("--seen", action="store_true", help="also what the model's codec leaves of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/preview/FOLDER")
+
+
+def _preview(options: argparse.Namespace, console: Console) -> Path:
+    import shlex
+
+    from physworld.mains import composed
+    from physworld.settings.messages import override
+
+    settings = [word for word in options.words if "=" in word]
+    folders = [word for word in options.words if "=" not in word]
+    if len(folders) > 1 or options.count < 1:
+        raise UserError("physworld preview takes one FOLDER, settings as KEY=VALUE, and --count from 1 on.")
+    for key, value in (("model", "tiny_video"), *((("data", "clips"), ("data.path", folders[0])) if folders else ())):
+        if not any(word.startswith(f"{key}=") for word in settings):
+            settings.append(override(key, value))
+    cfg = composed("train", settings)
+    if cfg.data.task != "video":
+        raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
+    name = Path(str(cfg.data.path)).resolve().name if "path" in cfg.data and cfg.data.path is not None else "clips"
+    from physworld.video.task import preview
+
+    command = shlex.join(["physworld", "preview", *options.words, "--count", str(options.count)])
+    directory = options.out or Path("outputs") / "preview" / name
+    return preview(cfg, directory, command=command, count=options.count, seen=options.seen, console=console)
 
 
 def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -8,10 +8,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 import physworld.settings.groups  # noqa: F401  registers the groups that code makes
-from physworld.settings.messages import CONFIG_DIR, job, rename, run_main
+from physworld.errors import UserError
+from physworld.settings.messages import CONFIG_DIR, explain, job, rename, run_main
 from physworld.settings.program import quiet, silence, typed_command
 
 MAINS = {  # what each does, for --help
@@ -26,6 +29,20 @@ NEXT = {  # what one usually does after a verb: another verb and what is typed b
     "predict": ("evaluate", ["--help"]),
     "simulate": ("train", ["--help"]),
 }
+
+
+def composed(verb: str, overrides: list[str]) -> DictConfig:
+    """The configuration of a main, for a command beside the mains.
+
+    Raises:
+        UserError: one sentence, as the main itself would say.
+    """
+    rename(overrides)
+    try:
+        with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return hydra.compose(verb, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, verb, overrides)) from None
 
 
 def main(verb: str, arguments: Sequence[str] | None = None) -> None:

@@ -141,7 +141,7 @@ def _trained(cfg: DictConfig) -> str:
     system(name)
     if ("codec" in cfg.model) != (name == "video"):  # a video model brings its own codec
         raise UserError(
-            "This data and model do not fit together: clips (data=video_...) go with model=tiny_video or cogvideox."
+            "This data and model do not fit together: clips (data=clips, video_...) go with tiny_video or cogvideox."
         )
     return name
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from physworld.errors import UserError, first_line
+from physworld.errors import UserError
+from physworld.io.captions import read_captions
+from physworld.io.film import why_unreadable
 from physworld.io.listing import files
 
 CLIPS = (".mp4", ".mov", ".gif", ".webm", ".mkv", ".avi", ".m4v")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-CAPTIONS = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "captions.csv")
 FEWEST = 8  # frames: below that no curve can be told from another
 NUMBERED = re.compile(r"^(.*?)(\d+)$")
 
@@ -49,6 +50,7 @@ class Source:
     name: str  # path below the folder, without suffix: what pairs clips of two folders
     files: tuple[Path, ...]  # one clip, or the pictures of a sequence in order
     caption: str = ""
+    captions: tuple[str, ...] = ()  # all that it has
     known: Mapping[str, Any] = field(default_factory=dict)  # sidecar or captions file: scale and truth, as typed
 
 
@@ -64,15 +66,15 @@ class Footage:
 def find(folder: Path) -> list[Source]:
     """Every clip below `folder`: video files, and runs of numbered pictures (at least FEWEST of them), by name.
 
-    A `.txt` or `.json` beside a clip, or a captions file in `folder` (`file_name` and `text` or `caption`, and any key
-    of a sidecar), says more about it.
+    A `.txt` or `.json` beside a clip, or a captions file in `folder` (`io.captions`; a row may have any key of a
+    sidecar), says more about it.
 
     Raises:
         UserError: no such folder, nothing in it, or a captions file that cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give one that holds clips ({', '.join(CLIPS)}) or numbered pictures.")
-    table = _table(folder)
+    table = read_captions(folder)
     found = [_source(folder, (path,), table) for path in files(folder, CLIPS)]
     runs: dict[tuple[Path, str, str], list[tuple[int, Path]]] = {}
     for path in files(folder, PICTURES):
@@ -90,7 +92,7 @@ def find(folder: Path) -> list[Source]:
     return sorted(
         (
             Source(name=each.files[0].relative_to(folder).as_posix(), files=each.files, caption=each.caption,
-                   known=each.known)
+                   captions=each.captions, known=each.known)
             if each.name in twice
             else each
             for each in found
@@ -115,31 +117,11 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
             continue
         try:
             text = path.read_text(encoding="utf-8")
-            known |= json.loads(text) if suffix == ".json" else {"caption": text.strip()}
+            known |= json.loads(text) if suffix == ".json" else {"caption": text.strip(), "captions": [text.strip()]}
         except (OSError, ValueError, TypeError):  # somebody else's file of the same name: the clip is judged without
             continue
-    caption = known.get("caption", known.get("text", ""))
-    return Source(name=name, files=parts, caption=str(caption), known=known)
-
-
-def _table(folder: Path) -> dict[str, dict[str, Any]]:
-    """file_name -> row of the captions file."""
-    path = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
-    if path is None:
-        return {}
-    rows: list[Any] = []
-    try:
-        if path.suffix == ".csv":
-            import csv
-
-            with path.open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-        else:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return {str(row["file_name"]): dict(row) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"a row lacks {error}" if isinstance(error, KeyError) else first_line(error)
-        raise UserError(f"{path} cannot be read as a captions file ({what}); each row needs file_name.") from None
+    said = known.get("captions") or [known.get("caption", known.get("text", ""))]
+    return Source(name=name, files=parts, caption=str(said[0]), captions=tuple(str(c) for c in said if c), known=known)
 
 
 def is_sequence(source: Source) -> bool:
@@ -163,18 +145,12 @@ def read(source: Source, *, most: int, side: int, fps: float | None) -> Footage:
     except Discard:
         raise
     except Exception as error:  # a foreign file: decoders raise nearly anything, and none of it is a bug of ours
-        raise Discard("unreadable", f"it cannot be read as a clip ({_reason(error)})") from None
+        raise Discard("unreadable", f"it cannot be read as a clip ({why_unreadable(error)})") from None
     if len(frames) < FEWEST:
         raise Discard("too_short", f"it has {len(frames)} frames, and {FEWEST} are needed")
     if fps is not None or times is None or not (np.diff(times) > 0).all():
         times = np.arange(len(frames)) / (fps or 25.0)
     return Footage(frames=np.stack(frames), times=times - times[0], shrink=shrink)
-
-
-def _reason(error: Exception) -> str:
-    """In a few words, without the number and the path that ffmpeg puts around them."""
-    inside = re.match(r"\[Errno -?\d+\] ([^:]+)(: '|$)", first_line(error))
-    return inside[1] if inside else (error.strerror if isinstance(error, OSError) else "") or first_line(error)
 
 
 def _too_long(count: int, most: int) -> Discard:
@@ -210,7 +186,7 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
                 frames.append(np.rot90(picture, frame.rotation // 90) if frame.rotation else picture)
                 times.append(frame.time)
         except av.FFmpegError as error:
-            raise Discard("unreadable", f"it is damaged after frame {len(frames)} ({_reason(error)})") from None
+            raise Discard("unreadable", f"it is damaged after frame {len(frames)} ({why_unreadable(error)})") from None
         rate = float(stream.average_rate or 25)
     if len(frames) < 0.9 * promised:
         raise Discard("unreadable", f"it ends after {len(frames)} of {promised} frames")

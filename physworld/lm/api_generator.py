@@ -79,15 +79,15 @@ class ApiLM:
                 raise UserError(
                     f"model.{setting}={value} is unknown.{suggest(str(value), known)} Choose one of {', '.join(known)}."
                 )
-        whole = {"concurrency": concurrency, "attempts": attempts}
-        above = {"timeout": timeout, "first_wait": first_wait}
+        whole: dict[str, Any] = {"concurrency": concurrency, "attempts": attempts}
+        above: dict[str, Any] = {"timeout": timeout, "first_wait": first_wait}
         above |= {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "budget": budget}
-        for setting, value in {**whole, "max_tokens": max_tokens, "max_length": max_length}.items():
-            if not (value is None and setting not in whole) and (type(value) is not int or value < 1):
-                raise UserError(f"model.{setting}={value} must be a whole number from 1.")
-        for setting, value in above.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-                raise UserError(f"model.{setting}={value} must be a number above 0.")
+        for setting, count in {**whole, "max_tokens": max_tokens, "max_length": max_length}.items():
+            if not (count is None and setting not in whole) and (type(count) is not int or count < 1):
+                raise UserError(f"model.{setting}={count} must be a whole number from 1.")
+        for setting, size in above.items():
+            if size is not None and (isinstance(size, bool) or not isinstance(size, int | float) or size <= 0):
+                raise UserError(f"model.{setting}={size} must be a number above 0.")
         self.name, self.grammar, self.system = name, grammar, system
         self.max_length, self.most_tokens = max_length, max_tokens
         self._write, self._read, self._stop, self._body = write, read, list(stop), dict(body or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -14,14 +15,14 @@ from physworld.errors import UserError, call
 from physworld.settings.messages import CONFIG_DIR
 from physworld.training.hardware import placed
 from physworld.training.parts import Parts
-from physworld.video.callbacks import ClipSamples
+from physworld.video import preview as pages
+from physworld.video.callbacks import ClipSamples, OwnSamples
 from physworld.video.evaluation import (
     IN_RANGE,
     VideoEvaluation,
     VideoEvaluator,
 )
-
-CAPTIONS = 40  # encoded ahead
+from physworld.video.own_evaluation import OwnEvaluator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +47,28 @@ def build(cfg: DictConfig) -> VideoParts:
     try:
         train, val = source("train"), source("val")
         # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
-        shown = source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.val_clips))
-        some = [*train.captions(range(train.repeat or CAPTIONS)), *val.captions(range(CAPTIONS)), *shown]
+        some = [*train.ahead(), *val.ahead()]
+        if not own_clips(cfg):
+            some += source("val", scenarios=[IN_RANGE], repeat=None).captions(range(evaluation.val_clips))
         codec.prepare(some if evaluation.guidance == 1 else [*some, ""])
         first = codec.encode(val.samples([0]))
     except (ValueError, TypeError, OSError) as error:
-        raise UserError(f"This data cannot be made: {error}.") from error
+        raise UserError(f"This data cannot be {'read' if own_clips(cfg) else 'made'}: {error}.") from error
     module = make_module(cfg, codec, val, first, target=cfg.model.target, steps=cfg.steps)
     data = call(instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch, num_workers=0)
-    judge = make_evaluator(cfg, evaluation, codec, source, hardware.device(), split="val")
+    if own_clips(cfg):
+        own = OwnEvaluator(inner=plain_evaluator(cfg, evaluation, codec, hardware.device()), source=val)
+        callback: Any = OwnSamples(own, evaluation.val_clips)
+    else:
+        judge = make_evaluator(cfg, evaluation, codec, source, hardware.device(), split="val")
+        callback = ClipSamples(judge, evaluation.val_clips)
     return VideoParts(
         hardware=hardware,
         module=module,
         data=data,
         accumulate=accumulate,
         monitor="val/loss",
-        callbacks=[ClipSamples(judge, evaluation.val_clips)],
+        callbacks=[callback],
         codec=codec,
         evaluation=evaluation,
         source=source,
@@ -72,9 +79,11 @@ def codec_and_source(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
     """The codec, and (split, overrides) -> source."""
     codec = instantiate(cfg.model.codec)
     make = instantiate(cfg.data.source)
+    own = {"usual": codec.usual, "refuses": codec.refuses} if own_clips(cfg) else {}
 
     def source(split: str, **changes: Any) -> Any:
-        return call(functools.partial(make, **{"multiple": codec.multiple, **changes}), seed=cfg.seed, split=split)
+        known = {"multiple": codec.multiple, **own, **changes}
+        return call(functools.partial(make, **known), seed=cfg.seed, split=split)
 
     return codec, source
 
@@ -104,6 +113,20 @@ def choose_evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) ->
     return instantiate(usual).quick()
 
 
+def own_clips(cfg: DictConfig) -> bool:
+    """Whether the clips are somebody's files, which no simulator made."""
+    return "path" in cfg.data
+
+
+def plain_evaluator(cfg: DictConfig, evaluation: VideoEvaluation, codec: Any, device: Any) -> VideoEvaluator:
+    """Of losses and pictures alone, whatever the clips."""
+
+    def no_scenes(scenario: str) -> Any:
+        raise ValueError(f"no simulator made these clips, so there is no {scenario}")
+
+    return VideoEvaluator(evaluation=evaluation, codec=codec, source=no_scenes, device=device, seed=cfg.seed)
+
+
 def make_evaluator(
     cfg: DictConfig, evaluation: VideoEvaluation, codec: Any, source: Callable[..., Any], device: Any, *, split: str
 ) -> VideoEvaluator:
@@ -113,3 +136,16 @@ def make_evaluator(
         return source(split, scenarios=[scenario], physics="correct", repeat=None)
 
     return VideoEvaluator(evaluation=evaluation, codec=codec, source=scenes, device=device, seed=seed)
+
+
+def preview(cfg: DictConfig, directory: Path, *, command: str, count: int, seen: bool, console: Any) -> Path:
+    """`physworld preview` of a training configuration: what its loader feeds.
+
+    Raises:
+        UserError: the data cannot be read.
+    """
+    codec, source = codec_and_source(cfg)
+    try:
+        return pages.preview(source, codec, directory, command=command, count=count, seen=seen, console=console)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"This data cannot be read: {str(error).rstrip('.')}.") from error

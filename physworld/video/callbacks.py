@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.training.tensorboard import add_gif
 from physworld.video.evaluation import IN_RANGE, VideoEvaluator
+from physworld.video.own_evaluation import OwnEvaluator, said
 
 SHOWN = 15  # frames a second of clips in TensorBoard
 
@@ -34,3 +35,29 @@ class ClipSamples(Callback):
         for k, clip in enumerate(made.clips):
             larger = max(1, 96 // clip.shape[1])
             add_gif(logger, f"clips/{k}", clip.repeat(larger, 1).repeat(larger, 2), trainer.global_step, fps=SHOWN)
+
+
+class OwnSamples(Callback):
+    """At each validation: clips of held-out captions to TensorBoard, and what `physworld judge` says of them."""
+
+    def __init__(self, evaluator: OwnEvaluator, count: int) -> None:
+        self.evaluator, self.count = evaluator, count
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        logger = trainer.logger
+        if trainer.sanity_checking or self.count == 0 or not trainer.is_global_zero:
+            return
+        if not isinstance(logger, TensorBoardLogger):
+            return
+        inner = replace(self.evaluator.inner, device=module.device)
+        made = replace(self.evaluator, inner=inner).samples(module.eval_network(), self.count)
+        step = trainer.global_step
+        for k, (frames, clip, verdict) in enumerate(made):
+            larger = max(1, 96 // frames.shape[1])
+            add_gif(logger, f"clips/{k}", frames.repeat(larger, 1).repeat(larger, 2), step, fps=clip.fps)
+            logger.experiment.add_text(f"clips/{k}/judged", f"{clip.caption}: {said(verdict)}", step)
+        verdicts = [verdict for _, _, verdict in made if verdict.judged]
+        figures = {"judge/judged": len(verdicts) / len(made)}
+        if verdicts:
+            figures["judge/lawful"] = sum(verdict.lawful for verdict in verdicts) / len(verdicts)
+        logger.log_metrics(figures, step)

@@ -13,7 +13,7 @@ from physworld.errors import call
 from physworld.reporting.screen import screen
 from physworld.seeding import short
 from physworld.training import finite
-from physworld.video.build import VideoParts, make_module
+from physworld.video.build import VideoParts, make_module, own_clips
 from physworld.video.evaluation import (
     CARD,
     CARD_PLACEBO,
@@ -31,7 +31,8 @@ CONTROLS = {PLACEBO: ("placebo", None), CARD: ("correct", EPSILON), CARD_PLACEBO
 def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[str, Path]:
     """The same base, settings and clips' scenes; only physics or target differ. Finished ones are not made again."""
     found = {}
-    for name in parts.evaluation.controls:
+    chosen = [name for name in parts.evaluation.controls if name == PLACEBO or not own_clips(cfg)]
+    for name in chosen:  # the published recipe's are scored by a metric of simulated clips
         folder = directory / "model" / name
         found[name] = folder
         if (folder / LORA_FILE).is_file():
@@ -39,7 +40,8 @@ def train_controls(cfg: DictConfig, parts: VideoParts, directory: Path) -> dict[
         physics, target = CONTROLS[name]
         usual, card = parts.evaluation.control_steps or cfg.steps, parts.evaluation.card_steps
         steps = usual if name == PLACEBO else card
-        console.print(f"Control {name}: {steps} steps on {physics} clips")
+        kind = "clips in wrong order" if own_clips(cfg) else f"{physics} clips"
+        console.print(f"Control {name}: {steps} steps on {kind}")
         pl.seed_everything(short(cfg.seed), verbose=False)
         train = parts.source("train", physics=physics)
         first = parts.codec.encode(train.samples([0]))

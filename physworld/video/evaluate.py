@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -17,11 +18,25 @@ from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.settings.program import typed_command
 from physworld.training.hardware import placed
-from physworld.video.build import VideoParts, choose_evaluation, codec_and_source, make_evaluator, make_module
+from physworld.types import Sample
+from physworld.video import own_evaluation, own_report
+from physworld.video.build import (
+    VideoParts,
+    choose_evaluation,
+    codec_and_source,
+    make_evaluator,
+    make_module,
+    own_clips,
+    plain_evaluator,
+)
+from physworld.video.clip_files import ClipFiles, Still
 from physworld.video.controls import CONTROLS, train_controls
 from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEvaluator, VideoResult
 from physworld.video.network import LORA_FILE, VideoNetwork
+from physworld.video.own_evaluation import OwnEvaluator
+from physworld.video.own_report import write_own_report
 from physworld.video.report import headline_of, print_summary, write_video_report
+from physworld.video.source import Brief
 from physworld.video.summary import summarise
 from physworld.video.weights import Unfit
 
@@ -46,6 +61,13 @@ def evaluate(cfg: DictConfig) -> None:
     directory = runs.relative(hydra.runtime.output_dir)
     runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     OmegaConf.update(trained, "seed", cfg.seed)
+    if own_clips(trained):
+        evaluate_own(
+            network, plain_evaluator(trained, evaluation, codec, device), held_out(source, cfg.split), adapters,
+            directory, path=str(trained.data.path), command=typed_command("evaluate", hydra.overrides.task),
+            cost={"parameters": size},
+        )  # fmt: skip
+        return
     evaluator = make_evaluator(trained, evaluation, codec, source, device, split=cfg.split)
     cases = evaluator.sample_cases()
     result = score(network, evaluator, cases, adapters)
@@ -68,6 +90,12 @@ def conclude(
     adapters = {LORA: directory / ADAPTER, **train_controls(cfg, parts, directory)}
     add_adapters(network, adapters)
     device = parts.hardware.device()
+    if own_clips(cfg):
+        found = evaluate_own(
+            network, plain_evaluator(cfg, parts.evaluation, parts.codec, device), parts.source("val"), adapters,
+            directory, path=str(cfg.data.path), command=command, cost=cost,
+        )  # fmt: skip
+        return found, found["loss/model"]
     evaluator = make_evaluator(cfg, parts.evaluation, parts.codec, parts.source, device, split="val")
     cases = evaluator.sample_cases()
     result = score(network, evaluator, cases, adapters)
@@ -83,6 +111,50 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
     runs.write_json(directory / "metrics.json", {"headline": headline, "measured": {"command": command}})
     console.print(f"Base saved: {directory / 'model'} (validation loss {loss:.4f})", soft_wrap=True)
     return headline, loss
+
+
+def evaluate_own(
+    network: VideoNetwork,
+    evaluator: VideoEvaluator,
+    source: ClipFiles,
+    adapters: Mapping[str, Path],
+    directory: Path,
+    *,
+    path: str,
+    command: str,
+    cost: dict[str, Any],
+) -> dict[str, float]:
+    """Score a run on clips that were held out, write the report, print the table; return the main figures."""
+    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}"))
+    sizes = evaluator.evaluation
+    result = OwnEvaluator(inner=told, source=source).score(network, [BASE, *adapters])
+    summary = own_evaluation.summarise(result, sizes.times)
+    summary["headline"] = own_evaluation.headline_of(summary, {LORA: "model", BASE: BASE, PLACEBO: PLACEBO})
+    summary["cost"] = cost
+    summary["measured"] = {
+        "command": command, "split": source.split, "seed": source.seed, "commit": runs.versions()["commit"],
+        "path": path, "times": evaluator.grid, "sampler_steps": sizes.steps, "skipped": list(source.skipped.values()),
+    }  # fmt: skip
+    runs.write_json(directory / "metrics.json", summary)
+    written = write_own_report(directory, summary, result, pictures=sizes.pictures)
+    own_report.print_summary(summary, console)
+    console.print(f"Report:       {written}\n              {directory / 'report.html'}", soft_wrap=True)
+    headline: dict[str, float] = summary["headline"]
+    return headline
+
+
+def held_out(source: Callable[..., Any], split: str) -> ClipFiles:
+    """The clips of a split.
+
+    Raises:
+        UserError: they are not there any more.
+    """
+    try:
+        found: ClipFiles = source(split)
+        next(found.each(1))  # one can be read
+    except ValueError as error:
+        raise UserError(f"The clips of this run cannot be read: {error}.") from None
+    return found
 
 
 # --- 1. load candidates
@@ -111,10 +183,18 @@ def load_candidates(run: Path) -> tuple[DictConfig, Any, Callable[..., Any], Vid
         cfg = OmegaConf.create(config)
         codec, source = codec_and_source(cfg)
         val = source("val")
-        module = make_module(cfg, codec, val, codec.encode(val.samples([0])), target=cfg.model.target, steps=1)
+        # Somebody's clips need not be here to predict: an empty one has the shape of theirs.
+        samples = [_empty(val, codec)] if own_clips(cfg) else val.samples([0])
+        module = make_module(cfg, codec, val, codec.encode(samples), target=cfg.model.target, steps=1)
     except (KeyError, AttributeError, ValueError, OSError) as error:
         raise UserError(f"The run in {run} cannot be read ({str(error).splitlines()[0]}).") from None
     return cfg, codec, source, module.network
+
+
+def _empty(source: ClipFiles, codec: Any) -> Sample:
+    frames = np.zeros((source.frames, source.size[1], source.size[0], 3), np.uint8)
+    given = Brief(caption=codec.example, first=frames[0])
+    return Sample(seed=0, given=given, target=Still(frames=frames, caption=codec.example))
 
 
 def adapters_of(run: Path) -> dict[str, Path]:

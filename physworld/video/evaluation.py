@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -79,6 +79,16 @@ class VideoEvaluation:
         )  # fmt: skip
 
 
+class Pictured(Protocol):
+    """A clip of any kind."""
+
+    @property
+    def frames(self) -> np.ndarray: ...  # uint8 (T, H, W, 3)
+
+    @property
+    def caption(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoCases:
     """What every row is asked about."""
@@ -138,7 +148,7 @@ class VideoEvaluator:
     def sample_cases(self) -> VideoCases:
         """The same clips for every row."""
         count = self.evaluation.pairs
-        latents = {kind: self._latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
+        latents = {kind: self.latents(self._clips(IN_RANGE, count, kind)) for kind in self._kinds()}
         prompts = self.codec.prompts(self.source(IN_RANGE).captions(range(count))).to(self.device)
         sizes = {IN_RANGE: self.evaluation.generated, ABOVE: -(-self.evaluation.generated // 2)}
         truth = {scenario: self._clips(scenario, size, "correct") for scenario, size in sizes.items()}
@@ -165,14 +175,14 @@ class VideoEvaluator:
             if row in rows:
                 self.progress(f"{row}: likelihood")
                 found.likelihood[row] = {
-                    kind: self._losses(network, x, cases.prompts) for kind, x in cases.latents.items()
+                    kind: self.losses(network, x, cases.prompts) for kind, x in cases.latents.items()
                 }
                 self.progress(f"{row}: generating")
                 for scenario, truth in cases.truth.items():
                     found.generated[scenario][row] = self.generate(network, truth)
             self.progress(f"{row}: published metric")
             found.card[row] = {name: self._card(network, name) for name in CARD_TESTS}
-        found.likelihood |= self._untrained(network, cases.latents)
+        found.likelihood |= self.untrained(network, cases.latents)
         return found
 
     def _kinds(self) -> tuple[str, ...]:
@@ -181,7 +191,7 @@ class VideoEvaluator:
     def _clips(self, scenario: str, count: int, kind: str) -> list[Clip]:
         return self.source(scenario).clips(range(count), kind)
 
-    def _latents(self, clips: Sequence[Clip]) -> Tensor:
+    def latents(self, clips: Sequence[Pictured]) -> Tensor:
         parts = [self.codec.latents(torch.from_numpy(c.frames[None]).to(self.device)) for c in clips]
         return torch.cat(parts).float()
 
@@ -200,7 +210,7 @@ class VideoEvaluator:
         return torch.stack(noises).to(self.device)
 
     @torch.no_grad()
-    def _losses(self, network: VideoNetwork, latents: Tensor, prompts: Tensor) -> np.ndarray:
+    def losses(self, network: VideoNetwork, latents: Tensor, prompts: Tensor) -> np.ndarray:
         """(n, t): right and wrong versions of clip n meet the same noise at each time."""
         columns = []
         for k, t in enumerate(self.grid):
@@ -214,14 +224,17 @@ class VideoEvaluator:
             columns.append(torch.cat(parts).cpu().numpy())
         return np.stack(columns, 1).astype(np.float64)
 
-    def _untrained(self, network: VideoNetwork, latents: dict[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
-        """Two denoisers that know nothing: 0, and the best multiple of the noisy clip at each time (fitted on c+)."""
+    def untrained(self, network: VideoNetwork, latents: dict[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+        """Two denoisers that know nothing: 0, and the best multiple of the noisy clip at each time (fitted on c+).
+
+        Args:
+            latents: physics -> (n, ...), `correct` first.
+        """
         rows: dict[str, dict[str, np.ndarray]] = {"zero": {}, "scalar": {}}
         factor: dict[int, float] = {}
-        for kind in self._kinds():  # correct comes first
+        for kind, x in latents.items():
             zero, scalar = [], []
             for k, t in enumerate(self.grid):
-                x = latents[kind]
                 noise, times = self._noise(x, len(x), 1, k), torch.full((len(x),), t, device=x.device)
                 noisy, target = network.noised(x, noise, times), network.target(x, noise, times)
                 factor.setdefault(t, float((noisy * target).sum() / noisy.square().sum()))
@@ -232,9 +245,15 @@ class VideoEvaluator:
 
     def generate(self, network: VideoNetwork, clips: Sequence[Clip], place: int = 2) -> Generated:
         """Clips of the same captions, from noise that belongs to the place in the list."""
+        pictures = self.pictures(network, clips, place)
+        found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
+        return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
+
+    def pictures(self, network: VideoNetwork, clips: Sequence[Pictured], place: int = 2) -> np.ndarray:
+        """uint8 (n, T, H, W, 3) of the same captions and sizes, from noise that belongs to the place in the list."""
         frames, size = [], self.evaluation.batch_size
         self.codec.prepare([clip.caption for clip in clips])
-        shape = self._latents(clips[:1])
+        shape = self.latents(clips[:1])
         noise = self._noise(shape, len(clips), place)
         empty = None
         if self.evaluation.guidance != 1:
@@ -248,15 +267,13 @@ class VideoEvaluator:
             )  # fmt: skip
             whole = made.flatten(1).isfinite().all(1)  # a clip with one number that is none shows nothing: a failure
             frames.append(self.codec.decode(made.masked_fill(~whole[:, None, None, None, None], torch.nan)))
-        pictures = np.concatenate(frames)
-        found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
-        return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
+        return np.concatenate(frames)
 
     @torch.no_grad()
     def _card(self, network: VideoNetwork, name: str) -> np.ndarray:
         """The published metric: mean squared difference between raw output and noise, on one correct clip."""
         clip = self._clips(name, 1, "correct")[0]
-        latent = self._latents([clip])
+        latent = self.latents([clip])
         count = self.evaluation.card_noises
         noise = self._noise(latent, count, 3)
         times = torch.linspace(*TIMES, count, device=self.device).round().long()

@@ -12,6 +12,8 @@ from physworld.types import Sample
 from physworld.video.clips import Clip, check_shape, film
 from physworld.video.scenes import SCENARIOS, Shot, check_physics, shot
 
+CAPTIONS = 40  # encoded ahead
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Brief:
@@ -59,8 +61,8 @@ class ClipSource:
             raise ValueError(f"no scenarios to draw from; choose from {', '.join(SCENARIOS)}")
         for name in scenarios:
             shot(name, generator(0, split))  # raises with the valid names
-        if fps <= 0 or view <= 0 or not 0 <= variation <= 1:
-            raise ValueError(f"fps={fps:g} and view={view:g} must be positive and variation={variation:g} within 0-1")
+        if fps is None or fps <= 0 or view <= 0 or not 0 <= variation <= 1:
+            raise ValueError(f"fps={fps} and view={view:g} must be positive and variation={variation:g} within 0-1")
         self.seed, self.split, self.scenarios, self.physics = seed, split, tuple(scenarios), physics
         self.frames, self.fps, self.size, self.variation, self.view = frames, fps, (width, height), variation, view
         self.rays, self.device, self.repeat = samples, device, repeat
@@ -70,6 +72,10 @@ class ClipSource:
             indices = [k % self.repeat for k in indices]
         rngs = [generator(self.seed, self.split, k) for k in indices]
         return [shot(self.scenarios[k % len(self.scenarios)], rng) for k, rng in zip(indices, rngs, strict=True)], rngs
+
+    def ahead(self) -> list[str]:
+        """Captions to encode before training, as far as they are few."""
+        return self.captions(range(self.repeat or CAPTIONS))
 
     def captions(self, indices: Sequence[int]) -> list[str]:
         """What the clips' captions will be, without making the clips."""

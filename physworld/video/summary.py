@@ -71,13 +71,15 @@ GENERATED: dict[str, Measure] = {  # in the order of the report
 UNTUNED = (BASE, "zero", "scalar")
 
 
-def _plain(interval: Interval) -> dict[str, Any]:
+def interval(found: Interval) -> dict[str, Any]:
+    """As JSON; what is no finite number is null."""
+
     def number(value: float) -> float | None:
         return float(value) if np.isfinite(value) else None
 
     return {
-        "mean": number(interval.mean), "low": number(interval.low), "high": number(interval.high),
-        "n": interval.count,
+        "mean": number(found.mean), "low": number(found.low), "high": number(found.high),
+        "n": found.count,
     }  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
     """Mean with interval over those that could be told; None where there is none."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
-    return _plain(bootstrap_mean(known)) if len(known) else None
+    return interval(bootstrap_mean(known)) if len(known) else None
 
 
 class PreferenceError(Samples):
@@ -101,48 +103,57 @@ class PreferenceError(Samples):
     def compute(self) -> dict[str, Any]:
         """As JSON, with an interval over pairs."""
         found = self.gathered()
-        return _plain(likelihood.preference_error(found["right"], found["wrong"]))
+        return interval(likelihood.preference_error(found["right"], found["wrong"]))
 
 
 def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any]:
     """Every figure of the report, as JSON."""
-    losses = result.likelihood
+    return {
+        "likelihood": likelihood_rows(result.likelihood, evaluation.violations, evaluation.times),
+        "generated": {name: _generation(result, name) for name in result.generated},
+        "card": {
+            row: {name: interval(likelihood.mean(v)) for name, v in tests.items()} for row, tests in result.card.items()
+        },
+    }
+
+
+def likelihood_rows(
+    losses: dict[str, dict[str, np.ndarray]], kinds: Sequence[str], times: int
+) -> dict[str, dict[str, Any]]:
+    """Row -> its losses on right clips and, for each kind of wrong ones, how it tells them apart, as JSON.
+
+    Args:
+        losses: row -> kind -> (n, t); `correct` is a kind, too.
+    """
     rows: dict[str, Any] = {}
     for row, by_kind in losses.items():
         right = by_kind["correct"].mean(1)
         block: dict[str, Any] = {
-            "v_mse": _plain(likelihood.mean(right)),
+            "v_mse": interval(likelihood.mean(right)),
             "v_mse_bins": [
-                value if np.isfinite(value) else None
-                for value in likelihood.by_time(by_kind["correct"], min(5, evaluation.times))
+                value if np.isfinite(value) else None for value in likelihood.by_time(by_kind["correct"], min(5, times))
             ],
             "not_finite": sum(int((~np.isfinite(losses)).sum()) for losses in by_kind.values()),
             "violations": {},
         }
-        for kind in evaluation.violations:
+        for kind in kinds:
             wrong = by_kind[kind].mean(1)
             ppe = PreferenceError(sync_on_compute=False)  # an evaluation is one process's own
             ppe.add(range(len(right)), right, wrong)
             cell = {
                 "ppe": ppe.compute(),
-                "gap": _plain(likelihood.relative_gap(right, wrong)),
+                "gap": interval(likelihood.relative_gap(right, wrong)),
             }
             if row not in UNTUNED:
                 base = losses[BASE]
-                cell["specificity"] = _plain(
+                cell["specificity"] = interval(
                     likelihood.specificity(base["correct"].mean(1), right, base[kind].mean(1), wrong)
                 )
             block["violations"][kind] = cell
         if row not in UNTUNED:
-            block["specificity"] = _plain(_overall_specificity(losses, row, evaluation.violations))
+            block["specificity"] = interval(_overall_specificity(losses, row, kinds))
         rows[row] = block
-    return {
-        "likelihood": rows,
-        "generated": {name: _generation(result, name) for name in result.generated},
-        "card": {
-            row: {name: _plain(likelihood.mean(v)) for name, v in tests.items()} for row, tests in result.card.items()
-        },
-    }
+    return rows
 
 
 def _overall_specificity(losses: dict[str, dict[str, np.ndarray]], row: str, kinds: Sequence[str]) -> Interval:

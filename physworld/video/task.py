@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from physworld.errors import UserError
 from physworld.settings import checks
+from physworld.settings.reading import only
 
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("evaluation",),
@@ -40,6 +41,10 @@ def check(cfg: DictConfig) -> None:
             raise UserError(
                 f"{key}={value} is for text and spatial runs: clips are drawn in the process that trains; leave it out."
             )
+        if "data" in cfg and "path" in cfg.data and key.startswith("evaluation."):
+            name = key.removeprefix("evaluation.")
+            if name in ("violations", "card_noises", "card_steps"):
+                raise UserError(f"{key} is about simulated clips; data.path gives files, so leave it out.")
         if key in ("fit", "background") and "image" in cfg and cfg.image is None:
             raise UserError(f"{key}={value} says how image= is shown; give image=FILE beside it, or leave it out.")
 
@@ -72,6 +77,18 @@ def predict(cfg: DictConfig) -> None:
     from physworld.video.predict import predict as run
 
     run(cfg)
+
+
+def preview(cfg: DictConfig, directory: Path, *, command: str, count: int, seen: bool, console: Any) -> Path:
+    """A page of what the loader of a training configuration feeds; returns its path."""
+    kept = only(cfg, ("data", "model", "seed"))
+    if "codec" not in kept.model:
+        raise UserError("physworld preview is for video models; choose model=tiny_video or cogvideox.")
+    checks.settings(kept)
+    check(kept)
+    from physworld.video.build import preview as run
+
+    return run(kept, directory, command=command, count=count, seen=seen, console=console)
 
 
 def simulate(cfg: DictConfig) -> None:

@@ -21,8 +21,10 @@ import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
 from physworld.run import build
 from physworld.settings.messages import override
+from physworld.video.clips import write_clip
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.simulate import simulate
+from physworld.video.source import ClipSource
 
 import tiny_cogvideox
 from commands import ended, start
@@ -249,3 +251,39 @@ def test_no_line_about_a_kernel_that_is_not_needed(caplog: pytest.LogCaptureFixt
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(main: str, arguments: list[str], said: str, tmp_path: Path) -> None:
     assert said in refused(main, *arguments, f"hydra.run.dir={tmp_path}")
+
+
+def test_own_clips_are_tuned_on_and_judged(work: Path) -> None:
+    """Train, with a bad file among the clips; judge on the test clips; predict without the clips."""
+    folder, directory = work / "own clips", work / "own"
+    source = ClipSource(seed=0, split="train")
+    for k, clip in enumerate(source.clips(range(6))):
+        write_clip(folder / f"{k}.gif", clip)
+        (folder / f"{k}.txt").write_text(clip.caption, encoding="utf-8")
+    (folder / "words.mp4").write_text("no clip", encoding="utf-8")
+    (folder / "words.txt").write_text(PixelCodec.example, encoding="utf-8")
+    own = ["model=tiny_video", "data=clips", override("data.path", str(folder)), *TINY, "steps=4", "validate_every=2"]
+    said = refused("train.py", *own, "data.source.held_back=0.01", f"hydra.run.dir={work / 'stopped'}")
+    assert "words.mp4: it cannot be read as a clip (Invalid data found when processing input)" in said
+    done = ended(ROOT, "train.py", *own, "data.source.on_error=skip", "evaluation.controls=[placebo]",
+                 "evaluation.control_steps=1", f"hydra.run.dir={directory}")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Skipped (1 so far): " in done.stderr and "On clips that were held out" in done.stdout
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert set(metrics["likelihood"]) == {"base", "lora", "placebo", "zero", "scalar"}
+    assert set(metrics["judged"]) == {"held_out", "base", "lora", "placebo"}
+    assert metrics["change"]["lora"]["mean"] == pytest.approx(
+        metrics["headline"]["loss/model"] - metrics["headline"]["loss/base"]
+    )
+    assert "placebo LoRA, tuned on their frames in wrong order" in (directory / "report.html").read_text()
+    assert any(b"judge/judged" in events.read_bytes() for events in (directory / "tensorboard").glob("events*"))
+    again = work / "own test"
+    run("evaluate.py", f"run={directory}", "split=test", "hardware=cpu", override("hydra.run.dir", str(again)))
+    tested = json.loads((again / "metrics.json").read_text())
+    assert {c["name"] for c in tested["clips"]}.isdisjoint(c["name"] for c in metrics["clips"])
+    folder.rename(work / "elsewhere")
+    made = work / "own predicted"
+    run("predict.py", f"run={directory}", f"prompt={PixelCodec.example}", "hardware=cpu",
+        override("hydra.run.dir", str(made)))  # fmt: skip
+    assert len(iio.imread(made / "clip.gif")) == 17
+    assert "is no folder" in refused("evaluate.py", f"run={directory}", "hardware=cpu", f"hydra.run.dir={work / 'no'}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -18,6 +19,7 @@ from omegaconf import OmegaConf
 
 from physworld import run, scenarios
 from physworld.errors import UserError
+from physworld.io.images import write_gif
 from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
 from physworld.settings import checks
@@ -209,6 +211,11 @@ def test_option_builds(override: str, tmp_path: Path) -> None:
             scene = scenarios.build("billiards", generator(0, "train", k), 1)
             write_jsonl(tmp_path / f"scene_{k}.jsonl", simulate(scene, 12))
         more = [f"data.path={tmp_path}", "data.source.held_back=0.5"]
+    if override == "data=clips":
+        for k in range(3):
+            write_gif(tmp_path / f"{k}.gif", np.full((17, 48, 8, 3), 50 * k, np.uint8), 10)
+            (tmp_path / f"{k}.txt").write_text("A ball falls from 3 m, restitution 0.7.", encoding="utf-8")
+        more = ["model=tiny_video", f"data.path={tmp_path}", "data.stream.val_samples=2"]
     parts = run.build(composed("train", "hardware=cpu", override, *more))
     assert parts.accumulate == 1
     assert parts.data.codec is parts.codec

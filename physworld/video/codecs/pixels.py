@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from physworld.types import ClipBatch, Sample
+from physworld.video.codecs.usual import Usual
 
 READABLE = "A ball falls from 3.20 m onto the floor and bounces with restitution 0.65."
 PATTERN = re.compile(r"(\d+(?:\.\d+)?) ?m\b.*?restitution (\d+(?:\.\d+)?)")
@@ -29,11 +30,17 @@ class PixelCodec:
     spatial = (2, 4)  # px down and across that make one latent pixel
     temporal = 4
     channels = 32
+    example = READABLE
+    usual = Usual(frames=17, fps=10, width=8, height=48)
     prompt_tokens, prompt_width = 2, 3 + 2 * FREQUENCIES
 
-    def __init__(self, *, offset: float = 0.2, scale: float = 2.5) -> None:
-        """Latent = (grey 0-1 - offset) · scale: about zero for the background, so that noise hides the ball late."""
-        self.offset, self.scale = offset, scale
+    def __init__(self, *, offset: float = 0.2, scale: float = 2.5, any_caption: bool = False) -> None:
+        """Latent = (grey 0-1 - offset) · scale: about zero for the background, so that noise hides the ball late.
+
+        Args:
+            any_caption: true = a caption without height and restitution tells nothing; false = it is refused.
+        """
+        self.offset, self.scale, self.any_caption = offset, scale, any_caption
 
     @property
     def multiple(self) -> int:
@@ -64,14 +71,18 @@ class PixelCodec:
         return pixels[..., None].expand(*pixels.shape, 3).cpu().numpy()
 
     def prompts(self, captions: Sequence[str]) -> Tensor:
-        """(B, 2, D): drop height and restitution as Fourier features.
+        """(B, 2, D): drop height and restitution as Fourier features; zeros where a caption may be without them.
 
         Raises:
             ValueError: a caption without those two numbers.
         """
-        rows = []
+        rows, told = [], []
         for caption in captions:
             found = PATTERN.search(caption)
+            told.append(found is not None)
+            if found is None and self.any_caption:
+                rows.append([0.0, 0.0])
+                continue
             if found is None:
                 shown = caption if len(caption) <= 100 else caption[:97] + "..."
                 raise ValueError(f"the small video model reads captions such as {READABLE!r}, not {shown!r}")
@@ -85,7 +96,16 @@ class PixelCodec:
         value = torch.tensor(rows)[..., None]  # (B, 2, 1)
         angle = value * torch.pi * 2.0 ** torch.arange(-1, FREQUENCIES - 1)
         which = torch.eye(2).expand(len(rows), 2, 2)
-        return torch.cat([which, value, angle.sin(), angle.cos()], dim=-1)
+        features = torch.cat([which, value, angle.sin(), angle.cos()], dim=-1)
+        return torch.where(torch.tensor(told)[:, None, None], features, 0.0)
+
+    def refuses(self, caption: str) -> str:
+        """Why a caption cannot be read, or ''."""
+        try:
+            self.prompts([caption])
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def prepare(self, captions: Sequence[str]) -> None:
         """Nothing to do ahead."""

@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from physworld.errors import fetching, first_line
 from physworld.io.atomic import replacing
 from physworld.types import ClipBatch, Sample
+from physworld.video.codecs.usual import Usual
 from physworld.video.weights import Unfit, read
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,6 +38,8 @@ class VaeCodec:
 
     temporal = 4
     spatial = (8, 8)
+    example = ""  # a caption that can be read
+    usual = Usual(frames=49, fps=8, width=720, height=480)
     multiple = 16  # eight pixels per latent pixel, two latent pixels per patch
 
     def __init__(
@@ -129,6 +132,10 @@ class VaeCodec:
         del encoder
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def refuses(self, caption: str) -> str:
+        """Why a caption cannot be read: '', as T5 reads anything."""
+        return ""
 
     def _recall(self, caption: str) -> bool:
         found = self._find(self._place("caption", caption.encode()))

@@ -1,0 +1,154 @@
+"""A run on somebody's own clips, judged on those that were held out.
+
+No simulator knows what happens in them, so three things are asked: the denoising loss, beside the base's; whether the
+clips are likelier than the same frames in a wrong order; and what `physworld judge` says of generated clips, beside
+the held-out clips themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from physworld.judge.clip import Settings, Verdict, judge_footage
+from physworld.judge.footage import Footage, Source
+from physworld.judge.summary import summarise as judged
+from physworld.video.clip_files import WRONG, ClipFiles, OwnClip
+from physworld.video.evaluation import BASE, VideoEvaluator
+from physworld.video.metrics import likelihood
+from physworld.video.network import VideoNetwork
+from physworld.video.summary import interval, likelihood_rows
+
+HELD_OUT = "held_out"  # the row of the clips themselves
+KINDS = ("correct", *WRONG)
+LEAST_SIDE = 96  # px: smaller clips are enlarged for the judge, whose bodies are discs of some pixels
+UNITS = ("pixels_per_metre",)
+
+
+@dataclass(kw_only=True, eq=False)
+class OwnResult:
+    likelihood: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # row -> order of frames -> (n, t)
+    clips: list[OwnClip] = field(default_factory=list)  # whose captions were generated from
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # row -> uint8 (n, T, H, W, 3)
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)  # row -> one of each clip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnEvaluator:
+    """Asks every row the same questions about the held-out clips."""
+
+    inner: VideoEvaluator  # sizes, codec, device, noise
+    source: ClipFiles  # of the held-out split
+
+    @torch.no_grad()
+    def score(self, network: VideoNetwork, rows: Sequence[str]) -> OwnResult:
+        """
+        Args:
+            rows: adapter names, `base` for none.
+        """
+        inner, sizes, found = self.inner, self.inner.evaluation, OwnResult()
+        network = network.eval().to(inner.device)
+        latents = {kind: inner.latents(list(self.source.each(sizes.pairs, kind))) for kind in KINDS}
+        scored = [clip.caption for clip in self.source.each(sizes.pairs)]
+        inner.codec.prepare(scored)
+        prompts = inner.codec.prompts(scored).to(inner.device)
+        found.clips = list(self.source.each(sizes.generated))
+        found.pictures[HELD_OUT] = np.stack([clip.frames for clip in found.clips])
+        for row in rows:
+            network.use(None if row == BASE else row)
+            inner.progress(f"{row}: likelihood")
+            found.likelihood[row] = {kind: inner.losses(network, x, prompts) for kind, x in latents.items()}
+            inner.progress(f"{row}: generating")
+            found.pictures[row] = inner.pictures(network, found.clips)
+        found.likelihood |= inner.untrained(network, latents)
+        for row, pictures in found.pictures.items():
+            found.verdicts[row] = [judge(frames, clip) for frames, clip in zip(pictures, found.clips, strict=True)]
+        return found
+
+    def samples(self, network: VideoNetwork, count: int) -> list[tuple[np.ndarray, OwnClip, Verdict]]:
+        """What the network makes of the first captions, always from the same noise, and what the judge says of it."""
+        clips = list(self.source.each(count))
+        made = self.inner.pictures(network, clips, place=9)
+        return [(frames, clip, judge(frames, clip)) for frames, clip in zip(made, clips, strict=True)]
+
+
+def judge(frames: np.ndarray, clip: OwnClip) -> Verdict:
+    """`physworld judge` of frames uint8 (T, H, W, 3) that are or ought to be those of `clip`."""
+    larger = max(1, -(-LEAST_SIDE // min(frames.shape[1:3])))
+    height, width = (larger * side for side in frames.shape[1:3])
+    if larger > 1:
+        frames = np.stack(
+            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
+        )
+    footage = Footage(frames=frames, times=np.arange(len(frames)) / clip.fps, shrink=1.0)
+    source = Source(
+        name=clip.source.name, files=clip.source.files, caption=clip.caption, known=_known(clip, clip.scale * larger)
+    )
+    return judge_footage(footage, source, Settings())
+
+
+def _known(clip: OwnClip, scale: float) -> dict[str, Any]:
+    """What lies beside the file, in pixels that are `scale` times those of the file."""
+    known = {name: value for name, value in clip.source.known.items() if name not in (*UNITS, "camera")}
+    per_metre, camera = clip.source.known.get(UNITS[0]), clip.source.known.get("camera")
+    view = camera.get("view_m") if isinstance(camera, dict) else None
+    if isinstance(view, int | float) and view > 0:
+        per_metre = clip.timeline.size[1] / view
+    try:
+        return known | {UNITS[0]: float(per_metre) * scale}  # type: ignore[arg-type]  # anything may stand there
+    except (TypeError, ValueError):
+        return known
+
+
+def summarise(result: OwnResult, times: int) -> dict[str, Any]:
+    """Every figure of the report, as JSON."""
+    base = result.likelihood[BASE]["correct"].mean(1)
+    tuned = [row for row in result.likelihood if row in result.pictures and row != BASE]
+    return {
+        "likelihood": likelihood_rows(result.likelihood, WRONG, times),
+        "change": {row: interval(likelihood.mean(result.likelihood[row]["correct"].mean(1) - base)) for row in tuned},
+        "judged": {row: judged(verdicts) for row, verdicts in result.verdicts.items()},
+        "clips": [
+            {
+                "name": clip.source.name, "caption": clip.caption,
+                **{row: said(verdicts[k]) for row, verdicts in result.verdicts.items()},
+            }
+            for k, clip in enumerate(result.clips)
+        ],
+    }  # fmt: skip
+
+
+def said(verdict: Verdict) -> str:
+    """The verdict on one clip in a few words."""
+    if not verdict.judged:
+        return f"not judged: {verdict.sentence}"
+    kind = str(verdict.kind).replace("_", " ")
+    broken = [str(verdict.laws[name]["said"]) for name in verdict.broken()]
+    return f"{kind}; {'; '.join(broken) if broken else 'keeps every law'}"
+
+
+def headline_of(summary: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, float]:
+    """The main figures under names that `physworld compare` shows.
+
+    Args:
+        names: row -> what it is called there.
+    """
+    headline: dict[str, float] = {}
+    for row, name in names.items():
+        block = summary["likelihood"].get(row)
+        if block is None:
+            continue
+        if block["v_mse"]["mean"] is not None:
+            headline[f"loss/{name}"] = block["v_mse"]["mean"]
+        for kind, cell in block["violations"].items():
+            headline[f"ppe_{kind}/{name}"] = cell["ppe"]["mean"]
+        there = summary["judged"][row]
+        headline[f"judged/{name}"] = there["judged"] / there["clips"]
+        if there["lawful"] is not None:
+            headline[f"lawful/{name}"] = there["lawful"]["mean"]
+    return headline
