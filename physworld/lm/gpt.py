@@ -18,32 +18,29 @@ K output tokens, F number features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld import renamed
 from physworld.lm import ordered_outputs
-from physworld.lm.folder import save_folder
 from physworld.lm.gpt_answers import answers
 from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
-from physworld.lm.weights import refuse_gaps
+from physworld.lm.saved import Saved
 from physworld.protocols import Guide, Noise
 from physworld.types import Vocabulary
 
 IGNORE = -100
-BEGIN_AS_NONE = ("relation", "codes")  # weights that a run from before they existed lacks: without effect at first
 
 
 class GPT(
     nn.Module,
+    Saved,
     PyTorchModelHubMixin,
     library_name="physworld",
     tags=["physics", "text-generation"],
@@ -58,6 +55,7 @@ class GPT(
     """
 
     max_length: int | None = None  # it reads texts of any length
+    BEGIN_AS_NONE = ("relation", "codes")  # without effect at first
 
     def __init__(
         self,
@@ -171,26 +169,6 @@ class GPT(
         renamed_here = {new: config[old] for old, new in renamed.NETWORK.items() if config and old in config}
         network: GPT = super()._from_pretrained(**{**options, **renamed_here})
         return network
-
-    @classmethod
-    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        """As the mixin does, but what is missing is refused instead of left random. Raises: WeightsError."""
-        missing, unexpected = load_model(model, model_file, strict=False, device=map_location)
-        refuse_gaps(str(Path(model_file).parent), (n for n in missing if not n.endswith(BEGIN_AS_NONE)), unexpected)
-        return model
-
-    def flops(self, tokens: int, attended: int, scored: int) -> float | None:
-        """Not counted."""
-        return None
-
-    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
-        """model/: weights, configuration and tokenizer."""
-        save_folder(self, run / "model", tokenizer, end_id)
-
-    def unsharded(self) -> GPT:
-        """An empty network of the same shape, whole on one device."""
-        config: Any = self._hub_mixin_config
-        return GPT(**config)
 
     # --- reading
 

@@ -10,28 +10,24 @@ Shape suffixes: B batch, L tokens, N lines of the whole batch, M scored labels, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from physworld.lm import ordered_outputs as outputs
-from physworld.lm.folder import save_folder
-from physworld.lm.weights import refuse_gaps
+from physworld.lm.saved import Saved
 from physworld.protocols import Guide, Noise
 from physworld.types import Vocabulary
 
 IGNORE = -100
 SHARPEST = 0.002  # of the scale of a number: an error that does not count
 WIDE = 1.0  # how much wider the second part of a distribution is, for surprises
-JUDGED = (
-    11  # scores of `coast` and `rest`, and of three kinds of numbers how sharp, how likely zero, how likely surprises
-)
+# Scores of `coast` and `rest`, and of three kinds of numbers how sharp, how likely zero, how likely surprises.
+JUDGED = 11
 UNSURE = 5  # of a judgement, from where on it begins low: zero itself and surprises
 NEVER = -1e9
 
@@ -48,6 +44,7 @@ class Stated(NamedTuple):
 
 class LineNet(
     nn.Module,
+    Saved,
     PyTorchModelHubMixin,
     library_name="physworld",
     tags=["physics", "text-generation"],
@@ -121,26 +118,6 @@ class LineNet(
         self.values.copy_(torch.as_tensor(vocabulary.values))
         self.outputs.copy_(torch.as_tensor(vocabulary.outputs))
         return self
-
-    @classmethod
-    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        """As the mixin does, but what is missing is refused instead of left random. Raises: WeightsError."""
-        missing, unexpected = load_model(model, model_file, strict=False, device=map_location)
-        refuse_gaps(str(Path(model_file).parent), missing, unexpected)
-        return model
-
-    def flops(self, tokens: int, attended: int, scored: int) -> float | None:
-        """Not counted."""
-        return None
-
-    def save_run(self, run: Path, tokenizer: Any, end_id: int) -> None:
-        """model/: weights, configuration and tokenizer."""
-        save_folder(self, run / "model", tokenizer, end_id)
-
-    def unsharded(self) -> Self:
-        """An empty network of the same shape, whole on one device."""
-        config: Any = self._hub_mixin_config
-        return type(self)(**config)
 
     def stated(self, ids_BL: Tensor) -> Stated:
         """What it says about every body of these prompts."""

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
-from physworld.lm.gpt import BEGIN_AS_NONE
+from physworld.lm.gpt import GPT
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.protocols import Codec, Network
@@ -154,7 +154,7 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
         lacks = network.load_state_dict(other.state_dict(), strict=False)
     except RuntimeError:  # shapes
         lacks = None
-    if lacks is None or lacks.unexpected_keys or not all(k.endswith(BEGIN_AS_NONE) for k in lacks.missing_keys):
+    if lacks is None or lacks.unexpected_keys or not all(k.endswith(GPT.BEGIN_AS_NONE) for k in lacks.missing_keys):
         raise UserError(
             f"init_from={run} holds another network than this one; give what it has: {_shape(theirs, config)}."
         )

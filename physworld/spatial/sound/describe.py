@@ -20,7 +20,7 @@ import numpy as np
 from physworld.errors import UserError, suggest
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import CHARACTER
-from physworld.spatial.scene.reading import Invalid, canonical, parse_json, payload_from, printable
+from physworld.spatial.scene.reading import Invalid, canonical, payload_from, printable
 from physworld.spatial.scene.terms import FORMATS, MOST_OBJECTS, SECTIONS, STYLES
 from physworld.spatial.sound.classes import from_name, from_sound, read_classes, said_class
 from physworld.spatial.sound.features import (
@@ -34,7 +34,7 @@ from physworld.spatial.sound.features import (
     rises,
     tempo,
 )
-from physworld.spatial.sound.files import StemFile, stem_files
+from physworld.spatial.sound.files import StemFile, read_json, stem_files
 
 RANGE = 20.0  # dB below the loudest stem at which a stem does not stand out at all
 TEMPO = 120.0  # bpm that are written where nothing repeats
@@ -177,12 +177,7 @@ def read_rules(path: Path) -> Any:
     Raises:
         UserError: it is neither.
     """
-    try:
-        data = parse_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"--rules {path} cannot be read ({error.strerror}).") from None
-    except Invalid as error:
-        raise UserError(f"--rules {path}: {error}.") from None
+    data = read_json("--rules", path)
     data = data.get("rules") if isinstance(data, dict) else data
     if not isinstance(data, list):
         raise UserError(f"--rules {path} must be a list of rules, or a payload.")

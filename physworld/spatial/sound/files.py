@@ -19,7 +19,7 @@ import numpy as np
 from physworld.errors import UserError
 from physworld.io.listing import files
 from physworld.spatial.export.stems import MADE, MOST_SECONDS, SUFFIXES
-from physworld.spatial.scene.reading import printable
+from physworld.spatial.scene.reading import Invalid, parse_json, printable
 from physworld.spatial.scene.terms import MOST_STEMS
 
 LONGEST_ID = 16  # characters (terms.ID_PATTERN)
@@ -191,3 +191,13 @@ def resampled(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     common = math.gcd(rate, target)
     found: np.ndarray = resample_poly(samples, target // common, rate // common)
     return found
+
+
+def read_json(option: str, path: Path) -> Any:
+    """What a JSON file holds that an option of the command names. Raises: UserError: it cannot be read."""
+    try:
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{option} {path} cannot be read ({error.strerror}).") from None
+    except Invalid as error:
+        raise UserError(f"{option} {path}: {error}.") from None

@@ -28,7 +28,6 @@ from physworld.spatial.scene.reading import (
     Invalid,
     as_dict,
     canonical,
-    parse_json,
     payload_from,
     read_payload,
     read_scene,
@@ -38,7 +37,7 @@ from physworld.spatial.scene.rules import check
 from physworld.spatial.scene.terms import SECTIONS
 from physworld.spatial.sound.describe import Described, Description, of_the_mix
 from physworld.spatial.sound.features import STEPS
-from physworld.spatial.sound.files import Mono
+from physworld.spatial.sound.files import Mono, read_json
 from physworld.spatial.sound.finish import Finished
 from physworld.spatial.sound.outlets import OUTLETS, Options, write
 from physworld.spatial.sound.render import RATE, Section
@@ -64,12 +63,7 @@ def read_sections(path: Path, seconds: float) -> list[Part]:
     Raises:
         UserError: it is no such file, or the times do not fit the song.
     """
-    try:
-        data = parse_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"--sections {path} cannot be read ({error.strerror}).") from None
-    except Invalid as error:
-        raise UserError(f"--sections {path}: {error}.") from None
+    data = read_json("--sections", path)
     if not isinstance(data, list) or not 1 <= len(data) <= MOST_SECTIONS:
         raise UserError(
             f'--sections {path} must be a list of 1 to {MOST_SECTIONS} such as {{"section": "verse", "start_s": 0}}.'
