@@ -72,10 +72,10 @@ def their_losses(model: Any, batch: Any) -> torch.Tensor:
     losses = []
     for ids, labels in zip(batch.input_ids, batch.labels, strict=True):
         length = int((labels != -100).nonzero().max()) + 1
+        answer = ids[labels != -100]  # the end of the text
         with torch.no_grad():
-            logits = model(input_ids=ids[None, :length], use_cache=False).logits[0, :-1]
-        scored = labels[1:length] != -100
-        losses.append(F.cross_entropy(logits[scored], labels[1:length][scored], reduction="none"))
+            out = model(input_ids=ids[None, :length], use_cache=False, logits_to_keep=len(answer) + 1)
+        losses.append(F.cross_entropy(out.logits[0, :-1], answer, reduction="none"))
     return torch.cat(losses)
 
 
