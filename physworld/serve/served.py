@@ -90,7 +90,8 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
         UserError: there is nothing of the kind, it is damaged, or it is a run of video.
     """
     folder = Path(what)
-    if what not in ("last", "shipped") and not (folder / "config.yaml").is_file() and not runs.find_named(what):
+    run_here = (folder / "config.yaml").is_file() or (runs.find_named(what) / "config.yaml").is_file()
+    if what not in ("last", "shipped") and not run_here:
         network, tokenizer = load_hf(what, base, device)
         return Weights(network, tokenizer)
     if base is not None:
