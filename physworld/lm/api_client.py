@@ -253,11 +253,15 @@ def checked_url(base_url: str) -> str:
     Raises:
         UserError: it is no address, or has a name or password in it.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"base_url={base_url} must be an address such as http://127.0.0.1:8000/v1.")
-    if parts.username or parts.password:
+    try:
+        parts = urlsplit(base_url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half a bracket
+        whole = False
+    if "@" in base_url:
         raise UserError("base_url= has a name or password in it; give the key by model.key_from=VARIABLE instead.")
+    if not whole:
+        raise UserError(f"base_url={base_url} must be an address such as http://127.0.0.1:8000/v1.")
     if parts.query or parts.fragment:
         raise UserError(f"base_url={base_url} must end with the path, without ? and #.")
     return base_url.rstrip("/")

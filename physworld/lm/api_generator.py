@@ -79,15 +79,14 @@ class ApiLM:
                 raise UserError(
                     f"model.{setting}={value} is unknown.{suggest(str(value), known)} Choose one of {', '.join(known)}."
                 )
-        whole: dict[str, Any] = {"concurrency": concurrency, "attempts": attempts}
-        above: dict[str, Any] = {"timeout": timeout, "first_wait": first_wait}
-        above |= {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "budget": budget}
-        for setting, count in {**whole, "max_tokens": max_tokens, "max_length": max_length}.items():
-            if not (count is None and setting not in whole) and (type(count) is not int or count < 1):
-                raise UserError(f"model.{setting}={count} must be a whole number from 1.")
-        for setting, size in above.items():
-            if size is not None and (isinstance(size, bool) or not isinstance(size, int | float) or size <= 0):
-                raise UserError(f"model.{setting}={size} must be a number above 0.")
+        _check(
+            whole={"concurrency": concurrency, "attempts": attempts},
+            whole_or_none={"max_tokens": max_tokens, "max_length": max_length},
+            above={"timeout": timeout, "first_wait": first_wait},
+            above_or_none={
+                "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "budget": budget
+            },
+        )  # fmt: skip
         self.name, self.grammar, self.system = name, grammar, system
         self.max_length, self.most_tokens = max_length, max_tokens
         self._write, self._read, self._stop, self._body = write, read, list(stop), dict(body or {})
@@ -169,6 +168,23 @@ class ApiLM:
         )
         if any(self._prices):
             self.cost |= {"price": round(money, 4), "price of those asked now": round(self.client.spent, 4)}
+
+
+def _check(
+    *,
+    whole: Mapping[str, Any],
+    whole_or_none: Mapping[str, Any],
+    above: Mapping[str, Any],
+    above_or_none: Mapping[str, Any],
+) -> None:
+    """Raises: UserError: a number is none of its kind."""
+    for setting, value in {**whole, **whole_or_none}.items():
+        if not (value is None and setting in whole_or_none) and (type(value) is not int or value < 1):
+            raise UserError(f"model.{setting}={value} must be a whole number from 1.")
+    for setting, value in {**above, **above_or_none}.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (value is None and setting in above_or_none) and not (number and value > 0):
+            raise UserError(f"model.{setting}={value} must be a number above 0.")
 
 
 def key_of(variable: str | None, option: str = "model.key_from") -> str | None:

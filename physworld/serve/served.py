@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,8 +88,8 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
     Raises:
         UserError: there is nothing of the kind, it is damaged, or it is a run of video.
     """
-    folder = Path(what)
-    if what not in ("last", "shipped") and not (folder / "config.yaml").is_file() and not runs.find_named(what):
+    folder = runs.find_named(what)
+    if what not in ("last", "shipped") and (folder is None or not (folder / "config.yaml").is_file()):
         network, tokenizer = load_hf(what, base, device)
         return Weights(network, tokenizer)
     if base is not None:

@@ -222,6 +222,7 @@ def test_more_of_the_request() -> None:
         ({"timeout": -1}, "model.timeout=-1 must be a number above 0"),
         ({"grammar": "regexp"}, "model.grammar=regexp is unknown. Did you mean regex"),
         ({"url": "127.0.0.1:8000"}, "must be an address such as"),
+        ({"url": "http://127.0.0.1:99999/v1"}, "must be an address such as"),
         ({"url": "http://me:word@host/v1"}, "name or password in it"),
     ],
 )
