@@ -62,7 +62,7 @@ class Still:
 def reordered(frames: np.ndarray, physics: str) -> np.ndarray:
     """(T, ...) as filmed, backwards, or with two moments of the second half exchanged, so that what moves jumps."""
     if physics == REVERSED:
-        return frames[::-1]
+        return np.ascontiguousarray(frames[::-1])  # torch takes no negative strides
     if physics == JUMP:
         order = np.arange(len(frames))
         a, b = len(frames) // 2, max(len(frames) // 2 + 1, 3 * len(frames) // 4)

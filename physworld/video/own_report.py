@@ -159,5 +159,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
                 _span(block["v_mse"], ".4f"), _span(summary["change"].get(row), "+.4f"),
                 *(_span(block["violations"][k]["ppe"]) for k in ORDERS),
             ]  # fmt: skip
-        screen.add_row(ROW_TEXT[row], *cells, f"{there['judged']} of {there['clips']}", percent(there["lawful"]))
+        screen.add_row(
+            row.replace("_", " "), *cells, f"{there['judged']} of {there['clips']}", percent(there["lawful"])
+        )
     console.print(screen)
