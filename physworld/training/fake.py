@@ -42,8 +42,8 @@ def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, ou
 
 
 COUNTED: dict[Any, Any] = {  # torch counts the attention of GPUs only
-    aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_attention),
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(_attention_backward),
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 
 
@@ -83,7 +83,8 @@ class Numberless(TorchDispatchMode):
         args, kwargs = tree_map(self._faked, (args, kwargs))
         out = func(*args, **kwargs)
         # torch's FlopCounterMode would do this too, but its hooks keep what a checkpointed layer computes again.
-        counted = COUNTED.get(func.overloadpacket) or flop_registry.get(func.overloadpacket)
+        own = COUNTED.get(func.overloadpacket)
+        counted = flop_registry.get(func.overloadpacket) if own is None else shape_wrapper(own)
         if self.counting and counted is not None:
             self.flops += counted(*args, **kwargs, out_val=out)
         for leaf in tree_leaves(out):
