@@ -26,7 +26,7 @@ from physworld.settings.messages import CONFIG_DIR  # noqa: E402
 from physworld.sim import ood  # noqa: E402
 
 PACKAGE = ROOT / "physworld"
-MAINS = ("train", "evaluate", "predict", "simulate")
+MAINS = ("train", "evaluate", "predict", "simulate", "plan")
 TABLE = ["| setting | default | meaning |", "| :-- | :-- | :-- |"]
 CORE = ("types", "errors", "seeding", "data", "optim")  # loose modules, on one page of the Python interface
 CLIPS = ROOT / "experiments" / "006_video" / "clips.png"

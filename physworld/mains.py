@@ -1,4 +1,4 @@
-"""The four mains, `python train.py` and `physworld train` alike: train, evaluate, predict, simulate."""
+"""The mains, `python train.py` and `physworld train` alike: train, evaluate, predict, simulate, plan."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ MAINS = {  # what each does, for --help
     "evaluate": "Score finished runs on scenes they have never seen.",
     "predict": "Let a finished run go on from one given scene, payload or caption.",
     "simulate": "Make data and pictures.",
+    "plan": "Say what a training run would need and cost: memory, hours, price. Takes what train takes.",
 }
 NEXT = {  # what one usually does after a verb: another verb and what is typed behind it
     "train": ("evaluate", ["run=last", "suite=heldout"]),
     "evaluate": ("predict", ["run=last", "input=scene.jsonl"]),
     "predict": ("evaluate", ["--help"]),
     "simulate": ("train", ["--help"]),
+    "plan": ("train", ["--help"]),
 }
 
 

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
 console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
+TRAINED = (
+    *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
+    *("checkpoint_every", "ckpt", "init_from"),
+)
 SHARED = {
-    "train": (
-        *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
-        *("checkpoint_every", "ckpt", "init_from"),
-    ),
+    "train": TRAINED,
+    "plan": (*TRAINED, "gpu", "mfu", "price"),
     "evaluate": ("run",),
     "predict": ("run",),
     "simulate": ("task",),
@@ -61,7 +63,8 @@ def system(name: str) -> ModuleType:
 
 def reads(verb: str) -> dict[str, list[str]]:
     """Top-level groups and keys that a verb reads, by system."""
-    return {name: [*SHARED[verb], *system(name).READS[verb]] for name in systems()}
+    own = "train" if verb == "plan" else verb
+    return {name: [*SHARED[verb], *system(name).READS[own]] for name in systems()}
 
 
 def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
@@ -76,7 +79,7 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     )
     kept = only(cfg, reads(verb)[name])
     checks.settings(kept)
-    if verb == "train":
+    if verb in ("train", "plan"):
         _refuse_codec(kept, name, hydra.runtime.choices)
     else:
         _refuse_hardware(hydra.overrides.task)
@@ -228,7 +231,7 @@ def _fit(
 ) -> Trained:
     """The training loop; what ends it early is told with the command that goes on."""
     from physworld.lm.preference import Collapsed
-    from physworld.training import finite
+    from physworld.training import endings, finite
     from physworld.training.fit import fit, resume_command
     from physworld.training.stopping import Interrupted
 
@@ -247,16 +250,16 @@ def _fit(
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
     except Collapsed as collapse:
-        raise UserError(f"{collapse} {_saved_before(directory)}") from None
+        raise UserError(f"{collapse} {endings.saved_before(directory)}") from None
     except finite.Diverged as diverged:
-        raise UserError(_diverged(diverged, directory)) from None
+        raise UserError(endings.diverged(diverged, directory)) from None
 
 
 def _conclude(
     cfg: DictConfig, name: str, parts: Parts, directory: Path, trained: Trained, command: str, size: int
 ) -> tuple[dict[str, float], float]:
     """The final evaluation and the report: (main figures, the one that a search lowers)."""
-    from physworld.training import finite
+    from physworld.training import endings, finite
     from physworld.training.fit import resume_command
     from physworld.training.stopping import Interrupted, stops_at_once
 
@@ -277,32 +280,12 @@ def _conclude(
             return concluded
     except Interrupted:
         if runs.first_rank():
-            said = f"Stopped in the final evaluation; {_done(directory, cfg.steps)}. Continue with:"
+            said = f"Stopped in the final evaluation; {endings.done(directory, cfg.steps)}. Continue with:"
             console.print(said, soft_wrap=True)
             print(f"  {resume_command(directory)}")
         raise SystemExit(130) from None
     except finite.Diverged as diverged:
-        raise UserError(_diverged(diverged, directory)) from None
-
-
-def _diverged(found: Exception, directory: Path) -> str:
-    from physworld.training.finite import REPLAY
-
-    seeds = f"; the seeds of its batch are in {directory / REPLAY}" if (directory / REPLAY).is_file() else ""
-    advice = "Lower model.learning_rate, or give more model.warmup_steps."
-    return f"{str(found).rstrip('.')}{seeds}. {_saved_before(directory)} {advice}"
-
-
-def _saved_before(directory: Path) -> str:
-    kept = " and ".join(f"{name}.ckpt" for name in runs.kept_checkpoints(directory))
-    return f"What was saved before is in {directory}/checkpoints ({kept})." if kept else "Nothing was saved before."
-
-
-def _done(directory: Path, steps: int) -> str:
-    """What of a run is finished that was stopped in its final evaluation."""
-    saved = sorted(path.name for path in (directory / "model").glob("*") if path.is_dir())
-    kept = [f"model/{name}" for name in saved] or ["model"] * (directory / "model" / "config.json").is_file()
-    return f"all {steps} steps are trained, and checkpoints/last.ckpt{''.join(f', {name}' for name in kept)} are saved"
+        raise UserError(endings.diverged(diverged, directory)) from None
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -343,6 +326,17 @@ def predict(cfg: DictConfig) -> None:
     system(name).predict(asked("predict", name, cfg, f"run={checks.typed(cfg.run)}"))
 
 
+def plan(cfg: DictConfig) -> None:
+    """Say what a training run would need and cost."""
+    name, choices = _trained(cfg), HydraConfig.get().runtime.choices
+    if cfg.steps is None:
+        cfg.steps = steps_of(cfg)
+    kept = asked("plan", name, cfg, f"model={choices['model']}")
+    from physworld.training.plan_report import report
+
+    report(kept, system(name).plan, choices, runs.relative(HydraConfig.get().runtime.output_dir), console)
+
+
 def simulate(cfg: DictConfig) -> None:
     """Write data and pictures as files."""
     name = str(cfg.task)
@@ -355,6 +349,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "simulate": simulate,
+    "plan": plan,
 }
 OF_THE_RUN = "of_the_run"
 

@@ -32,7 +32,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "physworld").rglob("README.md"))]
 PAGES += [ROOT / "benchmarks" / "README.md", ROOT / "experiments" / "README.md"]
 each = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-MAINS = ("train", "evaluate", "predict", "simulate")
+MAINS = ("train", "evaluate", "predict", "simulate", "plan")
 MAIN = re.compile(rf"(?:python |physworld |torchrun .*?)({'|'.join(MAINS)})(?:\.py)? ")
 # What begins in one of the repository's folders and ends in a file's suffix.
 NAMED = re.compile(r"`((?:physworld|conf|tests|docs|benchmarks|notebooks|experiments)/[\w./-]+)`")

@@ -32,7 +32,16 @@ FLOORS = (  # rooms of one floor do not import each other
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 CONFIGURATION = {"hydra", "omegaconf"}
 KNOW_HYDRA = {"mains", "run", "runs", "settings", "training"}
-VERBS = {"build", "candidates", "controls", "evaluate", "predict", "simulate", "task"}  # of a system: know Hydra, too
+VERBS = {
+    "build",
+    "candidates",
+    "controls",
+    "evaluate",
+    "plan",
+    "predict",
+    "simulate",
+    "task",
+}  # of a system: know Hydra, too
 PLAIN = {"errors", "renamed", "seeding", "types"}  # the standard library and numpy alone
 NO_TORCH = {"errors", "io", "metrics", "scenarios", "seeding", "sim", "types"}  # they load in a blink
 

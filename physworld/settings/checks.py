@@ -107,6 +107,12 @@ def betas(name: str, value: Any) -> None:
         below_one(name, item)
 
 
+def _mfu(name: str, value: Any) -> None:
+    """Refuse what is no share of a peak: a number above 0 and at most 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise UserError(f"{name}={typed(value)} must be a number above 0 and at most 1, or null.")
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
@@ -116,6 +122,8 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "frames": partial(whole, least=1),
     "global_batch": partial(whole, least=1),
     "limit": partial(whole, least=1, or_null=True),
+    "mfu": lambda name, value: None if value is None else _mfu(name, value),
+    "price": partial(number, above=0, or_equal=True, or_null=True),
     "repair": flag,
     "row": partial(whole, least=0),
     "seed": seed,

@@ -12,6 +12,7 @@ from physworld.settings.messages import explain_key, option_names
 
 KINDS = {  # how each main speaks of what it works on
     "train": ("models", "model"),
+    "plan": ("models", "model"),
     "evaluate": ("runs", "run"),
     "predict": ("runs", "run"),
     "simulate": ("data", "task"),

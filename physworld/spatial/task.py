@@ -37,6 +37,13 @@ def build(cfg: DictConfig) -> Any:
     return run(cfg)
 
 
+def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Any:
+    """What a training run is made of, without weights (see `training.plan.Planned`)."""
+    from physworld.spatial.plan import plan as run
+
+    return run(cfg, precision, micro_batch)
+
+
 def conclude(
     cfg: DictConfig, parts: Any, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
