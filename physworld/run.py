@@ -34,7 +34,7 @@ console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
 TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
-    *("checkpoint_every", "ckpt", "init_from"),
+    *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time"),
 )
 SHARED = {
     "train": TRAINED,
@@ -212,10 +212,10 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         headline, score = _conclude(cfg, name, parts, directory, trained, command, size)
         if not trained.first_rank:
             return 0.0
-        groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
-        trained.log_result(resolved, groups, headline)
+        trained.log_result(directory, headline, score)
         record.finish(score)
-    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
+    if "tensorboard" in cfg.logger:
+        console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
     return float(score)
 
 

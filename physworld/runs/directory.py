@@ -51,7 +51,7 @@ LIBRARIES = (
 SYSTEMS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.hardware)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.(hardware|loggers|logger_services|early))(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 

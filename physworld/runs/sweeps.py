@@ -16,7 +16,7 @@ from physworld.runs import state
 from physworld.settings.checks import typed
 
 # What may differ between two starts of a job; `steps` and `init_from` only where the command leaves them open.
-FREE = ("ckpt", "hardware.", "validate_every", "checkpoint_every", "trainer.")
+FREE = ("ckpt", "hardware.", "validate_every", "checkpoint_every", "trainer.", "logger", "early_stopping.", "max_time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,8 @@ def again(directory: Path, cfg: DictConfig) -> Again:
     kept = next(there, None)
     if kept is None:
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-        shutil.rmtree(directory / "tensorboard", ignore_errors=True)  # its curves are drawn again from step 0
+        for curves in ("tensorboard", "csv"):  # they are drawn again from step 0
+            shutil.rmtree(directory / curves, ignore_errors=True)
         return Again()
     print(f"{directory} goes on from checkpoints/{kept}.ckpt.", flush=True)
     return Again(ckpt=kept)
