@@ -34,7 +34,7 @@ console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
 TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
-    *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time"),
+    *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last"),
 )
 SHARED = {
     "train": TRAINED,
@@ -172,7 +172,7 @@ def train(cfg: DictConfig) -> float:
 
 
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
-    from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+    from physworld.runs.checkpoints import check_fits, read_newest, start_from
     from physworld.training.resuming import before, changes
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
@@ -182,7 +182,9 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
             f"{directory} already holds a run; continue it with ckpt={kept[0]}, or choose another hydra.run.dir."
         )
     hydra = HydraConfig.get()
-    saved = read_checkpoint(checkpoint) if checkpoint is not None else None
+    saved = None
+    if checkpoint is not None:
+        checkpoint, saved = read_newest(checkpoint)
     reached = int(saved["global_step"]) if saved is not None else 0
     was = before(checkpoint) if checkpoint is not None else None
     if cfg.init_from is not None and cfg.init_from != "shipped":  # `last` may be another run tomorrow

@@ -150,6 +150,8 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "repair": flag,
     "row": partial(whole, least=0),
     "seed": seed,
+    "skip_steps": partial(whole, least=0),
+    "keep_last": partial(whole, least=1),
     "split": lambda _name, value: split(value),
     "start": partial(whole, least=0, or_null=True),
     "max_time": lambda name, value: None if value is None else duration(name, value),

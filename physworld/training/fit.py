@@ -17,7 +17,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from physworld.errors import call
+from physworld.errors import UserError, call
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.runs.state import Record
@@ -87,6 +87,8 @@ def fit(
         "save_on_train_epoch_end": False,
     }
     stop = GracefulStop(directory / "checkpoints" / "last.ckpt")
+    if cfg.keep_last > 1 and parts.hardware.strategy == "fsdp":
+        raise UserError(f"keep_last={cfg.keep_last} is not for hardware=fsdp, which writes its checkpoints itself.")
     halts: Any = None
     if cfg.early_stopping.patience is not None:
         halts = call(instantiate(cfg.early_stopping), best=parts.monitor)
@@ -95,7 +97,7 @@ def fit(
     callbacks = [
         AsConfigured(),
         SeedEachPass(cfg.seed),
-        StopWhereNotFinite(directory),
+        StopWhereNotFinite(directory, cfg.skip_steps),
         throughput,
         *parts.callbacks,
         *([LearningRateMonitor()] if cfg.logger else []),
@@ -126,7 +128,9 @@ def fit(
             logger=loggers or False,
             callbacks=callbacks,
             # FSDP2's strategy gathers and writes checkpoints itself.
-            **parts.hardware.trainer_arguments(*([] if parts.hardware.strategy == "fsdp" else [AtomicCheckpointIO()])),
+            **parts.hardware.trainer_arguments(
+                *([] if parts.hardware.strategy == "fsdp" else [AtomicCheckpointIO(cfg.keep_last)])
+            ),
         )
         if trainer.is_global_zero:
             directory.mkdir(parents=True, exist_ok=True)

@@ -101,17 +101,20 @@ class TensorBoard(TensorBoardLogger):
         more = {"purge_step": reached + 1} if reached else {}
         super().__init__(directory, name="tensorboard", version=version, default_hp_metric=False, **more)
         self._asked: dict[str, Any] = {}
-        self._horizons: list[str] | None = None
+        self._laid_out = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Lays the custom scalars out anew where horizons are new."""
         shown = {TAGS.get(name, name): value for name, value in without_epoch(metrics).items()}
-        found = [match.group(1) for name in shown if (match := re.fullmatch(r"rollout/rmse@(\d+)/model", name))]
-        if self._horizons is None or (found and not self._horizons):
-            self._horizons = sorted(found, key=int)
-            self.experiment.add_custom_scalars(layout(self._horizons))
+        if not self._laid_out and any(name.startswith("val/") for name in metrics):  # the first validation
+            found = [match.group(1) for name in shown if (match := re.fullmatch(r"rollout/rmse@(\d+)/model", name))]
+            self.lay_out(layout(sorted(found, key=int)))
         super().log_metrics(shown, step)
+
+    def lay_out(self, charts: Mapping[str, Mapping[str, list[Any]]]) -> None:
+        """What the custom-scalars tab shows; once in a run."""
+        self._laid_out = True
+        self.experiment.add_custom_scalars(charts)
 
     @rank_zero_only
     def begin(self, asked: Mapping[str, Any], texts: Mapping[str, str]) -> None:
@@ -134,6 +137,8 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def conclude(self, final: Mapping[str, float], files: Sequence[Path]) -> None:
+        if not self._laid_out:
+            self.lay_out(layout([]))
         self.log_hyperparams(self._asked, dict(final))
         self.save()
         self.experiment.close()

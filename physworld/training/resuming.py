@@ -24,6 +24,8 @@ FREE_TO_CHANGE = (
     "logger",
     "early_stopping.",
     "max_time",
+    "keep_last",
+    "skip_steps",
 )
 COUNTS = ("ready", "started", "processed", "completed")  # Lightning's, of passes
 KINDS = {  # the optimiser's state is of the one kind or of the other

@@ -70,9 +70,7 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
     """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
     logger = TensorBoard(directory=directory, reached=0, version=safe_name(name))
     logger.begin({"model": name, "suite": suite, **cost}, {})
-    logger.experiment.add_custom_scalars(
-        {"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}}
-    )
+    logger.lay_out({"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}})
     for method, values in result.summary["curves"].items():
         for frame, value in enumerate(values, start=1):
             if value is not None:
