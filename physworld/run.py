@@ -232,6 +232,7 @@ def _fit(
     record: Record,
 ) -> Trained:
     """The training loop; what ends it early is told with the command that goes on."""
+    from physworld.data import StreamData
     from physworld.lm.preference import Collapsed
     from physworld.training import endings, finite
     from physworld.training.fit import fit, resume_command
@@ -251,6 +252,13 @@ def _fit(
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
+    except RuntimeError as error:
+        what = parts.data.died(error) if isinstance(parts.data, StreamData) else ""
+        if not what:
+            raise
+        print("Continue with:")
+        print(f"  {resume_command(directory)}")
+        raise UserError(f"{what} (seed={cfg.seed}). {endings.saved_before(directory)}") from None
     except Collapsed as collapse:
         raise UserError(f"{collapse} {endings.saved_before(directory)}") from None
     except finite.Diverged as diverged:
