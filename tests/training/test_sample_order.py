@@ -35,7 +35,7 @@ def test_a_dead_worker_is_named_with_its_sample() -> None:
     with pytest.raises(RuntimeError) as dead:
         list(itertools.islice(data.train_dataloader(), 6))
     assert data.died(dead.value).endswith("while it drew training sample 13")
-    assert "killed" in data.died(dead.value).lower() and data.died(RuntimeError("another")) == ""
+    assert data.died(RuntimeError("another")) == ""
 
 
 BATCH = 12
