@@ -253,11 +253,9 @@ def _fit(
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
     except RuntimeError as error:
-        what = parts.data.died(error) if isinstance(parts.data, StreamData) else ""
-        if not what:
+        if not isinstance(parts.data, StreamData) or not (what := parts.data.died(error)):
             raise
-        print("Continue with:")
-        print(f"  {resume_command(directory)}")
+        print(f"Continue with:\n  {resume_command(directory)}")
         raise UserError(f"{what} (seed={cfg.seed}). {endings.saved_before(directory)}") from None
     except Collapsed as collapse:
         raise UserError(f"{collapse} {endings.saved_before(directory)}") from None
