@@ -14,6 +14,9 @@ from physworld.errors import UserError, suggest
 from physworld.runs.checkpoints import read_checkpoint
 
 
+NOT_OF_VALIDATIONS = ("train/", "speed/", "data/", "lr-")
+
+
 class EarlyStop(EarlyStopping):
     """Lightning's early stopping, on any figure that a validation logs; the best weights are what is evaluated."""
 
@@ -33,7 +36,7 @@ class EarlyStop(EarlyStopping):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Raises: UserError, where no such figure is logged."""
-        logged = [name for name in trainer.callback_metrics if not name.startswith("train/")]
+        logged = [name for name in trainer.callback_metrics if not name.startswith(NOT_OF_VALIDATIONS)]
         if self.monitor not in logged:
             hint = suggest(self.monitor, logged)
             raise UserError(

@@ -98,7 +98,7 @@ class TensorBoard(TensorBoardLogger):
             version: a folder of its own below, where several share a directory.
             reached: the step from which the run goes on; later points, of a process that was killed, are dropped.
         """
-        more = {"purge_step": reached + 1} if reached else {}
+        more = {"purge_step": reached} if reached else {}  # step k is drawn at k - 1
         super().__init__(directory, name="tensorboard", version=version, default_hp_metric=False, **more)
         self._asked: dict[str, Any] = {}
         self._laid_out = False
@@ -150,17 +150,21 @@ class Csv(CSVLogger):
     def __init__(self, *, directory: Path, reached: int) -> None:
         """
         Args:
-            reached: rows up to this step, of the process that the run goes on from, are kept.
+            reached: rows of the steps before, of the process that the run goes on from, are kept.
         """
         super().__init__(directory, name="csv", version="", flush_logs_every_n_steps=10)
         self._reached = reached
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if self._experiment is None:  # Lightning's writer begins with an empty file
+        self._open()
+        super().log_metrics(without_epoch(metrics), step)
+
+    def _open(self) -> None:
+        """Lightning's writer begins with an empty file: what is to be kept is put into it again."""
+        if self._experiment is None:
             kept = self._rows()
             self.experiment.metrics = kept
-        super().log_metrics(without_epoch(metrics), step)
 
     def _rows(self) -> list[Any]:
         path = Path(self.log_dir) / "metrics.csv"
@@ -168,11 +172,11 @@ class Csv(CSVLogger):
             return []
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-        return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= self._reached]
+        return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < self._reached]
 
     @rank_zero_only
     def begin(self, asked: Mapping[str, Any], texts: Mapping[str, str]) -> None:
-        self.log_metrics({}, self._reached)
+        self._open()
         self.log_hyperparams(dict(asked))
         self.save()
         for tag, text in texts.items():

@@ -153,7 +153,7 @@ def test_a_run_that_no_longer_improves_ends_with_its_best_weights(tmp_path: Path
     """Nothing is ever better by 10, so the second validation is the last one."""
     said = run(
         tmp_path, "train.py", *TINY, "steps=40", "early_stopping=loss", "early_stopping.patience=1",
-        "early_stopping.min_delta=10", "early_stopping.monitor=rollout/rmse@1/model", "logger=null",
+        "early_stopping.min_delta=10", "early_stopping.monitor=rollout/rmse@1/model", "logger=none",
         "hydra.run.dir=run",
     )  # fmt: skip
     assert "Stopped early at step 4: no better rollout/rmse@1/model in 1 validations" in said
@@ -161,7 +161,7 @@ def test_a_run_that_no_longer_improves_ends_with_its_best_weights(tmp_path: Path
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
     told = run(
         tmp_path, "train.py", *TINY, "steps=40", "early_stopping=rollout", "early_stopping.patience=1",
-        "early_stopping.min_delta=1e9", "logger=null", "hydra.run.dir=other",
+        "early_stopping.min_delta=1e9", "logger=none", "hydra.run.dir=other",
     )  # fmt: skip
     best = torch.load(tmp_path / "other/checkpoints/best.ckpt", weights_only=True)
     assert f"What follows is of best.ckpt, step {best['global_step']}." in told
