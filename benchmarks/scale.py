@@ -1,0 +1,91 @@
+"""What a scene, a token and a rollout cost on one core, for docs/scale.md: `python benchmarks/scale.py`.
+
+About a minute; writes results/scale.json. Every scenario type, difficulties 1, 3 and 5, 200 frames, seeds of the test
+split. Time is CPU time of the one thread. Sizes are of the files that simulate.py writes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from physworld import scenarios  # noqa: E402
+from physworld.runs.checkpoints import load_model  # noqa: E402
+from physworld.runs.directory import SHIPPED  # noqa: E402
+from physworld.seeding import generator  # noqa: E402
+from physworld.sim.pymunk_sim import simulate  # noqa: E402
+from physworld.text.codecs.engine import EngineCodec  # noqa: E402
+from physworld.text.codecs.impulse import ImpulseCodec  # noqa: E402
+from physworld.text.codecs.scene_json import write_jsonl  # noqa: E402
+from physworld.text.codecs.scene_parquet import write_parquet  # noqa: E402
+from physworld.text.evaluation.evaluation import Evaluation  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "scale.json"
+FRAMES = 200
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    begin = time.thread_time()
+    result = work()
+    return time.thread_time() - begin, result
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    codecs = {"impulse": ImpulseCodec(), "engine": EngineCodec()}
+    seconds: dict[str, list[float]] = {"simulate": [], **{f"encode {name}": [] for name in codecs}}
+    tokens: dict[str, list[int]] = {name: [] for name in codecs}
+    sizes: dict[str, list[int]] = {"jsonl": [], "jsonl.zst": [], "parquet": []}
+    for warm in (True, False):
+        for name in scenarios.names()[:2] if warm else scenarios.names():
+            for difficulty in (1, 3, 5):
+                scene = scenarios.build(name, generator(0, "test", difficulty), difficulty)
+                spent, run = timed(lambda scene=scene: simulate(scene, FRAMES))
+                if warm:
+                    continue
+                seconds["simulate"].append(spent)
+                for key, codec in codecs.items():
+                    if codec.unwritable(scene):
+                        continue
+                    spent, items = timed(lambda codec=codec, run=run: codec.encode_frames(run))
+                    seconds[f"encode {key}"].append(spent)
+                    tokens[key].append(sum(len(item.input_ids) for item in items))
+                with tempfile.TemporaryDirectory() as folder:
+                    for suffix, found in sizes.items():
+                        path = Path(folder) / f"scene.{suffix}"
+                        write = write_parquet if suffix == "parquet" else write_jsonl
+                        write(path, [run] if suffix == "parquet" else run)
+                        found.append(path.stat().st_size)
+    network, codec, _ = load_model(SHIPPED, torch.device("cpu"))
+    evaluation = Evaluation(frames=30, rollouts=2)
+    cases = evaluation.sample_cases(
+        codec, ["billiards", "pendulum", "tower"], [1, 3], split="test", seed=0, per_scenario=2, trained_on=[]
+    )
+    spent, _ = timed(lambda: evaluation.roll_out(network, codec, cases, None))
+    found = {
+        "frames": FRAMES,
+        "scenes": len(seconds["simulate"]),
+        "seconds": {name: statistics.mean(values) for name, values in seconds.items()},
+        "tokens": {name: statistics.mean(values) for name, values in tokens.items()},
+        "bytes": {name: statistics.mean(values) for name, values in sizes.items()},
+        "rollout": {"rollouts": len(cases.given), "frames": 30, "seconds": spent / len(cases.given)},
+        "machine": {"processor": platform.processor(), "python": platform.python_version(), "torch": torch.__version__},
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
