@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py        # about two minutes of one core; writes results/overhead.json
 
-step      the same batches, drawn before, through the Trainer with all callbacks of a run and through a bare loop, in turn,
-          so that what else the machine does falls on both. A step is the median of process CPU time.
+step      the same batches, drawn before, through the Trainer with all callbacks of a run and through a bare loop, in
+          turn, so that what else the machine does falls on both. A step is the median of process CPU time.
 --help    `train.py --help`
 smoke     `train.py debug=smoke`, from its start to the end of its first optimiser step
 

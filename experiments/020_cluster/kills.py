@@ -2,8 +2,8 @@
 
     python experiments/020_cluster/kills.py FOLDER --kills 50 [--seed 0]
 
-Kills are dealt in turn to a training job, an evaluation, a dataset in shards and a search, each of smoke size: a quarter
-of an hour of one core. Prints one line a kind, and writes them to FOLDER/kills.json.
+Kills are dealt in turn to a training job, an evaluation, a dataset in shards and a search, each of smoke size: a
+quarter of an hour of one core. Prints one line a kind, and writes them to FOLDER/kills.json.
 """
 
 from __future__ import annotations
