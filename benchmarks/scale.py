@@ -34,11 +34,12 @@ from physworld.text.evaluation.evaluation import Evaluation  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 FRAMES = 200
+SUFFIXES = ("jsonl", "jsonl.zst", "parquet")
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     begin = time.thread_time()
-    result = work()
+    result = work(*arguments)
     return time.thread_time() - begin, result
 
 
@@ -46,35 +47,41 @@ def main() -> None:
     torch.set_num_threads(1)
     codecs = {"impulse": ImpulseCodec(), "engine": EngineCodec()}
     seconds: dict[str, list[float]] = {"simulate": [], **{f"encode {name}": [] for name in codecs}}
+    seconds |= {f"write {suffix}": [] for suffix in SUFFIXES}
     tokens: dict[str, list[int]] = {name: [] for name in codecs}
-    sizes: dict[str, list[int]] = {"jsonl": [], "jsonl.zst": [], "parquet": []}
+    sizes: dict[str, list[float]] = {suffix: [] for suffix in SUFFIXES}
+    runs = []
     for warm in (True, False):
         for name in scenarios.names()[:2] if warm else scenarios.names():
             for difficulty in (1, 3, 5):
                 scene = scenarios.build(name, generator(0, "test", difficulty), difficulty)
-                spent, run = timed(lambda scene=scene: simulate(scene, FRAMES))
+                spent, run = timed(simulate, scene, FRAMES)
                 if warm:
                     continue
                 seconds["simulate"].append(spent)
                 for key, codec in codecs.items():
                     if codec.unwritable(scene):
                         continue
-                    spent, items = timed(lambda codec=codec, run=run: codec.encode_frames(run))
+                    spent, items = timed(codec.encode_frames, run)
                     seconds[f"encode {key}"].append(spent)
                     tokens[key].append(sum(len(item.input_ids) for item in items))
-                with tempfile.TemporaryDirectory() as folder:
-                    for suffix, found in sizes.items():
-                        path = Path(folder) / f"scene.{suffix}"
-                        write = write_parquet if suffix == "parquet" else write_jsonl
-                        write(path, [run] if suffix == "parquet" else run)
-                        found.append(path.stat().st_size)
+                runs.append(run)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, found in sizes.items():
+            for part in [runs] if suffix == "parquet" else [[run] for run in runs]:  # a table holds many scenes
+                path = Path(folder) / f"scene.{suffix}"
+                spent, _ = (
+                    timed(write_parquet, path, part) if suffix == "parquet" else timed(write_jsonl, path, part[0])
+                )
+                seconds[f"write {suffix}"].append(spent / len(part))
+                found.append(path.stat().st_size / len(part))
     network, codec, _ = load_model(SHIPPED, torch.device("cpu"))
     evaluation = Evaluation(frames=30, rollouts=2)
     cases = evaluation.sample_cases(
         codec, ["billiards", "pendulum", "tower"], [1, 3], split="test", seed=0, per_scenario=2, trained_on=[]
     )
-    spent, _ = timed(lambda: evaluation.roll_out(network, codec, cases, None))
-    found = {
+    spent, _ = timed(evaluation.roll_out, network, codec, cases)
+    told = {
         "frames": FRAMES,
         "scenes": len(seconds["simulate"]),
         "seconds": {name: statistics.mean(values) for name, values in seconds.items()},
@@ -83,8 +90,8 @@ def main() -> None:
         "rollout": {"rollouts": len(cases.given), "frames": 30, "seconds": spent / len(cases.given)},
         "machine": {"processor": platform.processor(), "python": platform.python_version(), "torch": torch.__version__},
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
