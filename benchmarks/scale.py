@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+import yaml  # noqa: E402
 
 from physworld import scenarios  # noqa: E402
 from physworld.runs.checkpoints import load_model  # noqa: E402
@@ -56,7 +57,9 @@ def main() -> None:
             for difficulty in (1, 3, 5):
                 scene = scenarios.build(name, generator(0, "test", difficulty), difficulty)
                 spent, run = timed(simulate, scene, FRAMES)
-                if warm:
+                if warm:  # compiles
+                    for codec in codecs.values():
+                        codec.encode_frames(run)
                     continue
                 seconds["simulate"].append(spent)
                 for key, codec in codecs.items():
@@ -76,9 +79,10 @@ def main() -> None:
                 seconds[f"write {suffix}"].append(spent / len(part))
                 found.append(path.stat().st_size / len(part))
     network, codec, _ = load_model(SHIPPED, torch.device("cpu"))
-    evaluation = Evaluation(frames=30, rollouts=2)
+    settings = yaml.safe_load((ROOT / "conf" / "evaluation" / "standard.yaml").read_text())
+    evaluation = Evaluation(**{key: value for key, value in settings.items() if not key.startswith("_")})
     cases = evaluation.sample_cases(
-        codec, ["billiards", "pendulum", "tower"], [1, 3], split="test", seed=0, per_scenario=2, trained_on=[]
+        codec, ["billiards", "pendulum", "tower"], [1], split="test", seed=0, per_scenario=2, trained_on=[]
     )
     spent, _ = timed(evaluation.roll_out, network, codec, cases)
     told = {
