@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -147,34 +146,3 @@ def test_what_is_not_installed_is_one_sentence(name: str) -> None:
         UserError, match=rf"^logger={name} needs {name}; install with: pip install 'physworld\[loggers\]'\.$"
     ):
         checks.settings(composed("train", f"logger={name}"))
-
-
-def test_a_run_that_no_longer_improves_ends_with_its_best_weights(tmp_path: Path) -> None:
-    """Nothing is ever better by 10, so the second validation is the last one."""
-    said = run(
-        tmp_path, "train.py", *TINY, "steps=40", "early_stopping=loss", "early_stopping.patience=1",
-        "early_stopping.min_delta=10", "early_stopping.monitor=rollout/rmse@1/model", "logger=none",
-        "hydra.run.dir=run",
-    )  # fmt: skip
-    assert "Stopped early at step 4: no better rollout/rmse@1/model in 1 validations" in said
-    assert not (tmp_path / "run/tensorboard").exists() and "TensorBoard:" not in said
-    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
-    told = run(
-        tmp_path, "train.py", *TINY, "steps=40", "early_stopping=rollout", "early_stopping.patience=1",
-        "early_stopping.min_delta=1e9", "logger=none", "hydra.run.dir=other",
-    )  # fmt: skip
-    best = torch.load(tmp_path / "other/checkpoints/best.ckpt", weights_only=True)
-    assert f"What follows is of best.ckpt, step {best['global_step']}." in told
-    saved = load_file(tmp_path / "other/model/model.safetensors")
-    there = {name.removeprefix("network."): value for name, value in best["state_dict"].items()}
-    assert all(torch.equal(saved[name], there[name]) for name in saved)
-
-
-def test_a_monitor_that_nobody_logs_is_named_and_time_ends_a_run(tmp_path: Path) -> None:
-    refused = ended(tmp_path, "train.py", *TINY, "steps=4", "early_stopping=loss", "early_stopping.monitor=val/los",
-                    "hydra.run.dir=a")  # fmt: skip
-    assert refused.returncode == 1 and "Did you mean val/loss? Choose one of rollout/" in refused.stderr
-    said = run(tmp_path, "train.py", *TINY, "steps=100000", "max_time=00:00:02", "hydra.run.dir=b")
-    reached = int(re.search(r"max_time=00:00:02 is over at step (\d+) of 100000; it is saved", said)[1])  # type: ignore[index]
-    assert torch.load(tmp_path / "b/checkpoints/last.ckpt", weights_only=True)["global_step"] == reached
-    assert json.loads((tmp_path / "b/metrics.json").read_text())["cost"]["samples"] == 4 * reached
