@@ -72,11 +72,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
     listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
     _runs_parser(listing)
-    validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, with JSON paths")
-    validating.add_argument("scene", type=Path, help="a scene as JSON")
+    validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, or with a folder of data")
+    validating.add_argument("scene", type=Path, metavar="SCENE or FOLDER", help="a scene as JSON, or a folder of data")
     validating.add_argument(
         "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
     )
+    validating.add_argument("--report", type=Path, metavar="FILE", help="of a folder: everything as JSON")
+    validating.add_argument("--not-trained-on", action="store_true", help="of a folder: it may hold held-out types")
     _stem_verbs(verbs)
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
@@ -128,6 +130,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         written = export_run(find_run(options.what), options.format)
         console.print(str(written), soft_wrap=True)
+    elif options.verb == "validate" and options.scene.is_dir():
+        from physworld.datasets import validate as validate_folder
+
+        return validate_folder(options.scene, console, training=not options.not_trained_on, report=options.report)
     elif options.verb in ("validate", "export"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb} of a scene")
         from physworld.spatial.commands import export, validate
