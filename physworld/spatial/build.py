@@ -59,7 +59,9 @@ def build(cfg: DictConfig) -> SpatialParts:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
         train = PreferencePairs(train, seed=cfg.seed, split="train")
     elif module.objective == "reward":
-        judge = RuleReward(train, codec)
+        if "reward" not in cfg:
+            raise UserError("A model that learns from a reward needs one; use model=tiny_gravity_grpo.")
+        judge: RuleReward = call(instantiate(cfg.reward), train, codec)
         module.reward, module.limits, module.tokens = judge, judge.limits, (codec.end_id, codec.pad_id)
     data = call(
         instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch,
