@@ -8,9 +8,11 @@ import pytest
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.counted import COUNTED, HELD_OUT_STYLES
 from physworld.spatial.scene.draw import HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import STYLES
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.types import Sample
 
@@ -77,3 +79,22 @@ def test_a_pointers_motion_begins_with_the_objects_own_pose() -> None:
     odd = [t.model_copy(update={"az_deg": 7 if t.az_deg != 7 else 8}) for t in moving.target.objects]
     with pytest.raises(ValueError, match="does not begin"):
         codec.answer(moving.target.model_copy(update={"objects": odd}), moving.given)
+
+
+def test_bands_are_as_counted_and_two_styles_are_kept_from_training() -> None:
+    drawn = [SpatialSource(seed=0, split="train", axis="counted").payload(k) for k in range(300)]
+    assert {one.style for one in drawn} == set(STYLES) - set(HELD_OUT_STYLES)
+    rock = [one for one in drawn if one.style == "rock"]
+    _, classes, lengths = COUNTED["rock"]
+    stems = [stem.track_class for one in rock for stem in one.stems]
+    share = classes["guitar"] / sum(classes.values())
+    error = 4 * (share * (1 - share) / len(stems)) ** 0.5  # standard errors
+    assert abs(stems.count("guitar") / len(stems) - share) < error
+    assert {len(one.stems) for one in rock} <= set(lengths) - HELD_OUT_COUNTS
+    assert {stem.track_class for one in rock for stem in one.stems} <= set(classes)
+    new = SpatialSource(seed=0, split="test", axis="new_style")
+    assert {new.payload(k).style for k in range(30)} == set(HELD_OUT_STYLES)
+    for songs, _, counts in COUNTED.values():
+        assert songs == sum(counts.values())
+    sample = new.sample(0)
+    assert check(sample.target, sample.given.payload, sample.given).violations == []

@@ -86,7 +86,7 @@ def _ears(poses: Sequence[Pose] | np.ndarray) -> np.ndarray:
     for pose in np.asarray(poses).tolist():
         key = tuple(pose)
         if key not in known:
-            both = np.stack([ear_response(key, side, CENTRES) for side in (1, -1)])  # type: ignore[arg-type]
+            both = np.stack([ear_response(key, side, CENTRES) for side in (1, -1)])
             known[key] = both / max(key[2], NEAREST)
         rows.append(known[key])
     return np.stack(rows)

@@ -87,7 +87,8 @@ def run_listen(options: argparse.Namespace, console: Console) -> Path | None:
     if len(options.folders) != 2:
         raise UserError("physworld listen takes two folders of mixes to compare; see physworld listen --help.")
     out: Path = options.out or Path("listening_test")
-    for remark in make_test(*options.folders, out, repeats=options.repeats):
+    first, second = options.folders
+    for remark in make_test(first, second, out, repeats=options.repeats):
         console.print(printable(remark), soft_wrap=True)
     return out / "index.html"
 
