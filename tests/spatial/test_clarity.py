@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from physworld.errors import UserError
+from physworld.spatial.build import build
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.reward import RuleReward, listened
 from physworld.spatial.scene.documents import SpatialScene
@@ -16,6 +17,7 @@ from physworld.spatial.sound.clarity import band_powers, clarity
 from physworld.spatial.sound.made import RATE, made_powers, made_stem
 from physworld.spatial.sources.drawn import SpatialSource
 
+from repository import composed
 from spatial_tools import payload
 
 DRY = {"width": 0.0, "reverb_send": 0.0, "early_reflections": 0.0, "gain_db": 0.0, "dist_m": 1.0, "motion": []}
@@ -93,3 +95,9 @@ def test_the_reward_listens_to_what_keeps_its_rules() -> None:
     ]
     with pytest.raises(UserError, match=r"reward\.clarity"):
         RuleReward(source, codec, clarity=2)
+
+
+def test_a_command_chooses_its_reward() -> None:
+    words = ["model=tiny_gravity_grpo", "codec=pointers", "hardware=cpu", "hardware.num_workers=0"]
+    assert build(composed("train", *words)).module.reward.clarity == 0
+    assert build(composed("train", *words, "reward.clarity=0.5")).module.reward.clarity == 0.5

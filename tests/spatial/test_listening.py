@@ -13,12 +13,14 @@ import soundfile
 
 from physworld.cli import main
 from physworld.errors import FormatError, UserError
+from physworld.spatial.build import build
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict
 from physworld.spatial.sound.listening import make_test, read_choices, tally
 from physworld.spatial.sources.listened import ListenedPairs
 
+from repository import composed
 from spatial_tools import payload
 
 SONGS = ("ant", "bee", "cow", "dog", "elk", "fox")
@@ -97,6 +99,19 @@ def test_preferences_are_pairs_to_learn_from(test: Path) -> None:
     with pytest.raises(FormatError, match="no listener preferred"):
         nobody = [str(chosen(test, "d.json", None))]
         ListenedPairs(seed=0, split="train", key=str(test / "key.json"), answers=nobody)
+
+
+def test_a_command_learns_from_a_test(test: Path) -> None:
+    """`model=tiny_gravity_dpo data=listened` makes pairs of what was preferred; another model is refused by name."""
+    answers = chosen(test, "e.json", "model")
+    words = ["data=listened", f"data.key={test / 'key.json'}", f"data.answers=[{answers}]", "hardware=cpu"]
+    parts = build(composed("train", "model=tiny_gravity_dpo", "codec=pointers", "hardware.num_workers=0", *words))
+    good, other = (parts.data.train.sample(k) for k in (0, 1))
+    assert good.given is other.given and good.target != other.target
+    with pytest.raises(UserError, match="use model=tiny_gravity_dpo"):
+        build(composed("train", "model=tiny_gravity", *words))
+    with pytest.raises(UserError, match=r"data\.key=key\.json and data\.answers"):
+        build(composed("train", "model=tiny_gravity_dpo", "data=listened", "hardware=cpu"))
 
 
 def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
