@@ -119,7 +119,7 @@ def main(out: Path, count: int) -> None:
         valid = subprocess.run(
             [sys.executable, "-m", "sentinel", "validate", mixed / "mix.iamf"], capture_output=True, text=True
         )
-        sound_off, rendered_by_ear = ear(mixed / "mix.adm.wav", target, out)
+        sound_off, rendered_by_ear = ear(mixed / "mix.adm.wav", out)
         turned = directions(folder, scene, out)
         row = {
             "seed": seed, "stems": stems, "seconds": round(seconds, 1), "classes": float(np.mean(right)),
@@ -142,16 +142,17 @@ def meter_of(folder: Path, name: str) -> float:
     return metered(folder / name)[0]
 
 
-def ear(path: Path, target: float, work: Path) -> tuple[float | None, int | None]:
-    """(LU from the target, channels) of an ADM file as the EBU's renderer plays it on 7.1.4."""
+def ear(path: Path, work: Path) -> tuple[float | None, int | None]:
+    """(LU from the loudness that the file says, channels) of an ADM file as the EBU's renderer plays it on 7.1.4."""
     program = shutil.which("ear-render")
     if program is None:
         return None, None
+    said = float(re.search(rb"<integratedLoudness>([-\d.]+)<", path.read_bytes())[1])
     heard = work / "ear.wav"
     subprocess.run([program, "-s", "4+7+0", path, heard], check=True, capture_output=True)
     with soundfile.SoundFile(heard) as file:
         channels = file.channels
-    return metered(heard, WEIGHED)[0] - target, channels
+    return metered(heard, WEIGHED)[0] - said, channels
 
 
 def directions(folder: Path, scene, work: Path) -> list[float]:  # type: ignore[no-untyped-def]

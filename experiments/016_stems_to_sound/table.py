@@ -26,7 +26,7 @@ ROWS = (
     ("ambisonics file: energy vector from the object's direction, °", "3", "ambisonic_deg", "most", 2),
     ("... of objects that stand still", "", "ambisonic_objects", "range", 0),
     ("ADM through ear-render: channels", "12", "ear", "least", 0),
-    ("... LU from the scene's target (dry, as ADM is)", "-", "ear_lu_off", "most", 2),
+    ("... LU from the loudness that the file says", "-", "ear_lu_off", "most", 2),
     ("five outlets, s", "-", "seconds", "most", 1),
 )
 
