@@ -80,6 +80,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     validating.add_argument("--report", type=Path, metavar="FILE", help="of a folder: everything as JSON")
     validating.add_argument("--not-trained-on", action="store_true", help="of a folder: it may hold held-out types")
     _stem_verbs(verbs)
+    _listen_arguments(verbs.add_parser("listen", help="a blind A/B listening test of mixes as a page; or its result"))
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
@@ -157,6 +158,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         made = run_describe(options, console) if options.verb == "describe" else run_mix(options, console)
         console.print(str(made), soft_wrap=True)
+    elif options.verb == "listen":
+        installed("spatial", "pydantic", "soundfile", "scipy", what="physworld listen")
+        from physworld.spatial.sound.commands import run_listen
+
+        page = run_listen(options, console)
+        if page is not None:
+            console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
@@ -278,6 +286,17 @@ def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
     mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
     mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
+
+
+def _listen_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER",
+        help="two mixes of one payload, or two folders with mixes of the same names (physworld mix --target binaural); "
+        "with --answers, the test's folder",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="of the page; by default listening_test")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="how often each song is asked about (1)")
+    parser.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help="count what listeners saved")
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:
