@@ -17,6 +17,7 @@ from physworld.seeding import SEEDS, SPLITS
 from physworld.sim.ood import FAMILIES
 
 Read = TypeVar("Read")
+API = "physworld.lm.api_generator.ApiLM"  # what model=api is, read before torch is loaded
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
@@ -79,6 +80,11 @@ def pretrained(cfg: DictConfig) -> None:
     if "tuning" in network:
         packages = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}.get(network.tuning, ())
         installed("pretrained", *packages, what=f"model.network.tuning={network.tuning}")
+
+
+def is_api(model: DictConfig) -> bool:
+    """Whether model= is a model behind an API."""
+    return str(model["_target_"]) == API if "_target_" in model else False
 
 
 def with_weights(cfg: DictConfig) -> None:
