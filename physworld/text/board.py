@@ -39,4 +39,21 @@ def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
         found.append(number(part["velocity_rmse"][method], figure=f"velocity RMSE@{last}", unit="px/s", **mine))
         if method == MODEL:
             found.append(share(block["parse_rate"], block["rollouts"], figure="read", higher=True, **mine))
+    return found + _planning(metrics, about)
+
+
+def _planning(metrics: Mapping[str, Any], about: About) -> list[Number]:
+    """Puzzles solved by the rollouts of the model, of baselines and of the simulator (suite=planning)."""
+    if "planning" not in metrics:
+        return []
+    part, found = metrics["planning"], []
+    for name, row in part["rows"].items():
+        where: dict[str, Any] = {
+            "board": f"Planning, {part['name']}: {len(part['levels'])} puzzles, {part['actions']} actions each",
+            "model": about.model if name == MODEL else name.replace("_", " "), "reference": name != MODEL,
+            "same": str(part["first"]["copy_last"]), "higher": True,
+        }  # fmt: skip
+        for figure in ("auccess", "solved@1", "solved@3", "solved@10", "foreseen"):
+            if figure in row:
+                found.append(number(row[figure], figure=figure.replace("auccess", "AUCCESS"), **where))
     return found
