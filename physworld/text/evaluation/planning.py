@@ -111,7 +111,8 @@ def imagine(
             if frame >= jobs[k].frames - 1 or not now[k][1] or jobs[k].puzzle.goal(paths[k][: frame + 1]).solved
         }
         if progress is not None:
-            progress(count * len(going) + sum(max(0, jobs[k].frames - 1 - frame) for k in ended))
+            left = {k: jobs[k].frames - 1 - (frame - count) for k in going}
+            progress(sum(left[k] if k in ended else count for k in going))
         going = [k for k in going if k not in ended]
     return paths
 

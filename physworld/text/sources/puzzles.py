@@ -103,7 +103,7 @@ def iphyre_games(place: str | Path) -> dict[str, dict[str, Any]]:
         found = [
             ast.literal_eval(node.value)
             for node in ast.parse(file.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.Assign) and [getattr(t, "id", None) for t in node.targets] == ["PARAS"]
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["PARAS"]
         ]
     except (OSError, SyntaxError, ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read as the games of I-PHYRE ({str(error)[:80]}).") from None
