@@ -70,6 +70,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         "directory", nargs="+", help="run directories, folders that hold them (outputs/multirun/...), last or shipped"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    ranking = verbs.add_parser("leaderboard", help="every figure of runs and evaluations as one page, table and CSV")
+    ranking.add_argument("folder", nargs="+", help="folders of runs, evaluations or judged clips, last or shipped")
+    ranking.add_argument(
+        "--out", type=Path, default=Path("outputs/leaderboard"), metavar="DIR", help="outputs/leaderboard"
+    )
     listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
     _runs_parser(listing)
     validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, or with a folder of data")
@@ -126,6 +131,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
+    elif options.verb == "leaderboard":
+        _leaderboard(options, console)
     elif of_run:
         from physworld.text.hub import export as export_run
 
@@ -172,6 +179,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     else:
         compare(options.directory, console, options.csv)
     return 0
+
+
+def _leaderboard(options: argparse.Namespace, console: Console) -> None:
+    from physworld.judge.board import numbers
+    from physworld.run import system, systems
+    from physworld.runs.leaderboard import leaderboard
+
+    readers = {"metrics.json": [system(name).numbers for name in systems()], "summary.json": [numbers]}
+    leaderboard(options.folder, readers, options.out, console)
 
 
 def _play(options: argparse.Namespace) -> None:
