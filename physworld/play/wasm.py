@@ -86,6 +86,8 @@ def _fetched(work: Path) -> Path:
         "--no-binary",
         ":all:",
         "--no-build-isolation",
+        "--retries",
+        "1",
     ]
     wanted = f"pymunk=={pymunk.version}"
     _run(

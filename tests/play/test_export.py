@@ -52,6 +52,12 @@ def shipped() -> Model:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        compiled()
+    except UserError as error:
+        if not str(error).startswith("pip could not fetch"):
+            raise
+        pytest.skip("pymunk's source is neither kept from an earlier export nor to be had from the package index")
     folder = tmp_path_factory.mktemp("web") / "physics" / "page"
     assert main(["play", "--export", str(folder)]) == 0
     return folder
@@ -91,7 +97,7 @@ def told(site: Path, runs: list[Trajectory], tmp_path_factory: pytest.TempPathFa
     acts += [["step", 3], ["backTo", 6], ["change", {"gravity": [0, -500], "friction": 0.2}], ["step", 5]]
     asked = {
         "scenes": scenes,
-        "refused": [scene_to_dict(pw.Scene(bodies=[one])) for one in refused],
+        "refused": [scene_to_dict(pw.Scene(bodies=(one,))) for one in refused],
         "impossible": impossible,
         "acts": {"scene": scene, "list": acts},
     }
@@ -201,7 +207,9 @@ def test_what_cannot_be(told: dict[str, Any]) -> None:
     assert all(sentence.endswith(".") for sentence in sentences)
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
+def test_what_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "other.tar.gz").write_bytes(b"no archive")
     with pytest.raises(UserError, match="cannot be read as pymunk's source distribution"):
@@ -210,10 +218,10 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="install it: apt-get install emscripten"):
         compiled()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file; give a folder"):
-        main(["play", "--export", str(tmp_path / "file")])
-    with pytest.raises(UserError, match="--chipmunk goes with --export"):
-        main(["play", "--chipmunk", "x.tar.gz", "--no-browser"])
+    assert main(["play", "--export", str(tmp_path / "file")]) == 1
+    assert "is a file; give a folder." in capsys.readouterr().err
+    assert main(["play", "--chipmunk", "x.tar.gz", "--no-browser"]) == 1
+    assert "--chipmunk goes with --export." in capsys.readouterr().err
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 25e6
 
 
@@ -265,7 +273,7 @@ def test_a_person_plays_without_a_server(address: str) -> None:
         until("physworld.frames.length > 10")
         page.click("#play")
         page.click("#text summary")
-        until("documents.innerText.includes('coast') || documents.innerText.includes('rest')")
+        until("documents.innerText.includes('self o') && documents.innerText.includes('end')")
         page.click("#blank")
         until("physworld.scene.name === 'own' && physworld.frames.length === 1")
         box = page.evaluate("(b => [b.left, b.top, b.width, b.height])(truth.getBoundingClientRect())")
