@@ -140,9 +140,7 @@ def main() -> None:
     rates, load = 1000 / np.array(spent), result["load"]
     lowest = f"lowest {rates.min():.0f} ({names[int(rates.argmin())]})"
     print(f"{len(scenes)} scenes of {BODIES.start} to {BODIES.stop - 1} bodies, {FRAMES} frames each; load {load:.1f}")
-    print(
-        f"node, CPU time: median scene {np.median(rates):.0f}/s, {lowest}, {np.mean(rates >= 60):.0%} at 60 or more"
-    )
+    print(f"node, CPU time: median scene {np.median(rates):.0f}/s, {lowest}, {np.mean(rates >= 60):.0%} at 60 or more")
     print(f"whole folder {result['bytes_of_the_folder'] / 1e6:.1f} MB")
     if seen is not None:
         wall = np.array(seen["frames_per_second"])
