@@ -112,6 +112,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
+    playing.add_argument("--export", type=Path, metavar="FOLDER", help="write the page as files for any web server")
+    playing.add_argument("--chipmunk", type=Path, metavar="FILE", help="pymunk's source, if pip cannot fetch it")
     serving = verbs.add_parser("serve", help="a run for other programs: OpenAI-compatible completions and chat")
     serving.add_argument("run", help="run directory, last or shipped; or a folder or OWNER/NAME of weights")
     serving.add_argument("--base", help="of an adapter; by default the one it names")
@@ -149,6 +151,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), soft_wrap=True)
+    elif options.verb == "play" and options.export is not None:
+        _export_page(options, console)
     elif options.verb == "play":
         _play(options)
     elif options.verb == "serve":
@@ -190,12 +194,23 @@ def _leaderboard(options: argparse.Namespace, console: Console) -> None:
     leaderboard(options.folder, readers, options.out, console)
 
 
+def _export_page(options: argparse.Namespace, console: Console) -> None:
+    from physworld.play.export import export
+
+    files = export(options.export, chipmunk=options.chipmunk)
+    total = sum(size for _, size in files)
+    console.print(f"{options.export}: {len(files)} files, {total / 1e6:.1f} MB", soft_wrap=True)
+    console.print(f"Look at it: python -m http.server --directory {options.export}", soft_wrap=True, markup=False)
+
+
 def _play(options: argparse.Namespace) -> None:
     from physworld.settings.checks import installed
 
     installed("play", "starlette", "uvicorn", "websockets", what="physworld play")
     if not 0 <= options.port < 2**16:
         raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    if options.chipmunk is not None:
+        raise UserError("--chipmunk goes with --export.")
     import webbrowser
 
     from physworld.play.server import serve
