@@ -46,6 +46,7 @@ from physworld.video.source import ClipSource
 steps = 120  # of the LoRA and of its placebo; a real run has 600
 pairs = 24  # of a right and a wrong clip, for each violation
 generated = 8  # clips, and half as many from above the trained heights
+denoising = 25  # steps of the sampler
 
 # %% [markdown]
 # ## Clips with a known truth
@@ -83,7 +84,8 @@ run = Path("outputs/placebo")
 mains.main("train", [
     "model=tiny_video", f"steps={steps}", f"validate_every={steps}", "data.stream.val_samples=8",
     f"hydra.run.dir={run}",
-    f"evaluation.pairs={pairs}", "evaluation.times=5", f"evaluation.generated={generated}", "evaluation.steps=25",
+    f"evaluation.pairs={pairs}", "evaluation.times=5", f"evaluation.generated={generated}",
+    f"evaluation.steps={denoising}",
     f"evaluation.card_steps={max(1, steps // 3)}", "evaluation.card_noises=32", "evaluation.val_clips=0",
     "evaluation.pictures=2",
 ])  # fmt: skip

@@ -113,7 +113,7 @@ floor = pw.Segment(start=(0, 60), end=(800, 60), radius=10)
 rng = generator(0, "test")
 movers = {"simulator": None, "shipped": pw.load("shipped"), "linear": pw.load("linear")}
 for k in range(clips):
-    place, speed = (rng.uniform(200, 600), rng.uniform(400, 520)), (0, rng.uniform(-120, -60))
+    place, speed = (rng.uniform(200, 600), rng.uniform(400, 520)), (0, rng.uniform(-200, -120))
     ball = pw.Body.circle(22, position=place, velocity=speed, restitution=rng.uniform(0.5, 0.9))
     thrown = pw.Scene(bodies=[ball], static=[floor])
     for name, mover in movers.items():
