@@ -32,9 +32,9 @@ def phyworld_section(summary: Mapping[str, Any]) -> list[str]:
         "Mean absolute error of velocity, in units a second of its world of 10 units, over the 28 frames after the "
         "four that are given; intervals are over clips. *in*: speeds and sizes as in its training sets; *out*: "
         "smaller, as in its out-of-distribution sets; *larger*: above them. The model reads states and not pixels, and "
-        "was not trained on these systems; the published models were, on nothing else. *Truth* is this package's simulator "
-        "from the last given frame; with a tracker or parser, the true clips, painted and read back from their pixels.",
-        "",
+        "was not trained on these systems; the published models were, on nothing else. *Truth* is this package's "
+        "simulator from the last given frame; with a tracker or parser, the true clips, painted and read back from "
+        "their pixels.", "",
     ]  # fmt: skip
     names = [name for name in found[kinds[0]] if name not in LEFT_OUT]
     rows = [[LABELS.get(name, name.replace("_", " ")), *(span(found[kind][name]) for kind in kinds)] for name in names]

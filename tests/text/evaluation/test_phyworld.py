@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from functools import lru_cache
 from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
+import jsonschema
 import numpy as np
 import pytest
 
@@ -42,6 +44,7 @@ from physworld.text.sources.phyworld import (
 )
 
 from evaluations import EVALUATION
+from repository import ROOT
 
 
 def clip(system: str, split: str = "in", number: int = 0) -> phyworld.Clip:
@@ -211,6 +214,8 @@ def test_the_table_has_everybody() -> None:
     speeds = [c.speed[0] for c in cases.clips if c.system == "uniform"]
     assert table["uniform in"]["copy_last"]["mean"] == pytest.approx(np.mean(speeds))
     assert table["uniform in"][TRACKER]["mean"] < table["uniform in"][PARSER]["mean"] < 0.03
+    schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())["properties"]["phyworld"]
+    jsonschema.validate(table, schema)
     text = "\n".join(phyworld_section(result.summary))
     assert "published: DiT-L, 3 M clips | 0.012 | –" in text
     found = _phyworld(result.summary, About(model="mine", suite="phyworld", split="test", seed="0"))
