@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from physworld.settings import checks
 
 READS = {  # top-level groups and keys, besides what every system's run reads
-    "train": ("codec", "evaluation", "weights", "base"),
+    "train": ("codec", "evaluation", "weights", "base", "reward"),
     "evaluate": ("hardware", "evaluation", "split", "seed"),
     "predict": ("hardware", "input", "mode", "repair"),
     "simulate": ("axis", "count", "format", "compress", "split", "seed", "out"),
