@@ -18,7 +18,7 @@ gets the velocity with which its positions are Box2D's at every kept frame, to r
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -183,7 +183,7 @@ def read(path: Path) -> list[Clip]:
 
 def _parts(node: Any) -> dict[str, Any]:
     """A file of one thousand clips has data sets, a merged one groups of them."""
-    return {name: node[name] for name in node} if hasattr(node, "keys") else {"": node}
+    return dict(node) if isinstance(node, Mapping) else {"": node}
 
 
 def _recorded(start: np.ndarray, position: np.ndarray, video: bytes) -> Clip:
