@@ -10,6 +10,8 @@ import atexit
 import ctypes
 import multiprocessing
 import multiprocessing.util  # its own exit function is registered first
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 import lightning
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from physworld.protocols import Codec
 from physworld.types import Batch, Encoded, Sample
@@ -63,10 +65,26 @@ class Repeated:
 class EncodedStream(Dataset[Encoded]):
     """Source and codec behind integer indices."""
 
-    def __init__(self, source: Source, codec: Codec, max_length: int | None = None) -> None:
-        self.source, self.codec, self.max_length = source, codec, max_length
+    def __init__(
+        self, source: Source, codec: Codec, max_length: int | None = None, doing: torch.Tensor | None = None
+    ) -> None:
+        """
+        Args:
+            doing: (workers, 2) int64 in shared memory: process and index of the sample that each worker is drawing.
+        """
+        self.source, self.codec, self.max_length, self.doing = source, codec, max_length, doing
 
     def __getitem__(self, index: int) -> Encoded:
+        info = get_worker_info()
+        if info is not None and self.doing is not None:
+            self.doing[info.id] = torch.tensor([os.getpid(), index])
+        try:
+            return self._draw(index)
+        except Exception as error:
+            error.add_note(f"This was sample {index} of its split.")
+            raise
+
+    def _draw(self, index: int) -> Encoded:
         for later in range(TRIES):
             item = fitted(self.codec, self.source.sample(index + later), self.max_length)
             if item is not None:
@@ -159,10 +177,24 @@ class StreamData(lightning.LightningDataModule):
         self.micro_batch, self.val_samples, self.num_workers = micro_batch, val_samples, num_workers
         self.max_length = max_length
         self.start = 0  # batches already consumed, per rank
+        self.doing: torch.Tensor | None = None  # what the workers of the training stream are at, see `EncodedStream`
+
+    def died(self, error: RuntimeError) -> str:
+        """What a worker was at that died, by what torch says of it; '' where the error is another one."""
+        found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", str(error))
+        if found is None:
+            return ""
+        pids = {int(pid) for pid in found.group(1).split(",")}
+        rows = [] if self.doing is None else self.doing.tolist()
+        samples = ", ".join(str(index) for pid, index in rows if pid in pids)
+        how = found.group(2).split(". ")[0].rstrip(". ")
+        return f"A worker of the data died ({how}) while it drew training sample {samples or 'unknown'}"
 
     def _loader(self, source: Source, batches: IndexBatches, workers: int) -> DataLoader[Any]:
+        doing = torch.zeros((workers, 2), dtype=torch.int64).share_memory_() if workers else None
+        self.doing = doing if doing is not None else self.doing
         return DataLoader(
-            EncodedStream(source, self.codec, self.max_length),
+            EncodedStream(source, self.codec, self.max_length, doing),
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=partial(collate, pad=int(self.codec.tokenizer.pad_token_id)),

@@ -34,7 +34,7 @@ console = screen()
 # What this module and training/ read, whatever the system; a system's task.py says what it reads besides.
 TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
-    *("checkpoint_every", "ckpt", "init_from"),
+    *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last"),
 )
 SHARED = {
     "train": TRAINED,
@@ -172,7 +172,7 @@ def train(cfg: DictConfig) -> float:
 
 
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
-    from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
+    from physworld.runs.checkpoints import check_fits, read_newest, start_from
     from physworld.training.resuming import before, changes
 
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
@@ -182,7 +182,9 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
             f"{directory} already holds a run; continue it with ckpt={kept[0]}, or choose another hydra.run.dir."
         )
     hydra = HydraConfig.get()
-    saved = read_checkpoint(checkpoint) if checkpoint is not None else None
+    saved = None
+    if checkpoint is not None:
+        checkpoint, saved = read_newest(checkpoint)
     reached = int(saved["global_step"]) if saved is not None else 0
     was = before(checkpoint) if checkpoint is not None else None
     if cfg.init_from is not None and cfg.init_from != "shipped":  # `last` may be another run tomorrow
@@ -212,10 +214,10 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         headline, score = _conclude(cfg, name, parts, directory, trained, command, size)
         if not trained.first_rank:
             return 0.0
-        groups = {group: hydra.runtime.choices[group] for group in ("data", "codec", "scenario", "curriculum")}
-        trained.log_result(resolved, groups, headline)
+        trained.log_result(directory, headline, score)
         record.finish(score)
-    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
+    if "tensorboard" in cfg.logger:
+        console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory.parent))}", soft_wrap=True)
     return float(score)
 
 
@@ -230,6 +232,7 @@ def _fit(
     record: Record,
 ) -> Trained:
     """The training loop; what ends it early is told with the command that goes on."""
+    from physworld.data import StreamData
     from physworld.lm.preference import Collapsed
     from physworld.training import endings, finite
     from physworld.training.fit import fit, resume_command
@@ -249,6 +252,11 @@ def _fit(
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
+    except RuntimeError as error:
+        if not isinstance(parts.data, StreamData) or not (what := parts.data.died(error)):
+            raise
+        print(f"Continue with:\n  {resume_command(directory)}")
+        raise UserError(f"{what} (seed={cfg.seed}). {endings.saved_before(directory)}") from None
     except Collapsed as collapse:
         raise UserError(f"{collapse} {endings.saved_before(directory)}") from None
     except finite.Diverged as diverged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import pkgutil
 import re
 import shlex
 import sys
@@ -156,11 +157,15 @@ def test_the_navigation_has_every_page() -> None:
     assert set(names(navigation)) == written | made
 
 
-def test_python_in_the_pages_can_be_read() -> None:
+def test_python_in_the_pages_can_be_read_and_imports_what_exists() -> None:
     for page in PAGES:
         for block in re.findall(r"^( *)```python\n(.*?)^ *```", text(page), flags=re.DOTALL | re.MULTILINE):
             code = re.sub(rf"^{block[0]}", "", block[1], flags=re.MULTILINE)
-            ast.parse(code if not code.startswith('"centre') else f"{{{code}}}")
+            tree = ast.parse(code if not code.startswith('"centre') else f"{{{code}}}")
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and re.match(r"physworld\b(?!\.sines)", node.module or ""):
+                    for alias in node.names:  # sines is the modality that a page adds
+                        pkgutil.resolve_name(f"{node.module}:{alias.name}")
 
 
 def test_the_example_scenario_is_one() -> None:

@@ -24,7 +24,7 @@ FLOORS = (  # rooms of one floor do not import each other
     {"drawing", "models", "runs"},
     {"judge", "training"},
     SYSTEMS,
-    {"run", "science"},
+    {"datasets", "run", "science"},
     {"mains", "play", "serve"},
     {"cli"},
     {"__main__"},

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from physworld.errors import fetching
+from physworld.io.checksums import refuse_changed
 from physworld.lm.gguf import GgufError
 from physworld.lm.gguf_weights import find_gguf, unpacked
 from physworld.types import Vocabulary
@@ -69,6 +70,9 @@ def load_network(
             bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
         )  # fmt: skip
     try:
+        for given in (weights, base):
+            if given is not None:
+                refuse_changed(Path(given))
         adapter = find_adapter(weights)
         whole = whole_weights(weights, base)
         load: Any = functools.partial(

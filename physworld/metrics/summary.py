@@ -274,6 +274,10 @@ def _headline(summary: Mapping[str, Any]) -> dict[str, float]:
         flat.update({f"rmse@{h}/{m}": part["rmse"][m]["mean"] for m in summary["methods"]})
         for name in ("ratio_best", "ratio_best_per_scenario"):
             flat[f"{name}@{h}"] = part[name]["mean"] if part[name] else None
+    if summary["seen"] and summary["held_out"]:  # beside each other, at the last horizon
+        h, part = list(summary["held_out"]["horizons"].items())[-1]
+        flat.update({f"held_out/rmse@{h}/{m}": part["rmse"][m]["mean"] for m in summary["methods"]})
+        flat[f"held_out/ratio_best@{h}"] = part["ratio_best"]["mean"] if part["ratio_best"] else None
     return {key: value for key, value in flat.items() if value is not None}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pickle
+import re
+import shutil
 import zipfile
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,22 +19,33 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from physworld.errors import UserError
+from physworld.errors import FormatError, UserError
 from physworld.io.atomic import replacing
+from physworld.io.checksums import forget, refuse_changed, write_sums
 from physworld.lm.gpt import GPT
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.protocols import Codec, Network
-from physworld.runs.directory import flatten, read_config
+from physworld.runs.directory import first_rank, flatten, read_config
 from physworld.runs.wiring import codec_for, own_codec, uses_weights_tokenizer
 from physworld.settings.checks import typed
 from physworld.settings.messages import options
 
+LAST = "last.ckpt"
+WEIGHTS = ("model", "adapter", "base")  # folders of a run that hold weights
 TRAINING_STATE = ("state_dict", "global_step", "optimizer_states", "lr_schedulers")  # what a run goes on from
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """The previous checkpoint stays whole until the new one is: Lightning's own way copies over it."""
+
+    def __init__(self, keep: int = 1) -> None:
+        """
+        Args:
+            keep: how many of the checkpoints that were called last.ckpt stay; from 2 on as step_N.ckpt, too.
+        """
+        super().__init__()
+        self.keep = keep
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +54,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, stream)
             except RuntimeError as error:  # how torch ends when the disk is full, the cause in its context
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+        if self.keep > 1 and Path(path).name == LAST:
+            _keep(Path(path), int(checkpoint["global_step"]), self.keep)
+
+
+def _keep(last: Path, step: int, count: int) -> None:
+    """`last` under the name of its step as well, which takes no room; names of older steps go."""
+    named = last.with_name(f"step_{step}.ckpt")
+    named.unlink(missing_ok=True)
+    try:
+        os.link(last, named)
+    except OSError:  # a file system without links
+        shutil.copy2(last, named)
+    for old in _by_step(last.parent)[count:]:
+        old.unlink()
+
+
+def _by_step(folder: Path) -> list[Path]:
+    """step_N.ckpt of a folder, the latest first."""
+    steps = {path: re.fullmatch(r"step_(\d+)\.ckpt", path.name) for path in folder.glob("step_*.ckpt")}
+    return sorted((p for p, found in steps.items() if found), key=lambda p: -int(steps[p][1]))  # type: ignore[index]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -67,6 +101,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_newest(asked: Path) -> tuple[Path, dict[str, Any]]:
+    """last.ckpt; or, where that is damaged, the whole checkpoint beside it that is furthest; what is skipped is named.
+
+    Raises:
+        UserError: none is whole, or another one than last.ckpt was asked for.
+    """
+    try:
+        return asked, read_checkpoint(asked)
+    except UserError as error:
+        if asked.name != LAST:
+            raise
+        broken = str(error)
+    whole: list[tuple[int, Path]] = []
+    skipped = [asked.name]
+    for path in (*_by_step(asked.parent), asked.with_name("best.ckpt")):
+        try:
+            whole.append((int(read_checkpoint(path)["global_step"]), path))
+        except UserError:
+            skipped += [path.name] if path.is_file() else []
+    if not whole:
+        raise UserError(broken)
+    step, taken = max(whole, key=lambda one: one[0])
+    if first_rank():
+        names = " and ".join(skipped)
+        print(f"{names} in {asked.parent} cannot be read; {taken.name} of step {step} is taken.", flush=True)
+    return taken, read_checkpoint(taken)
+
+
 def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> None:
     """Refuse a checkpoint of another network before anything of the run is touched.
 
@@ -84,9 +146,18 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
 
 
 def save_model(network: Network, codec: Codec, run: Path) -> None:
-    """model/ in the run's folder: weights, configuration and tokenizer, so that others load them in one line each."""
+    """model/ in the run's folder: weights, configuration and tokenizer, so that others load them in one line each.
+
+    Beside them SHA256SUMS, by which damage is noticed.
+    """
     transformers_logging.disable_progress_bar()  # of files that are written in a blink
+    folders = [run / name for name in WEIGHTS]
+    for folder in folders:
+        forget(folder)
     network.save_run(run, codec.tokenizer, codec.end_id)
+    for folder in folders:
+        if folder.is_dir():
+            write_sums(folder)
 
 
 def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:
@@ -99,6 +170,8 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
     if not any((folder / name).is_file() for name in CONFIGURATIONS):
         raise UserError(f"{folder} has no config.json, so it holds no model.")
     try:
+        for name in WEIGHTS:
+            refuse_changed(run / name)
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
             try:
                 found = resolve_name(target)
@@ -113,6 +186,8 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(folder)
         refuse_damage(network, codec.vocabulary, str(folder))
+    except FormatError as error:
+        raise UserError(f"The model in {folder} cannot be loaded: {error}.") from None
     except (AttributeError, ImportError, HydraException) as error:
         raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None
     except KeyError as error:

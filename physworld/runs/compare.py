@@ -90,7 +90,8 @@ def _fitting(
 
 def _tells(key: str) -> bool:
     """The model's own figures, its ratio to the best baseline, and the cost; baselines do the same in every run."""
-    return key.startswith(("cost.", "headline.ratio_best@", "headline.parse_rate")) or key.endswith("/model")
+    mine = ("cost.", "headline.ratio_best@", "headline.held_out/ratio_best@", "headline.parse_rate")
+    return key.startswith(mine) or key.endswith("/model")
 
 
 def _show(value: Any) -> str:

@@ -51,7 +51,7 @@ LIBRARIES = (
 SYSTEMS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
 # A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
 TRUSTED = re.compile(
-    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.hardware)(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.(hardware|loggers|logger_services|early))(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 
@@ -235,6 +235,9 @@ def read_config(run: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{run / 'config.yaml'} is no configuration: it holds a {type(config).__name__}.")
     config = renamed.in_config(config)
+    written = next(_interpolations(config), None)
+    if written is not None:  # a run writes values; a resolver could make a class of anything
+        raise UserError(f"{run / 'config.yaml'} holds {written[:60]}, which is no value; only values are used.")
     for value in _targets(config):
         if not TRUSTED.fullmatch(str(value)):
             raise UserError(f"{run / 'config.yaml'} names {value}; only classes from physworld are used.")
@@ -251,6 +254,15 @@ def _targets(node: Any) -> Iterator[Any]:
     elif isinstance(node, list):
         for value in node:
             yield from _targets(value)
+
+
+def _interpolations(node: Any) -> Iterator[str]:
+    """Every text in nested mappings and lists, keys too, that OmegaConf would put something else in the place of."""
+    if isinstance(node, str) and "${" in node:
+        yield node
+    parts = (*node.keys(), *node.values()) if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    for part in parts:
+        yield from _interpolations(part)
 
 
 def read_metrics(run: Path) -> dict[str, Any]:

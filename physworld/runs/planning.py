@@ -39,7 +39,8 @@ def network_for(cfg: DictConfig, precision: str) -> tuple[Any, Any, int | None, 
             return codec, call(make, codec.vocabulary), None, ()
         except (ValueError, TypeError) as error:
             raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
-    config, notes = architecture(str(weights)), ()
+    config = architecture(str(weights))
+    notes: tuple[str, ...] = ()
     if (Path(str(weights)) / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(str(weights))
     else:

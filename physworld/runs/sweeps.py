@@ -16,7 +16,18 @@ from physworld.runs import state
 from physworld.settings.checks import typed
 
 # What may differ between two starts of a job; `steps` and `init_from` only where the command leaves them open.
-FREE = ("ckpt", "hardware.", "validate_every", "checkpoint_every", "trainer.")
+FREE = (
+    "ckpt",
+    "hardware.",
+    "validate_every",
+    "checkpoint_every",
+    "trainer.",
+    "logger",
+    "early_stopping.",
+    "max_time",
+    "keep_last",
+    "skip_steps",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +51,27 @@ def again(directory: Path, cfg: DictConfig) -> Again:
         return Again(score=math.inf if before["score"] is None else float(before["score"]))
     if before["state"] == "pruned":
         raise state.Pruned(str(before["error"]))
-    there = (name for name in runs.kept_checkpoints(directory) if _whole(directory / f"checkpoints/{name}.ckpt"))
-    kept = next(there, None)
+    kept = _whole(directory / "checkpoints")
     if kept is None:
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-        shutil.rmtree(directory / "tensorboard", ignore_errors=True)  # its curves are drawn again from step 0
+        for curves in ("tensorboard", "csv"):  # they are drawn again from step 0
+            shutil.rmtree(directory / curves, ignore_errors=True)
         return Again()
-    print(f"{directory} goes on from checkpoints/{kept}.ckpt.", flush=True)
-    return Again(ckpt=kept)
+    print(f"{directory} goes on from checkpoints/{kept.name}.", flush=True)
+    return Again(ckpt=kept.stem if kept.stem in ("last", "best") else str(kept))
 
 
-def _whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint can be read; one that is damaged is named and passed over."""
-    from physworld.runs.checkpoints import read_checkpoint
+def _whole(folder: Path) -> Path | None:
+    """The newest checkpoint that can be read; those that are damaged are named."""
+    from physworld.runs.checkpoints import LAST, read_newest
 
+    if not any(folder.glob("*.ckpt")):
+        return None
     try:
-        read_checkpoint(checkpoint)
+        return read_newest(folder / LAST)[0]
     except UserError as error:
-        print(f"{str(error).partition(';')[0]}; an older one is taken.", flush=True)
-        return False
-    return True
+        print(f"{str(error).partition(';')[0]}, and no other is whole; the job begins anew.", flush=True)
+        return None
 
 
 def _refuse_another(directory: Path, cfg: DictConfig) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from physworld.seeding import SEEDS, SPLITS
 from physworld.sim.ood import FAMILIES
 
 Read = TypeVar("Read")
+API = "physworld.lm.api_generator.ApiLM"  # what model=api is, read before torch is loaded
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
@@ -81,6 +84,11 @@ def pretrained(cfg: DictConfig) -> None:
         installed("pretrained", *packages, what=f"model.network.tuning={network.tuning}")
 
 
+def is_api(model: DictConfig) -> bool:
+    """Whether model= is a model behind an API."""
+    return str(model["_target_"]) == API if "_target_" in model else False
+
+
 def with_weights(cfg: DictConfig) -> None:
     """Refuse a network without weights where a model is to be scored."""
     if "network" not in cfg.model or "weights" not in cfg.model.network:
@@ -107,6 +115,27 @@ def betas(name: str, value: Any) -> None:
         below_one(name, item)
 
 
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        hint = suggest(str(value), choices)
+        raise UserError(f"{name}={typed(value)} is unknown.{hint} Choose one of {', '.join(choices)}.")
+
+
+def duration(name: str, value: Any) -> timedelta:
+    """DD:HH:MM:SS or HH:MM:SS, longer than nothing.
+
+    Raises:
+        UserError: something else.
+    """
+    found = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+):(\d+)", str(value))
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
+    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not length:
+        raise UserError(f"{name}={typed(value)} must be DD:HH:MM:SS, for example {name}=00:11:30:00, or null.")
+    return length
+
+
 def _mfu(name: str, value: Any) -> None:
     """Refuse what is no share of a peak: a number above 0 and at most 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
@@ -127,8 +156,11 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "repair": flag,
     "row": partial(whole, least=0),
     "seed": seed,
+    "skip_steps": partial(whole, least=0),
+    "keep_last": partial(whole, least=1),
     "split": lambda _name, value: split(value),
     "start": partial(whole, least=0, or_null=True),
+    "max_time": lambda name, value: None if value is None else duration(name, value),
     "steps": partial(whole, least=1, or_null=True),
     "validate_every": partial(whole, least=1),
     "codec.context_frames": partial(whole, least=1),
@@ -155,6 +187,9 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "data.source.share": share,
     "data.source.windows_per_scene": partial(whole, least=1),
     "data.stream.val_samples": partial(whole, least=1),
+    "early_stopping.min_delta": FROM_0,
+    "early_stopping.mode": partial(one_of, choices=("min", "max")),
+    "early_stopping.patience": partial(whole, least=1, or_null=True),
     "model.adam_learning_rate": partial(number, above=0),
     "model.betas": betas,
     "model.codec.scale": partial(number, above=0),
@@ -187,6 +222,8 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "trainer.log_every_n_steps": partial(whole, least=1),
 }
 
+SERVICES = {"MLflow": "mlflow", "Wandb": "wandb", "Trackio": "trackio"}  # loggers that need a package
+
 BUILT = ("trainer", "data.source", "data.stream", "model.network", "model.codec")  # nodes that a run is made of
 
 SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting that decides on it
@@ -199,8 +236,10 @@ SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting
     "trainer.fast_dev_run": "debug=smoke",
     "trainer.limit_train_batches": "steps",
     "trainer.limit_val_batches": "data.stream.val_samples",
+    "trainer.logger": "logger",
     "trainer.max_epochs": "steps",
     "trainer.max_steps": "steps",
+    "trainer.max_time": "max_time",
     "trainer.min_epochs": "steps",
     "trainer.min_steps": "steps",
     "trainer.num_nodes": "hardware.nodes",
@@ -211,7 +250,7 @@ SET_BY = {  # what training gives Lightning's Trainer by itself, and the setting
 }
 TRAINER = (  # the others that Lightning's Trainer takes and that have an effect here
     *("_target_", "_partial_", "_convert_", "gradient_clip_val", "gradient_clip_algorithm", "log_every_n_steps"),
-    *("profiler", "detect_anomaly", "deterministic", "benchmark", "max_time"),
+    *("profiler", "detect_anomaly", "deterministic", "benchmark"),
 )
 
 
@@ -229,6 +268,10 @@ def settings(cfg: DictConfig) -> None:
             free = ", ".join(name for name in TRAINER if not name.startswith("_"))
             near = suggest(str(leaf), TRAINER)
             raise UserError(f"trainer.{leaf} has no effect here; leave it out.{near} What trainer takes: {free}.")
+    for logger in cfg.logger.values() if "logger" in cfg else ():
+        package = SERVICES.get(str(logger._target_).rpartition(".")[2]) if "_target_" in logger else None
+        if package is not None:
+            installed("loggers", package, what=f"logger={package}")
     for key, check in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

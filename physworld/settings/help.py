@@ -27,6 +27,8 @@ GROUPS = {
     "codec": "how a sample is written as tokens and read back",
     "model": "the network, its optimiser and its learning rate",
     "hardware": "devices, precision, micro-batch; never changes the experiment",
+    "logger": "where curves and pictures go; several: logger=[tensorboard,csv]",
+    "early_stopping": "ends a run that no longer improves",
     "evaluation": "how a model is scored",
     "suite": "which scenes are scored",
     "debug": "three steps through everything, one batch, or a profile",

@@ -58,6 +58,9 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
     return wrapped
 
 
+TOGETHER = ("logger",)  # groups whose options have a key of their own each, so that several stand beside each other
+
+
 def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
     """Hydra takes a list of a group's options, puts them over one another and so keeps the last, without a word.
 
@@ -67,7 +70,7 @@ def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
     for override in overrides:
         group, _, value = override.partition("=")
         # A key that holds a list shows it; a group shows the settings of the one option that was kept.
-        if value.startswith("[") and group in cfg and isinstance(cfg[group], DictConfig):
+        if value.startswith("[") and group in cfg and isinstance(cfg[group], DictConfig) and group not in TOGETHER:
             several = f"; for several types write scenario.names={value}" if group == "scenario" else ""
             raise UserError(f"{override} is a list, and {group} takes one option{several}.")
 

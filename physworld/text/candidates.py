@@ -39,7 +39,6 @@ from physworld.text.evaluation.external_predictions import Predictions
 from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
 from physworld.text.rollout import Store
 from physworld.text.sources.physics import PhysicsSource
-from physworld.text.task import is_api
 
 console = screen()
 ENGINES = ("transformers", "vllm")
@@ -83,7 +82,7 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
     if cfg.engine == "vllm" and cfg.model is None:
         raise UserError("engine=vllm goes with model=hf; a run of ours is given to it as model=hf weights=RUN/model.")
     if cfg.model is not None:
-        found.append(from_api(cfg) if is_api(cfg.model) else from_hf(cfg, device))
+        found.append(from_api(cfg) if checks.is_api(cfg.model) else from_hf(cfg, device))
     answers = checks.file("predictions", cfg.predictions)
     if answers is not None:
         found.append(from_predictions(answers, instantiate(cfg.codec)))

@@ -8,9 +8,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from physworld.data import collate, fitted
+from physworld.data import Source, collate, fitted
 from physworld.errors import FormatError, UserError, call
 from physworld.lm.next_token import NextTokenModule
+from physworld.protocols import Codec
 from physworld.runs.planning import network_for, switch
 from physworld.runs.wiring import longest, stage_samples
 from physworld.settings import checks
@@ -55,7 +56,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     return Planned(module=module, stages=stages, checkpointing=toggle, checkpointed=on, weights=weights, notes=notes)
 
 
-def _encoded(source: Any, codec: Any, indices: list[int], most: int | None) -> list[Any]:
+def _encoded(source: Source, codec: Codec, indices: list[int], most: int | None) -> list[Any]:
     try:
         found = [fitted(codec, source.sample(index), most) for index in indices]
     except FormatError as error:

@@ -6,6 +6,7 @@ command is told before torch is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from omegaconf import DictConfig
 from physworld.errors import UserError
 from physworld.settings import checks
 
-API = "physworld.lm.api_generator.ApiLM"
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("codec", "evaluation", "scenario", "curriculum", "weights", "base"),
     "evaluate": (
@@ -54,7 +54,7 @@ def check(cfg: DictConfig) -> None:
     if "engine" in cfg:
         _check_candidates(cfg)
     if "model" in cfg and cfg.model is not None:
-        if "suite" in cfg and not is_api(cfg.model):  # evaluate.py
+        if "suite" in cfg and not checks.is_api(cfg.model):  # evaluate.py
             checks.with_weights(cfg)
         checks.pretrained(cfg)
 
@@ -63,7 +63,7 @@ def _check_candidates(cfg: DictConfig) -> None:
     """Refuse an evaluation of nothing, and a codec that no candidate is written with."""
     if cfg.model is None and cfg.weights is not None:
         raise UserError(f"weights={cfg.weights} needs model=hf beside it.")
-    api = cfg.model is not None and is_api(cfg.model)
+    api = cfg.model is not None and checks.is_api(cfg.model)
     for key in ("base_url", "name"):
         if api and cfg[key] is None:
             raise UserError(f"model=api needs {key}=: base_url=http://HOST/v1 and the model's name there, name=MODEL.")
@@ -85,11 +85,6 @@ def _check_candidates(cfg: DictConfig) -> None:
         raise UserError(
             "codec= is for model=hf, predictions= and export=; a run brings its own codec, so leave it out."
         )
-
-
-def is_api(model: DictConfig) -> bool:
-    """Whether model= is a model behind an API."""
-    return str(model["_target_"]) == API if "_target_" in model else False
 
 
 def build(cfg: DictConfig) -> Any:
@@ -134,3 +129,10 @@ def simulate(cfg: DictConfig) -> None:
     from physworld.text.simulate import simulate as run
 
     run(cfg)
+
+
+def numbers(metrics: Mapping[str, Any], about: Any) -> list[Any]:
+    """What of a metrics.json stands on a leaderboard (see `runs.leaderboard`); [] where it is another system's."""
+    from physworld.text.board import numbers as run
+
+    return run(metrics, about)

@@ -8,16 +8,17 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from physworld.accumulators import Samples
+from physworld.io.images import gif_bytes
 from physworld.metrics.scores import METHODS, described, measured_columns
 from physworld.metrics.summary import scalars, summarise
 from physworld.reporting.progress import Lines
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalCases, Evaluation, side_by_side
+from physworld.training.loggers import log_picture
 from physworld.training.ranks import share
-from physworld.training.tensorboard import add_gif
+from physworld.types import Trajectory
 
 
 class RolloutErrors(Samples):
@@ -57,6 +58,7 @@ class RolloutValidation(Callback):
     def __init__(self, evaluation: Evaluation, draw: Callable[[], EvalCases], codec: FrameCodec) -> None:
         self.evaluation, self.draw, self.codec = evaluation, draw, codec
         self.cases: EvalCases | None = None
+        self.shown = 0  # rollouts that were drawn
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.sanity_checking:
@@ -72,10 +74,17 @@ class RolloutValidation(Callback):
         summary = errors.compute()
         # The monitored figure is always there, even where a baseline makes no error and there is no ratio to it.
         last = f"ratio_best@{max(self.evaluation.horizons)}"
-        figures = {last: float("inf"), **scalars(summary), **summary["headline"]}
-        module.log_dict({f"rollout/{key}": value for key, value in figures.items()}, rank_zero_only=False)
-        logger = trainer.logger
-        if trainer.is_global_zero and isinstance(logger, TensorBoardLogger):
-            shown = trainer.global_step % len(predicted)
-            frames = side_by_side(mine.truth[shown], predicted[shown])
-            add_gif(logger, "rollout/truth_prediction_overlay", frames, trainer.global_step, fps=FRAMES_PER_SECOND)
+        figures = {last: float("inf"), **summary["headline"]}
+        figures = {f"rollout/{key}": value for key, value in figures.items()}
+        figures |= {f"rollout_details/{key}": value for key, value in scalars(summary).items()}
+        module.log_dict(figures, rank_zero_only=False)
+        if trainer.is_global_zero and trainer.loggers and predicted:
+            self._show(trainer, mine, predicted)
+
+    def _show(self, trainer: pl.Trainer, cases: EvalCases, predicted: Sequence[Trajectory]) -> None:
+        """One rollout, of each scenario type in its turn; a type shows the same scene each time."""
+        first = {truth.scene.name: n for n, truth in reversed(list(enumerate(cases.truth)))}
+        name = sorted(first)[self.shown % len(first)]
+        self.shown += 1
+        frames = side_by_side(cases.truth[first[name]], predicted[first[name]])
+        log_picture(trainer, f"rollout/{name}", gif_bytes(frames, FRAMES_PER_SECOND))

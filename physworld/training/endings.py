@@ -12,7 +12,8 @@ def diverged(found: Exception, directory: Path) -> str:
     """A number that is not finite, and what to do about it."""
     seeds = f"; the seeds of its batch are in {directory / REPLAY}" if (directory / REPLAY).is_file() else ""
     advice = "Lower model.learning_rate, or give more model.warmup_steps."
-    return f"{str(found).rstrip('.')}{seeds}. {saved_before(directory)} {advice}"
+    again = "The same command with ckpt=last debug=replay makes the step again and names the operation."
+    return f"{str(found).rstrip('.')}{seeds}. {saved_before(directory)} {advice} {again}"
 
 
 def saved_before(directory: Path) -> str:

@@ -149,7 +149,7 @@ class Pass:
 def numberless() -> Iterator[Numberless]:
     """Inside, networks are made and passes run without content and without time."""
     theirs: Any = nn.Module._apply
-    nn.Module._apply = _apply  # type: ignore[method-assign, assignment]
+    nn.Module._apply = _apply  # type: ignore[method-assign]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*self.log.*")  # there is no trainer

@@ -28,10 +28,21 @@ class StopWhereNotFinite(Callback):
     So a checkpoint on disk always holds finite numbers, and the step that broke the run can be made again.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, budget: int = 0) -> None:
+        """
+        Args:
+            budget: steps of the whole run that may be left out instead; the weights stay as they are in such a step.
+        """
+        self.directory, self.budget = directory, budget
+        self.left_out = 0
         self.seeds: list[int] = []  # of the samples of the optimiser step under way, on this rank
         self.losses: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"left_out": self.left_out}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.left_out = state["left_out"]
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         self.seeds += batch.seed.tolist()
@@ -43,12 +54,22 @@ class StopWhereNotFinite(Callback):
         """Raises: Diverged, on every rank at the same step."""
         loss = torch.stack(self.losses).float().mean()
         # In 16-mixed the scaler itself leaves out steps whose gradients overflow, and lowers its scale.
-        broken = "" if trainer.precision == "16-mixed" else _broken_gradient(module)
+        norm = _gradient_norm(module)
+        if norm.isfinite():
+            module.log("train/gradient_norm", norm)  # before it is clipped
+        scaled = trainer.precision == "16-mixed"
+        broken = "" if scaled or norm.isfinite() else f"the norm of the gradient is {norm.item():g}"
         what = f"the loss is {loss.item():g}" if not loss.isfinite() else broken
         if trainer.strategy.reduce_boolean_decision(bool(what), all=False):
             what = what or "a loss or a gradient of another rank is not finite"
             self._record(trainer, loss=str(loss.item()), what=what)
-            raise Diverged(f"Training diverged at step {trainer.global_step + 1}: {what}.")
+            step, self.left_out = trainer.global_step + 1, self.left_out + 1
+            if self.left_out > self.budget:
+                many = f", after {self.budget} steps that were left out" if self.budget else ""
+                raise Diverged(f"Training diverged at step {step}{many}: {what}.")
+            optimizer.zero_grad(set_to_none=True)  # optimisers leave alone what has no gradient
+            if trainer.is_global_zero:
+                print(f"Step {step} is left out ({self.left_out} of skip_steps={self.budget}): {what}.", flush=True)
         self.seeds, self.losses = [], []
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -82,13 +103,11 @@ def refuse(tree: Any, *, step: int) -> None:
         raise Diverged(f"Training diverged by step {step}: numbers in {broken} are not finite.")
 
 
-def _broken_gradient(module: nn.Module) -> str:
-    """What is wrong with the gradients, '' where nothing is."""
+def _gradient_norm(module: nn.Module) -> Tensor:
+    """Of all gradients together."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
-    if isinstance(norm, DTensor):
-        norm = norm.full_tensor()
-    return "" if norm.isfinite() else f"the norm of the gradient is {norm.item():g}"
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -119,16 +119,14 @@ def choose(gpu: str | None, choice: str, hardware: Hardware) -> tuple[str, Hardw
 def target(name: str, precision: str, mfu: float | None, price: float | None) -> Target:
     """The machine, with what was typed in the place of what is assumed."""
     said = []
+    cost = 0.0
     if name == CPU:
-        memory, best, cost = (
-            float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-            _multiplies(precision),
-            0.0,
-        )
+        memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        best: float | None = _multiplies(precision)
     else:
         device = DEVICES[name]
-        half = precision.startswith(("bf16", "16"))
-        memory, best, cost = device.memory, peak(device.name) if half else device.float32, device.price
+        memory, cost = device.memory, device.price
+        best = peak(device.name) if precision.startswith(("bf16", "16")) else device.float32
         if price is None:
             said.append(f"${cost:g} an hour")
     if mfu is None:

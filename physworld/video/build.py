@@ -90,16 +90,21 @@ def codec_and_source(cfg: DictConfig) -> tuple[Any, Callable[..., Any]]:
 
 def make_module(cfg: DictConfig, codec: Any, source: Any, first: Any, *, target: str, steps: int) -> Any:
     """The Lightning module around a fresh network."""
-    settings = instantiate(cfg.model)
     shape = tuple(first.latents.shape[1:])
     try:
         network = instantiate(cfg.model.network).build(
             shape=shape, frames=source.frames, text=tuple(first.prompt.shape[1:]), seed=cfg.seed
         )
-        whole = functools.partial(settings, network=network, target=target)
-        return call(whole, total_steps=steps, seed=cfg.seed)
+        return module_around(network, cfg, target=target, steps=steps)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
+
+
+def module_around(network: Any, cfg: DictConfig, *, target: str, steps: int) -> Any:
+    """The Lightning module around this network."""
+    return call(
+        functools.partial(instantiate(cfg.model), network=network, target=target), total_steps=steps, seed=cfg.seed
+    )
 
 
 def choose_evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> VideoEvaluation:

@@ -18,7 +18,9 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
-from physworld.video.weights import read_adapter
+from physworld.errors import FormatError
+from physworld.io.checksums import forget, refuse_changed, write_sums
+from physworld.video.weights import Unfit, read_adapter
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 LORA_FILE = "pytorch_lora_weights.safetensors"  # the name under which diffusers looks for it
@@ -83,6 +85,11 @@ class VideoNetwork(nn.Module):
         plain pipeline would leave on.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        forget(folder)
+        self._save(folder)
+        write_sums(folder)
+
+    def _save(self, folder: Path) -> None:
         if not self.adapted:
             for part in (copy.deepcopy(self.transformer).half(), self.scheduler):
                 part.register_to_config(_name_or_path=self.base)  # not a path of this machine
@@ -103,6 +110,10 @@ class VideoNetwork(nn.Module):
         Raises:
             Unfit: it is not whole, or of another base.
         """
+        try:
+            refuse_changed(folder)
+        except FormatError as error:
+            raise Unfit(str(error)) from None
         read_adapter(folder / LORA_FILE, self._adapter_shapes())
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()  # it names every weight of the other adapters as missing

@@ -11,10 +11,11 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from physworld.errors import UserError, call
+from physworld.errors import UserError
 from physworld.training.plan import Planned, Stage
 from physworld.types import ClipBatch
 from physworld.video.backbones import DTYPES, CogVideoX, TinyVideo
+from physworld.video.build import module_around
 from physworld.video.codecs.vae import VaeCodec
 from physworld.video.network import VideoNetwork
 
@@ -48,10 +49,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
             )
         else:
             network = _published(chosen, source.frames, latent, cfg.seed)
-        module = call(
-            instantiate(cfg.model), network=network, codec=codec, total_steps=cfg.steps, seed=cfg.seed,
-            target=cfg.model.target,
-        )  # fmt: skip
+        module = module_around(network, cfg, target=cfg.model.target, steps=cfg.steps)
     except (ValueError, TypeError) as error:
         raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
     batch = ClipBatch(

@@ -15,6 +15,8 @@ import physworld  # noqa: F401  # registers
 from physworld.lm.folder import CLASS, TOKENIZER
 from physworld.lm.gpt import GPT
 from physworld.lm.pair_net import PairNet
+from physworld.runs.checkpoints import load_model
+from physworld.runs.directory import SHIPPED
 from physworld.text.codecs.engine import EngineCodec
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.plain import PlainCodec
@@ -130,3 +132,15 @@ def test_importing_physworld_loads_nothing_heavy() -> None:
 def test_any_order_of_imports_registers(lines: tuple[str, ...]) -> None:
     more = ("from transformers import AutoConfig, AutoTokenizer", "print(AutoConfig.for_model('physworld').model_type)")
     assert said_by(*lines, *more) == "physworld"
+
+
+def test_the_shipped_model_is_one() -> None:
+    network, codec, _ = load_model(SHIPPED, torch.device("cpu"))
+    model: Any = AutoModelForCausalLM.from_pretrained(SHIPPED / "model")
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED / "model")
+    given = samples(1)[0].given
+    inputs = tokenizer(codec.write_prompt(given), return_tensors="pt")
+    prompt = codec.prompt(given)
+    assert inputs.input_ids[0].tolist() == prompt.tolist()
+    answer = network.generate([prompt], [60], codec.end_id)[0].tolist()
+    assert model.generate(**inputs, max_new_tokens=60)[0, len(prompt) :].tolist() == answer

@@ -143,6 +143,22 @@ def test_a_configuration_calls_nothing_but_our_classes(text: str, tmp_path: Path
         read_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model:\n  network:\n    dropout: '${oc.create:{_target_: pathlib.Path.mkdir}}'\n",
+        "codec: ${oc.env:CODEC}\n",
+        "data:\n  - ['${oc.decode:\"x\"}']\n",
+        "model: {'${oc.env:HOME}': 1}\n",
+    ],
+)
+def test_a_configuration_holds_values_only(text: str, tmp_path: Path) -> None:
+    """A resolver makes a node, and so a call, of what no look at the file's own targets shows."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match="which is no value; only values are used"):
+        read_config(tmp_path)
+
+
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     module = torch.nn.Linear(3, 2)
     check_fits(Path("same.ckpt"), {"state_dict": module.state_dict()}, module)

@@ -40,6 +40,7 @@ MARKED = [pytest.param(*pair, marks=pytest.mark.slow if pair[0] in SLOW else ())
 NEEDS_WEIGHTS = ("hf", "lfm2", "lfm2_700m", "qwen25_05b", "smollm2", "smollm2_135m")  # models that are downloads
 LARGE = ("lfm2_random",)
 JUDGED = ("api",)  # models that nobody trains
+SERVICES = ("mlflow", "trackio", "wandb")  # loggers that need the extra `loggers`
 OPTIONAL = {"slurm": "hydra_plugins.hydra_submitit_launcher"}
 
 
@@ -82,7 +83,7 @@ def check_binding(path: str, node: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("group", "option"), MARKED)
 def test_option_composes_and_binds(group: str, option: str) -> None:
     need_plugin(option)
-    main = "evaluate" if group == "suite" else "train"
+    main = "evaluate" if group == "suite" or option in JUDGED else "train"
     cfg = composed(main, f"{group}={option}")
     tree = OmegaConf.to_container(cfg, resolve="hydra:" not in OmegaConf.to_yaml(cfg))
     found = dict(nodes(tree))
@@ -95,10 +96,13 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
         "data.stream",
         "hardware",
         "evaluation",
-    } <= set(found)
+    } - ({"model.network"} if group == "model" and option in JUDGED else set()) <= set(found)
     for path, node in found.items():
         check_binding(path, node)
-    if main == "train":
+    if group == "logger" and option in SERVICES and importlib.util.find_spec(option) is None:
+        with pytest.raises(UserError, match=f"logger={option} needs {option}"):
+            checks.settings(cfg)
+    elif main == "train":
         checks.settings(cfg)
 
 

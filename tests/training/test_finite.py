@@ -37,14 +37,14 @@ class Fragile(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=self.rate)
 
 
-def train(directory: Path, module: Fragile, *, accumulate: int = 1, every: int = 1) -> None:
+def train(directory: Path, module: Fragile, *, accumulate: int = 1, every: int = 1, budget: int = 0) -> None:
     seeds = [SimpleNamespace(seed=torch.tensor([2 * k, 2 * k + 1])) for k in range(len(module.losses))]
     trainer = pl.Trainer(
         default_root_dir=directory, max_steps=len(module.losses) // accumulate, accumulate_grad_batches=accumulate,
         logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", val_check_interval=1,
         num_sanity_val_steps=0, log_every_n_steps=1,
         callbacks=[
-            StopWhereNotFinite(directory),
+            StopWhereNotFinite(directory, budget),
             ModelCheckpoint(directory, filename="last", every_n_train_steps=every, enable_version_counter=False),
         ],
     )  # fmt: skip
@@ -87,6 +87,17 @@ def test_a_finite_run_is_left_alone(tmp_path: Path) -> None:
     module = Fragile(["fine"] * 4)
     train(tmp_path, module)
     assert module.weight.tolist() == pytest.approx([0.8**4] * 2) and not (tmp_path / REPLAY).exists()
+
+
+def test_a_budget_leaves_steps_out_and_then_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two finite steps of four: each multiplies the weights by 0.8."""
+    module = Fragile(["fine", "nan", "gradient", "fine"])
+    train(tmp_path, module, budget=2)
+    assert module.weight.tolist() == pytest.approx([0.64, 0.64])
+    said = capsys.readouterr().out
+    assert "Step 2 is left out (1 of skip_steps=2): the loss is nan." in said and "Step 3 is left out (2 of" in said
+    with pytest.raises(Diverged, match="step 3, after 1 steps that were left out"):
+        train(tmp_path / "more", Fragile(["fine", "nan", "nan"]), budget=1)
 
 
 def test_whole_numbers_are_no_trouble_and_the_tensor_is_named() -> None:

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 
 import pytest
 
 from physworld.data import IndexBatches, StreamData
 from physworld.text.sources.physics import PhysicsSource
 from physworld.training.hardware import Hardware
+from physworld.types import Sample
 
 from tiny_gpt import CODEC
+
+
+class Deadly:
+    """A source whose sample 13 kills the process that draws it."""
+
+    def __init__(self, source: PhysicsSource) -> None:
+        self.source = source
+
+    def sample(self, index: int) -> Sample:
+        if index == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.source.sample(index)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_dead_worker_is_named_with_its_sample() -> None:
+    source = Deadly(PhysicsSource(seed=0, split="train", names=["orbit"], difficulties=[1], frames=8))
+    data = StreamData(train=source, val=source, codec=CODEC, micro_batch=4, num_workers=2)
+    with pytest.raises(RuntimeError) as dead:
+        list(itertools.islice(data.train_dataloader(), 6))
+    assert data.died(dead.value).endswith("while it drew training sample 13")
+    assert data.died(RuntimeError("another")) == ""
+
 
 BATCH = 12
 # (ranks, samples a pass and rank, workers, optimiser steps) of each start of the run

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import TensorBoardLogger
-
-from physworld.io.images import write_animation
+from physworld.io.images import gif_bytes, write_animation
 from physworld.io.names import safe_name
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import scalars
@@ -17,7 +15,7 @@ from physworld.reporting.charts import pixels
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
 from physworld.text.report.laws import laws_chart
-from physworld.training.tensorboard import add_gif
+from physworld.training.loggers import TensorBoard
 from physworld.types import State
 
 WORST = 10  # rollouts in the gallery
@@ -70,7 +68,9 @@ def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tupl
 
 def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, Any], result: EvalResult) -> None:
     """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
-    logger = TensorBoardLogger(directory, name="tensorboard", version=safe_name(name), default_hp_metric=False)
+    logger = TensorBoard(directory=directory, reached=0, version=safe_name(name))
+    logger.begin({"model": name, "suite": suite, **cost}, {})
+    logger.lay_out({"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}})
     for method, values in result.summary["curves"].items():
         for frame, value in enumerate(values, start=1):
             if value is not None:
@@ -82,8 +82,7 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
             f"charts/{re.sub(r'[^A-Za-z0-9._-]+', '_', caption)[:40]}", pixels(figure), 0, dataformats="HWC"
         )
     if len(result.cases.truth[0]) > 1:
-        add_gif(logger, "rollout/truth_prediction_overlay", result_frames(result, 0), 0, fps=FRAMES_PER_SECOND)
+        shown = gif_bytes(result_frames(result, 0), FRAMES_PER_SECOND)
+        logger.log_picture(f"rollout/{result.cases.truth[0].scene.name}", shown, 0)
     headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}
-    logger.log_hyperparams({"model": name, "suite": suite, **cost}, headline)
-    logger.save()
-    logger.experiment.close()
+    logger.conclude(headline, [])

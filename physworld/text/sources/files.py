@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -20,6 +21,7 @@ from physworld.io import listing
 from physworld.seeding import SPLITS, generator
 from physworld.text.codecs._text import LARGEST
 from physworld.text.codecs.scene_json import read_jsonl
+from physworld.text.shards import digest
 from physworld.text.sources.windows import Windows, cut_windows
 from physworld.types import Scene, Trajectory
 
@@ -83,6 +85,9 @@ def read_scene(scene: Path | Row) -> Trajectory:
     Raises:
         FormatError: names the file, the place and the problem.
     """
+    shard = _shard_of(scene.path if isinstance(scene, Row) else scene)
+    if shard is not None:
+        refuse_damaged_shard(shard)
     run = read_jsonl(scene) if not isinstance(scene, Row) else _read_row(scene)
     for name in ("position", "velocity"):
         large = np.abs(getattr(run, name)) > LARGEST
@@ -93,6 +98,30 @@ def read_scene(scene: Path | Row) -> Trajectory:
                 f"{frame}; at most {LARGEST:g} {'px' if name == 'position' else 'px/s'} can be read"
             )
     return run
+
+
+@lru_cache(maxsize=4096)
+def refuse_damaged_shard(shard: Path) -> None:
+    """A shard must be what manifest.json beside it says, if that names it; looked at once in a process.
+
+    Raises:
+        FormatError: its bytes are others.
+    """
+    try:
+        splits = json.loads((shard.parent / "manifest.json").read_text(encoding="utf-8"))
+        known = {entry["name"]: entry["sha256"] for part in splits.values() for entry in part["shards"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no manifest of ours
+        return
+    if shard.name in known and digest(shard)[0] != known[shard.name]:
+        raise FormatError(
+            f"{shard} is not what manifest.json beside it says: it is damaged, or was edited; make it anew with the "
+            "same simulate command, or delete manifest.json to read it as it is"
+        )
+
+
+def _shard_of(path: Path) -> Path | None:
+    """The shard that a file is, or lies in."""
+    return next((place for place in (path, *path.parents) if SHARD.fullmatch(place.name)), None)
 
 
 def _read_row(scene: Row) -> Trajectory:

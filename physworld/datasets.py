@@ -1,0 +1,91 @@
+"""Folders of data from others, checked before anything is trained on them: `physworld validate FOLDER`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from physworld.errors import FormatError, UserError
+from physworld.io import listing
+from physworld.io.captions import TABLES
+from physworld.io.compression import BROKEN, opened
+from physworld.reporting import findings
+from physworld.reporting.findings import Checked
+from physworld.settings.checks import installed
+
+FINE, WRONG, UNREADABLE = 0, 1, 2  # exit codes
+ROWS = {"prompt", "completion"}
+
+
+def validate(folder: Path, console: Console, *, training: bool = True, report: Path | None = None) -> int:
+    """Check every scene, row and clip below a folder; 0 = nothing is wrong, 1 = something is.
+
+    Args:
+        training: held-out types are out of place in what is trained on.
+        report: where to write everything as JSON.
+
+    Raises:
+        UserError: the folder holds no data.
+    """
+    from physworld.text.sources.files import SUFFIXES, is_table
+
+    files = [path for path in listing.files(folder, SUFFIXES) if path.name not in TABLES]
+    rows = [path for path in files if not is_table(path) and _holds_rows(path)]
+    scenes = [path for path in files if path not in set(rows)]
+    checks: list[Checked] = []
+    if scenes:
+        checks.append(_scenes(folder, scenes, training))
+    if rows:
+        installed("spatial", "pydantic", what=f"{rows[0]}, a file of rows,")
+        from physworld.spatial.dataset import check as check_rows
+
+        checks.append(check_rows(rows))
+    clips = _clips(folder)
+    if clips:
+        from physworld.video.dataset import check as check_clips
+
+        checks.append(check_clips(clips))
+    if not checks:
+        raise UserError(f"{folder} holds no data: no scenes or rows ({', '.join(SUFFIXES)}), and no clips.")
+    count = findings.told(checks, console)
+    if report is not None:
+        findings.write(report, folder, checks)
+        console.print(f"Report:       {report}", soft_wrap=True)
+    console.print(f"{folder}: {count} finding(s)." if count else f"{folder}: nothing is wrong.", soft_wrap=True)
+    return WRONG if count else FINE
+
+
+def _scenes(folder: Path, files: list[Path], training: bool) -> Checked:
+    from physworld.text.dataset import check
+    from physworld.text.sources.files import is_table, scene_files
+
+    if any(is_table(path) for path in files):
+        installed("parquet", "pyarrow", what="reading Parquet")
+    checked = check(files, training=training)
+    try:
+        scene_files(folder)
+    except FormatError as error:  # a scene that is there twice
+        checked.found(folder, "twice", str(error))
+    return checked
+
+
+def _holds_rows(path: Path) -> bool:
+    """Whether the first line of a file is a prompt and its completion."""
+    try:
+        with opened(path) as lines:
+            first: Any = json.loads(next(iter(lines), b""))
+    except (*BROKEN, ValueError):
+        return False
+    return isinstance(first, dict) and set(first) >= ROWS
+
+
+def _clips(folder: Path) -> list[Any]:
+    from physworld.judge.footage import find
+
+    try:
+        return list(find(folder))
+    except UserError:  # it holds none
+        return []

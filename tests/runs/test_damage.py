@@ -1,0 +1,141 @@
+"""Twenty bit flips and truncations over every kind of file: each is refused by name, or changes nothing."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from physworld.errors import FormatError, UserError
+from physworld.io.checksums import SUMS, refuse_changed, write_sums
+from physworld.runs.checkpoints import AtomicCheckpointIO, load_model, read_checkpoint, read_newest
+from physworld.text.shards import Dataset, Recipe
+from physworld.text.sources import files
+
+from commands import same
+from evaluations import untrained_run
+
+TRIES = 20
+REFUSED = (UserError, FormatError)
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """Half of the time one bit is another one, half of the time the end is gone."""
+    place = chance.randrange(len(content))
+    if chance.random() < 0.5:
+        return content[:place]
+    return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+
+
+def attack(path: Path, read: Callable[[], Any]) -> int:
+    """How many of the damages were refused; those that were not change nothing of what is read."""
+    whole, wanted = path.read_bytes(), read()
+    chance, refused = random.Random(path.name), 0
+    for _ in range(TRIES):
+        path.write_bytes(damaged(whole, chance))
+        try:
+            assert same(read(), wanted), f"{path.name}: damage that nobody noticed"
+        except REFUSED as error:
+            refused += 1
+            assert "\n" not in str(error).strip()
+    path.write_bytes(whole)
+    assert same(read(), wanted)
+    return refused
+
+
+def test_checkpoints(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    content = {
+        "state_dict": {"weight": torch.randn(20, 30)}, "global_step": 3, "lr_schedulers": [{"last_epoch": 3}],
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.randn(20, 30)}}}],
+    }  # fmt: skip
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    assert attack(path, lambda: dict(read_checkpoint(path))) >= TRIES // 2
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = untrained_run(tmp_path_factory.mktemp("damage"), 0)
+    (folder / "adapter").mkdir()  # of LoRA; what it is loaded for is tested elsewhere
+    shutil.copy(folder / "model" / "model.safetensors", folder / "adapter" / "adapter_model.safetensors")
+    write_sums(folder / "adapter")
+    return folder
+
+
+FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+@pytest.mark.parametrize("name", [*(f"model/{name}" for name in FILES), "adapter/adapter_model.safetensors"])
+def test_files_of_weights(name: str, run: Path) -> None:
+    def read() -> Any:
+        network, codec, _ = load_model(run, torch.device("cpu"))
+        return {"weights": network.state_dict(), "codec": type(codec).__name__}
+
+    assert attack(run / name, read) == TRIES
+
+
+def test_an_edited_file_is_named_and_may_be_used_on_purpose(run: Path) -> None:
+    path = run / "model" / "config.json"
+    whole, sums = path.read_bytes(), (run / "model" / SUMS).read_bytes()
+    path.write_bytes(whole + b"\n")
+    (run / "model" / "README.md").write_text("A card is there to be edited.")
+    try:
+        with pytest.raises(UserError, match=r"config\.json is not what was written: it is damaged, or was edited"):
+            load_model(run, torch.device("cpu"))
+        (run / "model" / SUMS).unlink()
+        load_model(run, torch.device("cpu"))
+    finally:
+        path.write_bytes(whole)
+        (run / "model" / SUMS).write_bytes(sums)
+    refuse_changed(run / "model")
+    (run / "model" / "tokenizer.json").rename(run / "elsewhere")
+    with pytest.raises(FormatError, match=r"tokenizer\.json is missing"):
+        refuse_changed(run / "model")
+    (run / "elsewhere").rename(run / "model" / "tokenizer.json")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst", "parquet"])
+def test_shards(suffix: str, tmp_path: Path) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    recipe = Recipe(names=("orbit",), difficulties=(1,), frames=8, split="train", seed=0)
+    Dataset(recipe=recipe, directory=tmp_path, count=2, shards=1, suffix=suffix).write(say=lambda line: None)
+    scenes = [scene for scene, _ in files.scenes_below(tmp_path)]
+
+    def read() -> Any:
+        files.refuse_damaged_shard.cache_clear()  # as a process of its own
+        files._scenes_file.cache_clear()
+        return [files.read_scene(scene).position.tolist() for scene in scenes]
+
+    first = scenes[0].path if isinstance(scenes[0], files.Row) else scenes[0]
+    assert attack(first, read) == TRIES
+
+
+def test_the_newest_whole_checkpoint_is_taken_and_what_is_skipped_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = AtomicCheckpointIO(keep=3)
+    blank: dict[str, Any] = {"state_dict": {}, "lr_schedulers": [], "optimizer_states": []}
+    for step in (2, 4, 6, 8, 10):
+        writer.save_checkpoint({**blank, "global_step": step}, tmp_path / "last.ckpt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "last.ckpt", "step_10.ckpt", "step_6.ckpt", "step_8.ckpt"
+    ]  # fmt: skip
+    AtomicCheckpointIO().save_checkpoint({**blank, "global_step": 7}, tmp_path / "best.ckpt")
+    assert read_newest(tmp_path / "last.ckpt")[1]["global_step"] == 10
+    for name in ("last", "step_10", "step_8"):
+        path = tmp_path / f"{name}.ckpt"
+        cut = path.read_bytes()[:200]
+        path.unlink()  # last and step_10 are one file
+        path.write_bytes(cut)
+    taken, content = read_newest(tmp_path / "last.ckpt")
+    assert (taken.name, content["global_step"]) == ("best.ckpt", 7)
+    said = "last.ckpt and step_10.ckpt and step_8.ckpt in"
+    assert said in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"step_8\.ckpt is damaged or cut short"):  # what was asked for by its name
+        read_newest(tmp_path / "step_8.ckpt")

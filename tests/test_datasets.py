@@ -1,0 +1,85 @@
+"""`physworld validate FOLDER`: what is wrong is named with file and place, and what is right is left alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from physworld import scenarios
+from physworld.cli import main
+from physworld.io.images import write_gif
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.spatial.codecs.rows import row
+from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.dataset import gained, through_wall
+from physworld.types import Trajectory
+
+from spatial_tools import samples
+
+
+def scene(name: str, index: int = 0) -> Trajectory:
+    return simulate(scenarios.build(name, generator(0, "train", index), 2), 60)
+
+
+def test_what_the_simulator_makes_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in scenarios.seen():
+        write_jsonl(tmp_path / name / "scene_0.jsonl", scene(name))
+    assert main(["validate", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{len(scenarios.seen())} scenes in" in said and "nothing is wrong" in said and "billiards 1" in said
+
+
+def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right = scene("billiards")
+    fast = replace(right, velocity=right.velocity * np.where(np.arange(60) < 30, 1, 3)[:, None, None])
+    tunnel = right.position.copy()
+    tunnel[40:, 0] = (-300.0, 300.0)  # out of the table
+    assert gained(right) == through_wall(right) == ""
+    write_jsonl(tmp_path / "good.jsonl", right)
+    write_jsonl(tmp_path / "fast.jsonl", fast)
+    write_jsonl(tmp_path / "wall.jsonl", replace(right, position=tunnel))
+    write_jsonl(tmp_path / "held.jsonl", scene(scenarios.HELD_OUT[0]))
+    lines = (tmp_path / "good.jsonl").read_text().splitlines()
+    (tmp_path / "gap.jsonl").write_text("\n".join(lines[:10] + lines[12:]) + "\n")
+    (tmp_path / "nan.jsonl").write_text("\n".join([*lines[:5], lines[5].replace("[", "[NaN,", 1), *lines[6:]]) + "\n")
+    assert main(["validate", str(tmp_path), "--report", str(tmp_path / "report.json")]) == 1
+    told = {
+        Path(finding["place"].split(" ")[0]).name: (finding["kind"], finding["problem"])
+        for check in json.loads((tmp_path / "report.json").read_text())["checks"]
+        for finding in check["findings"]
+    }
+    assert {name: kind for name, (kind, _) in told.items()} == {
+        "fast.jsonl": "energy", "wall.jsonl": "wall", "held.jsonl": "held-out", "gap.jsonl": "unreadable",
+        "nan.jsonl": "unreadable",
+    }  # fmt: skip
+    assert "frame 30" in told["fast.jsonl"][1] and "in frame 40" in told["wall.jsonl"][1]
+    assert "line 11" in told["gap.jsonl"][1] and "line 6" in told["nan.jsonl"][1]
+    assert "5 finding(s)" in capsys.readouterr().out
+    assert main(["validate", str(tmp_path), "--not-trained-on"]) == 1
+    assert "held-out" not in capsys.readouterr().out
+
+
+def test_rows_and_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(sample.given.payload, sample.target) for sample in samples(count=3)]
+    broken = {**rows[2], "completion": rows[2]["completion"][:-5]}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (*rows, broken)))
+    for name, frames in {"moves": np.arange(12), "stands": np.zeros(12, int)}.items():
+        shades = np.broadcast_to(frames[:, None, None, None] * 20, (12, 32, 32, 3)).astype(np.uint8)
+        write_gif(tmp_path / f"{name}.gif", shades, 10)
+    (tmp_path / "moves.txt").write_text("A ball falls.")
+    (tmp_path / "cut.gif").write_bytes((tmp_path / "moves.gif").read_bytes()[:20])
+    assert main(["validate", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "3 rows in 1 files" in said and "rows.jsonl line 4: unreadable" in said
+    assert "2 clips in 3 files" in said and "cut.gif: unreadable" in said
+    assert "stands.gif: still" in said and "stands.gif: caption" in said and "moves.gif" not in said
+
+
+def test_a_folder_without_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(tmp_path)]) == 1
+    assert "holds no data: no scenes or rows" in capsys.readouterr().err
