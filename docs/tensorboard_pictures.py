@@ -1,6 +1,6 @@
 """Pictures of TensorBoard with real runs in it: `python docs/tensorboard_pictures.py`.
 
-Two runs and a sweep of four are trained (small: a quarter of an hour of one core), TensorBoard is started on them, and a
+Two runs and a sweep of four are trained (small: some minutes of one core), TensorBoard is started on them, and a
 headless Chromium takes a picture of each tab: docs/tensorboard_NAME.png for the NAMEs of TABS.
 
     python docs/tensorboard_pictures.py --runs FOLDER               # trains into FOLDER; what is finished there stays
@@ -22,21 +22,30 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SIZE = {"width": 1440, "height": 900}  # px
-# name of the picture -> (fragment of the address, what stands on the page when it is ready)
+WIDTH = 1440  # px
+
+
+class Tab(NamedTuple):
+    address: str  # behind the server's
+    ready: str  # what stands on the page when there is something to see
+    height: int  # px of the picture
+
+
 TABS = {
-    "scalars": ("timeseries", "card-view"),
-    "custom": ("custom_scalars", "tf-category-paginated-view"),
-    "images": ("images", "tf-image-loader img"),
-    "hparams": ("hparams", "tf-hparams-main"),
+    "scalars": Tab("?tagFilter=^(loss/|rollout/r)&smoothing=0#timeseries", "card-view line-chart", 1000),
+    "custom": Tab("#custom_scalars&_smoothingWeight=0", "tf-custom-scalar-multi-line-chart-card", 1500),
+    "images": Tab("#images", "tf-image-loader img", 900),
+    "hparams": Tab("#hparams", "tf-hparams-table-view", 700),
 }
+FINAL = ("final/score", "final/parse_rate")  # columns of the HParams table, beside the settings that differ
 SMALL = (
     "hardware=cpu", "scenario=billiards", "curriculum=stage0", "validate_every=20", "evaluation=quick",
     "evaluation.rollouts=2", "evaluation.pictures=1", "data.stream.val_samples=32", "trainer.log_every_n_steps=2",
@@ -81,14 +90,30 @@ def tensorboard(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def picture(browser: Any, address: str, name: str) -> None:
+def differing(folder: Path) -> set[str]:
+    """Settings that are not the same in all runs."""
+    files = sorted(folder.rglob("tensorboard/**/hparams.yaml"))
+    rows = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
+    names = {name for row in rows for name in row}
+    return {name for name in names if len({str(row.get(name)) for row in rows}) > 1}
+
+
+def picture(browser: Any, address: str, name: str, folder: Path) -> None:
     """One tab, once it shows something and has come to rest."""
-    fragment, ready = TABS[name]
-    page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
-    page.goto(f"{address}#{fragment}")
-    page.wait_for_selector(ready, state="visible", timeout=60_000)
+    tab = TABS[name]
+    size = {"width": WIDTH, "height": tab.height}
+    page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
+    page.goto(f"{address}{tab.address}")
+    page.wait_for_selector(tab.ready, state="visible", timeout=60_000)
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(4000)  # charts are drawn one after the other
+    if name == "scalars":
+        page.get_by_role("button", name="Toggle settings side pane").click()
+    if name == "hparams":
+        kept = {*differing(folder), *FINAL}
+        for box in page.locator(".hparam-checkbox, .metric-checkbox").all():
+            if box.inner_text().strip() not in kept:
+                box.click()
+    page.wait_for_timeout(6000)  # charts are drawn one after the other
     path = HERE / f"tensorboard_{name}.png"
     page.screenshot(path=path)
     print(path.relative_to(ROOT))
@@ -117,7 +142,7 @@ def main() -> None:
         tools = stack.enter_context(sync_playwright())
         browser = tools.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
         for name in options.names or TABS:
-            picture(browser, address, name)
+            picture(browser, address, name, folder)
         browser.close()
 
 
