@@ -70,6 +70,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         "directory", nargs="+", help="run directories, folders that hold them (outputs/multirun/...), last or shipped"
     )
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
+    ranking = verbs.add_parser("leaderboard", help="every figure of runs and evaluations as one page, table and CSV")
+    ranking.add_argument("folder", nargs="+", help="folders of runs, evaluations or judged clips, last or shipped")
+    ranking.add_argument(
+        "--out", type=Path, default=Path("outputs/leaderboard"), metavar="DIR", help="outputs/leaderboard"
+    )
     listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
     _runs_parser(listing)
     validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, or with a folder of data")
@@ -80,6 +85,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     validating.add_argument("--report", type=Path, metavar="FILE", help="of a folder: everything as JSON")
     validating.add_argument("--not-trained-on", action="store_true", help="of a folder: it may hold held-out types")
     _stem_verbs(verbs)
+    _listen_arguments(verbs.add_parser("listen", help="a blind A/B listening test of mixes as a page; or its result"))
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
@@ -106,6 +112,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
+    playing.add_argument("--export", type=Path, metavar="FOLDER", help="write the page as files for any web server")
+    playing.add_argument("--chipmunk", type=Path, metavar="FILE", help="pymunk's source, if pip cannot fetch it")
     serving = verbs.add_parser("serve", help="a run for other programs: OpenAI-compatible completions and chat")
     serving.add_argument("run", help="run directory, last or shipped; or a folder or OWNER/NAME of weights")
     serving.add_argument("--base", help="of an adapter; by default the one it names")
@@ -125,6 +133,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
+    elif options.verb == "leaderboard":
+        _leaderboard(options, console)
     elif of_run:
         from physworld.text.hub import export as export_run
 
@@ -141,6 +151,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.verb == "validate":
             return validate(options.scene, options.payload, console)
         console.print(str(export(options)), soft_wrap=True)
+    elif options.verb == "play" and options.export is not None:
+        _export_page(options, console)
     elif options.verb == "play":
         _play(options)
     elif options.verb == "serve":
@@ -157,6 +169,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         made = run_describe(options, console) if options.verb == "describe" else run_mix(options, console)
         console.print(str(made), soft_wrap=True)
+    elif options.verb == "listen":
+        installed("spatial", "pydantic", "soundfile", "scipy", what="physworld listen")
+        from physworld.spatial.sound.commands import run_listen
+
+        page = run_listen(options, console)
+        if page is not None:
+            console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
         from physworld.text.hub import publish
 
@@ -166,12 +185,32 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+def _leaderboard(options: argparse.Namespace, console: Console) -> None:
+    from physworld.judge.board import numbers
+    from physworld.run import system, systems
+    from physworld.runs.leaderboard import leaderboard
+
+    readers = {"metrics.json": [system(name).numbers for name in systems()], "summary.json": [numbers]}
+    leaderboard(options.folder, readers, options.out, console)
+
+
+def _export_page(options: argparse.Namespace, console: Console) -> None:
+    from physworld.play.export import export
+
+    files = export(options.export, chipmunk=options.chipmunk)
+    total = sum(size for _, size in files)
+    console.print(f"{options.export}: {len(files)} files, {total / 1e6:.1f} MB", soft_wrap=True)
+    console.print(f"Look at it: python -m http.server --directory {options.export}", soft_wrap=True, markup=False)
+
+
 def _play(options: argparse.Namespace) -> None:
     from physworld.settings.checks import installed
 
     installed("play", "starlette", "uvicorn", "websockets", what="physworld play")
     if not 0 <= options.port < 2**16:
         raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    if options.chipmunk is not None:
+        raise UserError("--chipmunk goes with --export.")
     import webbrowser
 
     from physworld.play.server import serve
@@ -278,6 +317,17 @@ def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
     mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
     mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
     mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
+
+
+def _listen_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER",
+        help="two mixes of one payload, or two folders with mixes of the same names (physworld mix --target binaural); "
+        "with --answers, the test's folder",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="of the page; by default listening_test")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="how often each song is asked about (1)")
+    parser.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help="count what listeners saved")
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:

@@ -18,12 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from physworld.errors import FormatError, UserError
+from physworld.play.limits import SPEEDS
 from physworld.play.reading import shown
 from physworld.play.worlds import Hand, Worlds, packed, state_of
 from physworld.science import Model
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict
-
-SPEEDS = (0.02, 4.0)  # of the world's own
 
 
 class Connection:

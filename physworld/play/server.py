@@ -29,6 +29,7 @@ from physworld import scenarios
 from physworld.drawing.render import comparison, render
 from physworld.errors import FormatError, UserError
 from physworld.io.images import gif_bytes
+from physworld.play.export import choices
 from physworld.play.live import Connection
 from physworld.play.worlds import state_of
 from physworld.runs import directory as runs
@@ -107,7 +108,7 @@ def application(models: Models | None = None, hosts: tuple[str, ...] = LOCAL) ->
     return Starlette(
         routes=[
             Route("/", lambda _: FileResponse(PAGE / "index.html", headers=HEADERS)),
-            Route("/api/choices", lambda _: JSONResponse(_choices(known))),
+            Route("/api/choices", lambda _: JSONResponse(choices(known.names()))),
             Route("/api/draw", _sentenced(_draw)),
             Route("/api/check", _sentenced(_check), methods=["POST"]),
             Route("/api/open", _sentenced(_open), methods=["POST"]),
@@ -124,17 +125,6 @@ class _Page(StaticFiles):
         response = super().file_response(*arguments, **named)
         response.headers.update(HEADERS)
         return response
-
-
-def _choices(models: Models) -> dict[str, Any]:
-    return {
-        "types": [
-            {"name": name, "category": scenarios.category(name), "held_out": name in scenarios.HELD_OUT}
-            for name in scenarios.names()
-        ],
-        "categories": list(scenarios.CATEGORIES),
-        "models": models.names(),
-    }
 
 
 def _sentenced(do: Callable[[Request, bytes], Any]) -> Callable[[Request], Any]:

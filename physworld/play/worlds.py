@@ -15,17 +15,13 @@ import numpy as np
 from physworld.errors import UserError
 from physworld.metrics.energy import linear_momentum, total_energy
 from physworld.metrics.errors import position_rmse
+from physworld.play.limits import GONE, MAX_BODIES, MAX_FRAMES, MAX_SPEED
 from physworld.play.reading import Recorder, Said
 from physworld.science import Model
 from physworld.sim.pymunk_sim import Live
 from physworld.text.evaluation.baselines import BASELINES
 from physworld.text.rollout import rollout
 from physworld.types import Scene, State, Trajectory
-
-MAX_FRAMES = 3600  # that are kept: a minute at 60 a second
-MAX_BODIES = 300  # of a scene on the page
-MAX_SPEED = 4000.0  # px/s that a hand can give
-GONE = 1e6  # px: a body that is further out than this ends the run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,13 @@ from physworld.settings.messages import options
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
+from physworld.spatial.sources.listened import ListenedPairs
 from physworld.spatial.sources.preference import PreferencePairs
 from physworld.spatial.validation import RulesValidation
 from physworld.training.hardware import placed
 from physworld.training.parts import Parts
 
+LISTENED = f"{ListenedPairs.__module__}.{ListenedPairs.__qualname__}"
 FITTING = "model=tiny_gravity or model=gravity"
 
 
@@ -54,12 +56,17 @@ def build(cfg: DictConfig) -> SpatialParts:
     whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp.")
+    if cfg.data.source._target_ == LISTENED and module.objective != "preference":
+        raise UserError("data=listened holds pairs of scenes, of which one is preferred; use model=tiny_gravity_dpo.")
     if module.objective == "preference":
         if micro_batch % 2:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
-        train = PreferencePairs(train, seed=cfg.seed, split="train")
+        if cfg.data.source._target_ != LISTENED:  # those are pairs already
+            train = PreferencePairs(train, seed=cfg.seed, split="train")
     elif module.objective == "reward":
-        judge = RuleReward(train, codec)
+        if "reward" not in cfg:
+            raise UserError("A model that learns from a reward needs one; use model=tiny_gravity_grpo.")
+        judge: RuleReward = call(instantiate(cfg.reward), train, codec)
         module.reward, module.limits, module.tokens = judge, judge.limits, (codec.end_id, codec.pad_id)
     data = call(
         instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch,

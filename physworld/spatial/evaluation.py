@@ -25,11 +25,10 @@ from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.metrics import ERRORS, RATES, Score, diversity, score_scene
 from physworld.spatial.scene.brief import Brief
 from physworld.spatial.scene.documents import SpatialScene
-from physworld.spatial.scene.draw import AXES
 from physworld.spatial.scene.reading import Invalid, as_dict, scene_from
 from physworld.spatial.scene.repair import distance, repair
 from physworld.spatial.scene.rules import tag
-from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.drawn import EVERY, SpatialSource
 from physworld.types import Sample
 
 REPAIRED = "repaired"
@@ -124,7 +123,7 @@ class SpatialEvaluation:
             whole(f"evaluation.{name}", getattr(self, name), 1)
         for name in ("neighbours", "repeated", "pictures"):
             whole(f"evaluation.{name}", getattr(self, name), 0)
-        for name, value, known in (("modes", self.modes, MODES), ("axes", self.axes, AXES)):
+        for name, value, known in (("modes", self.modes, MODES), ("axes", self.axes, EVERY)):
             for item in value:
                 if item not in known:
                     raise UserError(

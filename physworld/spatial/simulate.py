@@ -16,8 +16,7 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.spatial.codecs.rows import row
-from physworld.spatial.scene.draw import AXES
-from physworld.spatial.sources.drawn import SpatialSource
+from physworld.spatial.sources.drawn import EVERY, SpatialSource
 
 console = screen()
 
@@ -27,8 +26,8 @@ def simulate(cfg: DictConfig) -> None:
     for name, least in (("count", 1), ("seed", 0)):
         checks.whole(name, cfg[name], least)
     checks.split(cfg.split)
-    if cfg.axis not in AXES:
-        raise UserError(f"axis={cfg.axis} is unknown.{suggest(str(cfg.axis), AXES)} Choose one of {', '.join(AXES)}.")
+    if cfg.axis not in EVERY:
+        raise UserError(f"axis={cfg.axis} is unknown.{suggest(str(cfg.axis), EVERY)} Choose one of {', '.join(EVERY)}.")
     if cfg.format != "jsonl":
         raise UserError(f"format={cfg.format} is unknown for spatial scenes; their rows are jsonl.")
     if cfg.compress not in (None, "gz", "zst"):

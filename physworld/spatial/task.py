@@ -6,6 +6,7 @@ command is told before torch is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from physworld.settings import checks
 
 READS = {  # top-level groups and keys, besides what every system's run reads
-    "train": ("codec", "evaluation", "weights", "base"),
+    "train": ("codec", "evaluation", "weights", "base", "reward"),
     "evaluate": ("hardware", "evaluation", "split", "seed"),
     "predict": ("hardware", "input", "mode", "repair"),
     "simulate": ("axis", "count", "format", "compress", "split", "seed", "out"),
@@ -72,3 +73,10 @@ def simulate(cfg: DictConfig) -> None:
     from physworld.spatial.simulate import simulate as run
 
     run(cfg)
+
+
+def numbers(metrics: Mapping[str, Any], about: Any) -> list[Any]:
+    """What of a metrics.json stands on a leaderboard (see `runs.leaderboard`); [] where it is another system's."""
+    from physworld.spatial.board import numbers as run
+
+    return run(metrics, about)

@@ -35,6 +35,8 @@ from physworld.text.hub import example_of, write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
+from physworld.text.report.phyworld import phyworld_section
+from physworld.text.report.planning import planning_section
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table, told_section
 from physworld.text.report.side_by_side import write_ranking
@@ -78,10 +80,16 @@ def evaluate(cfg: DictConfig) -> None:
         mine = cases.trained_on(candidate.trained_on)
         result = score(candidate.model, candidate.codec, evaluation, mine, store=store)
         suite.finish(result, candidate.codec, split=cfg.split)
+        suite.more(
+            result, candidate.model, candidate.codec, evaluation, split=cfg.split, seed=cfg.seed, limit=cfg.limit,
+            store=store, console=console,
+        )  # fmt: skip
         if published is not None:
             extra = published.tables(candidate.model, candidate.codec, candidate.trained_on, result, store)
         else:
             extra = [
+                *planning_section(result.summary),
+                *phyworld_section(result.summary),
                 *told_section(result.summary, result.rows),
                 *laws_section(result.summary),
                 *shift_table(result.summary, result.rows),

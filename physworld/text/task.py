@@ -6,6 +6,7 @@ command is told before torch is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,10 @@ def simulate(cfg: DictConfig) -> None:
     from physworld.text.simulate import simulate as run
 
     run(cfg)
+
+
+def numbers(metrics: Mapping[str, Any], about: Any) -> list[Any]:
+    """What of a metrics.json stands on a leaderboard (see `runs.leaderboard`); [] where it is another system's."""
+    from physworld.text.board import numbers as run
+
+    return run(metrics, about)

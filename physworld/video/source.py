@@ -61,7 +61,9 @@ class ClipSource:
             raise ValueError(f"no scenarios to draw from; choose from {', '.join(SCENARIOS)}")
         for name in scenarios:
             shot(name, generator(0, split))  # raises with the valid names
-        if fps is None or fps <= 0 or view <= 0 or not 0 <= variation <= 1:
+        if fps is None:
+            raise ValueError("fps=null is for data=clips, whose files have a rate of their own; give frames a second")
+        if fps <= 0 or view <= 0 or not 0 <= variation <= 1:
             raise ValueError(f"fps={fps} and view={view:g} must be positive and variation={variation:g} within 0-1")
         self.seed, self.split, self.scenarios, self.physics = seed, split, tuple(scenarios), physics
         self.frames, self.fps, self.size, self.variation, self.view = frames, fps, (width, height), variation, view

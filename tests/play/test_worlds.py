@@ -8,8 +8,9 @@ import pytest
 import physworld as pw
 from physworld import scenarios
 from physworld.errors import UserError
+from physworld.play.limits import MAX_BODIES
 from physworld.play.reading import shown
-from physworld.play.worlds import MAX_BODIES, Hand, Worlds, figures, packed
+from physworld.play.worlds import Hand, Worlds, figures, packed
 from physworld.science import Model
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import Live, simulate

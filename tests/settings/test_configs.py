@@ -83,7 +83,7 @@ def check_binding(path: str, node: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("group", "option"), MARKED)
 def test_option_composes_and_binds(group: str, option: str) -> None:
     need_plugin(option)
-    main = "evaluate" if group == "suite" else "train"
+    main = "evaluate" if group == "suite" or option in JUDGED else "train"
     cfg = composed(main, f"{group}={option}")
     tree = OmegaConf.to_container(cfg, resolve="hydra:" not in OmegaConf.to_yaml(cfg))
     found = dict(nodes(tree))

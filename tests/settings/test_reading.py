@@ -78,7 +78,7 @@ REFUSED = [
     ("train", "model=tiny_video model.betas=[0.9,1.5]", "model.betas=1.5 must be a number from 0 to just below 1."),
     ("train", "model=tiny_video model.codec.scale=0", "model.codec.scale=0 must be a number above 0."),
     ("train", "model=tiny_video model.network.lora.rank=1.5", "model.network.lora.rank=1.5 must be a whole number"),
-    ("train", "model=tiny_video data.source.fps=fast", "data.source.fps=fast must be a number above 0."),
+    ("train", "model=tiny_video data.source.fps=fast", "data.source.fps=fast must be a number above 0, or null."),
     ("train", "model=tiny_video data.source.samples=0", "data.source.samples=0 must be a whole number from 1 on."),
     ("train", "model=tiny_video model.final_lr=-1", "model.final_lr=-1 must be a number from 0 on."),
     ("train", "seed=18446744073709551616", "seed=18446744073709551616 must be a whole number below 2^64."),

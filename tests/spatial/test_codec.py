@@ -15,6 +15,7 @@ from physworld.lm.guides import guide_mask
 from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import load_network, load_tokenizer
 from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.codecs.rows import INSTRUCTION, read_row, row
 from physworld.spatial.codecs.scene_text import SceneTextCodec
 from physworld.spatial.scene.brief import resolve
@@ -27,9 +28,10 @@ from physworld.spatial.sources.rows import RowsSource
 from spatial_tools import payload, samples, save_tiny_qwen
 
 
-@pytest.fixture(scope="module")
-def codec() -> SpatialCodec:
-    return SpatialCodec()
+@pytest.fixture(scope="module", params=[SpatialCodec, PointerCodec])
+def codec(request: pytest.FixtureRequest) -> SpatialCodec:
+    made: SpatialCodec = request.param()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_codec_and_tokenizer_cut_alike(codec: SpatialCodec) -> None:
 
 def test_ids_never_reach_the_model(codec: SpatialCodec) -> None:
     """Whatever a stem is called, the network reads and writes the same tokens, but for the first number."""
-    plain = SpatialCodec(numbered_from_payload=False)
+    plain = type(codec)(numbered_from_payload=False)
     texts = set()
     for name in ("vox", "system", "ignore-all-rules", "null"):
         asked = as_dict(payload(rules=[{"type": "mono_low_end", "hz_below": 100}]))
@@ -87,7 +89,8 @@ def test_invented_numbers_stay_invalid(codec: SpatialCodec) -> None:
     first = next(iter(names.values()))
     text = codec.scene_text(sample.target, sample.given).replace(f'"{first}"', f'"{stranger}"')
     report = check(codec.read(text, sample.given), sample.given.payload)
-    assert any("no stem" in v.message for v in report.strict)
+    strict = any("no stem" in v.message for v in report.strict)
+    assert strict or any("class" in str(v) for v in report.contract)  # what is no stem has no class to point at
 
 
 def test_off_grid_answers_are_refused(codec: SpatialCodec) -> None:

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.counted import COUNTED, HELD_OUT_STYLES
 from physworld.spatial.scene.draw import HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import STYLES
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.types import Sample
 
-from spatial_tools import payload
+from spatial_tools import payload, samples
 
 
 def test_people_write_beyond_the_tidy_ranges_and_not_what_is_held_out() -> None:
@@ -50,3 +53,48 @@ def test_a_settled_brief_says_the_place_of_what_must_keep_apart(settled: bool) -
     item = codec.encode(Sample(seed=0, given=brief, target=scene))
     answer = item.input_ids[item.labels != -100]
     assert check(codec.decode(np.asarray(answer), brief), asked).violations == []
+
+
+def test_pointers_say_rules_as_values_and_leave_out_what_follows() -> None:
+    """Separation is a relation: what the search makes of both objects stands in their lines, as the answer has it."""
+    rules = [
+        {"type": "avoid_masking", "a": "vox", "b": "pad", "min_sep_deg": 60},
+        {"type": "elevation_range", "class": "pad", "min_deg": 35, "max_deg": 50},
+    ]
+    asked = payload(style="club", section="drop", rules=rules)
+    brief = resolve(asked)
+    codec, scene = PointerCodec(), engineer(asked, brief)
+    lines = codec.prompt_text(brief).split("lufs")
+    for line, thing in zip(lines, scene.objects, strict=False):
+        if thing.id in ("vox", "pad"):
+            assert f',"az_deg":{thing.az_deg:g},"el_deg":{thing.el_deg:g}' in line
+    assert '"class"' not in codec.scene_text(scene, brief)
+
+
+def test_a_pointers_motion_begins_with_the_objects_own_pose() -> None:
+    codec = PointerCodec()
+    moving = next(s for s in samples() if any(thing.moves for thing in s.target.objects))
+    written = codec.scene_text(moving.target, moving.given)
+    assert written.count('"t":') == sum(max(0, len(thing.motion) - 1) for thing in moving.target.objects)
+    odd = [t.model_copy(update={"az_deg": 7 if t.az_deg != 7 else 8}) for t in moving.target.objects]
+    with pytest.raises(ValueError, match="does not begin"):
+        codec.answer(moving.target.model_copy(update={"objects": odd}), moving.given)
+
+
+def test_bands_are_as_counted_and_two_styles_are_kept_from_training() -> None:
+    drawn = [SpatialSource(seed=0, split="train", axis="counted").payload(k) for k in range(300)]
+    assert {one.style for one in drawn} == set(STYLES) - set(HELD_OUT_STYLES)
+    rock = [one for one in drawn if one.style == "rock"]
+    _, classes, lengths = COUNTED["rock"]
+    stems = [stem.track_class for one in rock for stem in one.stems]
+    share = classes["guitar"] / sum(classes.values())
+    error = 4 * (share * (1 - share) / len(stems)) ** 0.5  # standard errors
+    assert abs(stems.count("guitar") / len(stems) - share) < error
+    assert {len(one.stems) for one in rock} <= set(lengths) - HELD_OUT_COUNTS
+    assert {stem.track_class for one in rock for stem in one.stems} <= set(classes)
+    new = SpatialSource(seed=0, split="test", axis="new_style")
+    assert {new.payload(k).style for k in range(30)} == set(HELD_OUT_STYLES)
+    for songs, _, counts in COUNTED.values():
+        assert songs == sum(counts.values())
+    sample = new.sample(0)
+    assert check(sample.target, sample.given.payload, sample.given).violations == []

@@ -1,29 +1,26 @@
-// The page: what it shows, what a person does to it, and its line to the server.
-import { fromHash, toHash } from "/page/address.js";
-import { EMPTY, removeBody, TOOLS } from "/page/tools.js";
-import { chart, colours, reach, View } from "/page/view.js";
+// The page: what it shows, what a person does to it, and its line to who computes: a server, or a worker beside it.
+import { fromHash, toHash } from "./address.js";
+import * as line from "./line.js";
+import { EMPTY, removeBody, TOOLS } from "./tools.js";
+import { chart, colours, reach, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const METRE = 100, TRAIL = 24;
 const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
-const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, socket: null, times: [], settled: true };
+const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
 let dirty = true, readDue = 0;
 
-// --- the line to the server
+// --- the line to who computes
 
 function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
-  page.socket = socket;
-  socket.onopen = () => { $("again").hidden = true; if (!page.scene) start(); else begin(baked()); };
-  socket.onmessage = (event) => take(JSON.parse(event.data));
-  socket.onclose = () => {
-    setRunning(false);
-    say("The connection to physworld is closed; what you see is kept. Start physworld play again and connect.");
-    $("again").hidden = false;
-  };
+  page.line = line.connect({
+    opened: () => { $("again").hidden = true; if (!page.scene) start(); else begin(baked()); },
+    take,
+    closed: (sentence) => { setRunning(false); say(sentence); $("again").hidden = !line.served; },
+  });
 }
 
-const send = (message) => { if (page.socket?.readyState === 1) page.socket.send(JSON.stringify(message)); };
+const send = (message) => page.line.send(message);
 
 function take(message) {
   if (message.kind === "frame") {
@@ -47,13 +44,6 @@ function take(message) {
   dirty = true;
 }
 
-async function ask(path, options) {
-  const response = await fetch(path, options).catch(() => null);
-  if (!response) throw new Error("The server does not answer; start physworld play again.");
-  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).sentence ?? "The server could not do this.");
-  return response;
-}
-
 const attempt = async (work) => { try { await work(); } catch (error) { say(error.message); } };
 
 function say(text, good = false) {
@@ -65,7 +55,7 @@ function say(text, good = false) {
 // --- scenes
 
 async function start() {
-  const choices = await (await ask("/api/choices")).json();
+  const choices = await line.choices();
   for (const category of choices.categories) {
     const group = document.createElement("optgroup");
     group.label = category;
@@ -77,7 +67,7 @@ async function start() {
   $("model").append(new Option("none", "none"));
   $("type").value = "billiards";
   let scene = null;
-  try { scene = await fromHash(location.hash); if (scene) scene = (await (await ask("/api/check", { method: "POST", body: JSON.stringify(scene) })).json()).scene; }
+  try { scene = await fromHash(location.hash); if (scene) scene = await line.whole(scene); }
   catch (error) { say(error.message); scene = null; }
   if (scene) begin(scene); else await attempt(() => drawType(0));
 }
@@ -85,8 +75,7 @@ async function start() {
 let index = 0;
 async function drawType(next) {
   index = next;
-  const query = new URLSearchParams({ type: $("type").value, difficulty: $("difficulty").value, index });
-  begin((await (await ask(`/api/draw?${query}`)).json()).scene);
+  begin(await line.draw($("type").value, $("difficulty").value, index));
 }
 
 function begin(scene, more = {}) {
@@ -368,8 +357,7 @@ const keep = (blob, name) => { const a = document.createElement("a"); a.href = U
 const save = (form) => attempt(async () => {
   const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
   if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
-  const response = await ask("/api/save", { method: "POST", body: JSON.stringify({ as: form, scene: page.scene, truth, guess }) });
-  keep(await response.blob(), `${page.scene.name}.${form}`);
+  keep(await line.save({ as: form, scene: page.scene, truth, guess }), `${page.scene.name}.${form}`);
 });
 $("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
 $("link").onclick = () => attempt(async () => {
@@ -383,7 +371,7 @@ $("file").onchange = () => attempt(async () => {
   const [file] = $("file").files;
   if (!file) return;
   $("file").value = "";
-  const read = await (await ask(`/api/open?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })).json();
+  const read = await line.open(file);
   begin(read.scene, read.start ? { start: read.start } : {});
   $("notice").hidden = true;
 });
@@ -391,6 +379,8 @@ addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => { event.preventDefault(); $("file").files = event.dataTransfer.files; $("file").dispatchEvent(new Event("change")); });
 addEventListener("resize", () => { dirty = true; });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
+for (const form of ["jsonl", "gif"]) $(form).hidden = !line.forms.includes(form);
+$("file").accept = line.accepts;
 window.physworld = page; // for tests and the curious
 connect();
 paint();

@@ -60,6 +60,7 @@ class SpatialCodec:
     """Briefs and scenes as chunk tokens, and back."""
 
     context_frames = target_frames = 1
+    extra_words: tuple[str, ...] = ()
 
     def __init__(self, *, numbered_from_payload: bool = True, settled: bool = False) -> None:
         """
@@ -71,7 +72,7 @@ class SpatialCodec:
         """
         self.numbered_from_payload, self.settled = numbered_from_payload, settled
         numbered = families()
-        words = [*plain_words(), *(token for family in numbered.values() for token, _ in family)]
+        words = [*plain_words(), *(token for family in numbered.values() for token, _ in family), *self.extra_words]
         self.tokenizer = word_tokenizer(words)
         self._id: dict[str, int] = self.tokenizer.get_vocab()
         self._text = [token for token, _ in sorted(self._id.items(), key=lambda item: item[1])]

@@ -48,7 +48,12 @@ def scene_guide(
 
 
 def scene_schema(
-    brief: Brief, mode: str, names: Sequence[str] | None = None, tags: Sequence[str] | None = None
+    brief: Brief,
+    mode: str,
+    names: Sequence[str] | None = None,
+    tags: Sequence[str] | None = None,
+    *,
+    pointers: bool = False,
 ) -> dict[str, Any]:
     """JSON Schema of one request's answer.
 
@@ -56,6 +61,7 @@ def scene_schema(
         mode: schema or pinned.
         names: how the answer calls the brief's objects (by default the stems' ids).
         tags: how it calls the payload's rules (by default their tags).
+        pointers: an object has no class, its motion no first keyframe, and other keyframes only what differs from it.
     """
     payload = brief.payload
     names = names if names is not None else [brief.stem(p).id for p in range(len(brief.objects))]
@@ -65,7 +71,7 @@ def scene_schema(
         objects: dict[str, Any] = {
             "type": "array",
             "prefixItems": [
-                _object(_one(names[p]), _one(brief.stem(p).track_class), target)
+                _object(_one(names[p]), _one(brief.stem(p).track_class), target, pointers)
                 for p, target in enumerate(brief.objects)
             ],
             "items": False,
@@ -79,7 +85,7 @@ def scene_schema(
         claims: dict[str, Any] = _one(list(seen.values()))
         layout: dict[str, Any] = _one(payload.target_format)
     else:
-        free = _object({"enum": list(names)}, {"enum": list(CLASSES)}, None)
+        free = _object({"enum": list(names)}, {"enum": list(CLASSES)}, None, pointers)
         objects = {"type": "array", "items": free, "minItems": 1, "maxItems": MOST_OBJECTS}
         claims = {"type": "array", "items": {"enum": list(tags)}, "maxItems": len(tags)}
         if not tags:
@@ -104,25 +110,28 @@ def _exact(properties: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _object(name: dict[str, Any], kind: dict[str, Any], target: Target | None) -> dict[str, Any]:
+def _object(name: dict[str, Any], kind: dict[str, Any], target: Target | None, pointers: bool) -> dict[str, Any]:
     values = {field: _ref(field) for field in (*POSE, *DIALS)}
-    motion: dict[str, Any] = {"type": "array", "items": _key(values, _ref("t")), "maxItems": 8}
+    motion: dict[str, Any] = {"type": "array", "items": _key(values, _ref("t"), pointers), "maxItems": 8}
     if target is not None:
         values |= _pins(target)
-        key = _key(values, _ref("t"))
+        key = _key(values, _ref("t"), pointers)
         motion = _one([])
         if not target.still and target.reach > 0:
-            ends = [_key(values, _one(0.0)), _key(values, _one(1.0))]
+            begin = [] if pointers else [_key(values, _one(0.0), pointers)]
+            end = _key(values, _one(1.0), pointers)
             moves = [
                 {"type": "array", "prefixItems": keys, "items": False, "minItems": len(keys), "maxItems": len(keys)}
-                for keys in (ends, [ends[0], *[key] * (MOST_KEYFRAMES - 2), ends[1]])
+                for keys in ([*begin, end], [*begin, *[key] * (MOST_KEYFRAMES - 2), end])
             ]
             motion = {"anyOf": [motion, *moves]}
-    return _exact({"id": name, "class": kind, **values, "motion": motion})
+    spelled = {} if pointers else {"class": kind}
+    return _exact({"id": name, **spelled, **values, "motion": motion})
 
 
-def _key(values: dict[str, Any], t: dict[str, Any]) -> dict[str, Any]:
-    return _exact({"t": t, **{name: values[name] for name in POSE}})
+def _key(values: dict[str, Any], t: dict[str, Any], pointers: bool) -> dict[str, Any]:
+    found = _exact({"t": t, **{name: values[name] for name in POSE}})
+    return {**found, "required": ["t"]} if pointers else found
 
 
 def _pins(target: Target) -> dict[str, Any]:

@@ -5,12 +5,13 @@ several voices of one class, tolerances, rules by id, rules for stems that are n
 hold. What is kept from training stays out: pairs of style and section, counts of stems, pairs of rules
 (`draw.HELD_OUT_...`).
 
-Counts of stems and instruments per style are judged, not measured: no collection was counted. Levels and bands are
+Counts of stems and instruments per style are judged; `counted` has those of a collection. Levels and bands are
 `draw.CHARACTER` with twice its spread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,19 @@ def draw_people(rng: np.random.Generator) -> Payload:
         style, section = str(rng.choice(STYLES)), str(rng.choice(SECTIONS))
     counts = [n for n in range(1, MOST + 1) if n not in HELD_OUT_COUNTS]
     odds = np.array([1.0 if n <= 8 else 0.8 for n in counts])
-    count = int(rng.choice(counts, p=odds / odds.sum()))
-    stems = _stems(rng, style, count)
+    return draw_band(rng, style, section, int(rng.choice(counts, p=odds / odds.sum())), BANDS[style].split())
+
+
+def draw_band(
+    rng: np.random.Generator, style: str, section: str, count: int, usual: Sequence[str], *, odd: float = 0.15
+) -> Payload:
+    """A payload of so many stems, with rules as people write them.
+
+    Args:
+        usual: classes to draw from, the more often the likelier.
+        odd: share of the stems that are of any class.
+    """
+    stems = _stems(rng, usual, count, odd)
     budget = count if rng.random() < 0.5 else int(rng.integers(max(1, count // 3), min(32, count + 6) + 1))
     return payload_from(
         {
@@ -75,12 +87,11 @@ def draw_people(rng: np.random.Generator) -> Payload:
     )
 
 
-def _stems(rng: np.random.Generator, style: str, count: int) -> list[dict[str, Any]]:
-    usual = BANDS[style].split()
+def _stems(rng: np.random.Generator, usual: Sequence[str], count: int, odd: float) -> list[dict[str, Any]]:
     stems: list[dict[str, Any]] = []
     taken: set[str] = set()
     for _ in range(count):
-        kind = str(rng.choice(usual)) if rng.random() < 0.85 else str(rng.choice(CLASSES))
+        kind = str(rng.choice(usual)) if rng.random() < 1 - odd else str(rng.choice(CLASSES))
         lufs, transient, leadness, bands = CHARACTER[kind]
         mixed = np.maximum(0.0, np.array(bands) + rng.uniform(-0.24, 0.24, 3))
         low, mid, _ = (mixed / mixed.sum()).round(2).tolist()

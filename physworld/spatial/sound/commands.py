@@ -1,4 +1,4 @@
-"""`physworld describe` and `physworld mix`: from a folder of stems to a payload, a scene and sound."""
+"""`physworld describe`, `mix` and `listen`: from stems to a payload, a scene, sound, and what people prefer."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from physworld.spatial.scene.reading import printable
 from physworld.spatial.scene.terms import FORMATS
 from physworld.spatial.sound.describe import Description, describe, payload_text
 from physworld.spatial.sound.files import stem_files
+from physworld.spatial.sound.listening import make_test, read_choices, tally
 from physworld.spatial.sound.mix import Part, Song, predicted, read_sections, render, save_text, scene_text, watch
 from physworld.spatial.sound.outlets import Options, checked
 from physworld.spatial.sound.render import RATE
@@ -72,6 +73,24 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
             watch([song.scene_file(k) for k in range(len(parts))], lambda: render_all(True), say)
         song.close()
     return out
+
+
+def run_listen(options: argparse.Namespace, console: Console) -> Path | None:
+    """Make a listening test of two sets of mixes; or, with --answers, count what people chose in one."""
+    if options.answers:
+        if len(options.folders) != 1:
+            raise UserError("physworld listen TEST --answers FILES takes one folder, that of the test.")
+        sets, choices = read_choices(options.folders[0] / "key.json", options.answers)
+        for line in tally(sets, choices):
+            console.print(printable(line), soft_wrap=True)
+        return None
+    if len(options.folders) != 2:
+        raise UserError("physworld listen takes two folders of mixes to compare; see physworld listen --help.")
+    out: Path = options.out or Path("listening_test")
+    first, second = options.folders
+    for remark in make_test(first, second, out, repeats=options.repeats):
+        console.print(printable(remark), soft_wrap=True)
+    return out / "index.html"
 
 
 def _scenes(song: Song, options: argparse.Namespace, say) -> None:  # type: ignore[no-untyped-def]

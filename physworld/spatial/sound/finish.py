@@ -116,7 +116,7 @@ class Take:
             if k in self._looked:
                 continue
             first = max(0, int(k) * CLOSE - 64)
-            found = true_peaks(self.read(first, CLOSE + 128))
+            found = true_peaks(self.read(first, CLOSE + 128), ceiling)
             here = found[int(k) * CLOSE - first :][: min(CLOSE, self.frames - int(k) * CLOSE)]
             place = slice(int(k) * CLOSE, int(k) * CLOSE + len(here))
             self.peaks[place] = np.maximum(self.peaks[place], here)
@@ -150,11 +150,13 @@ class Take:
             curve = self._limiter(gain)
         meter, peak = LoudnessMeter(self.weights, RATE), TruePeakMeter()
         for block in self._turned_blocks(gain, curve):
-            meter.add(self._heard(block))
+            if curve is not None:
+                meter.add(self._heard(block))
             peak.add(block)
             yield block
+        loudness = meter.loudness() if curve is not None else self.lufs + decibels(gain)
         self.report = Finished(
-            lufs=meter.loudness(), true_peak=decibels(peak.peak), digital_peak=decibels(peak.digital),
+            lufs=loudness, true_peak=decibels(peak.peak), digital_peak=decibels(peak.digital),
             gain=decibels(gain), limited=-decibels(float(curve.min())) if curve is not None else 0.0,
             seconds=self.frames / RATE,
         )  # fmt: skip

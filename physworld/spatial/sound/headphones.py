@@ -19,7 +19,7 @@ from physworld.spatial.export.binaural import ear_response
 from physworld.spatial.scene.documents import SceneObject
 from physworld.spatial.scene.terms import poses_at
 from physworld.spatial.sound.files import resampled
-from physworld.spatial.sound.panning import unit
+from physworld.spatial.sound.panning import beside, unit
 from physworld.spatial.sound.render import BLOCK, NEAREST, RATE, SIZE, STEP
 
 TAPS = 1024  # samples of the sphere's responses
@@ -114,7 +114,7 @@ class Binaural:
             if len(self._known) > 400:
                 self._known.clear()
             arc = [0.0] if width < 0.05 else [width * turn for turn in SPREAD]
-            ears = [self.ears.response(az + turn, el) for turn in arc]
+            ears = [self.ears.response(*map(float, beside(np.array(az), np.array(el), turn))) for turn in arc]
             mixed = np.sum(ears, axis=0) / math.sqrt(len(arc))
             self._known[key] = np.fft.rfft(mixed, size, axis=1).astype(np.complex64)
         return self._known[key]

@@ -32,10 +32,11 @@ class LoudnessMeter:
 
         heard, self._state = sosfilt(self._sections, block[:, self._counted], axis=0, zi=self._state)
         squares = np.square(heard) @ self.weights[self._counted]
-        hop = self.rate / HOPS
-        index = ((np.arange(self._seen, self._seen + len(squares))) / hop).astype(np.int64)
-        first = int(self._seen / hop)
-        sums = np.bincount(index - first, squares)
+        if not len(squares):
+            return
+        first, last = self._seen * HOPS // self.rate, (self._seen + len(squares) - 1) * HOPS // self.rate
+        starts = -(-np.arange(first, last + 1) * self.rate // HOPS) - self._seen  # of every 100 ms, in this block
+        sums = np.add.reduceat(squares, np.maximum(starts, 0))
         self._seen += len(squares)
         for k, value in enumerate(sums):
             if first + k < len(self._sums):
@@ -73,14 +74,18 @@ def _between() -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def true_peaks(samples: np.ndarray) -> np.ndarray:
-    """(n,) the largest magnitude at each sample and the three points after it, of the loudest channel of (n, C)."""
-    padded = np.pad(samples, ((SIDE_TAPS - 1, SIDE_TAPS), (0, 0)))
-    found = np.abs(samples).max(axis=1)
-    for row in _between()[1:]:
-        for channel in range(samples.shape[1]):
-            here = np.convolve(padded[:, channel], row[::-1], mode="valid")[: len(samples)]
-            np.maximum(found, np.abs(here), out=found)
+def true_peaks(samples: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """(n,) the largest magnitude at each sample and the three points after it, of the loudest channel of (n, C).
+
+    Args:
+        least: magnitudes below it need not be told: channels that cannot reach it are not looked at between samples.
+    """
+    found = np.ascontiguousarray(np.abs(samples).max(axis=1))
+    loud = np.abs(samples).max(axis=0) > 0.5 * least  # what lies between is never twice as large as what is near
+    for channel in np.flatnonzero(loud):
+        padded = np.pad(samples[:, channel], (SIDE_TAPS - 1, SIDE_TAPS))
+        between = np.lib.stride_tricks.sliding_window_view(padded, 2 * SIDE_TAPS) @ _between()[1:].T
+        np.maximum(found, np.abs(between).max(axis=1), out=found)
     return found
 
 
@@ -96,12 +101,14 @@ class TruePeakMeter:
             return
         self.digital = max(self.digital, float(np.abs(block).max()))
         joined = block if self._last is None else np.concatenate([self._last, block])
-        loud = np.abs(joined).max(axis=1) > 0.5 * self.peak  # what lies between is never twice as large as what is near
-        span, step = 4 * SIDE_TAPS, 2**12
-        for start in range(0, len(joined), step):
-            if loud[start : start + step].any():
+        self.peak = max(self.peak, self.digital)
+        span, step = 4 * SIDE_TAPS, 2**10
+        starts = np.arange(0, len(joined), step)
+        loudest = np.maximum.reduceat(np.abs(joined).max(axis=1), starts)
+        for start, most in zip(starts.tolist(), loudest.tolist(), strict=True):
+            if most > 0.5 * self.peak:
                 part = joined[max(0, start - span) : start + step + span]
-                self.peak = max(self.peak, float(true_peaks(part).max()))
+                self.peak = max(self.peak, float(true_peaks(part, self.peak).max()))
         self._last = block[-span:]
 
 

@@ -117,14 +117,12 @@ def write(
             write_wave(out, take.finished(scene.bed.loudness_target_lufs), take.channels, take.frames)
             return take.report, _said(take.report, scene.bed.loudness_target_lufs)
         source = Path(work) / "source.wav"
-        folded = _Folded(
-            decode if decode is not None else np.eye(take.channels), options.layout if decode is None else METERED
-        )
+        folded = _Folded(decode, options.layout if decode is None else METERED)
         write_wave(source, folded.heard(take.finished(scene.bed.loudness_target_lufs)), take.channels, take.frames)
         done = take.report
         write_iamf(
             out, source, kind=f"ambisonics{options.order}" if options.order else options.layout, codec=options.codec,
-            bed=Levels(lufs=done.lufs, digital_peak=folded.digital, true_peak=folded.true_peak), stereo=folded.stereo(),
+            bed=folded.bed(done), stereo=folded.stereo(),
         )  # fmt: skip
         return done, _said(done, scene.bed.loudness_target_lufs)
 
@@ -143,28 +141,31 @@ def _voice(kind: str, options: Options) -> tuple[Voice, np.ndarray, np.ndarray |
 class _Folded:
     """Listens to a render as a presentation's layouts play it: as it is (decoded), and folded to stereo."""
 
-    def __init__(self, decode: np.ndarray, layout: str) -> None:
-        self.decode, self.fold = decode.astype(np.float32), downmix(layout).astype(np.float32)
+    def __init__(self, decode: np.ndarray | None, layout: str) -> None:
+        """decode: (loudspeakers, C) of ambisonics; None = the render is a bed."""
+        self.decode = None if decode is None else decode.astype(np.float32)
+        self.fold = downmix(layout).astype(np.float32)
         self._meter = LoudnessMeter(np.ones(2), RATE)
         self._bed, self._two = TruePeakMeter(), TruePeakMeter()
 
     def heard(self, blocks):  # type: ignore[no-untyped-def]
         """The same blocks, listened to."""
         for block in blocks:
-            bed = block @ self.decode.T
-            two = bed @ self.fold.T
-            self._bed.add(bed)
+            if self.decode is None:
+                two = block @ self.fold.T
+            else:
+                bed = block @ self.decode.T
+                two = bed @ self.fold.T
+                self._bed.add(bed)
             self._two.add(two)
             self._meter.add(two)
             yield block
 
-    @property
-    def digital(self) -> float:
-        return decibels(self._bed.digital)
-
-    @property
-    def true_peak(self) -> float:
-        return decibels(self._bed.peak)
+    def bed(self, done: Finished) -> Levels:
+        """Of the loudspeakers' signals; done: what was measured of the render."""
+        if self.decode is None:
+            return Levels(lufs=done.lufs, digital_peak=done.digital_peak, true_peak=done.true_peak)
+        return Levels(lufs=done.lufs, digital_peak=decibels(self._bed.digital), true_peak=decibels(self._bed.peak))
 
     def stereo(self) -> Levels:
         return Levels(
@@ -206,7 +207,7 @@ def _objects(
     scene, total = sections[0].scene, sections[0].end
     panner = SpeakerPanner(METERED)
     take = Take(rendered(sections, stems, Channels(panner), progress=progress), raw, panner.weights)
-    folded = _Folded(np.eye(panner.channels), METERED)
+    folded = _Folded(None, METERED)
     for _ in folded.heard(take.blocks()):
         pass
     text = as_textproto(scene, "scene", folded.stereo())

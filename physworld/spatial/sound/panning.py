@@ -55,6 +55,17 @@ def unit(az: np.ndarray, el: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=-1)
 
 
+def beside(az: np.ndarray, el: np.ndarray, turn: float) -> tuple[np.ndarray, np.ndarray]:
+    """Directions `turn` degrees to the left, on the great circle that is level where the object is (BS.2127, extent).
+
+    A wide object's points so lie evenly around its own direction, overhead too.
+    """
+    e, t = np.radians(el), math.radians(turn)
+    left = np.degrees(np.arctan2(math.sin(t), np.cos(e) * math.cos(t)))
+    found: tuple[np.ndarray, np.ndarray] = az + left, np.degrees(np.arcsin(np.clip(np.sin(e) * math.cos(t), -1, 1)))
+    return found
+
+
 class SpeakerPanner:
     """VBAP on a layout of BS.2051."""
 
@@ -86,8 +97,7 @@ class SpeakerPanner:
         az, el = np.atleast_1d(np.asarray(az, float)), np.atleast_1d(np.asarray(el, float))
         if width < 0.05:
             return self._points(az, el)
-        arc = np.array(ARC) * 90 * width
-        many = np.stack([self._points(az + turn, el) for turn in arc])
+        many = np.stack([self._points(*beside(az, el, 90 * width * turn)) for turn in ARC])
         found: np.ndarray = np.sqrt(np.square(many).mean(axis=0))  # powers: what is in between does not cancel
         return found
 
@@ -128,7 +138,7 @@ class AmbisonicPanner:
         az, el = np.atleast_1d(np.asarray(az, float)), np.atleast_1d(np.asarray(el, float))
         if width < 0.05:
             return harmonics(az, el, self.order)
-        found: np.ndarray = np.mean([harmonics(az + 90 * width * turn, el, self.order) for turn in ARC], axis=0)
+        found: np.ndarray = np.mean([harmonics(*beside(az, el, 90 * width * turn), self.order) for turn in ARC], axis=0)
         return found
 
 

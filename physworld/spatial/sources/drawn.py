@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from physworld.seeding import generator
 from physworld.spatial.scene.brief import resolve
+from physworld.spatial.scene.counted import draw_counted
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import AXES, draw_payload
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.people import draw_people
 from physworld.types import Sample
 
-PEOPLE, MIXED = "people", "mixed"  # axes beside those of draw.AXES
+PEOPLE, MIXED, COUNTED, NEW_STYLE = "people", "mixed", "counted", "new_style"  # axes beside those of draw.AXES
+EVERY = (*AXES, PEOPLE, MIXED, COUNTED, NEW_STYLE)
 STREAM = 100  # of generators, beyond every axis of draw.AXES
 
 
@@ -21,16 +23,19 @@ class SpatialSource:
         """
         Args:
             axis: `seen` is what training meets; the others of draw.AXES are new in one respect; `people` draws payloads
-                in the style of people (physworld/spatial/scene/people.py), `mixed` one of either kind in turn.
+                in the style of people (physworld/spatial/scene/people.py), `mixed` one of either kind in turn;
+                `counted` has a collection's bands (scene/counted.py) in all styles but two, `new_style` in those two.
         """
-        known = (*AXES, PEOPLE, MIXED)
-        if axis not in known:
-            raise ValueError(f"axis {axis!r} is unknown; choose one of {', '.join(known)}")
+        if axis not in EVERY:
+            raise ValueError(f"axis {axis!r} is unknown; choose one of {', '.join(EVERY)}")
         self.seed, self.split, self.axis = seed, split, axis
 
     def payload(self, index: int) -> Payload:
         if self.axis == PEOPLE or (self.axis == MIXED and index % 2):
             return draw_people(generator(self.seed, self.split, STREAM, index))
+        if self.axis in (COUNTED, NEW_STYLE):
+            stream = STREAM + 1 + (COUNTED, NEW_STYLE).index(self.axis)
+            return draw_counted(generator(self.seed, self.split, stream, index), new=self.axis == NEW_STYLE)
         if self.axis == MIXED:
             return draw_payload(generator(self.seed, self.split, AXES.index("seen"), index))
         return draw_payload(generator(self.seed, self.split, AXES.index(self.axis), index), self.axis)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from rich.console import Console
 
 from physworld.errors import FormatError, UserError, suggest
 from physworld.metrics.scores import RolloutMeta
@@ -25,6 +26,7 @@ from physworld.text.evaluation.evaluation import (
     Evaluation,
     Shift,
 )
+from physworld.text.rollout import Store
 from physworld.text.sources.files import SUFFIXES, read_scene, scenes_below
 from physworld.types import FIXED, Trajectory
 
@@ -227,6 +229,21 @@ class Suite:
 
     def finish(self, result: EvalResult, codec: FrameCodec, *, split: str) -> None:
         """Add to rows and summary what is special to the suite."""
+
+    def more(
+        self,
+        result: EvalResult,
+        model: Any,
+        codec: FrameCodec,
+        evaluation: Evaluation,
+        *,
+        split: str,
+        seed: int,
+        limit: int | None,
+        store: Callable[[int], Store] | None,
+        console: Console,
+    ) -> None:
+        """Ask the model for more than rollouts of the cases, and add to the summary what comes of it."""
 
     def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """How the types of `curves` are rolled out."""

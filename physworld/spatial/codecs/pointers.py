@@ -1,0 +1,184 @@
+"""Spatial scenes as pointers and values: what follows from the payload is pointed at, not spelled.
+
+Like `chunks.SpatialCodec`, with three differences.
+
+* A brief says every rule as the value that it comes to for an object: azimuth, elevation and distance of what is held
+  somewhere or must keep apart from others (a relation of two objects, so both are looked at: the engineer's search
+  places them), the width, where it may move to, `"motion":[]` where it may not. Then a model copies, and has its own
+  say in everything that no rule decides.
+* An answer's object is a pointer to its stem (`@3`) and what is to be chosen. Its class is the stem's. Of keyframes
+  only those after the first are written (the first is the object's own pose), with what differs from that pose.
+* A brief's line ends as its object in the answer does, and the rules that hold stand as the answer has to name them.
+
+    brief fmt=iamf style=club section=drop energy=0.9
+    @3","class":"kick","az_deg":0,"width":0.1 lufs=-10 transient=1 leadness=0.3 band=low,"motion":[]},{"id":"
+    ...
+    rules"#5","#6"]}
+    scene
+    {"version":"1.0",...,"objects":[{"id":"@3","az_deg":0,"el_deg":5,...,"motion":[]},{"id":"...
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from physworld.lm.guides import MatcherGuide
+from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.grammar import scene_guide, scene_schema
+from physworld.spatial.codecs.words import FINISH, LAST, MOVED, NEXT, NO_MOTION, chunk, number
+from physworld.spatial.scene.brief import FREE_ELEVATION, FREE_WIDTH, Brief, Target
+from physworld.spatial.scene.documents import SceneObject, SpatialScene
+from physworld.spatial.scene.engineer import dominant, engineer, tenths
+from physworld.spatial.scene.rules import tag
+from physworld.spatial.scene.terms import DIALS, POSE
+
+FREE_NEXT, FREE_LAST = " next\n", " last\n"  # ends of a brief's line where the motion is to be chosen
+FREE_REACH = 180.0  # degrees
+
+
+class PointerCodec(SpatialCodec):
+    """Briefs and scenes as pointers and values, and back."""
+
+    extra_words = (FREE_NEXT, FREE_LAST)
+
+    def __init__(self, *, numbered_from_payload: bool = True) -> None:
+        """
+        Args:
+            numbered_from_payload: the first stem number follows from the payload; False = always 1, for reading.
+        """
+        super().__init__(numbered_from_payload=numbered_from_payload)
+
+    def _brief(self, given: Brief) -> Iterator[str]:
+        payload = given.payload
+        yield f"brief fmt={payload.target_format}"
+        yield f" style={payload.style}"
+        yield f" section={payload.section}"
+        yield f" energy={tenths(payload.overall.energy):g}\n"
+        names, _ = self.labels(given)
+        settled = engineer(payload, given).objects
+        for place, (target, called, thing) in enumerate(zip(given.objects, names.values(), settled, strict=True)):
+            stem, final = given.stem(place), place + 1 == len(given.objects)
+            yield f'{called}"'
+            yield f',"class":"{stem.track_class}"'
+            yield from _values(target, thing)
+            yield f" lufs={math.floor(stem.lufs + 0.5)}"
+            yield f" transient={tenths(stem.transient):g}"
+            yield f" leadness={tenths(stem.leadness):g}"
+            yield f" band={dominant(stem)}"
+            if _decided(target)["motion"] and not thing.motion:
+                yield NO_MOTION + (LAST if final else NEXT)
+            else:
+                yield FREE_LAST if final else FREE_NEXT
+        yield "rules"
+        yield from self._claims([tag(payload.rules[n]) for n in self._holding(given)], given)
+        yield "scene\n"
+
+    @staticmethod
+    def _holding(given: Brief) -> list[int]:
+        """Rules that hold in full, each once."""
+        broken = given.broken()
+        first: dict[str, int] = {}
+        for n, rule in enumerate(given.payload.rules):
+            if n not in broken:
+                first.setdefault(tag(rule), n)
+        return list(first.values())
+
+    def _claims(self, applied: Sequence[str], given: Brief) -> Iterator[str]:
+        """Raises: ValueError: a text is no rule of the brief."""
+        tags: dict[str, str] = {}
+        for rule, called in zip(given.payload.rules, self.labels(given)[1], strict=True):
+            tags.setdefault(tag(rule), called)
+        for n, text in enumerate(applied):
+            if text not in tags:
+                raise ValueError(f"{text} is no rule of this brief")
+            yield f'{"," if n else ""}"{tags[text]}"'
+        yield FINISH
+
+    def _scene(self, scene: SpatialScene, given: Brief) -> Iterator[tuple[str, bool]]:
+        """(token, whether a rule decides it)."""
+        names, _ = self.labels(given)
+        targets = {given.stem(p).id: target for p, target in enumerate(given.objects)}
+        bed = scene.bed
+        yield f'{{"version":"{scene.version}","bed":{{"layout":"{bed.layout}"', False
+        yield chunk("loudness_target_lufs", bed.loudness_target_lufs), False
+        yield f',"room_preset":"{bed.room_preset}"}},"objects":[{{"id":"', False
+        for n, thing in enumerate(scene.objects):
+            if thing.id not in names:
+                raise ValueError(f"{thing.id} is no object of this brief")
+            yield f'{names[thing.id]}"', False
+            decided = _decided(targets[thing.id])
+            for name in (*POSE, *DIALS):
+                yield chunk(name, getattr(thing, name)), decided.get(name, False)
+            rest = NEXT if n + 1 < len(scene.objects) else LAST
+            if not thing.motion:
+                yield NO_MOTION + rest, decided["motion"]
+                continue
+            yield from ((piece, decided["motion"]) for piece in _keyframes(thing))
+            yield MOVED + rest, False
+        yield from ((piece, True) for piece in self._claims(scene.constraints_applied, given))
+
+    def read(self, text: str, given: Brief) -> Any:
+        """The scene with everything that its pointers mean, or None: no JSON."""
+        data = super().read(text, given)
+        if not isinstance(data, dict) or not isinstance(data.get("objects"), list):
+            return data
+        classes = {stem.id: stem.track_class for stem in given.payload.stems}
+        for thing in data["objects"]:
+            if not isinstance(thing, dict):
+                continue
+            if thing.get("id") in classes and "class" not in thing:
+                thing["class"] = classes[thing["id"]]
+            keys = thing.get("motion")
+            if isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys):
+                pose = {name: thing[name] for name in POSE if name in thing}
+                thing["motion"] = [{"t": 0, **pose}, *({**pose, **key} for key in keys)]
+        return data
+
+    def guide(self, given: Sequence[Brief], mode: str) -> MatcherGuide | None:
+        if mode == "raw":
+            return None
+        schemas = []
+        for brief in given:
+            names, numbers = self.labels(brief)
+            schemas.append(scene_schema(brief, mode, list(names.values()), numbers, pointers=True))
+        return scene_guide(self._guided, schemas, self.end_id, self._chunks)
+
+
+def _decided(target: Target) -> dict[str, bool]:
+    """Field -> whether a rule narrows it for this object."""
+    return {
+        "az_deg": target.az is not None or bool(target.apart),
+        "el_deg": target.el != FREE_ELEVATION or bool(target.apart),
+        "dist_m": target.anchored,
+        "width": target.width != FREE_WIDTH,
+        "motion": target.still or bool(target.apart) or target.az is not None or target.reach < FREE_REACH,
+    }
+
+
+def _values(target: Target, settled: SceneObject) -> Iterator[str]:
+    """What rules make of one object, in the order and the words of an answer."""
+    decided = _decided(target)
+    for name in (*POSE, "width"):
+        if decided[name]:
+            yield chunk(name, getattr(settled, name))
+    if decided["motion"] and settled.motion:
+        yield f" reach={int(target.reach)}"
+        yield from _keyframes(settled)
+
+
+def _keyframes(thing: SceneObject) -> Iterator[str]:
+    """Keyframes after the first, with what differs from the object's own pose.
+
+    Raises:
+        ValueError: the first one is not the object's own pose at t=0.
+    """
+    first, *others = thing.motion
+    if first.t != 0 or first.pose != thing.pose or not others:
+        raise ValueError(f"the motion of {thing.id} does not begin with its own pose at t=0")
+    for k, key in enumerate(others):
+        yield f',"motion":[{{"t":{number(key.t)}' if k == 0 else f'}},{{"t":{number(key.t)}'
+        for name in POSE:
+            if getattr(key, name) != getattr(thing, name):
+                yield chunk(name, getattr(key, name))

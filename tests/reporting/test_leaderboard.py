@@ -1,0 +1,107 @@
+"""Evaluations of anybody in one table: ranked, each number with what made it."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from physworld.errors import UserError
+from physworld.reporting.leaderboard import Number, Source, boards, markdown, share
+from physworld.reporting.screen import screen
+from physworld.runs.leaderboard import leaderboard
+from physworld.text.board import numbers
+
+SOURCE = Source(folder="a", command="python evaluate.py run=a", commit="c" * 40, seeds="0")
+
+
+def one(model: str, mean: float | None, **rest) -> Number:
+    about = {"board": "Board", "figure": "error", "count": 5, "low": mean, "high": mean, **rest}
+    return Number(model=model, mean=mean, **about)
+
+
+def order(*entries) -> list[str]:
+    rows = [line for line in markdown(entries, "c", "d") if line.startswith("| ") and line[2].isdigit()]
+    return [row.split("|")[1].strip(" *0123456789.") for row in rows]
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_the_best_comes_first_and_what_is_infinite_last(higher: bool) -> None:
+    models = {"middle": 2.0, "small": 1.0, "big": 3.0}
+    found = order(*((one(name, mean, higher=higher), SOURCE) for name, mean in models.items()))
+    assert found == (["big", "middle", "small"] if higher else ["small", "middle", "big"])
+    assert order((one("lost", None), SOURCE), (one("poor", 1e9), SOURCE)) == ["poor", "lost"]
+
+
+def test_other_cases_are_another_table_and_a_baseline_stands_there_once() -> None:
+    other = Source(folder="b", command="x", commit="y", seeds="1")
+    baseline = {"reference": True, "same": "1"}
+    found = boards(
+        [
+            (one("model", 1.0, same="1"), SOURCE), (one("linear", 2.0, **baseline), SOURCE),
+            (one("model", 1.0, same="1"), other), (one("linear", 2.0, **baseline), other),
+            (one("model", 1.0, same="2"), other),
+        ]
+    )  # fmt: skip
+    assert [len(rows) for rows in found.values()] == [3, 1]
+    assert list(found) == ["Board", "Board (2, other cases)"]
+
+
+@pytest.mark.parametrize(("part", "count", "low", "high"), [(0.5, 10, 0.237, 0.763), (0.0, 20, 0.0, 0.161)])
+def test_an_interval_of_a_share_is_wilsons(part: float, count: int, low: float, high: float) -> None:
+    """Brown, Cai and DasGupta 2001, their formula (4)."""
+    found = share(part, count, board="b", model="m", figure="f")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-4)
+
+
+def metrics(rmse: float, linear: float = 4.0) -> dict:
+    cell = lambda mean: {"mean": mean, "low": mean / 2, "high": mean * 2, "count": 6}  # noqa: E731
+    part = {
+        "rmse": {"model": cell(rmse), "linear": cell(linear)}, "ratio": {"linear": cell(rmse / linear)},
+        "velocity_rmse": {"model": cell(1.0), "linear": cell(2.0)}, "ratio_best": cell(rmse / linear),
+    }  # fmt: skip
+    block = {"rollouts": 6, "parse_rate": 1.0, "horizons": {"10": part}}
+    return {
+        "methods": ["model", "linear"], "horizons": [10], "seeds": [7], "seen": block, "held_out": None,
+        "measured": {"split": "test", "command": "python evaluate.py x", "commit": "abc"},
+    }  # fmt: skip
+
+
+def evaluation(folder: Path, content: dict, **config) -> Path:
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(content))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"suite": {"name": "standard"}, "split": "test", **config}))
+    return folder
+
+
+def test_folders_of_runs_and_of_predictions_meet_in_one_table(tmp_path: Path, capsys) -> None:
+    ours = evaluation(tmp_path / "ours", metrics(1.0), run="shipped", predictions=None)
+    theirs = evaluation(tmp_path / "theirs", metrics(2.0), run=None, predictions="far/away/graph_net.jsonl")
+    brought = {"board": "Elsewhere", "model": "them", "figure": "score", "mean": 1, "low": 0.5, "high": 2, "count": 9}
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "metrics.json").write_text(json.dumps({"leaderboard": [brought]}))
+    (tmp_path / "more" / "broken").mkdir()
+    (tmp_path / "more" / "broken" / "metrics.json").write_text('{"leaderboard": [{"model": "x"}]}')
+    out = tmp_path / "out"
+    folders = [str(folder) for folder in (theirs, ours, tmp_path / "more")]
+    leaderboard(folders, {"metrics.json": [numbers]}, out, screen(240))
+    said = capsys.readouterr().out
+    assert "broken" in said and "a number lacks board" in said
+    rows = list(csv.DictReader((out / "leaderboard.csv").open()))
+    board = [r for r in rows if r["board"].startswith("Text physics") and r["figure"] == "position RMSE@10"]
+    assert {r["model"]: (float(r["mean"]), r["count"], r["seeds"], r["commit"]) for r in board} == {
+        "shipped": (1.0, "6", "7", "abc"), "graph_net.jsonl": (2.0, "6", "7", "abc"), "linear": (4.0, "6", "7", "abc")
+    }  # fmt: skip
+    assert [r["mean"] for r in rows if r["model"] == "them"] == ["1"]
+    text = (out / "leaderboard.md").read_text()
+    assert text.index("shipped") < text.index("**graph_net.jsonl**") < text.index("*linear*")
+    assert "python evaluate.py x" in (out / "leaderboard.html").read_text()
+
+
+@pytest.mark.parametrize("folder", ["nothing", "empty"])
+def test_a_folder_without_figures_is_named(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=folder):
+        leaderboard([str(tmp_path / folder)], {"metrics.json": [numbers]}, tmp_path / "out", screen())
+    assert not (tmp_path / "out").exists()

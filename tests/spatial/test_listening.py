@@ -1,0 +1,170 @@
+"""A listening test: blind, even, and its answers become preferences."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from physworld.cli import main
+from physworld.errors import FormatError, UserError
+from physworld.spatial.build import build
+from physworld.spatial.codecs.pointers import PointerCodec
+from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.reading import as_dict
+from physworld.spatial.sound.listening import make_test, read_choices, tally
+from physworld.spatial.sources.listened import ListenedPairs
+
+from repository import composed
+from spatial_tools import payload
+
+SONGS = ("ant", "bee", "cow", "dog", "elk", "fox")
+
+
+@pytest.fixture(scope="module")
+def test(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six songs mixed in two ways: the second places every pad elsewhere and is 6 dB louder."""
+    root = tmp_path_factory.mktemp("listening")
+    noise = np.random.default_rng(0).standard_normal((24000, 2)) * 0.05
+    for name in SONGS:
+        asked = payload(section="verse", **{"global": {"bpm": 100, "energy": 0.1 * len(name)}})
+        scene = engineer(asked)
+        moved = [t.model_copy(update={"az_deg": t.az_deg + 9}) if t.id == "pad" else t for t in scene.objects]
+        for way, one, gain in (
+            ("engineer", scene, 1.0), ("model", scene.model_copy(update={"objects": moved}), 2.0),
+        ):  # fmt: skip
+            folder = root / way / name
+            folder.mkdir(parents=True)
+            (folder / "payload.json").write_text(json.dumps(as_dict(asked)))
+            (folder / "scene.json").write_text(json.dumps(as_dict(one)))
+            soundfile.write(folder / "mix.binaural.wav", gain * noise, 48000, subtype="PCM_24")
+    assert main(["listen", str(root / "engineer"), str(root / "model"), "--out", str(root / "test")]) == 0
+    return root / "test"
+
+
+def chosen(test: Path, name: str, prefer: str | None, skip: tuple[str, ...] = ()) -> Path:
+    """A file of answers by somebody who always prefers one set."""
+    key = json.loads((test / "key.json").read_text())
+    answers: list[dict[str, Any]] = []
+    for trial in key["trials"]:
+        sound = next((sound for sound, whose in trial["sounds"].items() if whose == prefer), None)
+        answers.append({"trial": trial["trial"], "chosen": None if trial["name"] in skip else sound})
+    path = test.parent / name
+    path.write_text(
+        json.dumps({"format": "physworld listening answers 1", "test": key["test"], "answers": answers})
+    )  # fmt: skip
+    return path
+
+
+def test_the_page_is_whole_and_blind_and_its_sounds_equally_loud(test: Path) -> None:
+    page = (test / "index.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "") and "__TEST__" not in page
+    assert not any(word in page for word in ("engineer", "model", *SONGS))
+    key = json.loads((test / "key.json").read_text())
+    for trial in key["trials"]:
+        assert set(trial["sounds"].values()) == {"engineer", "model"}
+        one, two = (soundfile.read(test / "sounds" / f"{name}.flac")[0] for name in trial["sounds"])
+        assert np.abs(one - two).max() < 1e-4  # the louder one was turned down by 6.02 dB
+    assert len(list((test / "sounds").iterdir())) == 2 * len(SONGS)
+
+
+def test_answers_are_counted(test: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [chosen(test, "a.json", "model"), chosen(test, "b.json", "model", skip=("ant", "bee"))]
+    assert main(["listen", str(test), "--answers", *map(str, files)]) == 0
+    said = capsys.readouterr().out
+    assert "engineer: chosen 0 times" in said and "model: chosen 10 times" in said and "no difference: 2 times" in said
+    sets, choices = read_choices(test / "key.json", files)
+    assert "preferred in 0 % (0-28)" in " ".join(tally(sets, choices))  # Wilson's bound for 0 of 10: 0.2775
+
+
+def test_preferences_are_pairs_to_learn_from(test: Path) -> None:
+    answers = [str(chosen(test, "c.json", "model", skip=("bee",)))]
+    train, val = (
+        ListenedPairs(seed=0, split=split, key=str(test / "key.json"), answers=answers) for split in ("train", "val")
+    )
+    songs = len(train.pairs) + len(val.pairs)
+    assert songs == len(SONGS) - 1 and len(val.pairs) >= 1
+    codec = PointerCodec()
+    for k in range(2 * len(train.pairs)):
+        good, other = train.sample(k - k % 2), train.sample(k - k % 2 + 1)
+        pad = [next(t.az_deg for t in s.target.objects if t.id == "pad") for s in (good, other)]
+        assert pad[0] == pad[1] + 9 and good.given is other.given
+        codec.encode(train.sample(k))
+    assert val.sample(1).target == val.pairs[1 % len(val.pairs)][1]
+    with pytest.raises(FormatError, match="no listener preferred"):
+        nobody = [str(chosen(test, "d.json", None))]
+        ListenedPairs(seed=0, split="train", key=str(test / "key.json"), answers=nobody)
+
+
+def test_a_command_learns_from_a_test(test: Path) -> None:
+    """`model=tiny_gravity_dpo data=listened` makes pairs of what was preferred; another model is refused by name."""
+    answers = chosen(test, "e.json", "model")
+    words = ["data=listened", f"data.key={test / 'key.json'}", f"data.answers=[{answers}]", "hardware=cpu"]
+    parts = build(composed("train", "model=tiny_gravity_dpo", "codec=pointers", "hardware.num_workers=0", *words))
+    good, other = (parts.data.train.sample(k) for k in (0, 1))
+    assert good.given is other.given and good.target != other.target
+    with pytest.raises(UserError, match="use model=tiny_gravity_dpo"):
+        build(composed("train", "model=tiny_gravity", *words))
+    with pytest.raises(UserError, match=r"data\.key=key\.json and data\.answers"):
+        build(composed("train", "model=tiny_gravity_dpo", "data=listened", "hardware=cpu"))
+
+
+def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
+    root = test.parent
+    with pytest.raises(UserError, match="hold no mixes of one name"):
+        make_test(root / "engineer", test, tmp_path / "out")
+    with pytest.raises(UserError, match="both sides"):
+        make_test(root / "engineer", root / "engineer", tmp_path / "out")
+    with pytest.raises(UserError, match="different payloads"):
+        (tmp_path / "ant").mkdir()
+        for file in (root / "model" / "ant").iterdir():
+            (tmp_path / "ant" / file.name).write_bytes(file.read_bytes())
+        (tmp_path / "ant" / "payload.json").write_text(json.dumps(as_dict(payload(style="jazz"))))
+        make_test(root / "engineer", tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="no key of a listening test"):
+        read_choices(root / "a.json", [])
+    stranger = tmp_path / "other.json"
+    stranger.write_text(json.dumps({"format": "physworld listening answers 1", "test": "x", "answers": []}))
+    with pytest.raises(UserError, match="another listening test"):
+        read_choices(test / "key.json", [stranger])
+
+
+def test_a_listener_answers_in_a_browser(test: Path, tmp_path: Path) -> None:
+    """No answer before both were heard; the saved file is one that is read."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as kit:
+        flags = ["--autoplay-policy=no-user-gesture-required", "--no-sandbox"]
+        browser = kit.chromium.launch(executable_path=program, args=flags)
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((test / "index.html").as_uri())
+        page.fill("#listener", "Ann B.")
+        page.click("#start")
+        assert page.is_disabled("#choose1")
+        page.keyboard.press("Space")
+        page.keyboard.press("2")
+        assert page.get_attribute("#two", "aria-pressed") == "true"
+        for _ in SONGS:
+            page.evaluate("heard = [1, 1]; ready()")  # what a second of each would do
+            page.click("#choose2")
+        with page.expect_download() as saved:
+            page.click("#save")
+        saved.value.save_as(tmp_path / saved.value.suggested_filename)
+        browser.close()
+    assert complaints == []
+    (file,) = tmp_path.iterdir()
+    assert file.name.endswith("-AnnB.json")
+    said = json.loads(file.read_text())
+    _, choices = read_choices(test / "key.json", [file])
+    assert len(choices) == len(SONGS) and all(choice.chosen is not None for choice in choices)
+    assert all(one["chosen"] == one["offered"][1] for one in said["answers"]) and said["listener"] == "Ann B."
