@@ -162,7 +162,9 @@ def test_mlflow_is_one_run_with_files(directory: Path) -> None:
     assert (home / "params/model").read_text() == "gpt"
     lines = [line.split() for line in (home / "metrics/train/loss").read_text().splitlines()]
     assert {int(step) for _, _, step in lines} == set(range(6))
-    assert {"model", "pictures", "metrics.json", "command.txt"} <= {path.name for path in (home / "artifacts").iterdir()}
+    assert {"model", "pictures", "metrics.json", "command.txt"} <= {
+        path.name for path in (home / "artifacts").iterdir()
+    }
 
 
 @pytest.mark.skipif("wandb" not in THERE, reason="wandb is not installed (extra: loggers)")
