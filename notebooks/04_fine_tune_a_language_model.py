@@ -89,9 +89,9 @@ mains.main("train", [
 ])  # fmt: skip
 
 # %%
-events = EventAccumulator(str(min((run / "tensorboard").glob("events*"))))  # the second file is the evaluation's
+events = EventAccumulator(str(min((run / "tensorboard").glob("events*"))))
 events.Reload()
-losses = [event.value for event in events.Scalars("train/loss")]
+losses = [event.value for event in events.Scalars("loss/train")]
 figure, axes = plt.subplots(figsize=(5, 2.5))
 axes.plot(range(1, len(losses) + 1), losses, "o-")
 axes.set(xlabel="step", ylabel="loss, nats a token")
