@@ -21,7 +21,7 @@ from physworld import scenarios
 from physworld.errors import UserError
 from physworld.io.placing import placing
 from physworld.play import limits
-from physworld.play.page_text import text_of
+from physworld.play.page_text import files, text_of
 from physworld.play.wasm import WEB, compiled
 from physworld.play.weights import check, weights_of
 from physworld.science import load
@@ -74,12 +74,15 @@ def export(folder: Path, *, chipmunk: Path | None = None) -> list[tuple[str, int
         _page(work)
         for name, data in {**binaries, "weights.bin": weights}.items():
             (work / "web" / name).write_bytes(data)
-        _write(work / "web" / "text.json", {**text_of(model.codec), "sizes": sizes, "limits": limits.for_page()})
+        _write(
+            work / "web" / "text.json",
+            {**text_of(model.codec), "sizes": sizes, "limits": limits.for_page(), "files": files()},
+        )
         _write(work / "scenes" / "choices.json", choices(["shipped", *BASELINES]))
         for name in scenarios.names():
             _write(work / "scenes" / f"{name}.json", {level: _scenes(name, level) for level in range(1, 6)})
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(((str(path.relative_to(folder)), path.stat().st_size) for path in files), key=lambda file: -file[1])
+    made = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(((str(path.relative_to(folder)), path.stat().st_size) for path in made), key=lambda file: -file[1])
 
 
 def _page(work: Path) -> None:

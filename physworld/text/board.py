@@ -9,6 +9,7 @@ from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import main_block
 from physworld.reporting.leaderboard import Number, number, share
 from physworld.runs.leaderboard import About
+from physworld.text.report.phyworld import LEFT_OUT
 
 
 def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
@@ -39,7 +40,23 @@ def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
         found.append(number(part["velocity_rmse"][method], figure=f"velocity RMSE@{last}", unit="px/s", **mine))
         if method == MODEL:
             found.append(share(block["parse_rate"], block["rollouts"], figure="read", higher=True, **mine))
-    return found + _planning(metrics, about)
+    return found + _planning(metrics, about) + _phyworld(metrics, about)
+
+
+def _phyworld(metrics: Mapping[str, Any], about: About) -> list[Number]:
+    """Errors of velocity in PhyWorld's systems, the published ones beside them (suite=phyworld)."""
+    found = []
+    for kind, row in metrics.get("phyworld", {}).items():
+        known = [one for name, one in row.items() if one is not None and name not in LEFT_OUT]
+        where: dict[str, Any] = {
+            "board": f"PhyWorld, {kind}: {max(one['count'] for one in known)} clips", "figure": "error of velocity",
+            "unit": "units/s", "same": f"{row['copy_last']['mean']:.6g}",
+        }  # fmt: skip
+        for name, one in row.items():
+            if one is not None and name not in LEFT_OUT:
+                who = about.model if name == MODEL else name.replace("_", " ")
+                found.append(number(one, model=who, reference=name != MODEL, **where))
+    return found
 
 
 def _planning(metrics: Mapping[str, Any], about: About) -> list[Number]:

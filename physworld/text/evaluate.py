@@ -35,6 +35,7 @@ from physworld.text.hub import example_of, write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
+from physworld.text.report.phyworld import phyworld_section
 from physworld.text.report.planning import planning_section
 from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table, told_section
@@ -88,6 +89,7 @@ def evaluate(cfg: DictConfig) -> None:
         else:
             extra = [
                 *planning_section(result.summary),
+                *phyworld_section(result.summary),
                 *told_section(result.summary, result.rows),
                 *laws_section(result.summary),
                 *shift_table(result.summary, result.rows),

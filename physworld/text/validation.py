@@ -16,7 +16,7 @@ from physworld.metrics.summary import scalars, summarise
 from physworld.reporting.progress import Lines
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalCases, Evaluation, side_by_side
-from physworld.training.loggers import log_picture
+from physworld.training.loggers import show_picture
 from physworld.training.ranks import share
 from physworld.types import Trajectory
 
@@ -87,4 +87,4 @@ class RolloutValidation(Callback):
         name = sorted(first)[self.shown % len(first)]
         self.shown += 1
         frames = side_by_side(cases.truth[first[name]], predicted[first[name]])
-        log_picture(trainer, f"rollout/{name}", gif_bytes(frames, FRAMES_PER_SECOND))
+        show_picture(trainer, f"rollout/{name}", gif_bytes(frames, FRAMES_PER_SECOND))

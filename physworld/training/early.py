@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from physworld.errors import UserError, suggest
 from physworld.runs.checkpoints import read_checkpoint
 
-
 NOT_OF_VALIDATIONS = ("train/", "speed/", "data/", "lr-")
 
 

@@ -54,7 +54,7 @@ class Trained:
         files = [path for name in ARTEFACTS for path in sorted(directory.glob(name)) if path.is_file()]
         for logger in self.loggers:
             for path in pictures:
-                logger.log_picture(f"final/{path.stem}", path.read_bytes(), self.step)
+                logger.show_picture(f"final/{path.stem}", path.read_bytes(), self.step)
             logger.conclude(final, files)
 
 

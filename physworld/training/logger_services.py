@@ -5,6 +5,7 @@ A run that goes on from a checkpoint goes on in the service, too: `loggers.json`
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -79,17 +80,17 @@ class MLflow(MLFlowLogger):
             self.log_hyperparams(dict(asked))
         _keep_name(self._directory, "mlflow", str(self.run_id))
         for tag, text in texts.items():
-            self.log_text(tag, text, 0)
+            self.show_text(tag, text, 0)
 
     @rank_zero_only
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{plain_name(tag)}_{step}{suffix_of(content)}"
             path.write_bytes(content)
             self.experiment.log_artifact(self.run_id, str(path), "pictures")
 
     @rank_zero_only
-    def log_text(self, tag: str, text: str, step: int) -> None:
+    def show_text(self, tag: str, text: str, step: int) -> None:
         self.experiment.log_text(self.run_id, text, f"{plain_name(tag)}_{step}.txt" if step else f"{tag}.txt")
 
     @rank_zero_only
@@ -131,7 +132,7 @@ class Wandb(WandbLogger):
         self.log_hyperparams({**asked, **texts})
 
     @rank_zero_only
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         import wandb
 
         with tempfile.TemporaryDirectory() as folder:
@@ -141,10 +142,10 @@ class Wandb(WandbLogger):
             self.log_metrics({tag: media}, step)
 
     @rank_zero_only
-    def log_text(self, tag: str, text: str, step: int) -> None:
+    def show_text(self, tag: str, text: str, step: int) -> None:
         import wandb
 
-        shown: Any = wandb.Html(f"<pre>{text}</pre>")
+        shown: Any = wandb.Html(f"<pre>{html.escape(text)}</pre>")
         self.log_metrics({tag: shown}, step)
 
     @rank_zero_only
@@ -200,10 +201,10 @@ class Trackio(Logger):
     def begin(self, asked: Mapping[str, Any], texts: Mapping[str, str]) -> None:
         self.log_hyperparams({key: v if isinstance(v, int | float) else str(v) for key, v in asked.items()})
         for tag, text in texts.items():
-            self.log_text(tag, text, self._reached)
+            self.show_text(tag, text, self._reached)
 
     @rank_zero_only
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         import trackio
 
         with tempfile.TemporaryDirectory() as folder:
@@ -213,7 +214,7 @@ class Trackio(Logger):
             self.experiment.log({tag: kind(str(path))}, step)
 
     @rank_zero_only
-    def log_text(self, tag: str, text: str, step: int) -> None:
+    def show_text(self, tag: str, text: str, step: int) -> None:
         import trackio
 
         self.experiment.log({tag: trackio.Markdown(f"```\n{text}\n```")}, step)

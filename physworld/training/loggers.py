@@ -58,11 +58,11 @@ class RunLogger(Protocol):
         """What was asked for, and texts such as the command."""
         ...
 
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         """A GIF or PNG."""
         ...
 
-    def log_text(self, tag: str, text: str, step: int) -> None: ...
+    def show_text(self, tag: str, text: str, step: int) -> None: ...
 
     def conclude(self, final: Mapping[str, float], files: Sequence[Path]) -> None:
         """What came of the run; `files` are for places that keep files."""
@@ -98,8 +98,10 @@ class TensorBoard(TensorBoardLogger):
             version: a folder of its own below, where several share a directory.
             reached: the step from which the run goes on; later points, of a process that was killed, are dropped.
         """
-        more = {"purge_step": reached} if reached else {}  # step k is drawn at k - 1
-        super().__init__(directory, name="tensorboard", version=version, default_hp_metric=False, **more)
+        # Step k is drawn at k - 1.
+        super().__init__(
+            directory, name="tensorboard", version=version, default_hp_metric=False, purge_step=reached or None
+        )
         self._asked: dict[str, Any] = {}
         self._laid_out = False
 
@@ -120,10 +122,10 @@ class TensorBoard(TensorBoardLogger):
     def begin(self, asked: Mapping[str, Any], texts: Mapping[str, str]) -> None:
         self._asked = dict(asked)
         for tag, text in texts.items():
-            self.log_text(tag, text, 0)
+            self.show_text(tag, text, 0)
 
     @rank_zero_only
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         """As an image summary: `add_video` drops the video without a word where moviepy is missing."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -132,7 +134,7 @@ class TensorBoard(TensorBoardLogger):
         self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
 
     @rank_zero_only
-    def log_text(self, tag: str, text: str, step: int) -> None:
+    def show_text(self, tag: str, text: str, step: int) -> None:
         self.experiment.add_text(tag, "\n".join(f"    {line}" for line in text.splitlines()), step)
 
     @rank_zero_only
@@ -180,14 +182,14 @@ class Csv(CSVLogger):
         self.log_hyperparams(dict(asked))
         self.save()
         for tag, text in texts.items():
-            self.log_text(tag, text, 0)
+            self.show_text(tag, text, 0)
 
     @rank_zero_only
-    def log_picture(self, tag: str, content: bytes, step: int) -> None:
+    def show_picture(self, tag: str, content: bytes, step: int) -> None:
         self._write(f"pictures/{plain_name(tag)}_{step}{suffix_of(content)}", content)
 
     @rank_zero_only
-    def log_text(self, tag: str, text: str, step: int) -> None:
+    def show_text(self, tag: str, text: str, step: int) -> None:
         self._write(f"{plain_name(tag)}_{step}.txt" if step else f"{plain_name(tag)}.txt", text.encode())
 
     def _write(self, name: str, content: bytes) -> None:
@@ -210,15 +212,15 @@ def make_loggers(nodes: DictConfig, directory: Path, reached: int) -> list[Any]:
     return [call(instantiate(node), directory=directory, reached=reached) for node in nodes.values()]
 
 
-def log_picture(trainer: Trainer, tag: str, content: bytes) -> None:
+def show_picture(trainer: Trainer, tag: str, content: bytes) -> None:
     """A GIF or PNG to every logger of a trainer."""
     loggers: list[Any] = trainer.loggers
     for logger in loggers:
-        logger.log_picture(tag, content, trainer.global_step)
+        logger.show_picture(tag, content, trainer.global_step)
 
 
-def log_text(trainer: Trainer, tag: str, text: str) -> None:
+def show_text(trainer: Trainer, tag: str, text: str) -> None:
     """A text to every logger of a trainer."""
     loggers: list[Any] = trainer.loggers
     for logger in loggers:
-        logger.log_text(tag, text, trainer.global_step)
+        logger.show_text(tag, text, trainer.global_step)

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from physworld.io.images import gif_bytes
-from physworld.training.loggers import log_picture, log_text
+from physworld.training.loggers import show_picture, show_text
 from physworld.video.evaluation import IN_RANGE, VideoEvaluator
 from physworld.video.own_evaluation import OwnEvaluator, said
 
@@ -31,7 +31,7 @@ class ClipSamples(Callback):
         made = evaluator.generate(network, clips, place=9)
         for k, clip in enumerate(made.clips):
             larger = max(1, 96 // clip.shape[1])
-            log_picture(trainer, f"clips/{k}", gif_bytes(clip.repeat(larger, 1).repeat(larger, 2), SHOWN))
+            show_picture(trainer, f"clips/{k}", gif_bytes(clip.repeat(larger, 1).repeat(larger, 2), SHOWN))
 
 
 class OwnSamples(Callback):
@@ -47,8 +47,8 @@ class OwnSamples(Callback):
         made = replace(self.evaluator, inner=inner).samples(module.eval_network(), self.count)
         for k, (frames, clip, verdict) in enumerate(made):
             larger = max(1, 96 // frames.shape[1])
-            log_picture(trainer, f"clips/{k}", gif_bytes(frames.repeat(larger, 1).repeat(larger, 2), clip.fps))
-            log_text(trainer, f"clips/{k}/judged", f"{clip.caption}: {said(verdict)}")
+            show_picture(trainer, f"clips/{k}", gif_bytes(frames.repeat(larger, 1).repeat(larger, 2), clip.fps))
+            show_text(trainer, f"clips/{k}/judged", f"{clip.caption}: {said(verdict)}")
         verdicts = [verdict for _, _, verdict in made if verdict.judged]
         figures = {"judge/judged": len(verdicts) / len(made)}
         if verdicts:

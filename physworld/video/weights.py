@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils import logging as transformers_logging
 
+from physworld.errors import FormatError
+from physworld.io.checksums import refuse_changed
 from physworld.lm.weights import not_finite
 
 LOCAL = "local folder"  # what is written of a base that is nowhere but on this machine
@@ -36,6 +38,10 @@ def read(kind: Any, name: str, subfolder: str | None = None, **options: Any) -> 
     """
     where = {} if subfolder is None else {"subfolder": subfolder}
     what = f"the {subfolder} of {name}" if subfolder else f"the weights in {name}"
+    try:
+        refuse_changed(Path(name) / (subfolder or ""))
+    except FormatError as error:
+        raise Unfit(f"{what} cannot be used: {error}") from None
     levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()  # what they would warn of is refused below
     transformers_logging.set_verbosity_error()

@@ -2,7 +2,7 @@
 
 Writes tests/data/VERSION.tar.xz: run/ (what a trained GPT leaves behind, checkpoint included), lora/ (adapter, base and
 merged weights), data/ (shards of JSONL and Parquet), and expected.json: what this code makes of them.
-tests/test_releases.py reads every such file. An archive that is there is not written over: it is what that release wrote.
+tests/test_releases.py reads each. An archive that is there is not written over: it is what that release wrote.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def losses(directory: Path) -> list[float]:
     events = EventAccumulator(str(directory / "tensorboard"))
     events.Reload()
-    return [event.value for event in events.Scalars("train/loss")]
+    return [event.value for event in events.Scalars("loss/train")]
 
 
 # --- stages

@@ -7,7 +7,7 @@ const [site, asked] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(path.join(site, "web", name)));
 const read = (name) => { const data = fs.readFileSync(path.join(site, "web", name)); return data.buffer.slice(data.byteOffset, data.byteOffset + data.length); };
 const { Codec } = await load("codec.js"), { engine, Model } = await load("model.js"), { chipmunk, Truth } = await load("truth.js"), { Worlds } = await load("worlds.js");
-const { energy, momentum } = await load("figures.js"), { refusal } = await load("scene.js"), { Reader } = await load("reading.js"), { checked } = await load("check.js");
+const { energy, momentum } = await load("figures.js"), { refusal } = await load("scene.js"), { Reader } = await load("reading.js"), { checked } = await load("check.js"), { jsonl, opened } = await load("files.js");
 const { scenes, refused, impossible, acts } = JSON.parse(fs.readFileSync(asked));
 const text = JSON.parse(fs.readFileSync(path.join(site, "web", "text.json"))), reader = new Reader(text);
 const calls = await chipmunk(read("truth.wasm")), model = new Model(await engine(read("think.wasm")), read("weights.bin"), text);
@@ -38,7 +38,7 @@ const told = scenes.map(({ scene, frames, asks, steps, first }) => {
   });
   const truth = steps ? new Truth(calls, scene, frames[0].rows) : null;
   const run = Array.from({ length: steps }, () => { truth.step(); return truth.rows(); });
-  return { documents, next, figures, answers, reads, says, run, refusal: refusal(scene, text) };
+  return { documents, next, figures, answers, reads, says, run, file: steps ? jsonl(scene, frames.map(({ rows }) => rows), text.files) : "" };
 });
 
 const worlds = new Worlds(calls, acts.scene, model, undefined, text), moments = [];
@@ -46,5 +46,7 @@ for (const [name, ...values] of acts.list) {
   if (name === "step") for (let k = 0; k < values[0]; k++) moments.push((worlds.step(), worlds.packed()));
   else worlds[name](...values);
 }
+const again = told.map(({ file }) => opened(file, "a.jsonl", text.files)); // what it wrote
+const unread = ["", "{}", '{"type": "scene_header"}', '{"type": "scene_header", "physworld": {"version": 9}}'].map((file) => { try { opened(file, "b.jsonl", text.files); return ""; } catch (error) { return error.message; } });
 const sentence = (scene) => { try { checked(scene, text.limits.bodies); return ""; } catch (error) { return error.message; } };
-process.stdout.write(JSON.stringify({ told, moments, refused: refused.map((scene) => refusal(scene, text)), impossible: impossible.map(sentence) }));
+process.stdout.write(JSON.stringify({ told, again, unread, moments, refused: refused.map((scene) => refusal(scene, text)), impossible: impossible.map(sentence) }));

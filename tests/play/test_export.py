@@ -32,7 +32,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.islands import IslandCodec
-from physworld.text.codecs.scene_json import scene_to_dict
+from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.types import Scene, Trajectory
 
 STEPS = 115  # of each type
@@ -197,6 +197,18 @@ def test_a_hand_going_back_and_another_world(told: dict[str, Any], shipped: Mode
             assert np.allclose(mine[key], other[key], atol=1e-3), (mine["t"], key)
 
 
+def test_a_saved_file_is_as_python_writes_it(told: dict[str, Any], runs: list[Trajectory], tmp_path: Path) -> None:
+    for run, own, again in zip(runs, told["told"], told["again"], strict=True):
+        seen = Trajectory.of(run.scene, [run.frame(t) for t in range(0, STEPS, EVERY)])
+        write_jsonl(tmp_path / "own.jsonl", seen)
+        expected = (tmp_path / "own.jsonl").read_text().splitlines()
+        assert list(map(json.loads, own["file"].splitlines())) == list(map(json.loads, expected)), run.scene.name
+        assert scene_from_dict(again["scene"]) == run.scene
+    _, no_header, foreign, other = told["unread"]
+    assert told["unread"][0] == "b.jsonl line 1: this is not valid JSON." and "scene_header" in no_header
+    assert "was not written by physworld" in foreign and "version 9" in other
+
+
 def test_what_cannot_be(told: dict[str, Any]) -> None:
     kinematic, sensor, far = told["refused"]
     assert kinematic == "a kinematic body cannot be written as islands text" and sensor.startswith("a sensor cannot")
@@ -245,7 +257,7 @@ def address(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_person_plays_without_a_server(address: str) -> None:
+def test_a_person_plays_without_a_server(address: str, tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
@@ -266,7 +278,7 @@ def test_a_person_plays_without_a_server(address: str) -> None:
 
         page.goto(address)
         until("!!window.physworld && !!physworld.frames[0] && !!physworld.frames[0].guess")
-        assert [page.is_visible(name) for name in ("#open", "#jsonl", "#gif", "#link")] == [False, False, False, True]
+        assert [page.is_visible(name) for name in ("#open", "#jsonl", "#gif", "#link")] == [True, True, False, True]
         page.select_option("#type", "tower")
         until("physworld.scene.name === 'tower' && physworld.settled")
         page.click("#play")
@@ -294,6 +306,18 @@ def test_a_person_plays_without_a_server(address: str) -> None:
         until("physworld.settled && physworld.scene.bodies[0].position[0] > 370")
         page.click("#step")
         until("physworld.frames.length === 2")
+        with page.expect_download() as saved:
+            page.click("#jsonl")
+        saved.value.save_as(tmp_path / "own.jsonl")
+        assert len(read_jsonl(tmp_path / "own.jsonl").scene.static) == 4
+        page.click("#blank")
+        until("physworld.settled && physworld.scene.static.length === 3")
+        page.set_input_files("#file", tmp_path / "own.jsonl")
+        until("physworld.settled && physworld.scene.static.length === 4 && physworld.frames.length === 1")
+        (tmp_path / "foreign.jsonl").write_text('{"type": "scene_header"}')
+        page.set_input_files("#file", tmp_path / "foreign.jsonl")
+        until("!notice.hidden")
+        assert "this file was not written by physworld" in page.inner_text("#notice")
         page.click("#link")
         until("location.hash.length > 100")
         page.goto("about:blank")

@@ -1,5 +1,7 @@
 // The page's line to the server that it came from.
 export const served = true;
+export const forms = ["jsonl", "gif"]; // that can be saved
+export const accepts = ".jsonl,.gz,.zst,.parquet,.yaml,.yml"; // that can be opened
 
 export function connect({ opened, take, closed }) {
   const address = new URL("../live", import.meta.url);

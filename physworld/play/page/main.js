@@ -376,10 +376,11 @@ $("file").onchange = () => attempt(async () => {
   $("notice").hidden = true;
 });
 addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => { event.preventDefault(); if (!line.served) return; $("file").files = event.dataTransfer.files; $("file").dispatchEvent(new Event("change")); });
+addEventListener("drop", (event) => { event.preventDefault(); $("file").files = event.dataTransfer.files; $("file").dispatchEvent(new Event("change")); });
 addEventListener("resize", () => { dirty = true; });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
-for (const id of ["open", "jsonl", "gif"]) $(id).hidden = !line.served;
+for (const form of ["jsonl", "gif"]) $(form).hidden = !line.forms.includes(form);
+$("file").accept = line.accepts;
 window.physworld = page; // for tests and the curious
 connect();
 paint();

@@ -1,5 +1,9 @@
 // The page's line to the worker beside it, with the functions that page/line.js has for a server.
-export const served = false; // no files in or out: those are written and read in Python
+import { jsonl, opened as read } from "../web/files.js";
+
+export const served = false;
+export const forms = ["jsonl"]; // that can be saved
+export const accepts = ".jsonl"; // that can be opened
 
 const from = (name) => new URL(`../${name}`, import.meta.url);
 
@@ -26,3 +30,14 @@ export async function draw(type, difficulty, index) {
 }
 
 export const whole = async (scene) => scene; // the worker checks it
+
+const files = async () => (await json("web/text.json")).files;
+
+export async function save({ scene, truth }) {
+  return new Blob([jsonl(scene, truth, await files())], { type: "application/x-ndjson" });
+}
+
+export async function open(file) {
+  if (file.size > 64 * 2 ** 20) throw new Error("The file is larger than 64 MB; the page takes no larger one.");
+  return read(await file.text(), file.name, await files());
+}

@@ -164,7 +164,7 @@ def chance(works: Sequence[bool]) -> dict[str, float]:
     """Solved within k attempts, and AUCCESS, of actions in any order, in expectation."""
     count, good = len(works), sum(works)
     later = [math.comb(count - good, k) / math.comb(count, k) for k in range(count + 1)]  # none in the first k works
-    found = {f"solved@{k}": 1 - later[min(k, count)] for k in ATTEMPTS}
+    found = {f"solved@{k}": 1 - later[k] for k in ATTEMPTS if k < count}
     found["auccess"] = sum((later[k - 1] - later[k]) * auccess(k, count) for k in range(1, count + 1))
     return found
 
@@ -326,7 +326,7 @@ def _judged(one: Problem, foreseen: Sequence[Outcome]) -> dict[str, float]:
     first = first_success(foreseen, one.works)
     right = np.mean([outcome.solved == works for outcome, works in zip(foreseen, one.works, strict=True)])
     return {
-        **{f"solved@{k}": float(first <= k) for k in ATTEMPTS},
+        **{f"solved@{k}": float(first <= k) for k in ATTEMPTS if k < len(one.actions)},
         "auccess": auccess(first, len(one.actions)), "foreseen": float(right), "first": first,
     }  # fmt: skip
 

@@ -83,6 +83,6 @@ def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, An
         )
     if len(result.cases.truth[0]) > 1:
         shown = gif_bytes(result_frames(result, 0), FRAMES_PER_SECOND)
-        logger.log_picture(f"rollout/{result.cases.truth[0].scene.name}", shown, 0)
+        logger.show_picture(f"rollout/{result.cases.truth[0].scene.name}", shown, 0)
     headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}
     logger.conclude(headline, [])

@@ -38,11 +38,12 @@ def planning_section(summary: Mapping[str, Any]) -> list[str]:
         "quarter of which work. They are tried in the order of what the planner's own rollouts foresee. Intervals are "
         "over puzzles. Who foresees nothing is at *any order*; AUCCESS weighs the k-th attempt by ln(k+1) − ln(k).", "",
     ]  # fmt: skip
+    shown = {figure: title for figure, title in FIGURES.items() if figure in found["rows"][MODEL]}
     rows = [
-        [LABELS.get(name, name.replace("_", " ")), *(span(row.get(figure)) for figure in FIGURES)]
+        [LABELS.get(name, name.replace("_", " ")), *(span(row.get(figure)) for figure in shown)]
         for name, row in found["rows"].items()
     ]
-    lines += table(["planner", *FIGURES.values()], rows)
+    lines += table(["planner", *shown.values()], rows)
     if any(name.startswith("virtual_tools") for name in summary["scenarios"]):
         lines += ["Published, with tools placed freely:", ""]
         lines += table(
