@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
+from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
@@ -86,6 +87,13 @@ def test_a_payload_becomes_a_scene_that_is_judged_and_mended(client: TestClient)
     assert "(KeyError)" in sentence(client.post("/api/spatial/check", json={"payload": payload}))
     assert "not valid JSON" in sentence(client.post("/api/spatial/repair", content=b"{"))
     assert "default-src 'self'" in client.get("/spatial").headers["content-security-policy"]
+
+
+def test_the_page_without_a_server_offers_no_tab_that_needs_one(tmp_path: Path) -> None:
+    export._page(tmp_path)
+    assert not list(tmp_path.rglob("spatial*")) and "spatial" not in (tmp_path / "index.html").read_text()
+    scripts = "".join(path.read_text() for path in (tmp_path / "page").glob("*.js"))
+    assert "sphere.js" not in scripts and "hearing.js" not in scripts
 
 
 def test_every_type_can_be_drawn(client: TestClient) -> None:
