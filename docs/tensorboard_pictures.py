@@ -77,8 +77,9 @@ def make_runs(folder: Path, steps: int) -> None:
 @contextlib.contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
     """The address of a TensorBoard that shows a folder."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", "--host", "127.0.0.1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    # It shows the folder as it is given: by its name, the pictures tell nothing of this machine.
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.name, "--port", "0", "--host", "127.0.0.1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder.parent) as server:
         try:
             assert server.stderr is not None
             found = None
@@ -95,7 +96,7 @@ def tensorboard(folder: Path) -> Iterator[str]:
 def differing(folder: Path) -> set[str]:
     """Settings that are not the same in all runs."""
     files = sorted(folder.rglob("tensorboard/**/hparams.yaml"))
-    rows = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
+    rows = [row for file in files if (row := yaml.safe_load(file.read_text(encoding="utf-8")))]  # of finished ones
     names = {name for row in rows for name in row}
     return {name for name in names if len({str(row.get(name)) for row in rows}) > 1}
 
@@ -110,11 +111,14 @@ def picture(browser: Any, address: str, name: str, folder: Path) -> None:
     page.wait_for_load_state("networkidle")
     if name == "scalars":
         page.get_by_role("button", name="Toggle settings side pane").click()
+    if name == "images":
+        page.get_by_text("Show actual image size").click()
     if name == "hparams":
         kept = {*differing(folder), *FINAL}
-        for box in page.locator(".hparam-checkbox, .metric-checkbox").all():
-            if box.inner_text().strip() not in kept:
-                box.click()
+        page.locator(".hparam-checkbox, .metric-checkbox").evaluate_all(
+            "(boxes, kept) => boxes.filter((b) => !kept.includes(b.innerText.trim())).forEach((b) => b.click())",
+            sorted(kept),
+        )
     page.wait_for_timeout(6000)  # charts are drawn one after the other
     path = HERE / f"tensorboard_{name}.png"
     page.screenshot(path=path)
@@ -137,7 +141,7 @@ def main() -> None:
     if options.browser is None:
         parser.error("no Chromium was found; name one with --browser PATH.")
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
-        folder = (options.runs or Path(temporary)).resolve()
+        folder = (options.runs or Path(temporary) / "outputs").resolve()
         if not options.only:
             make_runs(folder, options.steps)
         address = stack.enter_context(tensorboard(folder))
