@@ -20,11 +20,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +44,8 @@ TABS = {
     "images": Tab("#images", "tf-image-loader img", 900),
     "hparams": Tab("#hparams", "tf-hparams-table-view", 700),
 }
-FINAL = ("final/score", "final/parse_rate")  # columns of the HParams table, beside the settings that differ
+# Of the HParams table.
+COLUMNS = ("model.learning_rate", "seed", "final/score", "final/rmse@10/model", "final/rmse@10/linear")
 SMALL = (
     "hardware=cpu", "hardware.num_workers=0", "scenario=billiards", "curriculum=stage0", "global_batch=32",
     "evaluation=quick", "evaluation.rollouts=1", "evaluation.pictures=1", "data.stream.val_samples=16",
@@ -93,15 +93,7 @@ def tensorboard(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def differing(folder: Path) -> set[str]:
-    """Settings that are not the same in all runs."""
-    files = sorted(folder.rglob("tensorboard/**/hparams.yaml"))
-    rows = [row for file in files if (row := yaml.safe_load(file.read_text(encoding="utf-8")))]  # of finished ones
-    names = {name for row in rows for name in row}
-    return {name for name in names if len({str(row.get(name)) for row in rows}) > 1}
-
-
-def picture(browser: Any, address: str, name: str, folder: Path) -> None:
+def picture(browser: Any, address: str, name: str, columns: Sequence[str]) -> None:
     """One tab, once it shows something and has come to rest."""
     tab = TABS[name]
     size = {"width": WIDTH, "height": tab.height}
@@ -114,11 +106,12 @@ def picture(browser: Any, address: str, name: str, folder: Path) -> None:
     if name == "images":
         page.get_by_text("Show actual image size").click()
     if name == "hparams":
-        kept = {*differing(folder), *FINAL}
-        page.locator(".hparam-checkbox, .metric-checkbox").evaluate_all(
-            "(boxes, kept) => boxes.filter((b) => !kept.includes(b.innerText.trim())).forEach((b) => b.click())",
-            sorted(kept),
-        )
+        for _ in range(30):  # the list of settings is built little by little
+            page.wait_for_timeout(300)
+            page.locator(".hparam-checkbox, .metric-checkbox").evaluate_all(
+                "(all, kept) => all.forEach((b) => b.checked && !kept.includes(b.innerText.trim()) && b.click())",
+                list(columns),
+            )
     page.wait_for_timeout(6000)  # charts are drawn one after the other
     path = HERE / f"tensorboard_{name}.png"
     page.screenshot(path=path)
@@ -132,6 +125,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where the runs are kept")
     parser.add_argument("--only", action="store_true", help="only pictures: the runs are there")
     parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each run")
+    parser.add_argument("--columns", nargs="+", default=COLUMNS, metavar="NAME", help="of the HParams table")
     parser.add_argument("--browser", default=next(filter(None, map(shutil.which, BROWSERS)), None), metavar="PATH")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(TABS)):
@@ -148,7 +142,7 @@ def main() -> None:
         tools = stack.enter_context(sync_playwright())
         browser = tools.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
         for name in options.names or TABS:
-            picture(browser, address, name, folder)
+            picture(browser, address, name, options.columns)
         browser.close()
 
 
