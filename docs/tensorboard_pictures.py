@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,8 +44,6 @@ TABS = {
     "images": Tab("#images", "tf-image-loader img", 900),
     "hparams": Tab("#hparams", "tf-hparams-table-view", 700),
 }
-# Of the HParams table.
-COLUMNS = ("model.learning_rate", "seed", "final/score", "final/rmse@10/model", "final/rmse@10/linear")
 SMALL = (
     "hardware=cpu", "hardware.num_workers=0", "scenario=billiards", "curriculum=stage0", "global_batch=32",
     "evaluation=quick", "evaluation.rollouts=1", "evaluation.pictures=1", "data.stream.val_samples=16",
@@ -93,7 +91,7 @@ def tensorboard(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def picture(browser: Any, address: str, name: str, columns: Sequence[str]) -> None:
+def picture(browser: Any, address: str, name: str) -> None:
     """One tab, once it shows something and has come to rest."""
     tab = TABS[name]
     size = {"width": WIDTH, "height": tab.height}
@@ -105,13 +103,6 @@ def picture(browser: Any, address: str, name: str, columns: Sequence[str]) -> No
         page.get_by_role("button", name="Toggle settings side pane").click()
     if name == "images":
         page.get_by_text("Show actual image size").click()
-    if name == "hparams":
-        for _ in range(30):  # the list of settings is built little by little
-            page.wait_for_timeout(300)
-            page.locator(".hparam-checkbox, .metric-checkbox").evaluate_all(
-                "(all, kept) => all.forEach((b) => b.checked && !kept.includes(b.innerText.trim()) && b.click())",
-                list(columns),
-            )
     page.wait_for_timeout(6000)  # charts are drawn one after the other
     path = HERE / f"tensorboard_{name}.png"
     page.screenshot(path=path)
@@ -125,7 +116,6 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where the runs are kept")
     parser.add_argument("--only", action="store_true", help="only pictures: the runs are there")
     parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each run")
-    parser.add_argument("--columns", nargs="+", default=COLUMNS, metavar="NAME", help="of the HParams table")
     parser.add_argument("--browser", default=next(filter(None, map(shutil.which, BROWSERS)), None), metavar="PATH")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(TABS)):
@@ -142,7 +132,7 @@ def main() -> None:
         tools = stack.enter_context(sync_playwright())
         browser = tools.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
         for name in options.names or TABS:
-            picture(browser, address, name, options.columns)
+            picture(browser, address, name)
         browser.close()
 
 
