@@ -3,7 +3,7 @@
 Each notebook is executed as it stands (one to three minutes of one core), and the pictures named in KEPT are written to
 docs/NAME.png or .gif. Needs the packages of the extra `dev`.
 
-    python docs/notebook_pictures.py 03 06
+    python docs/notebook_pictures.py 06
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 # Number of the notebook -> place among its pictures -> name in docs/.
 KEPT = {
-    "03": {0: "one_step_curves", 1: "one_step_linear", 2: "one_step_model"},
-    "05": {8: "placebo_ppe"},
     "06": {0: "spatial_scene", 2: "spatial_ears"},
-    "07": {3: "judged_simulator", 5: "judged_linear"},
 }
 
 

@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +44,6 @@ TABS = {
     "images": Tab("#images", "tf-image-loader img", 900),
     "hparams": Tab("#hparams", "tf-hparams-table-view", 700),
 }
-FINAL = ("final/score", "final/parse_rate")  # columns of the HParams table, beside the settings that differ
 SMALL = (
     "hardware=cpu", "hardware.num_workers=0", "scenario=billiards", "curriculum=stage0", "global_batch=32",
     "evaluation=quick", "evaluation.rollouts=1", "evaluation.pictures=1", "data.stream.val_samples=16",
@@ -77,8 +75,9 @@ def make_runs(folder: Path, steps: int) -> None:
 @contextlib.contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
     """The address of a TensorBoard that shows a folder."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", "--host", "127.0.0.1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    # It shows the folder as it is given: by its name, the pictures tell nothing of this machine.
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.name, "--port", "0", "--host", "127.0.0.1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder.parent) as server:
         try:
             assert server.stderr is not None
             found = None
@@ -92,15 +91,7 @@ def tensorboard(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def differing(folder: Path) -> set[str]:
-    """Settings that are not the same in all runs."""
-    files = sorted(folder.rglob("tensorboard/**/hparams.yaml"))
-    rows = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
-    names = {name for row in rows for name in row}
-    return {name for name in names if len({str(row.get(name)) for row in rows}) > 1}
-
-
-def picture(browser: Any, address: str, name: str, folder: Path) -> None:
+def picture(browser: Any, address: str, name: str) -> None:
     """One tab, once it shows something and has come to rest."""
     tab = TABS[name]
     size = {"width": WIDTH, "height": tab.height}
@@ -110,11 +101,8 @@ def picture(browser: Any, address: str, name: str, folder: Path) -> None:
     page.wait_for_load_state("networkidle")
     if name == "scalars":
         page.get_by_role("button", name="Toggle settings side pane").click()
-    if name == "hparams":
-        kept = {*differing(folder), *FINAL}
-        for box in page.locator(".hparam-checkbox, .metric-checkbox").all():
-            if box.inner_text().strip() not in kept:
-                box.click()
+    if name == "images":
+        page.get_by_text("Show actual image size").click()
     page.wait_for_timeout(6000)  # charts are drawn one after the other
     path = HERE / f"tensorboard_{name}.png"
     page.screenshot(path=path)
@@ -137,14 +125,14 @@ def main() -> None:
     if options.browser is None:
         parser.error("no Chromium was found; name one with --browser PATH.")
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
-        folder = (options.runs or Path(temporary)).resolve()
+        folder = (options.runs or Path(temporary) / "outputs").resolve()
         if not options.only:
             make_runs(folder, options.steps)
         address = stack.enter_context(tensorboard(folder))
         tools = stack.enter_context(sync_playwright())
         browser = tools.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
         for name in options.names or TABS:
-            picture(browser, address, name, folder)
+            picture(browser, address, name)
         browser.close()
 
 
