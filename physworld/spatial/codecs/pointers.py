@@ -1,21 +1,22 @@
 """Spatial scenes as pointers and values: what follows from the payload is pointed at, not spelled.
 
-Like `chunks.SpatialCodec`, with three differences.
+Like `chunks.SpatialCodec`, with four differences.
 
 * A brief says every rule as the value that it comes to for an object: azimuth, elevation and distance of what is held
   somewhere or must keep apart from others (a relation of two objects, so both are looked at: the engineer's search
   places them), the width, where it may move to, `"motion":[]` where it may not. Then a model copies, and has its own
   say in everything that no rule decides.
-* An answer's object is a pointer to its stem (`@3`) and what is to be chosen. Its class is the stem's. Of keyframes
+* An answer's object is a pointer to its stem (`@8`) and what is to be chosen. Its class is the stem's. Of keyframes
   only those after the first are written (the first is the object's own pose), with what differs from that pose.
 * A brief's line ends as its object in the answer does, and the rules that hold stand as the answer has to name them.
+* Pointers count down: the last object is always `@1`, so where an answer ends is said by the pointer itself.
 
     brief fmt=iamf style=club section=drop energy=0.9
-    @3","class":"kick","az_deg":0,"width":0.1 lufs=-10 transient=1 leadness=0.3 band=low,"motion":[]},{"id":"
-    ...
+    @8","class":"kick","az_deg":0,"width":0.1 lufs=-10 transient=1 leadness=0.3 band=low,"motion":[]},{"id":"
+    @7"...
     rules"#5","#6"]}
     scene
-    {"version":"1.0",...,"objects":[{"id":"@3","az_deg":0,"el_deg":5,...,"motion":[]},{"id":"...
+    {"version":"1.0",...,"objects":[{"id":"@8","az_deg":0,"el_deg":5,...,"motion":[]},{"id":"...
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 from physworld.lm.guides import MatcherGuide
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.grammar import scene_guide, scene_schema
-from physworld.spatial.codecs.words import FINISH, LAST, MOVED, NEXT, NO_MOTION, chunk, number
+from physworld.spatial.codecs.words import FINISH, LAST, MOVED, NEXT, NO_MOTION, chunk, label, number
 from physworld.spatial.scene.brief import FREE_ELEVATION, FREE_WIDTH, Brief, Target
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
 from physworld.spatial.scene.engineer import dominant, engineer, tenths
@@ -46,9 +47,15 @@ class PointerCodec(SpatialCodec):
     def __init__(self, *, numbered_from_payload: bool = True) -> None:
         """
         Args:
-            numbered_from_payload: the first stem number follows from the payload; False = always 1, for reading.
+            numbered_from_payload: the first rule's number follows from the payload; False = always 1, for reading.
         """
         super().__init__(numbered_from_payload=numbered_from_payload)
+
+    def labels(self, given: Brief) -> tuple[dict[str, str], list[str]]:
+        """(stem id -> `@8` of every object, down to `@1`; `#5` of every rule)."""
+        _, numbers = super().labels(given)
+        count = len(given.objects)
+        return {given.stem(p).id: label("@", count - p) for p in range(count)}, numbers
 
     def _brief(self, given: Brief) -> Iterator[str]:
         payload = given.payload
