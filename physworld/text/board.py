@@ -44,7 +44,7 @@ def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
 
 
 def _phyworld(metrics: Mapping[str, Any], about: About) -> list[Number]:
-    """Errors of velocity in PhyWorld's systems, the published ones beside them (suite=phyworld)."""
+    """Errors of velocity in PhyWorld's systems (suite=phyworld)."""
     found = []
     for kind, row in metrics.get("phyworld", {}).items():
         known = [one for name, one in row.items() if one is not None and name not in LEFT_OUT]

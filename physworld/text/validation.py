@@ -60,6 +60,12 @@ class RolloutValidation(Callback):
         self.cases: EvalCases | None = None
         self.shown = 0  # rollouts that were drawn
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"shown": self.shown}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.shown = state["shown"]
+
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.sanity_checking:
             return

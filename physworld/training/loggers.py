@@ -213,14 +213,14 @@ def make_loggers(nodes: DictConfig, directory: Path, reached: int) -> list[Any]:
 
 
 def show_picture(trainer: Trainer, tag: str, content: bytes) -> None:
-    """A GIF or PNG to every logger of a trainer."""
+    """A GIF or PNG to every logger of a trainer; like Lightning's figures, of step k at k - 1."""
     loggers: list[Any] = trainer.loggers
     for logger in loggers:
-        logger.show_picture(tag, content, trainer.global_step)
+        logger.show_picture(tag, content, max(0, trainer.global_step - 1))
 
 
 def show_text(trainer: Trainer, tag: str, text: str) -> None:
     """A text to every logger of a trainer."""
     loggers: list[Any] = trainer.loggers
     for logger in loggers:
-        logger.show_text(tag, text, trainer.global_step)
+        logger.show_text(tag, text, max(0, trainer.global_step - 1))

@@ -18,16 +18,19 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import torch  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
 
 import physworld  # noqa: E402
 from physworld.lm.packed_lm import PackedLM  # noqa: E402
-from physworld.lm.weights import load_network, load_tokenizer  # noqa: E402
-from physworld.runs.checkpoints import load_model, read_checkpoint  # noqa: E402
+from physworld.lm.weights import BASE_NOTE, load_network, load_tokenizer  # noqa: E402
+from physworld.run import build  # noqa: E402
+from physworld.runs.checkpoints import load_model, read_checkpoint, save_model  # noqa: E402
 from physworld.text.codecs.engine import EngineCodec  # noqa: E402
 from physworld.text.shards import Dataset, Recipe  # noqa: E402
 from physworld.text.sources.files import read_scene, scenes_below  # noqa: E402
+from physworld.training.fit import fit  # noqa: E402
 
-from commands import run as command  # noqa: E402
+from repository import composed  # noqa: E402
 from tiny_gpt import batch_of, prompts  # noqa: E402
 from tiny_lms import examples, save_base  # noqa: E402
 
@@ -35,14 +38,18 @@ TINY = (
     *("hardware=cpu", "hardware.num_workers=0", "evaluation.rollouts=1", "evaluation.val_rollouts=1", "global_batch=4"),
     *("evaluation.frames=2", "evaluation.horizons=[1]", "evaluation.pictures=0", "scenario.names=[projectile]"),
     *("data.stream.val_samples=4", "model.network.width=16", "model.network.depth=1", "model.network.heads=2"),
-    *("data.source.frames=12", "steps=2", "validate_every=2", "checkpoint_every=2", "hydra.run.dir=run"),
+    *("data.source.frames=12", "steps=2", "validate_every=2", "checkpoint_every=2", "logger=none"),
 )
-KEPT = ("config.yaml", "versions.json", "metrics.json", "timesteps.json", "model", "checkpoints/last.ckpt")
+LEFT_OUT = (BASE_NOTE, "adapter/README.md", ".lock")  # they name a folder of this machine, or are empty
+KEPT = ("config.yaml", "versions.json", "model", "checkpoints/last.ckpt")
 
 
 def make(folder: Path) -> None:
     """run/, lora/ and data/ below a folder."""
-    command(folder, "train.py", *TINY)
+    cfg = composed("train", *TINY)
+    parts, resolved = build(cfg), OmegaConf.to_container(cfg, resolve=True)
+    fit(cfg, resolved, parts, folder / "run", None, 0)  # type: ignore[arg-type]
+    save_model(parts.module.eval_network(), parts.codec, folder / "run")  # type: ignore[attr-defined]
     base = save_base(folder / "weights", "llama", num_hidden_layers=1)
     codec = EngineCodec(tokenizer=load_tokenizer(str(base)))
     torch.manual_seed(0)
@@ -51,6 +58,7 @@ def make(folder: Path) -> None:
         for name, parameter in lora.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
+    (folder / "lora").mkdir()
     lora.eval().save_run(folder / "lora", codec.tokenizer, codec.end_id)
     recipe = Recipe(names=("billiards", "pendulum"), difficulties=(1,), frames=8, split="train", seed=0)
     for suffix in ("jsonl", "parquet"):
@@ -96,7 +104,7 @@ def main() -> None:
         parts = [*(f"run/{part}" for part in KEPT), "lora", "weights", "data", "expected.json"]
         with tarfile.open(target, "w:xz") as archive:
             for part in parts:
-                archive.add(folder / part, part)
+                archive.add(folder / part, part, filter=lambda entry: None if entry.name.endswith(LEFT_OUT) else entry)
     print(f"{target}: {target.stat().st_size:,} bytes")
 
 

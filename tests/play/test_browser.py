@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import shutil
 import socket
 import threading
@@ -49,12 +50,12 @@ class Server:
 class Person:
     """A browser's page, and everything that it complained of."""
 
-    def __init__(self, page: Any, address: str) -> None:
+    def __init__(self, page: Any, address: str, ready: str = "physworld.frames.length > 0") -> None:
         self.page, self.complaints = page, list[str]()
         page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(address)
-        self.until("!!window.physworld && physworld.frames.length > 0")
+        self.until(f"!!window.physworld && {ready}")
 
     def until(self, condition: str, seconds: float = 60) -> None:
         """Polled from here: the page's policy forbids evaluated code, which waiting in the page would need."""
@@ -218,3 +219,64 @@ def test_rubbish_in_the_address_and_a_closed_line(browser: Any) -> None:
     me.until("physworld.frames.length === 2")
     context.close()
     back.stop()
+
+
+def test_a_spatial_scene_is_dragged_broken_repaired_and_heard(browser: Any, server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("pydantic", reason="the extra `spatial` is not installed")
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    me = Person(context.new_page(), f"http://127.0.0.1:{server.port}/spatial", "!!physworld.scene")
+    page = me.page
+    assert page.inner_text("#verdict") == "keeps every rule"
+
+    def pose(name: str) -> list[float]:
+        return list(
+            page.evaluate(
+                f"(o => [o.az_deg, o.el_deg, o.dist_m])(physworld.scene.objects.find(o => o.id === '{name}'))"
+            )
+        )
+
+    box = page.evaluate("(b => [b.left, b.top, b.width, b.height])(sphere.getBoundingClientRect())")
+    middle, radius = (box[0] + box[2] / 2, box[1] + box[3] / 2), 0.44 * min(box[2:])
+    az, el, dist = pose("gtr-l")
+    reach = radius * math.log1p(dist) / math.log1p(8)
+    lift = math.sin(math.radians(35))  # the eye is raised: what is in front of the head is seen above it
+    at = (middle[0] - reach * math.sin(math.radians(az)), middle[1] - lift * reach * math.cos(math.radians(az)))
+    assert (az, el) == (80, 0)
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(middle[0] - reach * 0.7, middle[1] - reach * 0.4, steps=4)
+    page.mouse.up()
+    me.until("document.querySelectorAll('#kept li.fail').length > 0")
+    assert "anchor:gtr-l@80/0/1.5" in page.inner_text("#kept li.fail") and pose("gtr-l")[:2] != [80, 0]
+    assert pose("gtr-l")[2] == dist, "a drag keeps the distance"
+    page.click("#mend")
+    me.until("verdict.textContent === 'keeps every rule'")
+    mended = pose("gtr-l")  # to within the rule's tolerance
+    assert abs(mended[0] - 80) <= 1 and abs(mended[1]) <= 1 and "a rule" in page.inner_text("#edits")
+
+    page.focus("#sphere")  # by keyboard alone
+    page.keyboard.press("n")
+    name, before = page.evaluate("document.getElementById('object').value"), page.evaluate("physworld.chosen")
+    was = pose(name)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("+")
+    assert before == 1 and pose(name) == [was[0] + 5, was[1], round(was[2] + 0.1, 2)]
+    me.until("document.querySelectorAll('#kept li.fail').length > 0")  # the bass has left the middle
+
+    page.click("#hear")
+    me.until("physworld.hearing.on && physworld.hearing.parts.length === physworld.scene.objects.length")
+    heard = page.evaluate(
+        "(n => [physworld.hearing.parts[n].panner.panningModel, physworld.hearing.parts.length])(physworld.chosen)"
+    )
+    assert heard == ["HRTF", 7]
+    page.click("#hear")
+    assert page.evaluate("physworld.hearing.on") is False
+    with page.expect_download() as saved:
+        page.click("#save")
+    saved.value.save_as(tmp_path / "scene.json")
+    assert json.loads((tmp_path / "scene.json").read_text()) == page.evaluate("physworld.scene")
+    page.fill("#rules", "no json")
+    page.click("#write")
+    me.until("!notice.hidden")
+    assert page.inner_text("#notice p") == "Rule 1 is not valid JSON." and me.complaints == []
+    context.close()

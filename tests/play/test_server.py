@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
+from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
@@ -48,10 +49,51 @@ def sentence(answer: Any) -> str:
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    for name in ("style.css", "main.js", "view.js", "tools.js", "address.js", "icon.svg"):
+    for name in (
+        "style.css",
+        "main.js",
+        "view.js",
+        "tools.js",
+        "address.js",
+        "icon.svg",
+        "spatial.js",
+        "sphere.js",
+        "hearing.js",
+    ):
         text = client.get(f"/page/{name}").text.replace("http://www.w3.org/2000/svg", "")
         assert text and "http://" not in text and "https://" not in text, name
     assert client.get("/page/../server.py").status_code == 404
+
+
+def test_a_payload_becomes_a_scene_that_is_judged_and_mended(client: TestClient) -> None:
+    pytest.importorskip("pydantic", reason="the extra `spatial` is not installed")
+    payload = client.get("/api/spatial/choices").json()["payload"]
+    made = client.post("/api/spatial/scene", json={"payload": payload}).json()
+    assert made["violations"] == [] and {rule["status"] for rule in made["rules"]} == {"pass"}
+    scene = made["scene"]
+    place = next(n for n, thing in enumerate(scene["objects"]) if thing["id"] == "bass")
+    scene["objects"][place]["az_deg"] = 40
+    judged = client.post("/api/spatial/check", json={"payload": payload, "scene": scene}).json()
+    (broken,) = judged["violations"]
+    assert broken.startswith(f"$.objects[{place}]") and "mono_low_end" in broken
+    assert [rule["tag"] for rule in judged["rules"] if rule["status"] == "fail"] == ["mono_low_end<120Hz"]
+    mended = client.post("/api/spatial/repair", json={"payload": payload, "scene": judged["scene"]}).json()
+    assert mended["violations"] == [] and mended["scene"]["objects"][place]["az_deg"] == 0 and mended["edits"]
+    scene["objects"][place]["az_deg"] = 400
+    assert "az_deg" in sentence(client.post("/api/spatial/check", json={"payload": payload, "scene": scene}))
+    assert "no payload: $.style" in sentence(
+        client.post("/api/spatial/scene", json={"payload": {**payload, "style": 3}})
+    )
+    assert "(KeyError)" in sentence(client.post("/api/spatial/check", json={"payload": payload}))
+    assert "not valid JSON" in sentence(client.post("/api/spatial/repair", content=b"{"))
+    assert "default-src 'self'" in client.get("/spatial").headers["content-security-policy"]
+
+
+def test_the_page_without_a_server_offers_no_tab_that_needs_one(tmp_path: Path) -> None:
+    export._page(tmp_path)
+    assert not list(tmp_path.rglob("spatial*")) and "spatial" not in (tmp_path / "index.html").read_text()
+    scripts = "".join(path.read_text() for path in (tmp_path / "page").glob("*.js"))
+    assert "sphere.js" not in scripts and "hearing.js" not in scripts
 
 
 def test_every_type_can_be_drawn(client: TestClient) -> None:

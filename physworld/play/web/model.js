@@ -3,7 +3,8 @@
 import { valueOf } from "./numbers.js";
 
 const FEATURES = 32, SCALES = [0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000], TOGETHER = 256; // positions of one call
-const NONE = -1, COAST = 1, REST = 2, FIELDS = ["kind", "first", "count", "word", "own", "partner", "slot", "document", "at", "a", "b"];
+const NONE = -1, COAST = 1, REST = 2, LEAST = 30, // what is e^30 times less likely than the likeliest counts nothing
+  FIELDS = ["kind", "first", "count", "word", "own", "partner", "slot", "document", "at", "a", "b"];
 
 // Features of a number's value: physworld/lm/number_features.py.
 function features(index) {
@@ -28,6 +29,7 @@ export class Model {
     const counts = this.ints("counts", sizes.counts);
     calls.model_new(sizes.width, sizes.heads, sizes.depth, sizes.outputs, sizes.words, sizes.slots, sizes.names, sizes.counts.length, counts, place);
     this.noName = sizes.names - 1;
+    this.shares = new Float64Array(sizes.outputs);
     this.recordOf = new Map(sizes.spoken.map((name, kind) => [text.word[name], { kind, names: text.records[name][0], count: text.records[name][1] }]));
   }
 
@@ -97,14 +99,14 @@ export class Model {
 
   // The answer's next token: the median of the numbers, or a word that is likelier than all of them.
   choose(scores, words) {
-    const { orderedFrom, outputs } = this.text, last = outputs.length;
+    const { orderedFrom, outputs } = this.text, last = outputs.length, { shares } = this;
     let top = -Infinity, sum = 0;
-    for (let k = orderedFrom; k < last; k++) top = Math.max(top, scores[k]);
-    for (let k = orderedFrom; k < last; k++) sum += Math.exp(scores[k] - top);
+    for (let k = orderedFrom; k < last; k++) if (scores[k] > top) top = scores[k];
+    for (let k = orderedFrom; k < last; k++) sum += shares[k] = scores[k] > top - LEAST ? Math.exp(scores[k] - top) : 0;
     const best = words && scores[REST] > scores[COAST] ? REST : COAST;
     if (words && scores[best] > top + Math.log(sum)) return outputs[best];
     let below = 0, middle = orderedFrom;
-    for (; middle < last - 1; middle++) { below += Math.exp(scores[middle] - top); if (below >= sum / 2) break; }
+    for (; middle < last - 1; middle++) { below += shares[middle]; if (below >= sum / 2) break; }
     return outputs[middle];
   }
 

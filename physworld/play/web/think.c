@@ -54,43 +54,60 @@ EXPORT void model_new(int width, int heads, int layers, int outputs, int vocabul
 	for (int i = 0; i < E / 2; i++) rates[i] = powf(1000.0f, -(float)i / (E / 2));
 }
 
-// y[s][o] = x[s] . w[o] (+ y where `add`), for S positions of `n` numbers and `m` outputs.
-static void multiply(const float *x, const float *w, float *y, int S, int n, int m, int add) {
-	for (int s = 0; s < S; s += LANES) {
-		int lanes = S - s < LANES ? S - s : LANES;
-		const float *a = x + (long)s * n, *b = lanes > 1 ? a + n : a, *c = lanes > 2 ? b + n : a, *d = lanes > 3 ? c + n : a;
-		for (int o = 0; o < m; o++) {
-			const float *row = w + (long)o * n;
-			float sums[LANES];
-			if (lanes == 1) {
-				v128_t p = wasm_f32x4_splat(0), q = p, r = p, t = p;
-				for (int i = 0; i < n; i += 16) {
-					p = wasm_f32x4_add(p, wasm_f32x4_mul(wasm_v128_load(row + i), wasm_v128_load(a + i)));
-					q = wasm_f32x4_add(q, wasm_f32x4_mul(wasm_v128_load(row + i + 4), wasm_v128_load(a + i + 4)));
-					r = wasm_f32x4_add(r, wasm_f32x4_mul(wasm_v128_load(row + i + 8), wasm_v128_load(a + i + 8)));
-					t = wasm_f32x4_add(t, wasm_f32x4_mul(wasm_v128_load(row + i + 12), wasm_v128_load(a + i + 12)));
-				}
-				p = wasm_f32x4_add(wasm_f32x4_add(p, q), wasm_f32x4_add(r, t));
-				sums[0] = wasm_f32x4_extract_lane(p, 0) + wasm_f32x4_extract_lane(p, 1) + wasm_f32x4_extract_lane(p, 2) + wasm_f32x4_extract_lane(p, 3);
-			} else {
-				v128_t p = wasm_f32x4_splat(0), q = p, r = p, t = p;
-				for (int i = 0; i < n; i += 4) {
-					v128_t v = wasm_v128_load(row + i);
-					p = wasm_f32x4_add(p, wasm_f32x4_mul(v, wasm_v128_load(a + i)));
-					q = wasm_f32x4_add(q, wasm_f32x4_mul(v, wasm_v128_load(b + i)));
-					r = wasm_f32x4_add(r, wasm_f32x4_mul(v, wasm_v128_load(c + i)));
-					t = wasm_f32x4_add(t, wasm_f32x4_mul(v, wasm_v128_load(d + i)));
-				}
-				v128_t pq = wasm_f32x4_add(wasm_i32x4_shuffle(p, q, 0, 4, 1, 5), wasm_i32x4_shuffle(p, q, 2, 6, 3, 7));
-				v128_t rt = wasm_f32x4_add(wasm_i32x4_shuffle(r, t, 0, 4, 1, 5), wasm_i32x4_shuffle(r, t, 2, 6, 3, 7));
-				wasm_v128_store(sums, wasm_f32x4_add(wasm_i32x4_shuffle(pq, rt, 0, 1, 4, 5), wasm_i32x4_shuffle(pq, rt, 2, 3, 6, 7)));
-			}
-			for (int k = 0; k < lanes; k++) {
-				float *place = y + (long)(s + k) * m + o;
-				*place = add ? *place + sums[k] : sums[k];
-			}
+// The sums of four vectors, as one.
+static inline v128_t across(v128_t p, v128_t q, v128_t r, v128_t t) {
+	v128_t pq = wasm_f32x4_add(wasm_i32x4_shuffle(p, q, 0, 4, 1, 5), wasm_i32x4_shuffle(p, q, 2, 6, 3, 7));
+	v128_t rt = wasm_f32x4_add(wasm_i32x4_shuffle(r, t, 0, 4, 1, 5), wasm_i32x4_shuffle(r, t, 2, 6, 3, 7));
+	return wasm_f32x4_add(wasm_i32x4_shuffle(pq, rt, 0, 1, 4, 5), wasm_i32x4_shuffle(pq, rt, 2, 3, 6, 7));
+}
+
+#define MORE(sum, a, b) sum = wasm_f32x4_add(sum, wasm_f32x4_mul(a, b))
+
+// One or two positions: each weight is read once, in the order of memory.
+static void multiply_few(const float *a, const float *b, const float *w, float *y, float *z, int n, int m, int add) {
+	for (int o = 0; o < m; o++, w += n) {
+		v128_t p = wasm_f32x4_splat(0), q = p, r = p, t = p;
+		for (int i = 0; i < n; i += 8) {
+			v128_t v = wasm_v128_load(w + i), u = wasm_v128_load(w + i + 4);
+			MORE(p, v, wasm_v128_load(a + i)); MORE(q, u, wasm_v128_load(a + i + 4));
+			if (z) { MORE(r, v, wasm_v128_load(b + i)); MORE(t, u, wasm_v128_load(b + i + 4)); }
+		}
+		float sums[LANES];
+		wasm_v128_store(sums, across(wasm_f32x4_add(p, q), wasm_f32x4_add(r, t), r, t));
+		y[o] = add ? y[o] + sums[0] : sums[0];
+		if (z) z[o] = add ? z[o] + sums[1] : sums[1];
+	}
+}
+
+// Two outputs of four positions at a time, so that few numbers are loaded more than once.
+static void multiply_four(const float *a, const float *w, float *y, int lanes, int n, int m, int add) {
+	const float *b = a + n, *c = b + n, *d = lanes > 3 ? c + n : a;
+	for (int o = 0; o < m; o += 2) {
+		const float *row = w + (long)o * n, *next = row + n;
+		v128_t p = wasm_f32x4_splat(0), q = p, r = p, t = p, p2 = p, q2 = p, r2 = p, t2 = p;
+		for (int i = 0; i < n; i += 4) {
+			v128_t v = wasm_v128_load(row + i), u = wasm_v128_load(next + i), z = wasm_v128_load(a + i);
+			MORE(p, v, z); MORE(p2, u, z);
+			z = wasm_v128_load(b + i); MORE(q, v, z); MORE(q2, u, z);
+			z = wasm_v128_load(c + i); MORE(r, v, z); MORE(r2, u, z);
+			z = wasm_v128_load(d + i); MORE(t, v, z); MORE(t2, u, z);
+		}
+		float sums[2 * LANES];
+		wasm_v128_store(sums, across(p, q, r, t));
+		wasm_v128_store(sums + LANES, across(p2, q2, r2, t2));
+		for (int k = 0; k < lanes; k++) {
+			float *place = y + (long)k * m + o;
+			place[0] = add ? place[0] + sums[k] : sums[k];
+			place[1] = add ? place[1] + sums[LANES + k] : sums[LANES + k];
 		}
 	}
+}
+
+// y[s][o] = x[s] . w[o] (+ y where `add`), for S positions of `n` numbers (a multiple of 8) and `m` outputs (even).
+static void multiply(const float *x, const float *w, float *y, int S, int n, int m, int add) {
+	int s = 0;
+	for (; s + 2 < S; s += LANES) multiply_four(x + (long)s * n, w, y + (long)s * m, S - s < LANES ? S - s : LANES, n, m, add);
+	if (s < S) multiply_few(x + (long)s * n, x + (long)(S - 1) * n, w, y + (long)s * m, s + 1 < S ? y + (long)(s + 1) * m : NULL, n, m, add);
 }
 
 static void normalise(const float *x, float *y, int n) {

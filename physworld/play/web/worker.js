@@ -21,6 +21,7 @@ const model = async (name) => {
   if (BASELINES[name]) return name;
   if (name !== "shipped") throw new Error(`${name} is no model of this page.`);
   shipped ??= Promise.all([bytes("think.wasm").then(engine), bytes("weights.bin")]).then(([think, weights]) => new Model(think, weights, text));
+  shipped.catch(() => { shipped = null; }); // tried anew when it is asked for again
   return shipped;
 };
 

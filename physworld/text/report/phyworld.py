@@ -37,7 +37,10 @@ def phyworld_section(summary: Mapping[str, Any]) -> list[str]:
         "their pixels.", "",
     ]  # fmt: skip
     names = [name for name in found[kinds[0]] if name not in LEFT_OUT]
-    rows = [[LABELS.get(name, name.replace("_", " ")), *(span(found[kind][name]) for kind in kinds)] for name in names]
+    rows = [
+        [LABELS.get(name, name.replace("_", " ")), *(span(found[kind][name], ".3f") for kind in kinds)]
+        for name in names
+    ]
     for who, errors in PUBLISHED.items():
         cells = [f"{errors[kind.split()[1]]:.3f}" if _has(kind, errors) else "–" for kind in kinds]
         if set(cells) != {"–"}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -97,6 +98,13 @@ def test_what_is_no_data_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "games.py").write_text(text)
     with pytest.raises(UserError, match=r"games\.py"):
         iphyre_games(tmp_path)
+
+
+def test_without_its_package_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [])
+    monkeypatch.delitem(sys.modules, "iphyre", raising=False)
+    with pytest.raises(UserError, match=r"suite\.puzzles=iphyre needs the package iphyre; install with: pip install"):
+        iphyre_games("iphyre")
 
 
 def test_a_ball_falls_when_its_support_is_taken_away(games: Path) -> None:

@@ -4,50 +4,86 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from physworld.errors import UserError
+from physworld.io.images import write_gif
+from physworld.lm.gpt import GPT
+from physworld.run import build
+from physworld.runs.checkpoints import read_checkpoint, save_model
+from physworld.runs.directory import write_json
+from physworld.runs.state import Record
 from physworld.settings import checks
+from physworld.settings.reading import only
+from physworld.training.fit import fit
 
-from commands import ended, run
-from repository import composed
+from repository import CONF, composed
+from tiny_gpt import CODEC
 
 TINY = (
-    *("hardware=cpu", "hardware.num_workers=0", "evaluation=quick", "evaluation.rollouts=1", "evaluation.frames=2"),
-    *("evaluation.horizons=[1,2]", "evaluation.pictures=2", "scenario.names=[billiards,pendulum]", "global_batch=4"),
-    *("model.network.width=32", "model.network.depth=1", "data.stream.val_samples=4", "data.source.frames=40"),
-    *("validate_every=2", "checkpoint_every=2", "trainer.log_every_n_steps=1"),
+    *("hardware=cpu", "hardware.num_workers=0", "evaluation=quick", "evaluation.val_rollouts=1", "evaluation.frames=2"),
+    *("evaluation.horizons=[1,2]", "scenario.names=[billiards,pendulum]", "global_batch=4", "model.network.width=32"),
+    *("model.network.depth=1", "data.stream.val_samples=4", "data.source.frames=40", "validate_every=2"),
+    *("checkpoint_every=2", "trainer.log_every_n_steps=1", "model.decay_fraction=0"),
 )
 PACKAGES = {"mlflow": "mlflow", "wandb": "wandb", "trackio": "trackio"}
 THERE = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is not None]
+FINAL = {"ratio_best@2": 1.5, "rmse@2/model": 3.0, "held_out/ratio_best@2": 2.5, "rmse@2/linear": float("inf")}
+
+
+def train(directory: Path, steps: int, checkpoint: Path | None = None, reached: int = 0) -> Any:
+    """As the command does, its final evaluation left out."""
+    chosen = f"logger=[{','.join(('tensorboard', 'csv', *THERE))}]"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*TINY, chosen, f"steps={steps}"], return_hydra_config=True)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        cfg = only(cfg, [key for key in cfg if key != "hydra"])
+        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        parts = build(cfg)
+        record = Record(directory, verb="train", command="train.py scenario.names=[billiards,pendulum]")
+        return fit(cfg, resolved, parts, directory, checkpoint, reached, (), record)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four steps, and after a fifth that is lost with its process, on from the fourth to the sixth."""
-    work = tmp_path_factory.mktemp("loggers")
-    chosen = f"logger=[{','.join(('tensorboard', 'csv', *THERE))}]"
-    command = ("train.py", *TINY, chosen, "hydra.run.dir=run")
-    first = ended(work, *command, "steps=5", "checkpoint_every=4", "skip_steps=0", "model.decay_fraction=0")
-    assert first.returncode == 0, first.stderr
-    # As after a kill: the checkpoint is of step 4, and the loggers hold a fifth step.
-    state = torch.load(work / "run/checkpoints/best.ckpt", weights_only=True)
-    assert state["global_step"] in (2, 4)
-    shutil.copy(work / "run/checkpoints/best.ckpt", work / "run/checkpoints/last.ckpt")
-    said = run(work, *command, "steps=6", "ckpt=last", "model.decay_fraction=0")
-    assert "TensorBoard:" in said
+    """Five steps, of which the fifth is lost with its process, and on from the fourth to the sixth."""
+    work: Path = tmp_path_factory.mktemp("loggers")
+    before = Path.cwd()
+    os.chdir(work)  # where mlflow keeps its runs
+    try:
+        home = Path("run")
+        train(home, 5)
+        for path in (home / "checkpoints").glob("*.ckpt"):  # `last` is of step 5, as if there were none
+            if read_checkpoint(path)["global_step"] == 4:
+                break
+        else:
+            pytest.fail("no checkpoint of step 4")
+        kept = shutil.copy(path, work / "four.ckpt")
+        done = train(home, 6, kept, 4)
+        write_gif(home / "pictures" / "billiards.gif", np.zeros((2, 8, 8, 3), np.uint8), 10)
+        write_json(home / "metrics.json", {"headline": FINAL})
+        save_model(GPT.for_vocabulary(CODEC.vocabulary, width=16, depth=1, heads=2), CODEC, home)
+        done.log_result(home, FINAL, 1.5)
+    finally:
+        os.chdir(before)
     return work / "run"
 
 
@@ -71,8 +107,7 @@ def test_csv_holds_the_same_figures(directory: Path, events: Any) -> None:
         there = {int(row["step"]): float(row[name]) for row in rows if row[name]}
         assert there == pytest.approx({point.step: point.value for point in events.Scalars(tag)})
     assert sum(bool(row["train/loss"]) for row in rows) == 6
-    metrics = json.loads((directory / "metrics.json").read_text())
-    assert float(rows[-1]["final/rmse@2/model"]) == pytest.approx(metrics["headline"]["rmse@2/model"])
+    assert float(rows[-1]["final/rmse@2/model"]) == 3 and "final/rmse@2/linear" not in rows[-1]  # infinite
     assert (directory / "csv/pictures/final_billiards_6.gif").read_bytes().startswith(b"GIF8")
 
 
@@ -106,7 +141,7 @@ def test_command_and_configuration_are_there_as_text(directory: Path, events: An
     said = [
         events.Tensors(f"{name}/text_summary")[-1].tensor_proto.string_val[0].decode() for name in ("command", "config")
     ]
-    assert "train.py" in said[0] and "scenario.names=[billiards,pendulum]" in said[0]
+    assert "train.py scenario.names=[billiards,pendulum]" in said[0]
     told = yaml.safe_load("\n".join(line[4:] for line in said[1].splitlines()))
     assert told == yaml.safe_load((directory / "config.yaml").read_text())
 
@@ -117,11 +152,8 @@ def test_hparams_know_choices_and_a_score_that_has_one_name(directory: Path, eve
     asked = data.session_start_info.hparams
     assert asked["model"].string_value == "gpt" and asked["curriculum"].string_value == "mixed"
     assert asked["model.network.width"].number_value == 32
-    metrics = json.loads((directory / "metrics.json").read_text())["headline"]
-    assert events.Scalars("final/score")[-1].value == pytest.approx(metrics["ratio_best@2"])
-    held_out = events.Scalars("final/held_out/ratio_best@2")[-1].value
-    assert held_out == pytest.approx(metrics["held_out/ratio_best@2"])
-    assert "held_out/ratio_best@2" in run(directory.parent, "physworld", "compare", str(directory))
+    assert events.Scalars("final/score")[-1].value == 1.5
+    assert events.Scalars("final/held_out/ratio_best@2")[-1].value == 2.5
 
 
 @pytest.mark.skipif("mlflow" not in THERE, reason="mlflow is not installed (extra: loggers)")
@@ -130,7 +162,9 @@ def test_mlflow_is_one_run_with_files(directory: Path) -> None:
     assert (home / "params/model").read_text() == "gpt"
     lines = [line.split() for line in (home / "metrics/train/loss").read_text().splitlines()]
     assert {int(step) for _, _, step in lines} == set(range(6))
-    assert {"model", "pictures", "report.md", "command.txt"} <= {path.name for path in (home / "artifacts").iterdir()}
+    assert {"model", "pictures", "metrics.json", "command.txt"} <= {
+        path.name for path in (home / "artifacts").iterdir()
+    }
 
 
 @pytest.mark.skipif("wandb" not in THERE, reason="wandb is not installed (extra: loggers)")
@@ -147,34 +181,3 @@ def test_what_is_not_installed_is_one_sentence(name: str) -> None:
         UserError, match=rf"^logger={name} needs {name}; install with: pip install 'physworld\[loggers\]'\.$"
     ):
         checks.settings(composed("train", f"logger={name}"))
-
-
-def test_a_run_that_no_longer_improves_ends_with_its_best_weights(tmp_path: Path) -> None:
-    """Nothing is ever better by 10, so the second validation is the last one."""
-    said = run(
-        tmp_path, "train.py", *TINY, "steps=40", "early_stopping=loss", "early_stopping.patience=1",
-        "early_stopping.min_delta=10", "early_stopping.monitor=rollout/rmse@1/model", "logger=none",
-        "hydra.run.dir=run",
-    )  # fmt: skip
-    assert "Stopped early at step 4: no better rollout/rmse@1/model in 1 validations" in said
-    assert not (tmp_path / "run/tensorboard").exists() and "TensorBoard:" not in said
-    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
-    told = run(
-        tmp_path, "train.py", *TINY, "steps=40", "early_stopping=rollout", "early_stopping.patience=1",
-        "early_stopping.min_delta=1e9", "logger=none", "hydra.run.dir=other",
-    )  # fmt: skip
-    best = torch.load(tmp_path / "other/checkpoints/best.ckpt", weights_only=True)
-    assert f"What follows is of best.ckpt, step {best['global_step']}." in told
-    saved = load_file(tmp_path / "other/model/model.safetensors")
-    there = {name.removeprefix("network."): value for name, value in best["state_dict"].items()}
-    assert all(torch.equal(saved[name], there[name]) for name in saved)
-
-
-def test_a_monitor_that_nobody_logs_is_named_and_time_ends_a_run(tmp_path: Path) -> None:
-    refused = ended(tmp_path, "train.py", *TINY, "steps=4", "early_stopping=loss", "early_stopping.monitor=val/los",
-                    "hydra.run.dir=a")  # fmt: skip
-    assert refused.returncode == 1 and "Did you mean val/loss? Choose one of rollout/" in refused.stderr
-    said = run(tmp_path, "train.py", *TINY, "steps=100000", "max_time=00:00:02", "hydra.run.dir=b")
-    reached = int(re.search(r"max_time=00:00:02 is over at step (\d+) of 100000; it is saved", said)[1])  # type: ignore[index]
-    assert torch.load(tmp_path / "b/checkpoints/last.ckpt", weights_only=True)["global_step"] == reached
-    assert json.loads((tmp_path / "b/metrics.json").read_text())["cost"]["samples"] == 4 * reached
