@@ -1,6 +1,6 @@
 """A GPT of island text as one ONNX graph that a browser runs: new positions in, scores and a longer cache out.
 
-`python experiments/025_web_runtime/graph.py model.onnx` writes that of the shipped model.
+`python experiments/023_web_runtime/graph.py model.onnx` writes that of the shipped model.
 
 Documents lie one behind the other in a single row, and a bias of -inf keeps them apart, so that documents of any
 length are read and answered together without padding. S new positions, T positions with those before, R kinds of
