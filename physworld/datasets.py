@@ -28,10 +28,12 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
         report: where to write everything as JSON.
 
     Raises:
-        UserError: the folder holds no data.
+        UserError: the folder holds no data, or the report would be among it.
     """
     from physworld.text.sources.files import SUFFIXES, is_table
 
+    if report is not None and report.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"--report {report} lies in {folder}, where nothing is changed; write it elsewhere.")
     files = [path for path in listing.files(folder, SUFFIXES) if path.name not in TABLES]
     rows = [path for path in files if not is_table(path) and _holds_rows(path)]
     scenes = [path for path in files if path not in set(rows)]

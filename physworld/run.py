@@ -36,9 +36,11 @@ TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
     *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last"),
 )
+# Of these, what a plan would not change with.
+UNPLANNED = ("ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last", "checkpoint_every")
 SHARED = {
     "train": TRAINED,
-    "plan": (*TRAINED, "gpu", "mfu", "price"),
+    "plan": (*(name for name in TRAINED if name not in UNPLANNED), "gpu", "mfu", "price"),
     "evaluate": ("run",),
     "predict": ("run",),
     "simulate": ("task",),

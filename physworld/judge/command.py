@@ -32,7 +32,8 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     """Judge a folder as asked; return the path of report.html.
 
     Raises:
-        UserError: an option or a folder makes no sense. Clips that cannot be judged are rows of the report.
+        UserError: an option or a folder makes no sense, or no clip could be judged. Some that could not are rows of the
+            report.
     """
     settings = _settings(options)
     sources = find(options.folder)
@@ -41,6 +42,10 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
         if is_sequence(each) and options.fps is None:
             raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")
     directory = options.out or Path("outputs") / "judge" / (options.folder.resolve().name or "clips")
+    if (directory / "config.yaml").exists() or (
+        (directory / "report.html").exists() and not (directory / "clips.json").exists()
+    ):
+        raise UserError(f"--out {directory} holds a run or another report; give a folder of its own.")
     begun = time.perf_counter()
     results = _judge_all(sources, settings, options, directory / "pictures", console)
     spent = time.perf_counter() - begun
@@ -65,6 +70,8 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     for verdict in verdicts:
         if not verdict.judged:
             console.print(f"{verdict.name}: {verdict.sentence}.", soft_wrap=True)
+    if not any(verdict.judged for verdict in verdicts):
+        raise UserError(f"No clip could be judged; {written} says why, clip by clip.")
     return written
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from physworld.lm.api_answers import Answer, Answers, request_key
 PROTOCOLS = {"completions": "/completions", "chat": "/chat/completions"}
 AGAIN = (408, 409, 425, 429)  # and 5xx: the same request may be answered later
 MOST_BYTES = 16 * 2**20  # of one answer
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells of every request
 LONGEST_WAIT = 120.0  # s, however long a server asks for
 
 

@@ -27,6 +27,8 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
         raise UserError(
             f"{missing[0]} is no directory; give run directories or names, folders that hold them, last or shipped."
         )
+    if csv_file is not None and csv_file.suffix != ".csv":
+        raise UserError(f"--csv {csv_file} must end in .csv.")
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise UserError(f"--csv {csv_file} cannot be written: {csv_file.parent} is no folder.")
     runs = list(runs_under([os.path.abspath(path) for path in named]))

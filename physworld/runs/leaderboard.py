@@ -59,7 +59,7 @@ def leaderboard(
         if not found:
             raise UserError(f"{name} has no figures for a leaderboard: no finished run or evaluation is there.")
         entries += found
-    command = shlex.join(["physworld", "leaderboard", *folders])
+    command = shlex.join(["physworld", "leaderboard", *folders, "--out", str(out)])
     for path in write(entries, out, command, versions()["commit"]):
         console.print(f"Written: {path}", soft_wrap=True)
     return entries

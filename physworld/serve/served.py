@@ -19,6 +19,7 @@ from physworld.errors import UserError
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.guides import MatcherGuide
 from physworld.lm.packed_lm import PackedLM
+from physworld.lm.weights import WeightsError
 from physworld.protocols import Generator, Guide
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
@@ -90,7 +91,10 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
     """
     folder = runs.find_named(what)
     if what not in ("last", "shipped") and (folder is None or not (folder / "config.yaml").is_file()):
-        network, tokenizer = load_hf(what, base, device)
+        try:
+            network, tokenizer = load_hf(what, base, device)
+        except WeightsError as error:
+            raise UserError(str(error).replace(f"weights={what} is", f"RUN={what} is no run, and", 1)) from None
         return Weights(network, tokenizer)
     if base is not None:
         raise UserError(f"--base {base} is for weights; a run brings its own, so leave it out.")

@@ -177,6 +177,9 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
             return explain_key(key, config_name, arguments) or _plain(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as NAME=VALUE{_quoting(error.override) or f': {first_line(error)}'}."
+    unknown = re.search(r"Could not load '(\w+)/(\w+)'", str(error))  # in a list of options
+    if unknown and (known := option_names(unknown[1])):
+        return f"{unknown[1]}={unknown[2]} is unknown.{suggest(unknown[2], known)} Choose among {', '.join(known)}."
     several = re.match(r"Ambiguous value for argument '(.*)'", str(error))
     if several:
         name, _, values = several.group(1).partition("=")

@@ -64,7 +64,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         if cfg.data.source._target_ != LISTENED:  # those are pairs already
             train = PreferencePairs(train, seed=cfg.seed, split="train")
     elif module.objective == "reward":
-        if "reward" not in cfg:
+        if not cfg.reward:
             raise UserError("A model that learns from a reward needs one; use model=tiny_gravity_grpo.")
         judge: RuleReward = call(instantiate(cfg.reward), train, codec)
         module.reward, module.limits, module.tokens = judge, judge.limits, (codec.end_id, codec.pad_id)
