@@ -47,10 +47,13 @@ def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pyt
     lines = (tmp_path / "good.jsonl").read_text().splitlines()
     (tmp_path / "gap.jsonl").write_text("\n".join(lines[:10] + lines[12:]) + "\n")
     (tmp_path / "nan.jsonl").write_text("\n".join([*lines[:5], lines[5].replace("[", "[NaN,", 1), *lines[6:]]) + "\n")
-    assert main(["validate", str(tmp_path), "--report", str(tmp_path / "report.json")]) == 1
+    report = tmp_path.with_suffix(".json")
+    assert main(["validate", str(tmp_path), "--report", str(tmp_path / "good.jsonl")]) == 1
+    assert (tmp_path / "good.jsonl").read_text().splitlines() == lines
+    assert main(["validate", str(tmp_path), "--report", str(report)]) == 1
     told = {
         Path(finding["place"].split(" ")[0]).name: (finding["kind"], finding["problem"])
-        for check in json.loads((tmp_path / "report.json").read_text())["checks"]
+        for check in json.loads(report.read_text())["checks"]
         for finding in check["findings"]
     }
     assert {name: kind for name, (kind, _) in told.items()} == {

@@ -269,13 +269,11 @@ def settings(cfg: DictConfig) -> None:
             near = suggest(str(leaf), TRAINER)
             raise UserError(f"trainer.{leaf} has no effect here; leave it out.{near} What trainer takes: {free}.")
     if HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("debug") == "replay" and cfg.ckpt is None:
-        raise UserError(
-            "debug=replay makes a step of a run again; give the run beside it: ckpt=last hydra.run.dir=RUN."
-        )
+        raise UserError("debug=replay makes a step of a run again; give the run: ckpt=last hydra.run.dir=RUN.")
     if "early_stopping" in cfg and cfg.early_stopping.patience is None and cfg.early_stopping.monitor is not None:
         raise UserError(
-            f"early_stopping.monitor={cfg.early_stopping.monitor} stops nothing without early_stopping.patience=N; give "
-            "it too, or choose early_stopping=loss or rollout."
+            f"early_stopping.monitor={cfg.early_stopping.monitor} stops nothing without early_stopping.patience=N; "
+            "give that too, or choose early_stopping=loss or rollout."
         )
     for logger in cfg.logger.values() if "logger" in cfg else ():
         package = SERVICES.get(str(logger._target_).rpartition(".")[2]) if "_target_" in logger else None

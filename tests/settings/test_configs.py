@@ -197,11 +197,15 @@ def test_option_builds(override: str, tmp_path: Path) -> None:
         with pytest.raises(run.UserError, match=r"cannot be read.*hf download"):
             run.build(composed("train", "hardware=cpu", override, "data.source.width=32", "data.source.height=32"))
         return
+    if override == "data=listened":
+        with pytest.raises(UserError, match="data.answers=.* are needed"):
+            run.build(composed("train", "hardware=cpu", "model=tiny_gravity_dpo", override))
+        return
     if override.startswith("data=video"):
         more = ["model=tiny_video", "data.stream.val_samples=2"]
         if override == "data=video_480p":  # at a size that is drawn quickly
             more += ["data.source.width=16", "data.source.height=16", "model.network.base=null", "data.source.frames=9"]
-    if override in ("data=spatial", "data=rows", "codec=spatial"):
+    if override in ("data=spatial", "data=rows", "codec=spatial", "codec=pointers"):
         more = ["model=tiny_gravity"]
     elif override in ("codec=scene_text", "model=gravity"):
         name = save_tiny_qwen(tmp_path)
