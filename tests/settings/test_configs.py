@@ -198,7 +198,7 @@ def test_option_builds(override: str, tmp_path: Path) -> None:
             run.build(composed("train", "hardware=cpu", override, "data.source.width=32", "data.source.height=32"))
         return
     if override == "data=listened":
-        with pytest.raises(UserError, match="data.answers=.* are needed"):
+        with pytest.raises(UserError, match=r"data\.answers=.* are needed"):
             run.build(composed("train", "hardware=cpu", "model=tiny_gravity_dpo", override))
         return
     if override.startswith("data=video"):
