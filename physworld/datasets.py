@@ -56,7 +56,10 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
     if report is not None:
         findings.write(report, folder, checks)
         console.print(f"Report:       {report}", soft_wrap=True)
-    console.print(f"{folder}: {count} finding(s)." if count else f"{folder}: nothing is wrong.", soft_wrap=True)
+    console.print(
+        f"{folder}: {count} finding{'s' if count > 1 else ''}." if count else f"{folder}: nothing is wrong.",
+        soft_wrap=True,
+    )
     return WRONG if count else FINE
 
 

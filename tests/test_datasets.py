@@ -62,7 +62,7 @@ def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pyt
     }  # fmt: skip
     assert "frame 30" in told["fast.jsonl"][1] and "in frame 40" in told["wall.jsonl"][1]
     assert "line 11" in told["gap.jsonl"][1] and "line 6" in told["nan.jsonl"][1]
-    assert "5 finding(s)" in capsys.readouterr().out
+    assert "5 findings" in capsys.readouterr().out
     assert main(["validate", str(tmp_path), "--not-trained-on"]) == 1
     assert "held-out" not in capsys.readouterr().out
 

@@ -45,7 +45,7 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
         for key in figures
     ]  # fmt: skip
     names = [str(run.relative_to(home)) for run in runs]
-    console.print(f"{home}: {len(runs)} run(s)", style="italic", soft_wrap=True)
+    console.print(f"{home}: {len(runs)} run{'s' if len(runs) > 1 else ''}", style="italic", soft_wrap=True)
     console.print(_fitting(names, columns, len(settings), console))
     if csv_file is not None:
         known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))

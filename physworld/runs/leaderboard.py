@@ -74,7 +74,9 @@ def _below(folder: Path, readers: Mapping[str, Sequence[Reader]], console: Conso
                 content = json.loads(path.read_text(encoding="utf-8"))
                 yield from _entries(path, content, readers[name])
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                why = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+                why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:100]
+                if isinstance(error, json.JSONDecodeError):
+                    why = f"line {error.lineno} is no JSON"
                 console.print(f"Left out: {path} is not as physworld writes it ({why}).", soft_wrap=True)
 
 

@@ -164,4 +164,4 @@ def test_a_sweep_is_one_table(work: Path) -> None:
     )  # fmt: skip
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
     said = run(work, "physworld", "compare", str(sweep))
-    assert all(word in said for word in ("model.learning_rate", "0.01", "0.02", "2 run(s)")), said
+    assert all(word in said for word in ("model.learning_rate", "0.01", "0.02", "2 runs")), said

@@ -142,7 +142,7 @@ def test_predict_makes_a_clip_of_a_caption(work: Path) -> None:
     assert said == "image=nowhere.png: it cannot be read as a picture (No such file or directory)."
     said = refused("predict.py", trained, caption, "hardware=cpu", picture, "fit=cropp")
     assert said == "fit=cropp is unknown. Did you mean crop? Choose one of crop, pad."
-    assert f"{straight(work).parent}: 1 run(s)" in run("physworld", "compare", str(straight(work)))
+    assert f"{straight(work).parent}: 1 run" in run("physworld", "compare", str(straight(work)))
 
 
 def test_simulate_writes_clips_of_both_worlds(work: Path) -> None:
