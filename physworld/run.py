@@ -36,7 +36,6 @@ TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
     *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last"),
 )
-# Of these, what a plan would not change with.
 UNPLANNED = ("ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last", "checkpoint_every")
 SHARED = {
     "train": TRAINED,

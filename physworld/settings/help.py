@@ -75,7 +75,7 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
             lines += textwrap.wrap(", ".join(named), 112, initial_indent=" " * 24, subsequent_indent=" " * 24)
     lines += ["", "Settings"]
     for key in cfg:
-        if key not in (*groups, "hydra", "trainer"):
+        if key not in (*groups, "hydra", "trainer") and cfg[key] != {}:  # which some other option fills
             value = cfg[key] if not isinstance(cfg[key], DictConfig) else "..."
             lines.append(_cut(f"  {f'{key!s}={_plain(value)} ':<22}{said.get(str(key), '')}").rstrip())
     return lines
