@@ -105,8 +105,9 @@ def in_browser(site: Path, scenes: list[dict[str, Any]], rounds: int) -> dict[st
             loads.append({"paint": paint, "scene": scene, "model": page.evaluate("performance.now()")})
             start = sum(fetched)
         for scene in scenes:
+            page.evaluate("window.before = physworld.frames[0]")
             page.evaluate("(scene) => physworld.line.send({ do: 'begin', scene, model: 'shipped' })", scene)
-            until(page, "!!physworld.frames[0]?.guess")
+            until(page, "!!physworld.frames[0]?.guess && physworld.frames[0] !== before")
             page.evaluate("physworld.line.send({ do: 'speed', value: 4 })")
             page.evaluate("window.began = performance.now(); physworld.line.send({ do: 'play' })")
             until(page, f"physworld.frames.length > {FRAMES}")
