@@ -11,22 +11,11 @@ from lightning.pytorch.callbacks import Callback
 
 from physworld.errors import UserError
 from physworld.runs import directory as runs
+from physworld.runs.sweeps import FREE
 from physworld.settings.checks import typed
 
 # Settings that may change between a checkpoint and its continuation without changing what is learned.
-FREE_TO_CHANGE = (
-    "ckpt",
-    "hardware.",
-    "evaluation.",
-    "validate_every",
-    "checkpoint_every",
-    "trainer.",
-    "logger",
-    "early_stopping.",
-    "max_time",
-    "keep_last",
-    "skip_steps",
-)
+FREE_TO_CHANGE = (*FREE, "evaluation.")
 COUNTS = ("ready", "started", "processed", "completed")  # Lightning's, of passes
 KINDS = {  # the optimiser's state is of the one kind or of the other
     "model.optimizer": lambda value: value,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class SpatialCodec:
 
     context_frames = target_frames = 1
     extra_words: tuple[str, ...] = ()
+    pointers: ClassVar[bool] = False  # whether answers point at stems instead of spelling what these have
 
     def __init__(self, *, numbered_from_payload: bool = True, settled: bool = False) -> None:
         """
@@ -247,7 +248,7 @@ class SpatialCodec:
         schemas = []
         for brief in given:
             names, numbers = self.labels(brief)
-            schemas.append(scene_schema(brief, mode, list(names.values()), numbers))
+            schemas.append(scene_schema(brief, mode, list(names.values()), numbers, pointers=self.pointers))
         return scene_guide(self._guided, schemas, self.end_id, self._chunks)
 
     @cached_property

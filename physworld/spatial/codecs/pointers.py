@@ -25,9 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from physworld.lm.guides import MatcherGuide
 from physworld.spatial.codecs.chunks import SpatialCodec
-from physworld.spatial.codecs.grammar import scene_guide, scene_schema
 from physworld.spatial.codecs.words import FINISH, LAST, MOVED, NEXT, NO_MOTION, chunk, label, number
 from physworld.spatial.scene.brief import FREE_ELEVATION, FREE_WIDTH, Brief, Target
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
@@ -43,6 +41,7 @@ class PointerCodec(SpatialCodec):
     """Briefs and scenes as pointers and values, and back."""
 
     extra_words = (FREE_NEXT, FREE_LAST)
+    pointers = True
 
     def __init__(self, *, numbered_from_payload: bool = True) -> None:
         """
@@ -142,15 +141,6 @@ class PointerCodec(SpatialCodec):
                 pose = {name: thing[name] for name in POSE if name in thing}
                 thing["motion"] = [{"t": 0, **pose}, *({**pose, **key} for key in keys)]
         return data
-
-    def guide(self, given: Sequence[Brief], mode: str) -> MatcherGuide | None:
-        if mode == "raw":
-            return None
-        schemas = []
-        for brief in given:
-            names, numbers = self.labels(brief)
-            schemas.append(scene_schema(brief, mode, list(names.values()), numbers, pointers=True))
-        return scene_guide(self._guided, schemas, self.end_id, self._chunks)
 
 
 def _decided(target: Target) -> dict[str, bool]:

@@ -45,6 +45,13 @@ class EvalCases:
     meta: list[RolloutMeta]
     left_out: dict[str, str]  # scenario types that the codec cannot write, and why
 
+    def add(self, path: Trajectory, first: int, context_frames: int, frames: int, about: RolloutMeta) -> None:
+        """A rollout of `frames` behind `context_frames` given ones, from frame `first` of a path on."""
+        last = first + context_frames
+        self.given.append(path.window(first, last))
+        self.truth.append(path.window(last, last + frames))
+        self.meta.append(about)
+
     def trained_on(self, names: Sequence[str]) -> EvalCases:
         """The same, with those of types that are not in `names` marked as held out."""
         pairs = zip(self.meta, self.truth, strict=True)
@@ -170,9 +177,7 @@ class Evaluation:
         path = simulate(scene, lasts[-1] + 1 + self.frames)
         for last in lasts:
             first = last + 1 - codec.context_frames
-            cases.given.append(path.window(first, last + 1))
-            cases.truth.append(path.window(last + 1, last + 1 + self.frames))
-            cases.meta.append({**about, "start_frame": first})
+            cases.add(path, first, codec.context_frames, self.frames, {**about, "start_frame": first})
 
     def evaluate(
         self,

@@ -297,9 +297,8 @@ class LawSuite(Suite):
             for index, scene in enumerate(scenes):
                 path = simulate(scene, last + 1 + evaluation.frames)
                 first = last + 1 - together.context_frames
-                cases.given.append(path.window(first, last + 1))
-                cases.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
-                cases.meta.append(RolloutMeta(index=index, start_frame=first, seed=seed, held_out=True))
+                about = RolloutMeta(index=index, start_frame=first, seed=seed, held_out=True)
+                cases.add(path, first, together.context_frames, evaluation.frames, about)
         if not cases.given:
             raise UserError(f"None of these experiments can be written: {'; '.join(sorted(cases.why_left_out()))}.")
         return cases

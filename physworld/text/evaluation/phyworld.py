@@ -87,7 +87,8 @@ class PhyWorldSuite(Suite):
             raise UserError(
                 f"suite=phyworld rolls out {NEEDED} frames; leave evaluation.frames={evaluation.frames} out."
             )
-        together, context = Together(codecs), Together(codecs).context_frames
+        together = Together(codecs)
+        context = together.context_frames
         cases = ClipCases(given=[], truth=[], meta=[], left_out={}, clips=[])
         for index, clip in enumerate(self.clips(evaluation, split=split, seed=seed, limit=limit)):
             path = simulate(earlier(clip.scene(), context - 1), context + NEEDED)
@@ -96,16 +97,11 @@ class PhyWorldSuite(Suite):
                 cases.left_out[path.scene.name] = why
                 continue
             cases.clips.append(clip)
-            cases.given.append(path.window(0, context))
-            cases.truth.append(path.window(context, context + NEEDED))
-            cases.meta.append(RolloutMeta(index=index, start_frame=0, seed=seed, held_out=True))
+            about = RolloutMeta(index=index, start_frame=0, seed=seed, held_out=True)
+            cases.add(path, 0, context, NEEDED, about)
         if not cases.given:
             raise UserError(f"None of these clips can be written: {'; '.join(sorted(cases.why_left_out()))}.")
         return cases
-
-    def read(self, folder: Path, *_: Any, **__: Any) -> EvalCases:
-        """Raises: UserError: always."""
-        raise UserError(f"suite=phyworld has scenes of its own; leave scenes={folder} out.")
 
     def finish(self, result: EvalResult, codec: FrameCodec, *, split: str) -> None:
         """Errors of velocity go into the rows (`phyworld_velocity`, units/s), the table into the summary."""

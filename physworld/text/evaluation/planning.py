@@ -258,17 +258,12 @@ class PlanningSuite(Suite):
                 if why:
                     cases.left_out[one.puzzle.name] = why
                     break
-                cases.given.append(path.window(0, given))
-                cases.truth.append(path.window(given, given + evaluation.frames))
                 index = place * evaluation.rollouts + number
-                cases.meta.append(RolloutMeta(index=index, start_frame=done, seed=seed, held_out=True))
+                about = RolloutMeta(index=index, start_frame=done, seed=seed, held_out=True)
+                cases.add(path, 0, given, evaluation.frames, about)
         if not cases.given:
             raise UserError(f"None of these puzzles can be written: {'; '.join(sorted(cases.why_left_out()))}.")
         return cases
-
-    def read(self, folder: Path, *_: Any, **__: Any) -> EvalCases:
-        """Raises: UserError: always."""
-        raise UserError(f"suite={self.name} has scenes of its own; leave scenes={folder} out.")
 
     def more(
         self,

@@ -172,8 +172,11 @@ class Suite:
             difficulties: wanted; None = all.
 
         Raises:
-            UserError: there is no such folder, a file cannot be read, or nothing is left to judge.
+            UserError: the suite has scenes of its own, there is no such folder, a file cannot be read, or nothing is
+                left to judge.
         """
+        if self.own_scenes:
+            raise UserError(f"suite={self.name} has scenes of its own; leave scenes={folder} out.")
         if self.families:
             raise UserError(
                 f"suite={self.name} moves simulated scenes out of distribution, and those of scenes={folder} are "
@@ -202,10 +205,10 @@ class Suite:
                     cases.left_out[label] = f"not in difficulties={list(difficulties)}"
                     continue
                 lasts = _starts(path, evaluation, together.context_frames, generator(seed, "test", index))
-                windows = [path.window(last + 1 - together.context_frames, last + 1) for last in lasts]
+                firsts = [last + 1 - together.context_frames for last in lasts]
                 why = together.unwritable(path.scene) or (
-                    together.refuses(windows[0])
-                    if windows
+                    together.refuses(path.window(firsts[0], lasts[0] + 1))
+                    if firsts
                     else f"its {len(path)} frames are too few for {evaluation.frames} beyond those that are given"
                 )
                 if why:
@@ -213,12 +216,9 @@ class Suite:
                     continue
                 counts[path.scene.name] += 1
                 told = tells_all(path)
-                for last, window in zip(lasts, windows, strict=True):
-                    first = last + 1 - together.context_frames
-                    cases.given.append(window)
-                    cases.truth.append(path.window(last + 1, last + 1 + evaluation.frames))
+                for first in firsts:
                     about = RolloutMeta(index=index, start_frame=first, seed=seed, held_out=False, told=told)
-                    cases.meta.append(about)
+                    cases.add(path, first, together.context_frames, evaluation.frames, about)
         except FormatError as error:
             raise UserError(str(error)) from None
         if not cases.given:
