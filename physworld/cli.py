@@ -109,6 +109,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing = verbs.add_parser(
         "play", help="a local page: the simulator and a model side by side, drawn and thrown by hand"
     )
+    playing.add_argument("run", nargs="*", help="runs to offer beside those under outputs/, of text or video physics")
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -197,6 +198,8 @@ def _leaderboard(options: argparse.Namespace, console: Console) -> None:
 def _export_page(options: argparse.Namespace, console: Console) -> None:
     from physworld.play.export import export
 
+    if options.run:
+        raise UserError(f"--export writes the shipped model alone; leave {options.run[0]} out.")
     files = export(options.export, chipmunk=options.chipmunk)
     total = sum(size for _, size in files)
     console.print(f"{options.export}: {len(files)} files, {total / 1e6:.1f} MB", soft_wrap=True)
@@ -211,6 +214,9 @@ def _play(options: argparse.Namespace) -> None:
         raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
     if options.chipmunk is not None:
         raise UserError("--chipmunk goes with --export.")
+    from physworld.runs.directory import find_run
+
+    given = [find_run(run) for run in options.run]
     import webbrowser
 
     from physworld.play.server import serve
@@ -220,7 +226,7 @@ def _play(options: argparse.Namespace) -> None:
         if not options.no_browser:
             webbrowser.open(address)
 
-    serve(options.host, options.port, ready)
+    serve(options.host, options.port, ready, given)
 
 
 def _serve(options: argparse.Namespace) -> None:
