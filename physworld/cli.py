@@ -129,8 +129,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     previewing = verbs.add_parser("preview", help="a page of exactly what train.py's loader feeds to a video model")
     _preview_arguments(previewing)
     options = parser.parse_args(arguments)
-    # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
-    console = screen(None if sys.stdout.isatty() else 240)
+    console = screen()
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
