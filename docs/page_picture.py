@@ -1,10 +1,11 @@
 """Pictures of the page of `physworld play`, from the real thing in a headless Chromium.
 
-    python docs/page_picture.py [--run RUN]                 # docs/play.png (in README.md too), play_video.png, play_spatial.png
-    python docs/page_picture.py --all FOLDER [--run RUN]    # every tab 1440 and 390 px wide, light and dark
-    python docs/page_picture.py --all FOLDER --axe axe.min.js   # and what axe-core (npm pack axe-core) finds; 1 if serious
+    python docs/page_picture.py [--run RUN]                     # docs/play.png (in README.md too), play_video.png, ...
+    python docs/page_picture.py --all FOLDER [--run RUN]        # every tab 1440 and 390 px wide, light and dark
+    python docs/page_picture.py --all FOLDER --axe axe.min.js   # and what axe-core (npm pack axe-core) finds
 
-RUN is a run of video physics (python train.py model=tiny_video), for the tab Video. Needs a chromium (Debian: apt-get
+RUN is a run of video physics (python train.py model=tiny_video), for the tab Video. It ends with 1 where the console
+shows an error, a page is wider than the screen, or axe-core finds a serious fault. Needs a chromium (Debian: apt-get
 install chromium) and the packages of the extras `play`, `video`, `spatial` and `dev`.
 """
 

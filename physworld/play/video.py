@@ -1,4 +1,4 @@
-"""What the video tab asks its server: the simulator's clip, clips that a run samples, and what a tracker reads off them.
+"""What the video tab asks its server: the simulator's clip, those that a run samples, and what a tracker reads off.
 
 One clip is sampled at a time, in a thread of its own; the page asks how far it is. A run's base, its LoRA and its
 placebo begin from the same noise, so that only what was learned differs between them.
@@ -112,7 +112,7 @@ class Studio:
         }  # fmt: skip
 
     def scene(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The simulator's clip of a scene, at the size of the run and as a camera sees it, and a wrong one beside it."""
+        """The simulator's clip of a scene at the size of the run and as a camera sees it, and one of wrong physics."""
         _needed()
         shape = self._shape(asked)
         truth = _film(asked, "correct", shape)
@@ -120,7 +120,8 @@ class Studio:
         wrong = None if kind is None else _film(asked, str(kind), shape)
         camera = _film(asked, "correct", {**shape, "size": CAMERA, "view": SCENE["view"]})
         return {
-            "caption": truth.caption, "height": truth.height, "restitution": truth.restitution, "gravity": truth.gravity,
+            "caption": truth.caption, "height": truth.height, "restitution": truth.restitution,
+            "gravity": truth.gravity,
             "truth": read(truth.frames, truth), "wrong": None if wrong is None else read(wrong.frames, truth),
             "camera": read(camera.frames, camera),
         }  # fmt: skip
@@ -186,7 +187,7 @@ def _load(run: Path) -> Loaded:
     import torch
 
     from physworld.video.build import choose_evaluation
-    from physworld.video.evaluate import add_adapters, adapters_of, load_candidates
+    from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 
     adapters = {name: folder for name, folder in adapters_of(run).items() if name in ROWS}
     trained, codec, source, network = load_candidates(run)
@@ -244,7 +245,8 @@ def read(frames: np.ndarray, truth: Clip) -> dict[str, Any]:
     sheet, columns = _sheet(frames)
     height, width = frames.shape[1:3]
     found = _drop(frames, truth) if _is_drop(truth) else _any(frames, truth)
-    return {"sheet": sheet, "columns": columns, "frames": len(frames), "fps": truth.fps, "size": [width, height], **found}
+    shape = {"columns": columns, "frames": len(frames), "fps": truth.fps, "size": [width, height]}
+    return {"sheet": sheet, **shape, **found}
 
 
 def _is_drop(truth: Clip) -> bool:

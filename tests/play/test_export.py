@@ -220,7 +220,8 @@ def test_a_gif_holds_the_pictures_and_the_time(tmp_path: Path) -> None:
     few[6] = rng.integers(0, 8, (high, wide, 1)) * 32
     many = rng.integers(0, 256, (3, high, wide, 3), np.uint8)
     for name, frames in (("few", few), ("many", many)):
-        (tmp_path / f"{name}.raw").write_bytes(np.concatenate([frames, np.full_like(frames[..., :1], 255)], -1).tobytes())
+        pixels = np.concatenate([frames, np.full_like(frames[..., :1], 255)], -1)
+        (tmp_path / f"{name}.raw").write_bytes(pixels.tobytes())
     script = (
         f"import {{ gif }} from {json.dumps((PAGE.parent / 'web' / 'gif.js').as_uri())}; import fs from 'fs';"
         "for (const [name, count] of [['few', 7], ['many', 3]]) {"
