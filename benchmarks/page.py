@@ -145,7 +145,7 @@ def main() -> None:
         spent = in_node(site, scenes)
         seen = None if options.node else in_browser(site, scenes, options.rounds)
     names = [scene["name"] for scene in scenes]
-    result = {
+    result: dict[str, Any] = {
         "platform": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg()[0],
         "scenes": [{"type": s["name"], "bodies": len(s["bodies"]), "difficulty": s["difficulty"]} for s in scenes],
