@@ -366,7 +366,9 @@ const keep = (blob, name) => { const a = document.createElement("a"); a.href = U
 const save = (form) => attempt(async () => {
   const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
   if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
+  if (form === "gif") say("The GIF is being written.", true);
   keep(await line.save({ as: form, scene: page.scene, truth, guess }), `${page.scene.name}.${form}`);
+  if (form === "gif") $("notice").hidden = true;
 });
 $("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
 $("link").onclick = () => attempt(async () => {
