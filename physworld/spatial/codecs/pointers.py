@@ -24,7 +24,8 @@ Like `chunks.SpatialCodec`, with five differences.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from physworld.spatial.codecs.chunks import SpatialCodec
@@ -37,6 +38,10 @@ from physworld.spatial.scene.terms import DIALS, POSE
 
 FREE_NEXT, FREE_LAST = " next\n", " last\n"  # ends of a brief's line where the motion is to be chosen
 FIELDS = (*POSE, "width")  # that rules may decide
+FOLLOWS = re.compile(  # what of an answer's text something follows from
+    rf'"id":"(?P<id>[^"]*)"|"(?P<field>{"|".join(POSE)})":(?P<value>[-0-9.]+)'
+    r'|(?P<first>"motion":\[\{"t":)|(?P<key>\{"t":)|(?P<close>\})'
+)
 FREE_REACH = 180.0  # degrees
 
 
@@ -144,6 +149,39 @@ class PointerCodec(SpatialCodec):
                 pose = {name: thing[name] for name in POSE if name in thing}
                 thing["motion"] = [{"t": 0, **pose}, *({**pose, **key} for key in keys)]
         return data
+
+    def spell(self, text: str, given: Brief) -> str:
+        """An answer's text with all that its pointers mean; the beginning of a text gives the beginning of this."""
+        return "".join(_spelled(super().spell(text, given), {s.id: s.track_class for s in given.payload.stems}))
+
+
+def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
+    """The text in pieces, with the class behind an id, and what a keyframe leaves out; left to right, nothing twice."""
+    pose: dict[str, str] = {}  # of the object, as written
+    left: list[str] | None = None  # fields that a keyframe still lacks; None between keyframes
+    end = 0
+    for found in FOLLOWS.finditer(text):
+        yield text[end : found.start()]
+        end = found.end()
+        name, field, first, key, close = (found[group] for group in ("id", "field", "first", "key", "close"))
+        if name is not None:
+            pose = {}
+            yield found[0] + (f',"class":"{classes[name]}"' if name in classes else "")
+        elif field is not None and left is None:
+            pose[field] = found["value"]
+            yield found[0]
+        elif field is not None:
+            before = left[: left.index(field)] if field in left else []
+            left = left[left.index(field) + 1 :] if field in left else left
+            yield "".join(f'"{one}":{pose[one]},' for one in before if one in pose) + found[0]
+        elif first is not None or key is not None:
+            left = list(POSE)
+            start = ",".join(['{"t":0', *(f'"{one}":{pose[one]}' for one in POSE if one in pose)])
+            yield f'"motion":[{start}}},{{"t":' if first is not None else found[0]
+        elif close is not None:
+            yield "".join(f',"{one}":{pose[one]}' for one in left or () if one in pose) + found[0]
+            left = None
+    yield text[end:]
 
 
 def _decided(target: Target) -> dict[str, bool]:
