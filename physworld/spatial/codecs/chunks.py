@@ -276,8 +276,9 @@ class SpatialCodec:
         return np.array([text not in single for text in self._text])
 
     def max_new_tokens(self, given: Brief) -> int:
-        """Room for every object with three keyframes, and every rule."""
-        return 8 + len(given.objects) * 24 + len(given.payload.rules)
+        """Room for every object with three keyframes, a circle with five, and every rule."""
+        circles = sum(target.pattern == "circle" for target in given.objects)
+        return 8 + len(given.objects) * 24 + circles * 8 + len(given.payload.rules)
 
     def scene_text(self, scene: SpatialScene, given: Brief) -> str:
         """The scene as its answer's text."""

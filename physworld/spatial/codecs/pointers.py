@@ -158,7 +158,7 @@ class PointerCodec(SpatialCodec):
 def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
     """The text in pieces, with the class behind an id, and what a keyframe leaves out; left to right, nothing twice."""
     pose: dict[str, str] = {}  # of the object, as written
-    left: list[str] | None = None  # fields that a keyframe still lacks; None between keyframes
+    inside, left = False, list[str]()  # whether this is a keyframe, and the fields that it still lacks
     end = 0
     for found in FOLLOWS.finditer(text):
         yield text[end : found.start()]
@@ -167,7 +167,7 @@ def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
         if name is not None:
             pose = {}
             yield found[0] + (f',"class":"{classes[name]}"' if name in classes else "")
-        elif field is not None and left is None:
+        elif field is not None and not inside:
             pose[field] = found["value"]
             yield found[0]
         elif field is not None:
@@ -175,12 +175,12 @@ def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
             left = left[left.index(field) + 1 :] if field in left else left
             yield "".join(f'"{one}":{pose[one]},' for one in before if one in pose) + found[0]
         elif first is not None or key is not None:
-            left = list(POSE)
+            inside, left = True, list(POSE)
             start = ",".join(['{"t":0', *(f'"{one}":{pose[one]}' for one in POSE if one in pose)])
             yield f'"motion":[{start}}},{{"t":' if first is not None else found[0]
         elif close is not None:
-            yield "".join(f',"{one}":{pose[one]}' for one in left or () if one in pose) + found[0]
-            left = None
+            yield "".join(f',"{one}":{pose[one]}' for one in left if one in pose) + found[0]
+            inside, left = False, []
     yield text[end:]
 
 
@@ -191,7 +191,11 @@ def _decided(target: Target) -> dict[str, bool]:
         "el_deg": target.el != FREE_ELEVATION or bool(target.apart),
         "dist_m": target.anchored,
         "width": target.width != FREE_WIDTH,
-        "motion": target.still or bool(target.apart) or target.az is not None or target.reach < FREE_REACH,
+        "motion": target.still
+        or target.pattern is not None
+        or bool(target.apart)
+        or target.az is not None
+        or target.reach < FREE_REACH,
     }
 
 

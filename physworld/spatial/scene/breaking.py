@@ -13,6 +13,7 @@ from physworld.spatial.scene.documents import (
     Keyframe,
     MonoLowEnd,
     MotionLimit,
+    MotionPattern,
     SceneObject,
     SpatialScene,
     WidthTarget,
@@ -63,6 +64,9 @@ def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Ge
         if n is None or not outside:
             return None
         return _changed(scene, n, el_deg=snap("el_deg", outside[rng.integers(len(outside))]), motion=[])
+    if isinstance(rule, MotionPattern):
+        n = among(of_class(rule.track_class))
+        return None if n is None else _thrown(scene, n) if rule.pattern == "still" else _changed(scene, n, motion=[])
     assert isinstance(rule, KeepInBed)
     return _added(scene, [k for k in of_class(rule.track_class) if stems[k].id not in place], brief)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import CHARACTER, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES, IDS, RULE_ODDS
+from physworld.spatial.scene.patterns import PATTERNS
 from physworld.spatial.scene.reading import payload_from
 from physworld.spatial.scene.terms import CLASSES, FORMATS, SECTIONS, STYLES
 
@@ -48,9 +49,10 @@ WORDS = {
 # A kind of rule is written up to so many times.
 OFTEN = {
     "anchor": 4, "mono_low_end": 1, "width_target": 3, "avoid_masking": 3, "motion_limit": 2, "elevation_range": 2,
-    "keep_in_bed": 2,
+    "keep_in_bed": 2, "motion_pattern": 2,
 }  # fmt: skip
-RARE_ODDS = {**RULE_ODDS, "anchor": 0.4, "motion_limit": 0.7, "width_target": 0.5, "avoid_masking": 0.6}
+RARE_ODDS = {**RULE_ODDS, "anchor": 0.4, "motion_limit": 0.7, "width_target": 0.5, "avoid_masking": 0.6,
+             "motion_pattern": 0.5}  # fmt: skip
 MOVING = ("build", "drop", "bridge", "breakdown")  # sections in which the engineer moves something
 assert set(WORDS) == set(CLASSES) == set(IDS)
 
@@ -187,6 +189,8 @@ def _rule(rng: np.random.Generator, kind: str, stems: list[dict[str, Any]]) -> d
     where = {"class": some_class()} if rng.random() < 0.5 else {}
     if kind == "motion_limit":
         return {**where, "max_deg": _number(rng, 0, 60, 1)}
+    if kind == "motion_pattern":
+        return {"class": some_class(), "pattern": str(rng.choice(PATTERNS))}
     if kind == "elevation_range":
         low, high = sorted(_number(rng, -45, 90, 1) for _ in range(2))
         return {**where, "min_deg": low, "max_deg": min(90.0, high + 5)}
