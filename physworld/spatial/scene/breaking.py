@@ -36,7 +36,10 @@ def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Ge
 
     if isinstance(rule, Anchor):
         n = among(anchored(stems, rule))
-        return None if n is None else _moved(scene, n, rule.az_deg + rng.choice([-1, 1]) * (5 + 60 * rng.random()))
+        least = max(5.0, rule.tol.az_deg + 4)  # beyond what the rule tolerates
+        if n is None or least + 60 > 180:
+            return None
+        return _moved(scene, n, rule.az_deg + rng.choice([-1, 1]) * (least + 60 * rng.random()))
     if isinstance(rule, MonoLowEnd):
         n = among([k for k, stem in enumerate(stems) if is_low_end(stem)])
         return None if n is None else _moved(scene, n, rng.choice([-1, 1]) * (5 + 60 * rng.random()))
