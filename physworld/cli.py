@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
     except OSError as error:
         print(unwritable(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "Stopped.", file=sys.stderr)
         return 130
     return 1
 
@@ -293,6 +293,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
 def _preview(options: argparse.Namespace, console: Console) -> Path:
     import shlex
 
+    from physworld.judge.footage import find
     from physworld.mains import composed
     from physworld.settings.messages import override
 
@@ -303,6 +304,8 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     for key, value in (("model", "tiny_video"), *((("data", "clips"), ("data.path", folders[0])) if folders else ())):
         if not any(word.startswith(f"{key}=") for word in settings):
             settings.append(override(key, value))
+    if folders:
+        find(Path(folders[0]))  # before libraries are loaded that take seconds
     cfg = composed("train", settings)
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
