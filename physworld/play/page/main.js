@@ -255,7 +255,8 @@ for (const name of ["truth", "guess"]) {
     if (!page.drag) return;
     const { drag } = page;
     drag.to = view.world(event);
-    drag.path = [...drag.path.filter(([, t]) => performance.now() - t < 120), [drag.to, performance.now()]];
+    const now = performance.now(), lately = drag.path.filter(([, t]) => now - t < 120);
+    drag.path = [...(lately.length ? lately : drag.path.slice(-1)), [drag.to, now]]; // a slow machine throws, too
     if (page.tool === "grab" && drag.body >= 0) {
       if (page.running) send({ do: "hold", body: drag.body, x: drag.to[0], y: drag.to[1] });
       else for (const world of ["truth", "guess"]) { const row = page.frames[page.at][world]?.[drag.body]; if (row) { row[0] = drag.to[0]; row[1] = drag.to[1]; } }
