@@ -102,6 +102,9 @@ def picture(browser: Any, address: str, name: str) -> None:
     page.wait_for_load_state("networkidle")
     if name == "scalars":
         page.get_by_role("button", name="Toggle settings side pane").click()
+    if name == "hparams":  # the columns in which the runs differ, in place of the first five
+        for column in ("codec", "curriculum", "data", "early_stopping", "evaluation", "model.learning_rate", "seed"):
+            page.get_by_role("checkbox", name=column, exact=True).first.click()
     if name == "images":
         page.get_by_text("Show actual image size").click()
     page.wait_for_timeout(6000)  # charts are drawn one after the other
