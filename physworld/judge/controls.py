@@ -148,7 +148,8 @@ def _drawn(
     frames: np.ndarray, tracks: Sequence[Track], paths: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     plate = make_plate(frames)
-    plate = cleared(frames, plate, [track.box for track in tracks]) or plate
+    area = max(track.diameter for track in tracks) ** 2 * np.pi / 4
+    plate = cleared(frames, plate, [track.box for track in tracks], area) or plate
     out = np.repeat(plate.empty[None], len(frames), 0)
     for track, path in zip(tracks, paths, strict=True):
         _lay(out, frames, plate.empty, track, path)

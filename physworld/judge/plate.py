@@ -22,6 +22,7 @@ AGREE = 0.6  # share of tiles that must move as one
 LONG = 0.35  # share of the frames in which a body lies in one place: the median may show it
 RIM = 2  # px around a body
 FREE = 3  # frames in which a place must be seen without it
+UNSEEN = 0.25  # of the largest body's area that may never be seen without a body
 FAINT = 9.0  # grey levels that a plate must change by to be worth another look
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
@@ -57,13 +58,17 @@ def make_plate(frames: np.ndarray) -> Plate:
     return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
 
 
-def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray]) -> Plate | None:
+def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], area: float) -> Plate | None:
     """The plate again, where bodies lie in the same place for long, from the frames in which none does; None where that
     changes nothing.
 
     Args:
         frames: uint8 (T, H, W, 3).
         boxes: of each body (T, 4) int top, left, bottom, right, 0 where it is not seen.
+        area: px² of the largest body.
+
+    Raises:
+        Discard: what lies behind a body is never seen, so that its edges are not known.
     """
     height, width = frames.shape[1:3]
     covered = np.zeros((height, width), np.int32)
@@ -80,6 +85,8 @@ def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray]) -> Pl
             inside = (rows >= top - RIM) & (rows < bottom + RIM) & (columns >= left - RIM) & (columns < right + RIM)
             free[t] &= ~inside
     seen = free.sum(0) >= FREE
+    if (~seen).sum() > UNSEEN * area:
+        raise Discard("hidden", "a body never leaves its place, so that the scene behind it is not known")
     rows, columns, free = rows[seen], columns[seen], free[:, seen]
     if not len(rows):
         return None
