@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from physworld.judge.laws import Scale, judge_motions
 from physworld.judge.motion import Motion, read_motion
 from physworld.judge.options import GRAVITY
 from physworld.judge.plate import Plate, check_still, cleared, make_plate
-from physworld.judge.tracks import MOST, Track, follow
+from physworld.judge.tracks import MOST, Track, follow, places
 
 # Words of a caption by which something falls.
 FALLS = re.compile(
@@ -103,7 +103,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
         check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
         for _ in range(LOOKS):
-            better = cleared(frames, plate, [track.box for track in tracks], _largest(tracks))
+            better = cleared(frames, plate, *places(tracks))
             if better is None:
                 break
             plate = better
@@ -123,11 +123,6 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
         motions=tuple(motions), bodies=tuple(_body(t, m, shrink) for t, m in zip(tracks, motions, strict=True)),
         errors=_errors(figures, source.known), **facts,
     )  # fmt: skip
-
-
-def _largest(tracks: Sequence[Track]) -> float:
-    """px², of the largest body; infinite where there is none."""
-    return max((np.pi * track.diameter**2 / 4 for track in tracks), default=np.inf)
 
 
 def _body(track: Track, motion: Motion, shrink: float) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
 from physworld.judge import arcs, controls, footage
 from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
-from physworld.judge.footage import Footage, Source, find
+from physworld.judge.footage import Discard, Footage, Source, find
+from physworld.judge.plate import Plate, cleared
 from physworld.judge.summary import noted
 from physworld.seeding import generator
 
@@ -162,6 +163,23 @@ def test_a_body_that_rests_for_most_of_a_clip_is_no_part_of_the_scene() -> None:
     assert np.nanmax(np.abs(track.center - path)) < 0.5
 
 
+def test_the_scene_behind_a_body_that_came_to_rest_is_looked_up_in_earlier_frames() -> None:
+    """A plate that holds the body gives it back; where no frame shows what is behind a body, the clip is refused."""
+    empty = texture((120, 90))
+    frames = np.repeat(empty[None], 30, 0)
+    left = np.minimum(10 + 6 * np.arange(30), 70)
+    boxes = np.stack([np.full(30, 40), left, np.full(30, 60), left + 20], -1)
+    for t, at in enumerate(left):
+        frames[t, 40:60, at : at + 20] = (230, 40, 30)
+    frames = frames.astype(np.uint8)
+    spoilt = Plate(empty=frames[-1].astype(np.float32), noise=1.0)
+    better = cleared(frames, spoilt, [boxes], 400.0)
+    assert better is not None and np.abs(better.empty - empty).max() <= 1
+    assert cleared(frames, better, [boxes], 400.0) is None
+    with pytest.raises(Discard, match="never leaves its place"):
+        cleared(frames[12:], spoilt, [boxes[12:]], 400.0)
+
+
 def test_a_diagonal_at_constant_speed_is_uniform_and_breaks_a_law_where_something_falls() -> None:
     frames = clip(line((30, 30), (100, 70)))
     shot = Footage(frames=frames, times=TIMES, shrink=1.0)
@@ -219,6 +237,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder / "words.mp4").write_text("no clip")
     with av.open(folder / "nothing.mp4", "w") as whole_but_empty:
         whole_but_empty.add_stream("libx264", rate=30, width=64, height=48)
+        whole_but_empty.start_encoding()
     write_mp4(folder / "short.mp4", clip(line((30, 60), (100, 40)))[:5], FPS)
     write_mp4(folder / "long.mp4", np.zeros((61, 16, 16, 3), np.uint8), FPS)
     (folder / "portrait.json").write_text(
