@@ -169,7 +169,7 @@ def test_records_are_read_or_none(tmp_path: Path) -> None:
 def test_rows_are_read_or_named(tmp_path: Path) -> None:
     """Rows of others have no sum: they are read as they stand, or refused in one sentence."""
     path, chance, refused = tmp_path / "rows.jsonl", random.Random(0), 0
-    whole = b"".join(json.dumps(row(s.given.payload, s.target)).encode() + b"\n" for s in samples(2))
+    whole = b"".join(json.dumps(row(s.given.payload, s.target)).encode() + b"\n" for s in samples(count=2))
     for _ in range(TRIES):
         path.write_bytes(damaged(whole, chance))
         try:
