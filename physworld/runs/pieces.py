@@ -7,6 +7,7 @@ is made of them is that of one process to the bit. Nothing is read but arrays of
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,6 +20,22 @@ from physworld.io.checksums import digest_of, files_digest
 
 Arrays = dict[str, np.ndarray]
 Ask = Callable[[], Arrays]
+
+
+# What numpy and zipfile say of a file in which a bit has turned.
+BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def load_arrays(path: Path) -> Arrays | None:
+    """Of an .npz file; None when there is none, or it is damaged: then what it held is made anew."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            if parts.testzip() is not None:  # before numpy believes a header
+                return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except BROKEN:  # NotImplementedError, of an unknown compression, is a RuntimeError
+        return None
 
 
 @contextmanager
@@ -94,12 +111,7 @@ class Pieces:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
     def _load(self, folder: Path, name: str) -> Arrays | None:
-        """None when there is none, or its file is damaged: then it is made anew."""
-        try:
-            with np.load(self._path(folder, name), allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-            return None
+        return load_arrays(self._path(folder, name))
 
     def _turn(self, folder: Path, name: str, *, wait: bool) -> AbstractContextManager[bool]:
         return turn(folder / "locks" / f"{self._path(folder, name).stem}.lock", wait=wait)

@@ -149,7 +149,6 @@ def test_kept_pieces_are_answered_again(tmp_path: Path) -> None:
     for _ in range(TRIES):
         path.write_bytes(damaged(whole, chance))
         assert np.array_equal(pieces("a", ask)["x"], np.arange(50.0))
-        assert path.read_bytes() == whole or answers[0] == 1  # written anew, or the damage is in what is no content
     assert answers[0] > TRIES // 2
 
 

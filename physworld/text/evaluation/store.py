@@ -7,7 +7,6 @@ with whatever else could change the answer. Nothing is read but arrays of number
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from physworld.io.atomic import replacing
 from physworld.io.checksums import digest_of, files_digest
-from physworld.runs.pieces import turn
+from physworld.runs.pieces import load_arrays, turn
 from physworld.text.codecs.scene_json import scene_to_dict
 from physworld.text.rollout import Rollout
 from physworld.types import State, Trajectory
@@ -65,14 +64,16 @@ class DiskStore:
 
     def load(self, given: Sequence[Trajectory], num_frames: int) -> Rollout | None:
         """None when there is no such batch, or its file is damaged: then it is made anew."""
+        arrays = load_arrays(self._path(given, num_frames))
+        if arrays is None:
+            return None
         try:
-            with np.load(self._path(given, num_frames), allow_pickle=False) as arrays:
-                predicted = [
-                    Trajectory(scene=g.scene, **{name: arrays[f"{name}{row}"] for name in State.__annotations__})
-                    for row, g in enumerate(given)
-                ]
-                counts = {name: [int(value) for value in arrays[name]] for name in COUNTS}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            predicted = [
+                Trajectory(scene=g.scene, **{name: arrays[f"{name}{row}"] for name in State.__annotations__})
+                for row, g in enumerate(given)
+            ]
+            counts = {name: [int(value) for value in arrays[name]] for name in COUNTS}
+        except (ValueError, KeyError):  # of another physworld
             return None
         if any(len(one) != num_frames for one in predicted) or any(len(c) != len(given) for c in counts.values()):
             return None
