@@ -19,7 +19,7 @@ from physworld.settings.reading import only
 
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("evaluation",),
-    "evaluate": ("hardware", "evaluation", "split", "seed"),
+    "evaluate": ("hardware", "evaluation", "split", "seed", "cache", "shards", "shard"),
     "predict": ("hardware", "prompt", "image", "fit", "background", "seed"),
     "simulate": ("video", "scenario", "curriculum", "count", "format", "split", "seed", "out"),
 }
