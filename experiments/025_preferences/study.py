@@ -1,6 +1,6 @@
 """Rules and clarity of raw answers before and after GRPO with a clarity reward, and DPO from listeners' answers.
 
-python experiments/024_preferences/study.py RUN OUT [PAYLOADS [GRPO_STEPS [DPO_STEPS]]]
+python experiments/025_preferences/study.py RUN OUT [PAYLOADS [GRPO_STEPS [DPO_STEPS]]]
 
 Nobody listens here: the answers that DPO reads are made by the clarity figure, which chooses between two scenes that
 both keep their rules, the engineer's and one whose free objects stand in an even ring. What of OUT is there already is
