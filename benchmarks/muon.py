@@ -3,8 +3,8 @@
     python benchmarks/muon.py        # about three minutes of one core; --fast leaves the largest model out
 
 The matrices are those inside the blocks of models of `conf/model`, gradients are drawn. Both take their steps in turn.
-A figure is the lowest CPU time of three (of one, for the largest); `differ` is how far apart the weights are after them,
-over how far they moved.
+A figure is the lowest CPU time of three (of one, for the largest); `differ` is how far apart the weights then are, over
+how far they moved.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ class Cache:
         self, layer: int, layout: Layout, q: Tensor, k: Tensor, v: Tensor, wanted_NHC: Tensor | None, at_N: Tensor,
         scale: float,
     ) -> Tensor:  # fmt: skip
-        """(B, H, S, E): up to S more positions for some of the rows. Plain products: for so few queries they are several
-        times faster on a CPU than `scaled_dot_product_attention` with a mask."""
+        """(B, H, S, E): up to S more positions for some of the rows. Plain products: for so few queries they are
+        faster than `scaled_dot_product_attention` with a mask."""
         keys, values = self.keys[layer], self.values[layer]
         keys[layout.row_N, :, at_N], values[layout.row_N, :, at_N] = k, v
         last = layout.pad(at_N)  # (B, S)
@@ -113,13 +113,12 @@ def few(
         near = gpt_kernel.nearness(layout.codes_N2C.numpy(), cache.codes.numpy(), row, at)
     for layer, block in enumerate(blocks):
         assert isinstance(block, Block)
-        weights = [part.weight.detach().numpy() for part in (block.qkv, block.out, block.up, block.down)]
+        qkv, out, up, down = (part.weight.detach().numpy() for part in (block.qkv, block.out, block.up, block.down))
         relation = np.zeros((4, block.heads), np.float32)
         if block.relation is not None:
             relation = (block.relation.detach() * GAIN).flatten(0, 1).numpy()
-        gpt_kernel.block(
-            x, row, at, cos, sin, near, relation, *weights, cache.keys[layer].numpy(), cache.values[layer].numpy()
-        )
+        keys, values = cache.keys[layer].numpy(), cache.values[layer].numpy()
+        gpt_kernel.block(x, row, at, cos, sin, near, relation, qkv, out, up, down, keys, values)
     return x_ND
 
 
