@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+WORDS = ("run=shipped", "suite=standard", "limit=1", "hydra.run.dir=out")
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
 
 

@@ -3,8 +3,8 @@
     python benchmarks/step.py        # a minute of one core; takes train.py's options, too
 
 step     forward and backward of one batch, and the optimiser's step
-limit    for every linear map of the network, the products that its forward and its backward are made of, each as one dense
-         matrix product of float32 over all positions of the batch, attention and all else left out
+limit    for every linear map of the network, the products that its forward and its backward are made of, each as one
+         dense matrix product of float32 over all positions of the batch; attention and all else are left out
 rest     the operations of the step that take most, by their own CPU time
 
 All in turn, several times; a figure is the lowest CPU time. Tokens are those of the samples, padding not counted.
