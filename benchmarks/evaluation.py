@@ -57,7 +57,7 @@ def command(tree: Path) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, str(tree / "evaluate.py"), *["run=shipped", "suite=standard", "limit=1", "hydra.run.dir=out"]],
+            [sys.executable, str(tree / "evaluate.py"), *WORDS],
             cwd=folder, check=True, capture_output=True, env=surroundings(tree),
         )  # fmt: skip
         rows = [json.loads(line) for line in (Path(folder) / "out" / "rows.jsonl").read_text().splitlines()]
