@@ -200,9 +200,10 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         if page is not None:
             console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
+        run = find_run(options.run)
         from physworld.text.hub import publish
 
-        publish(find_run(options.run), options.repo, send=options.send, console=console)
+        publish(run, options.repo, send=options.send, console=console)
     else:
         compare(options.directory, console, options.csv)
     of_scene = options.verb == "export" and not of_run
