@@ -209,14 +209,18 @@ class GPT(
         return number_features(self.values[index]).to(self.words.weight.dtype)
 
     def embed(self, ids_BL: Tensor, position_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
-        """(N, D) one vector per position; `position_BL` is each token's place among the N."""
+        """(N, D) one vector per position; `position_BL` is each token's place among the N.
+
+        Args:
+            since_B: how many tokens behind the last word the token before these is, where answers arrive bit by bit.
+        """
         L = ids_BL.shape[1]
         index = torch.arange(L, device=ids_BL.device)
         is_number = ids_BL >= self.num_words
-        if since_B is None:
-            since = index - torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
-        else:  # answer tokens arriving one by one
-            since = since_B[:, None] + index
+        last = torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
+        since = index - last
+        if since_B is not None:
+            since = torch.where(last >= 0, since, since_B[:, None] + 1 + index)
         lone = opens_BL & (self.record_length[ids_BL.clamp(max=self.num_words - 1)].masked_fill(is_number, 1) == 1)
         number_at, word_at = (lone & is_number).nonzero(as_tuple=True), (lone & ~is_number).nonzero(as_tuple=True)
         where = [position_BL[number_at], position_BL[word_at]]
@@ -224,7 +228,8 @@ class GPT(
             self.alone(self._numbers(ids_BL[number_at])) + self.slot(since[number_at].clamp(0, 7)),
             self.words(ids_BL[word_at]),
         ]
-        for (word, words, count), reader in zip(self.records, self.readers, strict=True):
+        whole = since_B is None or bool((opens_BL & ~lone).any())  # answers hold no records
+        for (word, words, count), reader in zip(self.records, self.readers, strict=True) if whole else ():
             b, i = (ids_BL == word).nonzero(as_tuple=True)
             if len(b) == 0:
                 continue
@@ -261,13 +266,14 @@ class GPT(
             names_N2, line_B = self.about(ids_BL, opens_BL, None if cache is None else cache.line_B)
             codes_N2C = self.codes[names_N2]
             if cache is not None:
-                cache.line_B = line_B
+                cache.line_B.copy_(line_B)
+                cache.codes[row_N, at_N + cache.length[row_N]] = codes_N2C.flatten(1).to(cache.codes.dtype)
         layout = Layout(len(ids_BL), longest, row_N, row_N * longest + at_N, first_B, seen_BPP, codes_N2C)
         position_BL = first_B[:, None] + place_BL
         x_ND = self.embed(ids_BL, position_BL, opens_BL, None if cache is None else cache.since_word)
         if cache is not None:
             at_N = at_N + cache.length[row_N]
-            cache.length = cache.length + real_B
+            cache.length += real_B
         turned_N = at_N
         if self.places_N is not None:
             x_ND = x_ND + self.places_N(at_N.clamp(max=self.places_N.num_embeddings - 1))

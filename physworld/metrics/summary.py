@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,14 @@ class _Table:
         scenes: dict[tuple[Any, ...], int] = {}  # several rollouts of one scene are not independent: they share a unit
         self.unit = np.array([scenes.setdefault((*key[:2], *key[3:]), len(scenes)) for key in self.rollouts])
         self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
+        self.column = cache(self._column)  # every block asks for the same ones
 
-    def column(self, method: str, name: str) -> np.ndarray:
+    def _column(self, method: str, name: str) -> np.ndarray:
         """(n,) float64; None, what does not apply, becomes NaN, and NaN, what went wrong, infinity."""
         column = [row[name] for row in self.ordered[method]]
-        return np.array([np.nan if v is None else np.inf if v != v else v for v in column], dtype=np.float64)
+        found = np.array([np.nan if v is None else np.inf if v != v else v for v in column], dtype=np.float64)
+        found.flags.writeable = False
+        return found
 
     def per_scene(self, mask: np.ndarray, method: str, name: str) -> np.ndarray:
         """(S,) float64: the column's mean over the rollouts of each scene in `mask` (n,), NaN left out."""

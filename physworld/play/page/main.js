@@ -5,10 +5,10 @@ import { EMPTY, removeBody, TOOLS } from "./tools.js";
 import { chart, colours, reach, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const METRE = 100, TRAIL = 24;
+const METRE = 100, TRAIL = 24, FIGURES = 100; // ms between two paintings of figures while the world runs
 const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
 const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
-let dirty = true, readDue = 0;
+let dirty = true, readDue = 0, figuresDue = 0, late = false;
 
 // --- the line to who computes
 
@@ -137,15 +137,20 @@ const number = (value, unit) => (Number.isFinite(value) ? `${Math.abs(value) >= 
 function paint() {
   requestAnimationFrame(paint);
   const frame = page.frames[page.at];
-  if (!dirty || !page.scene || !frame) return;
-  dirty = false;
+  if (!page.scene || !frame) return;
+  if (dirty) { dirty = false; late = true; worlds(frame); }
+  // Charts and numbers cost as much as the worlds, and nobody reads sixty of them a second.
+  if (late && (!page.running || performance.now() >= figuresDue)) { late = false; figuresDue = performance.now() + FIGURES; figures(frame); }
+}
+
+function worlds(frame) {
   const c = colours(), { scene, frames, at } = page;
   const trail = (of) => scene.bodies.map((_, k) => frames.slice(Math.max(0, at - TRAIL), at + 1).map((f) => f?.[of]?.[k]).filter(Boolean));
   for (const [name, rows] of [["truth", frame.truth], ["guess", frame.guess]]) {
     const view = views[name].begin(scene);
     view.background(scene, c);
     if (!rows) continue;
-    view.trail(trail(name), c);
+    view.trail(trail(name));
     view.bodies(scene, rows, c);
     view.joints(scene, rows, c);
     view.ring(scene, rows, page.chosen, c);
@@ -156,7 +161,11 @@ function paint() {
   both.bodies(scene, frame.truth, c, "ghost");
   both.joints(scene, frame.truth, { ink: c.ghost, paper: c.paper });
   if (frame.guess) { both.bodies(scene, frame.guess, c, "line"); both.errors(frame.truth, frame.guess, c); }
-  charts(frame, c);
+}
+
+function figures(frame) {
+  const { scene, frames, at } = page;
+  charts(frame, colours());
   $("rmse").textContent = frame.guess ? number(frame.rmse / METRE, "m") : "–";
   $("frame").max = frames.length - 1; $("frame").value = at;
   $("frame").setAttribute("aria-valuetext", `frame ${at}`);
