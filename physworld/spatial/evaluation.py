@@ -235,7 +235,9 @@ class SpatialEvaluation:
         found: dict[str, Ask] = {}
         for axis, samples in cases.axes.items():
             for row, model in ((MODEL, network), (RANDOM, untrained if axis == "seen" else None)):
-                for title, mode, briefs, size in self._rounds(samples) if model is not None else ():
+                if model is None:
+                    continue
+                for title, mode, briefs, size in self._rounds(samples):
                     for number, (_, ask) in enumerate(self._batches(model, codec, briefs, mode, size)):
                         found[f"{axis} {row} {title} {number}"] = ask
         return found
