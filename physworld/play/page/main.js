@@ -255,7 +255,8 @@ for (const name of ["truth", "guess"]) {
     if (!page.drag) return;
     const { drag } = page;
     drag.to = view.world(event);
-    drag.path = [...drag.path.filter(([, t]) => performance.now() - t < 120), [drag.to, performance.now()]];
+    const now = performance.now(), lately = drag.path.filter(([, t]) => now - t < 120);
+    drag.path = [...(lately.length ? lately : drag.path.slice(-1)), [drag.to, now]]; // a slow machine throws, too
     if (page.tool === "grab" && drag.body >= 0) {
       if (page.running) send({ do: "hold", body: drag.body, x: drag.to[0], y: drag.to[1] });
       else for (const world of ["truth", "guess"]) { const row = page.frames[page.at][world]?.[drag.body]; if (row) { row[0] = drag.to[0]; row[1] = drag.to[1]; } }
@@ -366,7 +367,9 @@ const keep = (blob, name) => { const a = document.createElement("a"); a.href = U
 const save = (form) => attempt(async () => {
   const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
   if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
+  if (form === "gif") say("The GIF is being written.", true);
   keep(await line.save({ as: form, scene: page.scene, truth, guess }), `${page.scene.name}.${form}`);
+  if (form === "gif") $("notice").hidden = true;
 });
 $("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
 $("link").onclick = () => attempt(async () => {
