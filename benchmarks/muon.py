@@ -2,9 +2,9 @@
 
     python benchmarks/muon.py        # about three minutes of one core; --fast leaves the largest model out
 
-The matrices are those inside the blocks of models of `conf/model`, gradients are drawn. Both take their steps in turn; a
-figure is the lowest CPU time of three (of one, for the largest), and `differ` how far the weights are apart after them,
-beside how far they moved.
+The matrices are those inside the blocks of models of `conf/model`, gradients are drawn. Both take their steps in turn.
+A figure is the lowest CPU time of three (of one, for the largest); `differ` is how far apart the weights then are, over
+how far they moved.
 """
 
 from __future__ import annotations

@@ -200,9 +200,10 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         if page is not None:
             console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
+        run = find_run(options.run)
         from physworld.text.hub import publish
 
-        publish(find_run(options.run), options.repo, send=options.send, console=console)
+        publish(run, options.repo, send=options.send, console=console)
     else:
         compare(options.directory, console, options.csv)
     of_scene = options.verb == "export" and not of_run
@@ -304,8 +305,8 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     for key, value in (("model", "tiny_video"), *((("data", "clips"), ("data.path", folders[0])) if folders else ())):
         if not any(word.startswith(f"{key}=") for word in settings):
             settings.append(override(key, value))
-    if folders:
-        find(Path(folders[0]))  # before libraries are loaded that take seconds
+    if folders and not Path(folders[0]).is_dir():
+        find(Path(folders[0]))  # refuses it, before libraries are loaded that take seconds
     cfg = composed("train", settings)
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")

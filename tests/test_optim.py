@@ -35,7 +35,7 @@ def test_muon_in_float32_is_pytorchs_but_for_rounding() -> None:
 
 def test_orthogonal_keeps_singular_vectors() -> None:
     matrix = torch.randn(6, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
     found = u.T @ orthogonal(matrix, (3.4445, -4.7750, 2.0315), 5) @ vh.T
     torch.testing.assert_close(found, torch.diag(found.diag()), rtol=0, atol=1e-12)
     assert bool(((found.diag() > 0.6) & (found.diag() < 1.3)).all())

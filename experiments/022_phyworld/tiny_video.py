@@ -1,16 +1,21 @@
 """The tiny video model on PhyWorld's three systems: trained on pixels, four frames given, read back by a tracker.
 
 PYTHONPATH=. python experiments/022_phyworld/tiny_video.py FOLDER --steps 400        # trains, then prints its rows
+physworld leaderboard FOLDER EVALUATION_OF_SUITE_PHYWORLD                            # beside the others
 Stopped, the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import shlex
+import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +23,9 @@ import torch
 from physworld.io.atomic import replacing
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.optim import MuonAdamW
+from physworld.runs.directory import versions
 from physworld.seeding import generator
-from physworld.text.sources.phyworld import FRAMES, SIZE, SPLITS, SYSTEMS, Clip, draw, velocity_error
+from physworld.text.sources.phyworld import FRAMES, GIVEN, SIZE, SPLITS, SYSTEMS, Clip, draw, velocity_error
 from physworld.video.backbones import TinyVideo
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.network import VideoNetwork
@@ -28,6 +34,7 @@ SIDE = 32  # px: a ball of the training sets is 4-9 px wide, and a step takes 3 
 HELD = 2  # latent frames that are given: the first picture alone (a copy), then four of them
 BALL, GROUND = 235, 51  # grey levels: the ground is the codec's zero
 LEARNING_RATE, MUON_RATE = 0.003, 0.01  # the shipped base's own (experiment=tiny_video_base)
+TRUTH = "truth, same pixels and tracker"
 CODEC = PixelCodec(offset=0.2, scale=2.5)
 
 
@@ -155,19 +162,31 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     network = train(options.folder, options.steps, options.batch, options.seed)
-    rows: dict[str, list[str]] = {"tiny video": [], "truth, same pixels and tracker": []}
+    rows: dict[str, list[str]] = {"tiny video": [], TRUTH: []}
+    board: list[dict[str, Any]] = []
     for system in SYSTEMS:
         for split in SPLITS:
             clips = clips_of(system, split, options.clips, options.seed)
             clean = latents(clips)
             made = CODEC.decode(sample(network, clean, steps=25, seed=options.seed))[..., 0]
-            for name, films in (("tiny video", made), ("truth, same pixels and tracker", CODEC.decode(clean)[..., 0])):
+            still = [velocity_error(clip, np.repeat(clip.position[GIVEN - 1][None], FRAMES, 0)) for clip in clips]
+            for name, films in (("tiny video", made), (TRUTH, CODEC.decode(clean)[..., 0])):
                 found = [error(clip, film) for clip, film in zip(clips, films, strict=True)]
                 mean = bootstrap_mean([e for e in found if np.isfinite(e)])
                 rows[name].append(f"{mean.mean:.3f} ({mean.low:.3f}–{mean.high:.3f})")
                 print(f"{system}, {split} · {name}: {rows[name][-1]}, n={mean.count}", flush=True)
+                # The board of `suite=phyworld`: the same clips, told by what standing still makes of them.
+                board.append({
+                    "board": f"PhyWorld, {system} {split}: {len(clips)} clips", "model": name, "unit": "units/s",
+                    "figure": "error of velocity", "mean": mean.mean, "low": mean.low, "high": mean.high,
+                    "count": mean.count, "reference": name == TRUTH, "same": f"{np.nanmean(still):.6g}",
+                })  # fmt: skip
     for name, cells in rows.items():
         print(f"| {name} | {' | '.join(cells)} |")
+    command = shlex.join(["python", "experiments/022_phyworld/tiny_video.py", *sys.argv[1:]])
+    measured = {"command": command, "commit": versions()["commit"], "seed": options.seed}
+    with replacing(options.folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps({"measured": measured, "leaderboard": board}, indent=1) + "\n")
 
 
 def clips_of(system: str, split: str, count: int, seed: int) -> list[Clip]:

@@ -1,4 +1,4 @@
-"""What does a setting gain at equal compute? Trains for so many CPU seconds of one thread, then rolls out validation scenes.
+"""What does a setting gain at equal compute? So many CPU seconds of one thread, then rollouts of validation scenes.
 
     python experiments/024_near_the_floor/probe.py NAME --seconds 150 [codec.memory=false model.network.rounds=1 ...]
 
@@ -25,6 +25,7 @@ from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import score_events
 from physworld.optim import make_optimizer
 from physworld.runs.wiring import codec_and_network
+from physworld.settings import groups
 from physworld.text.evaluation.baselines import linear
 from physworld.text.rollout import rollout
 from physworld.text.sources.physics import PhysicsSource
@@ -44,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    groups.register()
     with initialize_config_dir(str(HERE.parents[1] / "conf"), version_base=None):
         cfg = compose("train", ["experiment=near_floor", *options.overrides])
     codec, make_network = codec_and_network(cfg)
@@ -55,7 +57,7 @@ def main() -> None:
     names, difficulties = scenarios.seen(), list(cfg.curriculum.difficulties)
     train = instantiate(cfg.data.source)(seed=0, split="train", names=names, difficulties=difficulties, **shape)
     optimizer = make_optimizer(
-        network, cfg.model.optimizer, lr=cfg.model.learning_rate, adam_lr=cfg.model.get("adam_learning_rate", 0.003),
+        network, cfg.model.optimizer, lr=cfg.model.learning_rate, adam_lr=0.003,
         weight_decay=cfg.model.weight_decay,
     )  # fmt: skip
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -75,7 +77,7 @@ def main() -> None:
         optimizer.step()
         seen.append((float(losses.detach().mean()), float(losses.detach()[event].mean())))
         index, step = index + batch, step + 1
-        if step % 100 == 0:
+        if step % 50 == 0:
             mean = np.nanmean(seen[-100:], axis=0)
             print(f"{step} steps, {used:.0f} s, loss {mean[0]:.3f}, on events {mean[1]:.3f}", flush=True)
     network.eval()

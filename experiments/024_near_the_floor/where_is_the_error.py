@@ -1,9 +1,9 @@
 """Where is the error: in the words of an answer, in what one frame hides, or in what the model has not learned?
 
-    python experiments/024_near_the_floor/where_is_the_error.py [--run shipped] [--each 1] [--csv FILE]
+    python experiments/024_near_the_floor/where_is_the_error.py [--runs shipped] [--each 1] [--csv FILE]
 
-Validation scenes, one of each seen type and difficulty, 30 frames. Exact answers with parts replaced; the simulator goes on from
-what was said, so that errors add up as a model's do:
+Validation scenes, one of each seen type and difficulty, 30 frames. Exact answers with parts replaced; the simulator
+goes on from what was said, so that errors add up as a model's do:
 
     floor              restarted once from the rounded state, then left alone
     remembers          its solver keeps its memory; nothing is rounded (chaos of restarting alone)

@@ -113,7 +113,7 @@ class Pen:
         return np.clip(np.nan_to_num(picture, nan=-1e5), -1e5, 1e5)
 
     def point(self, world: np.ndarray) -> tuple[float, float]:
-        """As `at`, of one point: a picture is thousands of them, and an array of two numbers costs ten times as much."""
+        """As `at`, of one point: a picture has thousands, and an array of two numbers costs ten times as much."""
         x, y = self.left + self.scale * float(world[0]), self.bottom - self.scale * float(world[1])
         return _within(x), _within(y)
 

@@ -15,7 +15,7 @@ from physworld.judge.laws import Scale, judge_motions
 from physworld.judge.motion import Motion, read_motion
 from physworld.judge.options import GRAVITY
 from physworld.judge.plate import Plate, check_still, cleared, make_plate
-from physworld.judge.tracks import MOST, Track, follow
+from physworld.judge.tracks import MOST, Track, follow, places
 
 # Words of a caption by which something falls.
 FALLS = re.compile(
@@ -103,7 +103,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
         check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
         for _ in range(LOOKS):
-            better = cleared(frames, plate, [track.box for track in tracks])
+            better = cleared(frames, plate, *places(tracks))
             if better is None:
                 break
             plate = better

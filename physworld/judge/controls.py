@@ -18,7 +18,7 @@ from physworld.judge.footage import Footage, Source
 from physworld.judge.laws import collisions
 from physworld.judge.motion import Motion
 from physworld.judge.plate import cleared, make_plate
-from physworld.judge.tracks import Track
+from physworld.judge.tracks import Track, places
 from physworld.seeding import generator
 
 ORACLE, PLACEBO = "oracle", "placebo"
@@ -148,7 +148,7 @@ def _drawn(
     frames: np.ndarray, tracks: Sequence[Track], paths: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     plate = make_plate(frames)
-    plate = cleared(frames, plate, [track.box for track in tracks]) or plate
+    plate = cleared(frames, plate, *places(tracks)) or plate
     out = np.repeat(plate.empty[None], len(frames), 0)
     for track, path in zip(tracks, paths, strict=True):
         _lay(out, frames, plate.empty, track, path)

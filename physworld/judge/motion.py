@@ -227,7 +227,7 @@ def _swing(times: np.ndarray, path: np.ndarray, diameter: float, noise: float) -
     angle = np.arctan2(path[:, 0] - pivot[0], path[:, 1] - pivot[1])
     reach = float(np.ptp(angle))
     off = float(np.sqrt(((np.linalg.norm(path - pivot, axis=1) - length) ** 2).mean()))
-    turns = _turns(angle, max(0.2 * reach, 6 * noise / length))
+    turns = _turns(angle, max(0.03 * reach, 5 * noise / length))
     if off > max(3 * noise, 0.02 * reach * length) or not 0.06 < reach < np.pi * 1.2 or turns < 1:
         return None
     span = times[-1] - times[0]

@@ -22,6 +22,7 @@ AGREE = 0.6  # share of tiles that must move as one
 LONG = 0.35  # share of the frames in which a body lies in one place: the median may show it
 RIM = 2  # px around a body
 FREE = 3  # frames in which a place must be seen without it
+UNSEEN = 0.25  # of the largest body's area that may never be seen without a body
 FAINT = 9.0  # grey levels that a plate must change by to be worth another look
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
@@ -57,29 +58,38 @@ def make_plate(frames: np.ndarray) -> Plate:
     return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
 
 
-def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray]) -> Plate | None:
+def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], area: float) -> Plate | None:
     """The plate again, where bodies lie in the same place for long, from the frames in which none does; None where that
     changes nothing.
 
     Args:
         frames: uint8 (T, H, W, 3).
         boxes: of each body (T, 4) int top, left, bottom, right, 0 where it is not seen.
+        area: px² of the largest body.
+
+    Raises:
+        Discard: what lies behind a body is never seen, so that its edges are not known.
     """
     height, width = frames.shape[1:3]
     covered = np.zeros((height, width), np.int32)
     for box in boxes:
         for top, left, bottom, right in box[box[:, 2] > 0]:
-            covered[max(0, top - RIM) : bottom + RIM, max(0, left - RIM) : right + RIM] += 1
+            covered[max(0, top - RIM) : bottom + RIM, max(0, left - RIM) : max(0, right + RIM)] += 1
     rows, columns = np.nonzero(covered > LONG * len(frames))
     if not len(rows):
         return None
     free = np.ones((len(frames), len(rows)), bool)
+    behind = np.zeros(len(rows), int)  # frames in which a body is surely there: within the ellipse of a box
     for box in boxes:
         for t in np.flatnonzero(box[:, 2] > 0):
             top, left, bottom, right = box[t]
-            inside = (rows >= top - RIM) & (rows < bottom + RIM) & (columns >= left - RIM) & (columns < right + RIM)
-            free[t] &= ~inside
+            down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right  # twice, from the middle
+            high, wide = bottom - top, right - left
+            free[t] &= (abs(down) > high + 2 * RIM) | (abs(across) > wide + 2 * RIM)
+            behind += (down / high) ** 2 + (across / wide) ** 2 < 1
     seen = free.sum(0) >= FREE
+    if (behind > len(frames) - FREE).sum() > UNSEEN * area:
+        raise Discard("hidden", "a body never leaves its place, so that the scene behind it is not known")
     rows, columns, free = rows[seen], columns[seen], free[:, seen]
     if not len(rows):
         return None
@@ -188,6 +198,9 @@ def _moved(first: np.ndarray, now: np.ndarray, noise: float) -> float | None:
     far = np.linalg.norm(s, axis=1) > SHIFT
     together = int((agree & far).sum())
     if together < max(4, AGREE * textured):
+        return None
+    reach = np.ptp(p[agree & far], axis=0) / np.array([height // rows, width // columns])
+    if reach.max() < 2:  # four tiles in a square: one body on a plain scene, where the corners meet
         return None
     return float(np.median(np.linalg.norm(s[agree & far], axis=1)))
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from physworld import renamed
 from physworld.lm import ordered_outputs
 from physworld.lm.gpt_answers import answers
-from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
+from physworld.lm.gpt_blocks import Block, Cache, Layout, few, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
 from physworld.lm.saved import Saved
 from physworld.protocols import Guide, Noise
@@ -95,6 +95,7 @@ class GPT(
             raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
         self.num_words, self.ordered_from, self.pad, self.smoothing = num_words, ordered_from, pad, smoothing
         self.heads, self.records, self.prompt_end = heads, records, prompt_end
+        self._grid: tuple[Tensor, tuple[int, int], Tensor] | None = None  # values, as of when, and features of outputs
         self.median = median and ordered_from < num_outputs
         self.names = names
         self.values: Tensor
@@ -228,11 +229,11 @@ class GPT(
             self.alone(self._numbers(ids_BL[number_at])) + self.slot(since[number_at].clamp(0, 7)),
             self.words(ids_BL[word_at]),
         ]
-        whole = since_B is None or bool((opens_BL & ~lone).any())  # answers hold no records
-        for (word, words, count), reader in zip(self.records, self.readers, strict=True) if whole else ():
-            b, i = (ids_BL == word).nonzero(as_tuple=True)
-            if len(b) == 0:
+        there = set(ids_BL[opens_BL & ~lone].unique().tolist())
+        for (word, words, count), reader in zip(self.records, self.readers, strict=True):
+            if word not in there:
                 continue
+            b, i = (ids_BL == word).nonzero(as_tuple=True)
             tokens = ids_BL[
                 b[:, None], (i[:, None] + torch.arange(1 + words + count, device=i.device)).clamp(max=L - 1)
             ]
@@ -279,8 +280,11 @@ class GPT(
             x_ND = x_ND + self.places_N(at_N.clamp(max=self.places_N.num_embeddings - 1))
             turned_N = torch.zeros_like(at_N)  # at place 0 nothing is turned
         turn = turns(turned_N, x_ND.shape[1] // self.heads)
-        for layer, block in enumerate(self.blocks):
-            x_ND = block(x_ND, at_N, turn, layout, layer, cache)
+        if cache is not None and cache.filled and cache.compiled:
+            x_ND = few(self.blocks, x_ND, at_N, turn, layout, cache)
+        else:
+            for layer, block in enumerate(self.blocks):
+                x_ND = block(x_ND, at_N, turn, layout, layer, cache)
         if cache is not None:
             cache.filled = True
         return F.rms_norm(x_ND, x_ND.shape[-1:]), layout, position_BL
@@ -296,9 +300,14 @@ class GPT(
         """(K, D) vectors of the output tokens."""
         if self.say_numbers is None:
             return self.say_words if self.say_each is None else torch.cat([self.say_words, self.say_each])
-        values = self.values[self.outputs[self.ordered_from :] - self.num_words]
-        features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
-        return torch.cat([self.say_words, self.say_numbers(features.to(self.say_words.dtype)) + self.say_each])
+        now = (self.values._version, self.outputs._version)
+        if self._grid is None or self._grid[0] is not self.values or self._grid[1] != now:
+            with torch.inference_mode(False):  # a validation's; training goes on with them
+                values = self.values[self.outputs[self.ordered_from :] - self.num_words]
+                features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
+            self._grid = (self.values, now, features)
+        features = self._grid[2].to(self.say_words.dtype)
+        return torch.cat([self.say_words, self.say_numbers(features) + self.say_each])
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""

@@ -37,20 +37,22 @@ class Answering(Protocol):
 
 
 class _Barred:
-    """Which outputs a guide bars; its masks are copied to the device when they change."""
+    """Which outputs a guide bars. Its masks are turned round and copied to the device when they change: guides of one
+    codec share them, so those of the last call are kept."""
+
+    last: tuple[np.ndarray, Tensor, Tensor] | None = None  # masks, outputs, table (C, K)
 
     def __init__(self, guide: Guide, outputs: Tensor) -> None:
         self.guide, self.outputs = guide, outputs
-        self.masks: np.ndarray | None = None
-        self.table_CK = torch.empty(0)
 
     def __call__(self, rows: list[int]) -> Tensor:
         """(b, K) bool."""
         masks, which = self.guide.allowed(rows)
-        if masks is not self.masks:
-            self.masks = masks
-            self.table_CK = ~torch.as_tensor(masks, device=self.outputs.device)[:, self.outputs]
-        return self.table_CK[torch.as_tensor(which, device=self.outputs.device)]
+        last = _Barred.last
+        if last is None or masks is not last[0] or self.outputs is not last[1]:
+            table = ~torch.as_tensor(masks, device=self.outputs.device)[:, self.outputs]
+            last = _Barred.last = (masks, self.outputs, table)
+        return last[2][torch.as_tensor(which, device=self.outputs.device)]
 
 
 @torch.no_grad()
@@ -130,7 +132,7 @@ def answers(
         on = set(going)
         # finished rows read `pad`, which has no position
         new = [more[row] if row in on else [] for row in rows]
-        h_ND, layout, place_BL = model.hidden(_block(new, model.pad, device), cache)
+        h_ND, _, place_BL = model.hidden(_block(new, model.pad, device), cache)
         at = [place for place, part in enumerate(new) if part]
         h_BD = h_ND[place_BL[at, [len(new[place]) - 1 for place in at]]]
     return [np.array(answer, np.int64) for answer in ([t for t in one if t != model.pad] for one in said)]

@@ -8,9 +8,12 @@ from __future__ import annotations
 import copy
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from physworld.lm import gpt_kernel
 
 CODE = 24  # numbers that stand for a body's name where attention asks for it; two names overlap by 0.2 on average
 GAIN = 8.0  # of a learned relation, so that it can decide whom to attend to within some hundred steps
@@ -60,18 +63,19 @@ class Cache:
             codes: positions have codes of bodies, which all heads and blocks share.
         """
         # What is masked is multiplied by nothing, which does not help against NaN; masked keys are never looked at.
-        self.keys = [like.new_empty(batch, heads, room, width) for _ in range(depth)]
-        self.values = [like.new_zeros(batch, heads, room, width) for _ in range(depth)]
+        self.keys = like.new_empty(depth, batch, heads, room, width)
+        self.values = like.new_zeros(depth, batch, heads, room, width)
         self.codes = like.new_empty(batch, room, 2 * CODE if codes else 0)
         self.length = torch.zeros(batch, dtype=torch.long, device=like.device)
         self.line_B = torch.full_like(self.length, -1)  # name of the body whose line is being generated
         self.filled = False  # the prompts are in
+        self.compiled = like.device.type == "cpu" and like.dtype == torch.float32  # answers go through gpt_kernel
         self.since_word: Tensor | None = None  # (B,) tokens from the last word to the last token, while answers arrive
 
     def part(self, begin: int, end: int) -> Cache:
         """Some of the rows; what is written there is written here."""
         some = copy.copy(self)
-        some.keys, some.values = ([one[begin:end] for one in ones] for ones in (self.keys, self.values))
+        some.keys, some.values = self.keys[:, begin:end], self.values[:, begin:end]
         some.codes, some.length, some.line_B = (one[begin:end] for one in (self.codes, self.length, self.line_B))
         return some
 
@@ -79,8 +83,8 @@ class Cache:
         self, layer: int, layout: Layout, q: Tensor, k: Tensor, v: Tensor, wanted_NHC: Tensor | None, at_N: Tensor,
         scale: float,
     ) -> Tensor:  # fmt: skip
-        """(B, H, S, E): up to S more positions for some of the rows. Plain products: for so few queries they are several
-        times faster on a CPU than `scaled_dot_product_attention` with a mask."""
+        """(B, H, S, E): up to S more positions for some of the rows. Plain products: for so few queries they are
+        faster than `scaled_dot_product_attention` with a mask."""
         keys, values = self.keys[layer], self.values[layer]
         keys[layout.row_N, :, at_N], values[layout.row_N, :, at_N] = k, v
         last = layout.pad(at_N)  # (B, S)
@@ -94,8 +98,28 @@ class Cache:
 
     def keep(self, rows: Tensor) -> None:
         """Forget all other rows."""
-        self.keys, self.values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
         self.codes, self.length, self.line_B = self.codes[rows], self.length[rows], self.line_B[rows]
+
+
+def few(
+    blocks: nn.ModuleList, x_ND: Tensor, at_N: Tensor, turn: tuple[Tensor, Tensor], layout: Layout, cache: Cache
+) -> Tensor:
+    """All blocks for a few new positions of a cache, compiled."""
+    x, row, at = x_ND.numpy(), layout.row_N.numpy(), at_N.numpy()
+    cos, sin = (one.flatten(1).numpy() for one in turn)
+    near = np.zeros((len(x), 4, 0), np.float32)
+    if layout.codes_N2C is not None:
+        near = gpt_kernel.nearness(layout.codes_N2C.numpy(), cache.codes.numpy(), row, at)
+    for layer, block in enumerate(blocks):
+        assert isinstance(block, Block)
+        qkv, out, up, down = (part.weight.detach().numpy() for part in (block.qkv, block.out, block.up, block.down))
+        relation = np.zeros((4, block.heads), np.float32)
+        if block.relation is not None:
+            relation = (block.relation.detach() * GAIN).flatten(0, 1).numpy()
+        keys, values = cache.keys[layer].numpy(), cache.values[layer].numpy()
+        gpt_kernel.block(x, row, at, cos, sin, near, relation, qkv, out, up, down, keys, values)
+    return x_ND
 
 
 def turns(at_N: Tensor, width: int) -> tuple[Tensor, Tensor]:

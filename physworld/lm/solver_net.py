@@ -16,7 +16,8 @@ Shape suffixes: B batch, L tokens, N bodies of the whole batch, Q rows (points o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -132,10 +133,11 @@ class SolverNet(LineNet):
         self.pull = mlp(width, hidden, 2)
         self.judge = mlp(width + state + 5 * features, hidden, len(self.SCALES) + JUDGED)
         with torch.no_grad():
-            for last in (*(law[-1] for law in self.blocks), self.judge[-1], self.pull[-1]):
+            for function in (*self.blocks, self.judge, self.pull):
+                last: Any = function[-1]  # type: ignore[index]
                 last.weight.mul_(0.1)
                 last.bias.zero_()
-            self.judge[-1].bias[len(self.SCALES) + UNSURE :] = -2.0
+            self.judge[-1].bias[len(self.SCALES) + UNSURE :] = -2.0  # type: ignore[operator]
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> SolverNet:
@@ -256,7 +258,7 @@ class SolverNet(LineNet):
         return Rows(*(torch.cat(column) for column in zip(*parts, strict=True))), split
 
     def _part(
-        self, kind: str, number: dict[str, Tensor], point: str, body: Tensor, other: Tensor, axis_N2: Tensor,
+        self, kind: str, number: Mapping[str, Tensor], point: str, body: Tensor, other: Tensor, axis_N2: Tensor,
         across_N2: Tensor, hand: Tensor,
     ) -> Rows:  # fmt: skip
         """The rows of one point of all lines of a kind."""
@@ -345,9 +347,9 @@ class SolverNet(LineNet):
                     (rows.mu * impulse[:, 0])[:, None], rows.before[:, :1],
                 ], dim=1,
             )  # fmt: skip
-            size = (seen.square().sum(dim=1, keepdim=True) + TINY**2).sqrt()
+            size = (seen.detach().square().sum(dim=1, keepdim=True) + TINY**2).sqrt()
             bias = torch.stack([pushed, depth, push], dim=1)
-            width = (bias.square().sum(dim=1, keepdim=True) + TINY**2).sqrt()
+            width = (bias.detach().square().sum(dim=1, keepdim=True) + TINY**2).sqrt()
             which = torch.zeros(self.rounds, device=now.device, dtype=now.dtype)
             which[step] = 1.0
             inputs = torch.cat(

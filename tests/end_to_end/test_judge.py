@@ -30,7 +30,10 @@ def _clips(folder: Path, count: int) -> None:
 
 def _stopped(words: list[str], journal: Path, lines: int, how: signal.Signals) -> tuple[int, str]:
     """(exit code, stderr) of the command, stopped when so many clips are judged."""
-    process = subprocess.Popen([sys.executable, "-m", "physworld", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "physworld", *words], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test in the background ignores it
+    )  # fmt: skip
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         if journal.exists() and sum(line.endswith("}") for line in journal.read_text().splitlines()) >= lines:

@@ -39,7 +39,7 @@ def remembered(codec: ImpulseCodec, given: Trajectory) -> list[tuple[str, int, s
 
 
 def test_what_lies_on_a_body_is_the_weight_that_it_carries() -> None:
-    """At rest the lowest of three bears three weights a frame, the highest its own: g·dt times masses above over own."""
+    """At rest the lowest of three bears three weights a frame, the highest its own: g·dt · masses above / own."""
     run = simulate(stack(1.0, 2.0, 3.0), 90)
     carried = {}
     for word, body, partner, numbers in remembered(CODEC, run.window(88, 90)):
