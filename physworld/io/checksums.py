@@ -44,11 +44,6 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def forget(folder: Path) -> None:
-    """Before files of the folder are written anew."""
-    (folder / SUMS).unlink(missing_ok=True)
-
-
 def write_sums(folder: Path) -> None:
     """The sums of every file of a folder, its card left out."""
     with replacing(folder / SUMS) as temporary:
