@@ -99,7 +99,6 @@ def measure(overrides: list[str]) -> dict[str, Any]:
         made = time.perf_counter()
         foretold = plans.make(mode, planned, hardware, machine, cfg.global_batch)
     spent = time.perf_counter() - started, time.perf_counter() - made
-    batch = planned.stages[0].batch
     del planned
 
     before = resident()
@@ -110,7 +109,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     torch.set_default_dtype(default)
     if real.checkpointing is not None:
         real.checkpointing(real.checkpointed)
-    module = real.module
+    module, batch = real.module, real.stages[0].batch
     if "cogvideox" in str(overrides):
         module.network.alphas = module.network.alphas.float()
     found: dict[str, Any] = {}
