@@ -1,6 +1,7 @@
 """What Lightning and our callbacks cost beside a bare loop, and how long one waits for the first step.
 
     python benchmarks/overhead.py        # about two minutes of one core; writes results/overhead.json
+    python benchmarks/overhead.py step   # one part, and no file
 
 step      the same batches, drawn before, through the Trainer with all callbacks of a run and through a bare loop, in
           turn, so that what else the machine does falls on both. A step is the median of process CPU time.
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ def step_times() -> dict[str, float]:
     from lightning.pytorch import LightningDataModule
     from lightning.pytorch.callbacks import Callback
     from omegaconf import OmegaConf
+    from torch.utils.data import DataLoader
 
     from physworld.run import build
     from physworld.training.fit import fit
@@ -54,12 +57,15 @@ def step_times() -> dict[str, float]:
     stream = iter(parts.data.train_dataloader())
     batches = [next(stream) for _ in range(STEPS)]
 
+    def loader(some: list[Any]) -> Any:
+        return DataLoader(some, batch_size=None, collate_fn=lambda one: one)  # type: ignore[arg-type]
+
     class Drawn(LightningDataModule):
         def train_dataloader(self) -> Any:
-            return batches
+            return loader(batches)
 
         def val_dataloader(self) -> Any:
-            return batches[:1]
+            return loader(batches[:1])
 
     class Clock(Callback):
         def __init__(self) -> None:
@@ -122,14 +128,25 @@ def command(*words: str, until: str | None = None) -> dict[str, float]:
     return {"wall": time.monotonic() - began, "cpu": cpu}
 
 
+def smoke() -> dict[str, float]:
+    return command("debug=smoke", "hardware=cpu", "hydra.run.dir=run", until="step 1/3")
+
+
+PARTS: dict[str, Callable[[], dict[str, float]]] = {
+    "--help": lambda: command("--help"),
+    "smoke": smoke,
+    "step": step_times,
+}
+
+
 def main() -> None:
-    found: dict[str, Any] = {"--help": command("--help")}
-    print(found, flush=True)
-    found["smoke"] = command("debug=smoke", "hardware=cpu", "hydra.run.dir=run", until="step 1/3")
-    print(found, flush=True)
-    found["step"] = step_times()
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    found: dict[str, Any] = {}
+    for name, measure in PARTS.items():
+        if not sys.argv[1:] or name in sys.argv[1:]:
+            found[name] = measure()
+            print(name, json.dumps(found[name]), flush=True)
+    if found.keys() == PARTS.keys():
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

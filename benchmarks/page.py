@@ -8,7 +8,8 @@ Exports the page, serves it as `python -m http.server` does, and opens it in a h
   reach), from frame 0 on.
 
 Wall clock throughout, as a person has it: run it on a quiet machine, and see `load` in the results. Beside it stands
-the CPU time of a frame in node (page.mjs), which other programs disturb less.
+CPU time, which other programs disturb less: of a frame in node (page.mjs), and of a frame in all of Chromium's
+processes, drawing included.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def in_browser(site: Path, scenes: list[dict[str, Any]], rounds: int) -> dict[st
         def log_message(self, *_: Any) -> None:
             pass
 
-    loads, speeds = [], []
+    loads, speeds, spent = [], [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server, sync_playwright() as tools:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/"
@@ -104,33 +105,47 @@ def in_browser(site: Path, scenes: list[dict[str, Any]], rounds: int) -> dict[st
             paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
             loads.append({"paint": paint, "scene": scene, "model": page.evaluate("performance.now()")})
             start = sum(fetched)
+        processes = browser.new_browser_cdp_session()
+
+        def cpu() -> dict[str, float]:
+            """Seconds by kind of process."""
+            found: dict[str, float] = {}
+            for one in processes.send("SystemInfo.getProcessInfo")["processInfo"]:
+                found[one["type"]] = found.get(one["type"], 0.0) + one["cpuTime"]
+            return found
+
         for scene in scenes:
             page.evaluate("window.before = physworld.frames[0]")
             page.evaluate("(scene) => physworld.line.send({ do: 'begin', scene, model: 'shipped' })", scene)
             until(page, "!!physworld.frames[0]?.guess && physworld.frames[0] !== before")
             page.evaluate("physworld.line.send({ do: 'speed', value: 4 })")
+            before = cpu()
             page.evaluate("window.began = performance.now(); physworld.line.send({ do: 'play' })")
             until(page, f"physworld.frames.length > {FRAMES}")
             page.evaluate("physworld.line.send({ do: 'pause' })")
-            speeds.append(page.evaluate("1000 * physworld.frames.length / (performance.now() - began)"))
+            count, took = page.evaluate("[physworld.frames.length, performance.now() - began]")
+            speeds.append(1000 * count / took)
+            spent.append({kind: 1000 * (s - before.get(kind, 0.0)) / count for kind, s in cpu().items()})
         browser.close()
         server.shutdown()
-    return {"loads": loads, "bytes_at_start": start, "frames_per_second": speeds}
+    return {"loads": loads, "bytes_at_start": start, "frames_per_second": speeds, "cpu_ms_of_a_frame": spent}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="times that the page is loaded")
+    parser.add_argument("--keep", action="store_true", help="write results/page.json anew")
+    parser.add_argument("--scenes", type=int, metavar="N", help="the first N alone")
     parser.add_argument("--node", action="store_true", help="only the CPU time of frames, without a browser")
     options = parser.parse_args()
-    scenes = ten_bodies()
+    scenes = ten_bodies()[: options.scenes]
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
         files = export(site)
         spent = in_node(site, scenes)
         seen = None if options.node else in_browser(site, scenes, options.rounds)
     names = [scene["name"] for scene in scenes]
-    result = {
+    result: dict[str, Any] = {
         "platform": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg()[0],
         "scenes": [{"type": s["name"], "bodies": len(s["bodies"]), "difficulty": s["difficulty"]} for s in scenes],
@@ -147,10 +162,14 @@ def main() -> None:
         wall = np.array(seen["frames_per_second"])
         fast = f"{np.mean(wall >= 60):.0%} at 60 or more"
         print(f"browser, wall clock: median scene {np.median(wall):.0f} frames/s, lowest {wall.min():.0f}, {fast}")
+        kinds = sorted({kind for one in seen["cpu_ms_of_a_frame"] for kind in one})
+        cost = {k: np.median([one.get(k, 0.0) for one in seen["cpu_ms_of_a_frame"]]) for k in kinds}
+        print(f"browser, CPU ms of a frame: {', '.join(f'{k} {v:.1f}' for k, v in cost.items())}")
         for key in ("paint", "scene", "model"):
             print(f"{key}: median {np.median([load[key] for load in seen['loads']]):.0f} ms")
         print(f"fetched until the model runs: {seen['bytes_at_start'] / 1e6:.1f} MB")
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+        if options.keep:
+            RESULTS.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -198,6 +198,7 @@ def main() -> None:
         print(name, rows[name], flush=True)
         path.write_text(json.dumps(rows, indent=1) + "\n")
     (RESULTS / "plan.md").write_text("\n".join(table(rows)) + "\n")
+    print("\n".join(table(rows)))
 
 
 def table(rows: dict[str, Any]) -> list[str]:

@@ -96,11 +96,15 @@ def picture(browser: Any, address: str, name: str) -> None:
     tab = TABS[name]
     size = {"width": WIDTH, "height": tab.height}
     page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
+    page.set_default_timeout(300_000)  # ms, for a busy machine
     page.goto(f"{address}{tab.address}")
-    page.wait_for_selector(tab.ready, state="visible", timeout=60_000)
+    page.wait_for_selector(tab.ready, state="visible")
     page.wait_for_load_state("networkidle")
     if name == "scalars":
         page.get_by_role("button", name="Toggle settings side pane").click()
+    if name == "hparams":  # the columns in which the runs differ, in place of the first five
+        for column in ("codec", "curriculum", "data", "early_stopping", "evaluation", "model.learning_rate", "seed"):
+            page.get_by_role("checkbox", name=column, exact=True).first.click()
     if name == "images":
         page.get_by_text("Show actual image size").click()
     page.wait_for_timeout(6000)  # charts are drawn one after the other

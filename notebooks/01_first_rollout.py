@@ -20,6 +20,15 @@
 # Everything comes from `physworld`; this notebook only looks at it.
 
 # %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld"], check=True)
+
+# %%
 import os
 import warnings
 from pathlib import Path

@@ -20,6 +20,15 @@
 # Where physworld is not installed yet, as in Colab, `pip install` it from its repository first.
 
 # %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld"], check=True)
+
+# %%
 import warnings
 
 warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars here

@@ -18,8 +18,15 @@
 #
 # Learned simulators are often praised for a small error one step ahead. Here it is measured beside predictions that
 # know nothing, on the same scenes, and then what a rollout says instead. About a minute on a CPU.
-#
-# Where physworld is not installed yet, as in Colab, `pip install` it from its repository first.
+
+# %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld"], check=True)
 
 # %%
 import warnings

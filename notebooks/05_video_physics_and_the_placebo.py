@@ -19,8 +19,15 @@
 # A video diffusion model is tuned on clips of right physics, and generates better clips afterwards. Has it learned
 # physics, or only how the clips look? A **placebo** tells: a second LoRA, tuned in the same way on *wrong* physics. A
 # metric that the placebo passes too measures no physics. About two minutes on a CPU.
-#
-# Where physworld is not installed yet, as in Colab, `pip install` it from its repository first, with the extra `video`.
+
+# %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld[video]"], check=True)
 
 # %%
 import warnings

@@ -20,9 +20,15 @@
 # *scene*: where every object stands, how loud, how wide, how it moves. Here a payload becomes a scene, a picture, and
 # sound for headphones. Some seconds on a CPU, and nothing is trained: the scene is written by the rule-based engineer,
 # the teacher and the baseline of the models that learn this.
-#
-# Where physworld is not installed yet, as in Colab, `pip install` it from its repository first, with the extra
-# `spatial`.
+
+# %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld[spatial]"], check=True)
 
 # %%
 import warnings

@@ -18,8 +18,15 @@
 #
 # Your model need not be a physworld model, or run in Python at all. Two doors: a **predictions file** for models that
 # say where bodies go, and a **folder of clips** for models that make pictures. About a minute on a CPU.
-#
-# Where physworld is not installed yet, as in Colab, `pip install` it from its repository first.
+
+# %%
+# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("physworld") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld"], check=True)
 
 # %%
 import warnings

@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# What one usually does after a verb; those of MAINS have theirs in mains.py.
+NEXT = {
+    "compare": "tensorboard --logdir outputs",
+    "leaderboard": "physworld compare RUN RUN",
+    "runs": "physworld runs show RUN",
+    "validate": "physworld export SCENE --format png",
+    "describe": "physworld mix STEMS",
+    "mix": "physworld listen MIX OTHER_MIX",
+    "listen": "physworld listen TEST --answers FILE",
+    "validate a folder": "python train.py data=files data.path=FOLDER",
+    "export": "physworld publish RUN OWNER/NAME",
+    "export a scene": "physworld validate SCENE PAYLOAD",
+    "publish": "physworld publish RUN OWNER/NAME --send",
+    "judge": "physworld leaderboard outputs",
+    "preview": "python train.py model=tiny_video data=clips data.path=FOLDER",
+}
+
+
 class _Parser(argparse.ArgumentParser):
     """Says a mistake in one sentence, as the four mains do."""
 
@@ -34,22 +52,26 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, 1 after a sentence on stderr, 130 after Ctrl-C; `validate` has its own."""
     try:
-        return _run(arguments)
+        code, verb = _run(arguments)
+        if code == 0 and verb in NEXT and sys.stdout.isatty():  # a pipe or a file gets results alone
+            print(f"Next: {NEXT[verb]}")
+        return code
     except UserError as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(unwritable(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "Stopped.", file=sys.stderr)
         return 130
     return 1
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
+    """(exit code, verb)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and arguments[0] in MAINS:
         start(arguments[0], arguments[1:])
-        return 0
+        return 0, arguments[0]
 
     from physworld.judge.options import add_arguments as judge_arguments
     from physworld.reporting.screen import screen
@@ -109,6 +131,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     playing = verbs.add_parser(
         "play", help="a local page: the simulator and a model side by side, drawn and thrown by hand"
     )
+    playing.add_argument("run", nargs="*", help="runs to offer beside those under outputs/, of text or video physics")
     playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
     playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -128,8 +151,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     previewing = verbs.add_parser("preview", help="a page of exactly what train.py's loader feeds to a video model")
     _preview_arguments(previewing)
     options = parser.parse_args(arguments)
-    # Wide enough when the output goes to a file or a pipe, where rich would assume 80 columns.
-    console = screen(None if sys.stdout.isatty() else 240)
+    console = screen()
     of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
@@ -143,13 +165,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     elif options.verb == "validate" and options.scene.is_dir():
         from physworld.datasets import validate as validate_folder
 
-        return validate_folder(options.scene, console, training=not options.not_trained_on, report=options.report)
+        training = not options.not_trained_on
+        return validate_folder(options.scene, console, training=training, report=options.report), "validate a folder"
     elif options.verb in ("validate", "export"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb} of a scene")
         from physworld.spatial.commands import export, validate
 
         if options.verb == "validate":
-            return validate(options.scene, options.payload, console)
+            return validate(options.scene, options.payload, console), options.verb
         console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "play" and options.export is not None:
         _export_page(options, console)
@@ -177,12 +200,14 @@ def _run(arguments: Sequence[str] | None) -> int:
         if page is not None:
             console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
+        run = find_run(options.run)
         from physworld.text.hub import publish
 
-        publish(find_run(options.run), options.repo, send=options.send, console=console)
+        publish(run, options.repo, send=options.send, console=console)
     else:
         compare(options.directory, console, options.csv)
-    return 0
+    of_scene = options.verb == "export" and not of_run
+    return 0, "export a scene" if of_scene else options.verb
 
 
 def _leaderboard(options: argparse.Namespace, console: Console) -> None:
@@ -197,6 +222,8 @@ def _leaderboard(options: argparse.Namespace, console: Console) -> None:
 def _export_page(options: argparse.Namespace, console: Console) -> None:
     from physworld.play.export import export
 
+    if options.run:
+        raise UserError(f"--export writes the shipped model alone; leave {options.run[0]} out.")
     files = export(options.export, chipmunk=options.chipmunk)
     total = sum(size for _, size in files)
     console.print(f"{options.export}: {len(files)} files, {total / 1e6:.1f} MB", soft_wrap=True)
@@ -211,6 +238,9 @@ def _play(options: argparse.Namespace) -> None:
         raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
     if options.chipmunk is not None:
         raise UserError("--chipmunk goes with --export.")
+    from physworld.runs.directory import find_run
+
+    given = [find_run(run) for run in options.run]
     import webbrowser
 
     from physworld.play.server import serve
@@ -220,7 +250,7 @@ def _play(options: argparse.Namespace) -> None:
         if not options.no_browser:
             webbrowser.open(address)
 
-    serve(options.host, options.port, ready)
+    serve(options.host, options.port, ready, given)
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -264,6 +294,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
 def _preview(options: argparse.Namespace, console: Console) -> Path:
     import shlex
 
+    from physworld.judge.footage import find
     from physworld.mains import composed
     from physworld.settings.messages import override
 
@@ -274,6 +305,8 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     for key, value in (("model", "tiny_video"), *((("data", "clips"), ("data.path", folders[0])) if folders else ())):
         if not any(word.startswith(f"{key}=") for word in settings):
             settings.append(override(key, value))
+    if folders and not Path(folders[0]).is_dir():
+        find(Path(folders[0]))  # refuses it, before libraries are loaded that take seconds
     cfg = composed("train", settings)
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")

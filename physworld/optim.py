@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -15,8 +15,52 @@ OPTIMIZERS = ("adamw", "adamw8bit", "paged_adamw8bit", "muon")
 SCHEDULES = ("linear", "cosine", "constant")
 
 
+class Muon(torch.optim.Muon):
+    """`torch.optim.Muon` (momentum, orthogonalised by Newton-Schulz steps), whose steps on a CPU are in float32.
+
+    PyTorch's are in bfloat16 everywhere. A processor without instructions for it takes twenty times as long for them as
+    in float32; with such instructions, float32 costs at most some hundredths of a training step. So one rule serves all
+    CPUs, and a run may go from one to another. Every parameter group says its `precision`; it is saved with the state.
+    """
+
+    def __init__(self, params: list[nn.Parameter], **options: Any) -> None:
+        super().__init__(params, **options)
+        for group in self.param_groups:
+            group["precision"] = "float32" if group["params"][0].device.type == "cpu" else "bfloat16"
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        for group in self.param_groups:
+            if group["precision"] == "bfloat16":
+                return super().step(closure)
+            lr, beta = group["lr"], group["momentum"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                mean = state.setdefault("momentum_buffer", torch.zeros_like(weight.grad))
+                mean.lerp_(weight.grad, 1 - beta)
+                change = orthogonal(weight.grad.lerp(mean, beta), group["ns_coefficients"], group["ns_steps"])
+                rows, columns = weight.shape
+                weight.mul_(1 - lr * group["weight_decay"])
+                weight.add_(change, alpha=-lr * math.sqrt(max(1, rows / columns)))
+        return None
+
+
+def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """(R, C) of about the same singular vectors, its singular values near 1, in the precision of `matrix`."""
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
+
+
 class MuonAdamW(Optimizer):
-    """`torch.optim.Muon` (Newton-Schulz-orthogonalised momentum) and AdamW behind one `step`.
+    """Muon and AdamW behind one `step`.
 
     Parameter groups and state are shared with the two, so schedulers reach both and the state dict is an ordinary one.
     """
@@ -32,7 +76,7 @@ class MuonAdamW(Optimizer):
     ) -> None:
         self.parts: list[Optimizer] = []
         if matrices:
-            self.parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
+            self.parts.append(Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
         if rest:  # adapters are matrices only
             self.parts.append(torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=weight_decay))
         super().__init__([group for part in self.parts for group in part.param_groups], {})
@@ -56,6 +100,9 @@ class MuonAdamW(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self._share()
+        for part in self.parts:
+            for group in part.param_groups if isinstance(part, Muon) else ():
+                group.setdefault("precision", "bfloat16")  # what earlier versions used and did not say
 
 
 def check_optimizer(name: str) -> None:

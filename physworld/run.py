@@ -173,15 +173,15 @@ def train(cfg: DictConfig) -> float:
 
 
 def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
-    from physworld.runs.checkpoints import check_fits, read_newest, start_from
-    from physworld.training.resuming import before, changes
-
     checkpoint = runs.find_checkpoint(cfg.ckpt, directory, named=named) if cfg.ckpt is not None else None
     kept = runs.kept_checkpoints(directory)
     if checkpoint is None and kept:
         raise UserError(
             f"{directory} already holds a run; continue it with ckpt={kept[0]}, or choose another hydra.run.dir."
         )
+    from physworld.runs.checkpoints import check_fits, read_newest, start_from  # late: they load torch
+    from physworld.training.resuming import before, changes
+
     hydra = HydraConfig.get()
     saved = None
     if checkpoint is not None:

@@ -29,7 +29,7 @@ from physworld.types import Sample  # noqa: E402
 
 SHOWN = (
     "parse", "schema", "strict", "budget", "anchor", "mono_low_end", "width_target", "avoid_masking", "motion_limit",
-    "elevation_range", "keep_in_bed", "all_rules", "coverage", "honest",
+    "motion_pattern", "elevation_range", "keep_in_bed", "all_rules", "coverage", "honest",
 )  # fmt: skip
 
 

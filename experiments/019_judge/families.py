@@ -6,15 +6,18 @@ A clip is a function of (family, index, sub): sub > 1 renders that many pictures
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from physworld.drawing.render import render
+from physworld.io.atomic import replacing
 from physworld.scenarios._parts import disc_mass
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
@@ -271,18 +274,31 @@ def occluded(frames: np.ndarray, center: np.ndarray, rng: np.random.Generator) -
 SPOILT = ("clean", "noise", "blur", "crf18", "crf28", "crf40", "motion_blur", "occluded")
 
 
-def spoil(family: str, index: int, how: str) -> Truth:
+def kept(folder: Path, family: str, index: int, blur: bool = False) -> Truth:
+    """`make`, rendered once: read from `folder` where it lies there, else written to it. `blur`: with motion blur."""
+    path = folder / f"{family}_{index}{'_blur' if blur else ''}.npz"
+    if not path.exists():
+        truth = make(family, index, sub=4 if blur else 1)
+        if blur:
+            frames = exposed(truth.frames, 4)
+            truth = replace(truth, frames=frames, center=truth.center[::4][: len(frames)])
+        said = json.dumps({"kind": truth.kind, "known": truth.known, "expected": truth.expected})
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, frames=truth.frames, center=truth.center, said=np.array(said))
+    with np.load(path) as file:
+        return Truth(family=family, frames=file["frames"], center=file["center"], **json.loads(str(file["said"])))
+
+
+def spoil(family: str, index: int, how: str, folder: Path) -> Truth:
     rng = generator(15, "test", FAMILIES.index(family), index, SPOILT.index(how))
-    if how == "motion_blur":
-        fine = make(family, index, sub=4)
-        frames = exposed(fine.frames, 4)
-        return replace(fine, frames=frames, center=fine.center[::4][: len(frames)])
-    truth = make(family, index)
+    truth = kept(folder, family, index, blur=how == "motion_blur")
+    if how in ("clean", "motion_blur"):
+        return truth
+    if how.startswith("crf"):
+        return replace(truth, frames=compressed(truth.frames, int(how[3:])))
     change: dict[str, Callable[[], np.ndarray]] = {
-        "clean": lambda: truth.frames,
         "noise": lambda: noisy(truth.frames, rng),
         "blur": lambda: blurred(truth.frames),
         "occluded": lambda: occluded(truth.frames, truth.center, rng),
     }
-    frames = compressed(truth.frames, int(how[3:])) if how.startswith("crf") else change[how]()
-    return replace(truth, frames=frames)
+    return replace(truth, frames=change[how]())

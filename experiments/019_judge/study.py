@@ -1,29 +1,37 @@
 """How well `physworld judge` reads clips whose truth is known, clean and spoilt.
 
-PYTHONPATH=. python experiments/019_judge/study.py --clips 20 --out figures.json
+PYTHONPATH=. python experiments/019_judge/study.py FOLDER
+
+Clips are rendered once into FOLDER/clips. Each judged clip is a line of FOLDER/rows_DIGEST.jsonl at once, so a study
+that was stopped goes on; DIGEST is of the judge's own files, so a changed judge begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from families import FAMILIES, FPS, FRAMES, SIZE, SPOILT, Truth, spoil
+from families import FAMILIES, FPS, SIZE, SPOILT, Truth, spoil
 
+import physworld.judge
 from physworld.judge.clip import Settings, Verdict, judge_footage
-from physworld.judge.footage import Footage, Source
+from physworld.judge.footage import FEWEST, Footage, Source
 from physworld.seeding import generator
 
 
 def compare(truth: Truth, verdict: Verdict) -> dict[str, Any]:
     """Errors of one clip's figures and tracks."""
-    row: dict[str, Any] = {"family": truth.family, "right_kind": verdict.kind == truth.kind, "reason": verdict.reason,
-                           "kind": verdict.kind, "broken": verdict.broken()}  # fmt: skip
+    row: dict[str, Any] = {
+        "right_kind": verdict.kind == truth.kind, "reason": verdict.reason, "kind": verdict.kind,
+        "broken": {name: verdict.laws[name]["said"] for name in verdict.broken()}, "false": 0, "missed": 0, "bodies": 0,
+    }  # fmt: skip
     for name, right in truth.expected.items():
         value = verdict.figures.get(name)
         if value is None:
@@ -96,57 +104,115 @@ def discards(index: int) -> list[tuple[str | None, np.ndarray]]:
     ]
 
 
+NAMES = ("gravity", "restitution", "period", "galileo", "two_ball", "mass_ratio", "collision_restitution")
+
+
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    names = ("gravity", "restitution", "period", "galileo", "two_ball", "mass_ratio", "collision_restitution")
     out: dict[str, Any] = {"n": len(rows), "judged": sum(r["reason"] is None for r in rows)}
     out["right_kind"] = sum(r["right_kind"] for r in rows)
-    for name in names:
+    for name in NAMES:
         values = [r[name] for r in rows if name in r]
         asked = len(values) + sum(f"no_{name}" in r for r in rows)
+        if asked:
+            out[name] = {"n": len(values), "asked": asked}
         if values:
-            out[name] = {"median": float(np.median(values)), "p90": float(np.percentile(values, 90)),
-                         "n": len(values), "asked": asked}  # fmt: skip
+            out[name] |= {"median": float(np.median(values)), "p90": float(np.percentile(values, 90))}
     for name in ("false", "missed", "bodies"):
-        out[name] = sum(r.get(name, 0) for r in rows)
-    out["breaks_a_law"] = Counter(law for r in rows for law in r["broken"])
+        out[name] = sum(r[name] for r in rows)
+    out["break_a_law"] = sum(bool(r["broken"]) for r in rows)
+    out["laws_broken"] = Counter(law for r in rows for law in r["broken"])
     out["discarded"] = Counter(r["reason"] for r in rows if r["reason"])
+    out["seconds_a_clip"] = float(np.mean([r["seconds"] for r in rows]))
     return out
+
+
+def page(report: dict[str, Any]) -> list[str]:
+    """The tables of README.md."""
+    hows = [how for how in SPOILT if how in report]
+    lines = ["| | " + " | ".join(hows) + " |", "| :-- |" + " --: |" * len(hows)]
+
+    def line(label: str, cell: Callable[[dict[str, Any]], str]) -> None:
+        lines.append(f"| {label} | " + " | ".join(cell(report[how]) for how in hows) + " |")
+
+    for name in NAMES:
+        share = name not in ("restitution", "collision_restitution")
+
+        def cell(part: dict[str, Any], name: str = name, share: bool = share) -> str:
+            found = part.get(name)
+            if found is None or not found["n"]:
+                return "–"
+            form = (lambda x: f"{100 * x:.1f} %") if share else (lambda x: f"{x:.3f}")
+            return f"{form(found['median'])}, {form(found['p90'])} ({found['n']} of {found['asked']})"
+
+        line(name.replace("_", " ") + (", relative" if share else ""), cell)
+    line("motion named rightly", lambda part: f"{part['right_kind']} of {part['n']}")
+    line("bodies missed", lambda part: f"{part['missed']} of {part['bodies']}")
+    line("false tracks", lambda part: str(part["false"]))
+    line("clips discarded", lambda part: str(part["n"] - part["judged"]))
+    line("lawful clips said to break a law", lambda part: f"{part['break_a_law']} of {part['n']}")
+    line("CPU seconds a clip, reading aside", lambda part: f"{part['seconds_a_clip']:.2f}")
+    return lines
+
+
+def one(kept: Path, how: str, family: str, index: int) -> dict[str, Any]:
+    truth = spoil(family, index, how, kept)
+    verdict, seconds = judge(truth)
+    return compare(truth, verdict) | {"seconds": round(seconds, 4)}
+
+
+def reasons(index: int) -> dict[str, Any]:
+    """[[right, found], ...] of the clips of one index."""
+    pairs = []
+    for reason, frames in discards(index):
+        footage = Footage(frames=frames, times=np.arange(len(frames)) / FPS, shrink=1.0)
+        # What is too short is said by the reader, before anything is judged.
+        short = len(frames) < FEWEST
+        found = "too_short" if short else judge_footage(footage, Source(name="x", files=()), Settings()).reason
+        pairs.append([reason, found])
+    return {"pairs": pairs}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="0-19 are the study's; develop on others, such as 1000")
     parser.add_argument("--how", nargs="*", default=list(SPOILT))
     parser.add_argument("--families", nargs="*", default=list(FAMILIES))
-    parser.add_argument("--out", type=Path, default=Path("figures.json"))
     options = parser.parse_args()
-    report: dict[str, Any] = {"frames": FRAMES, "size": SIZE}
-    right = total = 0
-    for index in range(options.clips):
-        for reason, frames in discards(index):
-            footage = Footage(frames=frames, times=np.arange(len(frames)) / FPS, shrink=1.0)
-            try:
-                found = judge_footage(footage, Source(name="x", files=()), Settings()).reason
-            except ValueError:
-                found = "error"
-            if len(frames) < 8:  # said by the reader
-                found = "too_short"
-            right, total = right + (found == reason), total + 1
-            if found != reason:
-                report.setdefault("wrong_reasons", []).append([index, reason, found])
-    report["reasons"] = {"right": right, "of": total}
-    print(report["reasons"], report.get("wrong_reasons"), flush=True)
-    for how in options.how:
-        rows, spent = [], 0.0
-        for family in options.families:
-            for index in range(options.clips):
-                truth = spoil(family, index, how)
-                verdict, seconds = judge(truth)
-                spent += seconds
-                rows.append(compare(truth, verdict))
-        report[how] = summary(rows) | {"seconds_a_clip": spent / len(rows), "clips": rows}
-        options.out.write_text(json.dumps(report, indent=1))
-        print(how, {k: v for k, v in report[how].items() if k != "clips"}, flush=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(Path(physworld.judge.__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:10]
+    path = options.folder / f"rows_{digest}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    done = {tuple(row["of"]): row for row in map(json.loads, (each for each in lines if each.endswith("}")))}
+    span = range(options.first, options.first + options.clips)
+    jobs: list[tuple[Any, ...]] = [("reasons", "", index) for index in span]
+    jobs += [(how, family, index) for how in options.how for index in span for family in options.families]
+    begun = time.process_time()
+    with path.open("a") as stream:
+        for count, job in enumerate(jobs):
+            if job in done:
+                continue
+            how, family, index = job
+            row = reasons(index) if how == "reasons" else one(options.folder / "clips", how, family, index)
+            done[job] = row | {"of": job}
+            stream.write(json.dumps(done[job]) + "\n")
+            stream.flush()
+            if count % 20 == 0:
+                print(f"{count} of {len(jobs)}, {time.process_time() - begun:.0f} CPU s", flush=True)
+    pairs = [pair for job in jobs if job[0] == "reasons" for pair in done[job]["pairs"]]
+    report: dict[str, Any] = {"digest": digest, "reasons": {"right": sum(a == b for a, b in pairs), "of": len(pairs),
+                              "wrong": [pair for pair in pairs if pair[0] != pair[1]]}}  # fmt: skip
+    report |= {how: summary([done[job] for job in jobs if job[0] == how]) for how in options.how}
+    report |= {f"{how} by family": {f: summary([done[j] for j in jobs if j[:2] == (how, f)]) for f in options.families}
+               for how in options.how}  # fmt: skip
+    (options.folder / "figures.json").write_text(json.dumps(report, indent=1))
+    print("\n".join(page(report)))
+    print("discard reasons right:", report["reasons"])
+    for job in jobs:
+        if job[0] != "reasons" and done[job]["broken"]:
+            print(*job, done[job]["kind"], done[job]["broken"])
 
 
 if __name__ == "__main__":

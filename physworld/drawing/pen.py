@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -52,6 +53,7 @@ GHOST: Colour = (190, 198, 208)
 ERROR: Colour = (213, 30, 30)
 
 
+@cache
 def mix(colour: Colour, ground: Colour, share: float) -> Colour:
     """share 1 = colour, 0 = ground."""
     red, green, blue = (round(share * c + (1 - share) * g) for c, g in zip(colour, ground, strict=True))
@@ -89,15 +91,19 @@ def _coil(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a + share * along + min(5.0, length / 8) * side * across
 
 
+def _within(place: float) -> float:
+    return min(max(place, -1e5), 1e5) if place == place else -1e5
+
+
 class Pen:
     """Draws world things on one supersampled picture."""
 
     def __init__(self, image: Image.Image, scene: Scene, size: tuple[int, int]) -> None:
         self.draw = ImageDraw.Draw(image)
         width, height = (SUPERSAMPLE * s for s in size)
-        self.scale = min(width / scene.canvas[0], height / scene.canvas[1])  # picture px per world px
-        self.left = (width - self.scale * scene.canvas[0]) / 2
-        self.bottom = (height + self.scale * scene.canvas[1]) / 2
+        self.scale = float(min(width / scene.canvas[0], height / scene.canvas[1]))  # picture px per world px
+        self.left = float((width - self.scale * scene.canvas[0]) / 2)
+        self.bottom = float((height + self.scale * scene.canvas[1]) / 2)
         self.thin = 0.8 * SUPERSAMPLE
 
     def at(self, points: np.ndarray) -> np.ndarray:
@@ -106,14 +112,19 @@ class Pen:
         picture = np.stack([self.left + self.scale * x, self.bottom - self.scale * y], axis=-1)
         return np.clip(np.nan_to_num(picture, nan=-1e5), -1e5, 1e5)
 
+    def point(self, world: np.ndarray) -> tuple[float, float]:
+        """As `at`, of one point: a picture has thousands, and an array of two numbers costs ten times as much."""
+        x, y = self.left + self.scale * float(world[0]), self.bottom - self.scale * float(world[1])
+        return _within(x), _within(y)
+
     def disc(
         self, centre: np.ndarray, radius: float, fill: Colour | None, line: Colour | None = None, width: float = 0
     ) -> None:
-        (x, y), r = self.at(centre), max(self.scale * radius, SUPERSAMPLE)
+        (x, y), r = self.point(centre), max(self.scale * radius, SUPERSAMPLE)
         self.draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=line, width=round(width))
 
     def line(self, start: np.ndarray, end: np.ndarray, colour: Colour, width: float) -> None:
-        a, b = self.at(np.asarray(start, dtype=float)), self.at(np.asarray(end, dtype=float))
+        a, b = self.point(start), self.point(end)
         self.draw.line([*a, *b], fill=colour, width=max(round(width), 1))
         if width > 2 * SUPERSAMPLE:  # Pillow cuts lines square; walls have round ends
             for x, y in (a, b):
@@ -178,8 +189,10 @@ class Pen:
 
     def trail(self, path: np.ndarray, colour: Colour) -> None:
         """path (K, 2) world px, oldest first; fades towards the ground."""
+        points, width = [self.point(place) for place in path.tolist()], round(1.3 * SUPERSAMPLE)
         for k in range(1, len(path)):
-            self.line(path[k - 1], path[k], mix(colour, GROUND, 0.15 + 0.55 * k / len(path)), 1.3 * SUPERSAMPLE)
+            faded = mix(colour, GROUND, 0.15 + 0.55 * k / len(path))
+            self.draw.line([points[k - 1], points[k]], fill=faded, width=width)
 
     def joints(self, scene: Scene, state: State, colour: Colour = INK) -> None:
         for joint in scene.joints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -82,7 +83,7 @@ def comparison(
         for i in range(len(scene.bodies)):
             pen.body(scene, guess, i, None, PALETTE[0], 1.2 * SUPERSAMPLE)
         for start, end in zip(true.position, guess.position, strict=True):
-            if np.isfinite(end).all() and np.linalg.norm(pen.at(start) - pen.at(end)) > SUPERSAMPLE:
+            if np.isfinite(end).all() and math.dist(pen.point(start), pen.point(end)) > SUPERSAMPLE:
                 pen.line(start, end, ERROR, 1.5 * SUPERSAMPLE)
 
     panels = [render(truth, size=size, trails=trails), render(predicted, size=size, trails=trails)]

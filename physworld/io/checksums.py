@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from physworld.errors import FormatError
@@ -17,6 +17,25 @@ FREE = ("README.md", SUMS)  # a card is there to be edited
 def digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(*parts: str | bytes) -> str:
+    """SHA-256 of the parts, each with its length before it."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(str(len(data)).encode() + b":" + data)
+    return found.hexdigest()
+
+
+def files_digest(paths: Sequence[Path]) -> str:
+    """Of the contents and names of files, in the order of their names."""
+    found = hashlib.sha256()
+    for path in sorted(paths):
+        found.update(path.name.encode())
+        with path.open("rb") as stream:
+            found.update(hashlib.file_digest(stream, "sha256").digest())
+    return found.hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 FEWEST = 3  # points of a piece
+LONGEST = 1000  # ... and at most, so that time and memory grow with the length of a clip and not with its square
 FLOOR = 0.08  # px, what a centroid is taken to be off by at least
 OF_SIZE = 0.012  # ... and this share of the body's diameter
 PRICE = 3.0  # of one more piece, times the logarithm of the number of points, for each of its seven numbers
@@ -29,6 +30,7 @@ class Arc:
     acceleration: np.ndarray  # (2,) px/s²
     spread: float  # px, root mean square of what is left
     doubt: float  # px/s², standard error of the acceleration
+    errors: np.ndarray  # (3, 3) covariance of one coordinate's place, velocity and acceleration, px and s
 
     def at(self, time: float | np.ndarray) -> np.ndarray:
         t = np.asarray(time, float)[..., None] - self.middle
@@ -36,6 +38,11 @@ class Arc:
 
     def speed(self, time: float) -> np.ndarray:
         return self.velocity + self.acceleration * (time - self.middle)
+
+    def speed_doubt(self, time: float) -> float:
+        """px/s, standard error of each component of the speed at a moment."""
+        row = np.array([0.0, 1.0, time - self.middle])
+        return float(np.sqrt(max(row @ self.errors @ row, 0.0)))
 
     @property
     def duration(self) -> float:
@@ -77,12 +84,14 @@ def cut(times: np.ndarray, path: np.ndarray, frames: np.ndarray, noise: float) -
     best = np.full(n + 1, np.inf)
     best[0] = -price
     before = np.zeros(n + 1, int)
-    squares = _squares(times, path)
-    for end in range(FEWEST, n + 1):
-        starts = np.arange(0, end - FEWEST + 1)
-        total = best[starts] + squares[starts, end - 1] / noise**2 + price
-        k = int(total.argmin())
-        best[end], before[end] = total[k], starts[k]
+    for start in range(n - FEWEST + 1):
+        if not np.isfinite(best[start]):
+            continue
+        squares = _squares(times[start : start + LONGEST], path[start : start + LONGEST])
+        total = best[start] + squares / noise**2 + price
+        ends = np.arange(start + FEWEST, start + FEWEST + len(total))
+        better = total < best[ends]
+        best[ends[better]], before[ends[better]] = total[better], start
     cuts, end = [], n
     while end > 0:
         cuts.append((int(before[end]), end))
@@ -91,27 +100,19 @@ def cut(times: np.ndarray, path: np.ndarray, frames: np.ndarray, noise: float) -
 
 
 def _squares(times: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """(n, n): what a parabola leaves of points i..j, both coordinates together; inf where there are too few."""
-    n = len(times)
-    out = np.full((n, n), np.inf)
-    for i in range(n - FEWEST + 1):
-        t = times[i:] - times[i]
-        t = t / max(t[-1], 1e-9)
-        sums = [np.cumsum(t**k) for k in range(5)]
-        count = len(t)
-        normal = np.empty((count, 3, 3))
-        for a in range(3):
-            for b in range(3):
-                normal[:, a, b] = sums[a + b]
-        left = np.zeros(count)
-        x = path[i:] - path[i]
-        right = np.stack([np.cumsum(x * (t**k)[:, None], axis=0) for k in range(3)], 1)  # (count, 3, 2)
-        whole = np.cumsum((x * x).sum(-1))
-        use = np.arange(count) >= FEWEST - 1
-        solved = np.linalg.solve(normal[use] + 1e-12 * np.eye(3), right[use])
-        left[use] = whole[use] - (solved * right[use]).sum((1, 2))
-        out[i, i:][use] = np.maximum(left[use], 0)
-    return out
+    """(n - FEWEST + 1,): what a parabola leaves of the first FEWEST points, of one more ..., both coordinates."""
+    t = times - times[0]
+    t = t / max(t[-1], 1e-9)
+    sums = [np.cumsum(t**k) for k in range(5)]
+    normal = np.empty((len(t), 3, 3))
+    for a in range(3):
+        for b in range(3):
+            normal[:, a, b] = sums[a + b]
+    x = path - path[0]
+    right = np.stack([np.cumsum(x * (t**k)[:, None], axis=0) for k in range(3)], 1)[FEWEST - 1 :]  # (n, 3, 2)
+    whole = np.cumsum((x * x).sum(-1))[FEWEST - 1 :]
+    solved = np.linalg.solve(normal[FEWEST - 1 :] + 1e-12 * np.eye(3), right)
+    return np.maximum(whole - (solved * right).sum((1, 2)), 0)
 
 
 def fit(
@@ -124,17 +125,18 @@ def fit(
         basis = np.stack([np.ones_like(t), t, t * t / 2], -1)
         coefficients, *_ = np.linalg.lstsq(basis, path, rcond=None)
         place, velocity, acceleration = coefficients
-        inverse = np.linalg.pinv(basis.T @ basis)
-        doubt_of = float(np.sqrt(inverse[2, 2]))
     else:
         basis = np.stack([np.ones_like(t), t], -1)
         (place, velocity), *_ = np.linalg.lstsq(basis, path - 0.5 * t[:, None] ** 2 * gravity, rcond=None)
-        acceleration, doubt_of = gravity, 0.0
+        acceleration = gravity
     left = path - (place + velocity * t[:, None] + 0.5 * acceleration * t[:, None] ** 2)
     spread = float(np.sqrt((left**2).sum(-1).mean()))
+    errors = np.zeros((3, 3))
+    known = basis.shape[1]
+    errors[:known, :known] = max(noise, spread) ** 2 * np.linalg.pinv(basis.T @ basis)
     return Arc(
         frames=frames, middle=middle, begin=float(times[0]), end=float(times[-1]), place=place, velocity=velocity,
-        acceleration=acceleration, spread=spread, doubt=max(noise, spread) * doubt_of,
+        acceleration=acceleration, spread=spread, doubt=float(np.sqrt(max(errors[2, 2], 0.0))), errors=errors,
     )  # fmt: skip
 
 
@@ -147,6 +149,12 @@ class Impact:
     before: np.ndarray  # (2,) px/s
     after: np.ndarray  # (2,) px/s
     gap: float  # px by which the two pieces miss each other there: above the noise the body has jumped
+    doubts: tuple[float, float]  # px/s, standard errors of a component of `before` and of `after`
+
+    @property
+    def doubt(self) -> float:
+        """px/s, standard error of a component of the change of velocity."""
+        return float(np.hypot(*self.doubts))
 
     def summary(self) -> dict[str, Any]:
         return {"time_s": round(self.time, 4), "before_px_s": self.before.round(2).tolist(),
@@ -166,4 +174,7 @@ def meeting(one: Arc, two: Arc) -> Impact:
         time = float(fine[int(close.argmin())])
     place = (one.at(time) + two.at(time)) / 2
     gap = float(np.linalg.norm(one.at(time) - two.at(time)))
-    return Impact(time=time, place=place, before=one.speed(time), after=two.speed(time), gap=gap)
+    return Impact(
+        time=time, place=place, before=one.speed(time), after=two.speed(time), gap=gap,
+        doubts=(one.speed_doubt(time), two.speed_doubt(time)),
+    )  # fmt: skip

@@ -13,6 +13,7 @@ FAINT, PLAIN = 9.0, 16.0  # grey levels: where a body may be seen, and what it m
 LEAST = 12  # px, area of a blob
 SHADE = (0.28, 0.97)  # how much of the scene's light a shadow leaves
 TINT = 0.09  # by how much that may differ between red, green and blue
+LEVEL = 5.0  # grey levels: or all three change by the same, as codecs leave a faint change without its colour
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,15 +37,21 @@ def find_bodies(frames: np.ndarray, plate: Plate) -> list[list[Blob]]:
     """Blobs of every frame of uint8 (T, H, W, 3), largest first.
 
     A shadow is the scene times one factor. Where most frames show something else as well, shadows are left out; where
-    they do not, grey bodies are no shadows.
+    they do not, grey bodies are no shadows. One frame is in memory at a time.
     """
-    difference, shadow, light = _difference(frames, plate)
     faint, plain = max(FAINT, 2.0 * plate.noise), max(PLAIN, 3.2 * plate.noise)
-    lit = np.where(shadow, 0.0, difference)
-    found = [_beside_shadows(_blobs(frames[t], lit[t], faint, plain), shadow[t] | light[t]) for t in range(len(frames))]
-    shown = sum(bool((difference[t] > plain).any()) for t in range(len(frames)))
-    if shadow.any() and sum(map(bool, found)) < 0.6 * shown:
-        return [_blobs(frames[t], difference[t], faint, plain) for t in range(len(frames))]
+    empty = np.ascontiguousarray(plate.empty.transpose(2, 0, 1))
+    smooth = _smooth(empty.copy())
+    found, shown, shaded = [], 0, False
+    for frame in frames:
+        apart = _apart(frame, empty)
+        difference = _length(apart)
+        shadow, light = _shadows(apart, difference, smooth, faint)
+        shown += bool((difference > plain).any())
+        shaded |= bool(shadow.any())
+        found.append(_beside_shadows(_blobs(frame, np.where(shadow, 0.0, difference), faint, plain), shadow | light))
+    if shaded and sum(map(bool, found)) < 0.6 * shown:
+        return [_blobs(frame, _length(_apart(frame, empty)), faint, plain) for frame in frames]
     return found
 
 
@@ -60,44 +67,68 @@ def _beside_shadows(blobs: list[Blob], shadow: np.ndarray) -> list[Blob]:
     return kept
 
 
-def _difference(frames: np.ndarray, plate: Plate) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance (T, H, W) from the plate after a 3 x 3 mean, where it looks like a shadow, where like one that left."""
-    out = np.zeros(frames.shape[:3], np.float32)
-    shadow, light = np.zeros(frames.shape[:3], bool), np.zeros(frames.shape[:3], bool)
-    floor = max(FAINT, 2.0 * plate.noise)
-    empty = _smooth(plate.empty)
-    apart = np.empty(frames.shape[1:], np.float32)
-    for t, frame in enumerate(frames):
-        np.subtract(frame, plate.empty, out=apart)
-        apart = _smooth(apart)
-        distance = np.sqrt(np.einsum("hwc,hwc->hw", apart, apart) / 3)
-        out[t] = distance
-        rows, columns = np.nonzero(distance > floor)
-        if len(rows):
-            before = empty[rows, columns]
-            ratio = (before + apart[rows, columns] + 2) / (before + 2)
-            most, least = ratio.max(-1), ratio.min(-1)
-            bright = before.max(-1) > 20
-            tint = (most - least < TINT * np.maximum(most, 1)) & bright
-            shadow[t, rows, columns] = tint & (most < SHADE[1]) & (least > SHADE[0])
-            light[t, rows, columns] = tint & (least > 1 / SHADE[1]) & (most < 1 / SHADE[0])
-    return out, shadow, light
+def _apart(frame: np.ndarray, empty: np.ndarray) -> np.ndarray:
+    """float32 (3, H, W): a frame (H, W, 3) less the plate (3, H, W), after a 3 x 3 mean."""
+    apart = np.empty(empty.shape, np.float32)
+    np.subtract(frame.transpose(2, 0, 1), empty, out=apart)
+    return _smooth(apart)
 
 
-def _smooth(picture: np.ndarray) -> np.ndarray:
-    """Mean over 3 x 3 pixels of (H, W, 3); the border repeats itself."""
-    p = np.pad(picture, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    p = p[:-2] + p[1:-1] + p[2:]
-    p = np.pad(p, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    return (p[:, :-2] + p[:, 1:-1] + p[:, 2:]) / np.float32(9)
+def _length(apart: np.ndarray) -> np.ndarray:
+    """float32 (H, W): root mean square over the colours of (3, H, W)."""
+    squares = apart[0] * apart[0]
+    squares += apart[1] * apart[1]
+    squares += apart[2] * apart[2]
+    squares /= np.float32(3)
+    return np.sqrt(squares, out=squares)
+
+
+def _shadows(
+    apart: np.ndarray, difference: np.ndarray, empty: np.ndarray, faint: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where (H, W) a frame looks like the plate in shadow, and where like one that left.
+
+    Args:
+        apart, empty: (3, H, W), both after the 3 x 3 mean.
+    """
+    shadow, light = np.zeros(difference.shape, bool), np.zeros(difference.shape, bool)
+    rows, columns = np.nonzero(difference > faint)
+    if len(rows):
+        before, change = empty[:, rows, columns], apart[:, rows, columns]
+        ratio = (before + change + 2) / (before + 2)
+        most, least = ratio.max(0), ratio.min(0)
+        alike = (most - least < TINT * np.maximum(most, 1)) | (change.max(0) - change.min(0) < LEVEL)
+        tint = alike & (before.max(0) > 20)
+        shadow[rows, columns] = tint & (most < SHADE[1]) & (least > SHADE[0])
+        light[rows, columns] = tint & (least > 1 / SHADE[1]) & (most < 1 / SHADE[0])
+    return shadow, light
+
+
+def _smooth(p: np.ndarray) -> np.ndarray:
+    """Mean over 3 x 3 pixels of (3, H, W), in place; the border repeats itself."""
+    out = p * np.float32(1 / 9)
+    sums = out.copy()
+    sums[:, 1:] += out[:, :-1]
+    sums[:, :-1] += out[:, 1:]
+    sums[:, 0] += out[:, 0]
+    sums[:, -1] += out[:, -1]
+    np.copyto(p, sums)
+    p[:, :, 1:] += sums[:, :, :-1]
+    p[:, :, :-1] += sums[:, :, 1:]
+    p[:, :, 0] += sums[:, :, 0]
+    p[:, :, -1] += sums[:, :, -1]
+    return p
 
 
 def _blobs(frame: np.ndarray, difference: np.ndarray, faint: float, plain: float) -> list[Blob]:
-    mask = difference > faint
     if not (difference > plain).any():
         return []
+    mask = difference > faint
     height, width = mask.shape
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    used, across = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    window = (slice(used[0], used[-1] + 1), slice(across[0], across[-1] + 1))
+    labels = np.zeros(mask.shape, np.int32)
+    count = ndimage.label(mask[window], structure=np.ones((3, 3)), output=labels[window])
     found = []
     for number, place in enumerate(ndimage.find_objects(labels, count), 1):
         own = labels[place] == number

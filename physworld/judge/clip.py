@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,14 @@ from physworld.judge.footage import Discard, Footage, Source, read
 from physworld.judge.laws import Scale, judge_motions
 from physworld.judge.motion import Motion, read_motion
 from physworld.judge.options import GRAVITY
-from physworld.judge.plate import Plate, check_still, make_plate
-from physworld.judge.tracks import MOST, Track, follow
+from physworld.judge.plate import Plate, check_still, cleared, make_plate
+from physworld.judge.tracks import MOST, Track, follow, places
 
+# Words of a caption by which something falls.
+FALLS = re.compile(
+    r"\b(falls?|falling|fell|drops?|dropped|dropping|throws?|thrown|throwing|toss(ed|es)?)\b", re.IGNORECASE
+)
+LOOKS = 2  # times that the scene behind slow bodies is looked for again
 SEEN = 0.6  # share of the frames between its first and last in which a body must be whole
 
 
@@ -46,6 +52,9 @@ class Verdict:
     kind: str | None = None
     figures: Mapping[str, float | None] = field(default_factory=dict)
     laws: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)  # figure -> why it is too unsure to be told
+    notes: tuple[str, ...] = ()  # what a reader should know beside the laws
+    bodies: tuple[Mapping[str, Any], ...] = ()  # kind, size, track and impacts of each, px of the file
     errors: Mapping[str, float] = field(default_factory=dict)  # against the truth in a sidecar
     scale: str = ""
     tracks: tuple[Track, ...] = ()
@@ -93,18 +102,35 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
             plate = make_plate(frames)
         check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
+        for _ in range(LOOKS):
+            better = cleared(frames, plate, *places(tracks))
+            if better is None:
+                break
+            plate = better
+            tracks = follow(find_bodies(frames, plate), (width, height))
         tracks = _judgeable(tracks, len(frames))
     except Discard as why:
         return Verdict(reason=why.reason, sentence=str(why), **facts)
     motions = [read_motion(track, times) for track in tracks]
     scale = _scale(tracks, footage.shrink, source.known, settings, height)
-    kind, figures, laws = judge_motions(
-        tracks, motions, times, (width, height), scale, gravity=settings.gravity, side_view=settings.side_view
-    )
+    kind, figures, laws, unread = judge_motions(
+        tracks, motions, times, (width, height), scale, gravity=settings.gravity, side_view=settings.side_view,
+        told=bool(FALLS.search(" ".join(source.captions or (source.caption,)))),
+    )  # fmt: skip
+    shrink = footage.shrink
     return Verdict(
-        kind=kind, figures=figures, laws=laws, scale=scale.source, tracks=tuple(tracks), motions=tuple(motions),
+        kind=kind, figures=figures, laws=laws, unread=unread, scale=scale.source, tracks=tuple(tracks),
+        motions=tuple(motions), bodies=tuple(_body(t, m, shrink) for t, m in zip(tracks, motions, strict=True)),
         errors=_errors(figures, source.known), **facts,
     )  # fmt: skip
+
+
+def _body(track: Track, motion: Motion, shrink: float) -> dict[str, Any]:
+    center = [np.round(c * shrink, 3).tolist() if np.isfinite(c[0]) else None for c in track.center]
+    return {
+        "kind": motion.kind, "diameter_px": round(track.diameter * shrink, 2), "first": track.first,
+        "last": track.last, "center_px": center, "impacts": [hit.summary() for hit in motion.impacts],
+    }  # fmt: skip
 
 
 def _judgeable(tracks: list[Track], count: int) -> list[Track]:

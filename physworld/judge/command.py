@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +22,13 @@ from physworld.io.names import safe_name
 from physworld.judge import controls, report
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Discard, Source, find, is_sequence, read
+from physworld.judge.kept import Journal, Result, key_of
 from physworld.judge.options import add_arguments
 from physworld.judge.pictures import picture
-from physworld.judge.summary import paired, summarise
+from physworld.judge.summary import noted, paired, summarise
 from physworld.reporting.progress import bar
 
-Result = tuple[Verdict, list[tuple[str, Verdict]], tuple[str, Path] | None]
+JOURNAL = "judged.jsonl"  # in the report's folder, until the report is written
 
 
 def judge_folder(options: argparse.Namespace, console: Console) -> Path:
@@ -46,26 +49,36 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
         (directory / "report.html").exists() and not (directory / "clips.json").exists()
     ):
         raise UserError(f"--out {directory} holds a run or another report; give a folder of its own.")
+    with Journal(directory / JOURNAL) as journal:
+        return _report(options, settings, sources, others, directory, journal, console)
+
+
+def _report(
+    options: argparse.Namespace, settings: Settings, sources: Sequence[Source], others: Sequence[Source],
+    directory: Path, journal: Journal, console: Console,
+) -> Path:  # fmt: skip
     begun = time.perf_counter()
-    results = _judge_all(sources, settings, options, directory / "pictures", console)
+    results, fresh = _judge_all(sources, settings, options, directory / "pictures", journal, console)
     spent = time.perf_counter() - begun
-    verdicts = [verdict for verdict, _, _ in results]
+    verdicts = noted([result.verdict for result in results])
     rows: dict[str, Any] = {"clips": summarise(verdicts)}
     for name in (controls.ORACLE, controls.PLACEBO):
-        made = [verdict for _, found, _ in results for kind, verdict in found if kind == name]
+        made = [verdict for result in results for kind, verdict in result.controls if kind == name]
         if made:
             rows[name] = summarise(made)
-    measured = {
-        "folder": str(options.folder), "clips a minute": round(60 * len(sources) / spent), "processes": options.workers
-    }  # fmt: skip
+    measured: dict[str, Any] = {"folder": str(options.folder), "processes": options.workers}
+    if fresh == len(sources):  # else it was stopped in between, and no one speed was measured
+        measured["clips a minute"] = round(60 * len(sources) / spent)
     summary: dict[str, Any] = {"command": _command(options), "measured": measured, "rows": rows}
     if others:
         plain = argparse.Namespace(**{**vars(options), "controls": 0, "pictures": 0})
-        theirs = [v for v, _, _ in _judge_all(others, settings, plain, directory / "pictures", console)]
+        found, _ = _judge_all(others, settings, plain, directory / "pictures", journal, console)
+        theirs = [result.verdict for result in found]
         summary["against"], summary["paired"] = str(options.against), paired(verdicts, theirs)
         rows[str(options.against)] = summarise(theirs)
-    pictures = [shown for _, _, shown in results if shown is not None]
+    pictures = [(r.picture[0], Path(r.picture[1])) for r in results if r.picture is not None]
     written = report.write(directory, summary, verdicts, pictures)
+    journal.remove()
     console.print(report.headline(summary), soft_wrap=True)
     for verdict in verdicts:
         if not verdict.judged:
@@ -105,36 +118,71 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _judge_all(
-    sources: Sequence[Source], settings: Settings, options: argparse.Namespace, folder: Path, console: Console
-) -> list[Result]:
+    sources: Sequence[Source], settings: Settings, options: argparse.Namespace, folder: Path, journal: Journal,
+    console: Console,
+) -> tuple[list[Result], int]:  # fmt: skip
+    """(results in the order of the clips, how many of them were judged now and not before)."""
     jobs = [
         (source, settings, k, k < options.controls, folder if k < options.pictures else None)
         for k, source in enumerate(sources)
     ]
-    with bar("Judging", len(jobs), console) as done:
-        found = []
-        for result in _results(jobs, min(options.workers, len(jobs))):
-            found.append(result)
-            done(1)
-    return found
+    keys = [key_of(j[0], settings, place=j[2], controls=j[3], picture=str(j[4]) if j[4] else None) for j in jobs]
+    found = [journal.found.get(key) for key in keys]
+    left = [k for k, result in enumerate(found) if result is None]
+    try:
+        with bar("Judging", len(left), console) as done:
+            for place, result in _results([jobs[k] for k in left], min(options.workers, len(left))):
+                found[left[place]] = result
+                journal.keep(keys[left[place]], result)
+                done(1)
+    except KeyboardInterrupt:
+        ready = sum(result is not None for result in found)
+        raise KeyboardInterrupt(
+            f"Stopped after {ready} of {len(jobs)} clips; the same command goes on from there."
+        ) from None
+    return [result for result in found if result is not None], len(left)
 
 
 Job = tuple[Source, Settings, int, bool, Path | None]
 
 
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    if workers == 1:
-        yield from map(_job, jobs)
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Result]]:
+    """(place in `jobs`, result) as they come."""
+    if workers <= 1:
+        yield from enumerate(map(_job, jobs))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for job, future in [(job, pool.submit(_job, job)) for job in jobs]:
+    before = set(active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        with _deaf():  # what is started in here never hears of Ctrl-C
+            futures = {pool.submit(_job, job): place for place, job in enumerate(jobs)}
+        for future in as_completed(futures):
             try:
-                yield future.result()
+                yield futures[future], future.result()
             except BrokenProcessPool:
                 raise UserError(
-                    f"A process ended at once while {job[0].name} or a clip near it was read; give --workers 1 to see "
-                    "which, or more memory."
+                    f"A process ended at once while {jobs[futures[future]][0].name} or a clip near it was read; give "
+                    "--workers 1 to see which, or more memory."
                 ) from None
+        pool.shutdown()
+    except BaseException:  # whoever stopped does not wait for clips that are under way
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(active_children()) - before:
+            child.terminate()
+        raise
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C is ignored within the block, and by the processes that are started there."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _job(job: Job) -> Result:
@@ -142,16 +190,15 @@ def _job(job: Job) -> Result:
     try:
         footage = read(source, most=settings.most_frames, side=settings.side, fps=settings.fps)
     except Discard as why:
-        verdict = Verdict(name=source.name, caption=source.caption, reason=why.reason, sentence=str(why))
-        return verdict, [], None
+        return Result(verdict=Verdict(name=source.name, caption=source.caption, reason=why.reason, sentence=str(why)))
     verdict = judge_footage(footage, source, settings)
     made = []
     if controlled and controls.can(verdict):
         for name in (controls.ORACLE, controls.PLACEBO):
             again = controls.control(verdict, footage, source, settings, right=name == controls.ORACLE, index=index)
-            made.append((name, replace(again, tracks=(), motions=())))
+            made.append((name, again))
     shown = None
     if folder is not None:
         path = folder / f"{index:04d}_{safe_name(source.name.replace('/', '_'))}.png"
-        shown = (source.caption or source.name, picture(path, verdict, footage))
-    return verdict, made, shown
+        shown = (source.caption or source.name, str(picture(path, verdict, footage)))
+    return Result(verdict=verdict, controls=made, picture=shown).light()

@@ -1,30 +1,36 @@
 """The same clip made again, as it should be and as it must not be: rows that say what a verdict is worth.
 
-The body is cut out of one frame, with a soft rim, and laid over the clip's own empty scene wherever a law puts it. The
-oracle follows the law that was fitted; the placebo breaks one. Both go through the whole of the tracker and of the
-laws, with noise as in the clip.
+Each body is cut out of one frame, with a soft rim, and laid over the clip's own empty scene wherever a law puts it. The
+oracle follows the laws that were fitted; the placebo breaks one, of one body or of the blow between two. Both go
+through the whole of the tracker and of the laws, with noise as in the clip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
 
+from physworld.judge.arcs import Impact
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Footage, Source
+from physworld.judge.laws import collisions
 from physworld.judge.motion import Motion
-from physworld.judge.plate import make_plate
-from physworld.judge.tracks import Track
+from physworld.judge.plate import cleared, make_plate
+from physworld.judge.tracks import Track, places
 from physworld.seeding import generator
 
 ORACLE, PLACEBO = "oracle", "placebo"
 
 
 def can(verdict: Verdict) -> bool:
-    """One body whose law was found."""
-    return verdict.judged and len(verdict.tracks) == 1 and verdict.kind not in ("unrecognised", "collision")
+    """The law of every body was found."""
+    if not verdict.judged or not verdict.tracks:
+        return False
+    if verdict.kind == "collision":
+        return len(verdict.tracks) == 2 and all(motion.arcs for motion in verdict.motions)
+    return all(motion.kind != "unrecognised" for motion in verdict.motions)
 
 
 def control(
@@ -35,15 +41,44 @@ def control(
     Args:
         index: of the clip; with it the placebo's violation takes its turn.
     """
-    track, motion, times = verdict.tracks[0], verdict.motions[0], footage.times
-    path = _law(track, motion, times)
+    tracks, motions, times = verdict.tracks, verdict.motions, footage.times
+    paths = [_law(track, motion, times) for track, motion in zip(tracks, motions, strict=True)]
     if not right:
-        kinds = _violations(motion)
-        path = kinds[index % len(kinds)](path, times, track)
+        blows = collisions(tracks, motions, times) if len(tracks) == 2 else []
+        if blows and index % 3 < 2:
+            paths = _blown(paths, blows[0], times, energy=index % 3 == 0)
+        else:  # of the largest body
+            kinds = _violations(motions[0])
+            paths[0] = kinds[(index // 3 if blows else index) % len(kinds)](paths[0], times, tracks[0])
     rng = generator(0, "test", index, int(right))
-    frames = _drawn(footage.frames, track, path, rng)
+    frames = _drawn(footage.frames, tracks, paths, rng)
     made = Footage(frames=frames, times=times, shrink=footage.shrink)
     return judge_footage(made, source, settings)
+
+
+def _blown(
+    paths: list[np.ndarray], blow: tuple[int, int, Impact, Impact], times: np.ndarray, *, energy: bool
+) -> list[np.ndarray]:
+    """A blow that gives energy, both parting at twice the speed at which they met; or one that strikes the second body
+    at a right angle to what the first one feels."""
+    _, _, *hits = blow
+    changes = [hit.after - hit.before for hit in hits]
+    normal = changes[0] / max(float(np.linalg.norm(changes[0])), 1e-9)
+    met = abs(float((hits[1].before - hits[0].before) @ normal))
+    part = abs(float((hits[1].after - hits[0].after) @ normal))
+    if energy:
+        sizes = [float(np.linalg.norm(change)) for change in changes]
+        more = (2 * met - part) / max(sum(sizes), 1e-9)
+        after = [hit.after + more * change for hit, change in zip(hits, changes, strict=True)]
+    else:
+        after = [hits[0].after, hits[1].before + changes[1][::-1] * (-1.0, 1.0)]
+    out = []
+    for which, hit, velocity in zip(blow[:2], hits, after, strict=True):
+        path = paths[which].copy()
+        late = times > hit.time
+        path[late] = hit.place + (times[late] - hit.time)[:, None] * velocity
+        out.append(path)
+    return out if blow[0] < blow[1] else out[::-1]
 
 
 def _law(track: Track, motion: Motion, times: np.ndarray) -> np.ndarray:
@@ -109,19 +144,30 @@ def _reversed(path: np.ndarray, times: np.ndarray, track: Track) -> np.ndarray:
     return path[::-1].copy()
 
 
-def _drawn(frames: np.ndarray, track: Track, path: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _drawn(
+    frames: np.ndarray, tracks: Sequence[Track], paths: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     plate = make_plate(frames)
+    plate = cleared(frames, plate, *places(tracks)) or plate
+    out = np.repeat(plate.empty[None], len(frames), 0)
+    for track, path in zip(tracks, paths, strict=True):
+        _lay(out, frames, plate.empty, track, path)
+    noise = rng.normal(0, 0.7 * plate.noise, out.shape).astype(np.float32)
+    return np.clip(out + noise, 0, 255).astype(np.uint8)
+
+
+def _lay(out: np.ndarray, frames: np.ndarray, empty: np.ndarray, track: Track, path: np.ndarray) -> None:
+    """Draw one body into `out` (T, H, W, 3) at `path` (T, 2) px; where that is NaN, not at all."""
     height, width = frames.shape[1:3]
     whole = np.flatnonzero(track.whole)
     best = int(whole[len(whole) // 2])
     top, left, bottom, right = track.box[best]
     top, left, bottom, right = max(0, top - 3), max(0, left - 3), min(height, bottom + 3), min(width, right + 3)
     patch = frames[best, top:bottom, left:right].astype(np.float32)
-    away = np.linalg.norm(patch - plate.empty[top:bottom, left:right], axis=-1)
+    away = np.linalg.norm(patch - empty[top:bottom, left:right], axis=-1)
     matte = ndimage.binary_fill_holes(away > 0.4 * np.percentile(away, 90)).astype(np.float32)
     matte = ndimage.gaussian_filter(matte, 0.6)
     corner = np.array([left, top]) - track.center[best]
-    out = np.repeat(plate.empty[None], len(frames), 0)
     for t, place in enumerate(path):
         if not np.isfinite(place).all():
             continue
@@ -140,5 +186,3 @@ def _drawn(frames: np.ndarray, track: Track, path: np.ndarray, rng: np.random.Ge
         inner = (slice(rows.start - r, rows.stop - r), slice(columns.start - c, columns.stop - c))
         m = soft[inner][..., None]
         out[t, rows, columns] = (1 - m) * out[t, rows, columns] + m * colour[inner]
-    noise = rng.normal(0, 0.7 * plate.noise, out.shape).astype(np.float32)
-    return np.clip(out + noise, 0, 255).astype(np.uint8)

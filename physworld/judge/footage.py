@@ -19,6 +19,7 @@ from physworld.io.listing import files
 
 CLIPS = (".mp4", ".mov", ".gif", ".webm", ".mkv", ".avi", ".m4v")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MOST_BYTES = 2**30  # of one clip's frames in memory
 FEWEST = 8  # frames: below that no curve can be told from another
 NUMBERED = re.compile(r"^(.*?)(\d+)$")
 
@@ -157,6 +158,16 @@ def _too_long(count: int, most: int) -> Discard:
     return Discard("too_long", f"it has {count} frames or more, and {most} are read; cut it, or raise --most-frames")
 
 
+def _room(count: int, width: int, height: int) -> None:
+    """
+    Raises:
+        Discard: so many frames of that size would not fit.
+    """
+    if 3 * count * width * height > MOST_BYTES:
+        most = MOST_BYTES // (3 * width * height)
+        raise Discard("too_long", f"{count} frames of it take more than 1 GiB; cut it to {most} or fewer")
+
+
 def _smaller(width: int, height: int, side: int) -> tuple[int, int]:
     scale = min(1.0, side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -175,12 +186,14 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
         promised = stream.frames
         if promised > most:
             raise _too_long(promised, most)
+        _room(promised, *_smaller(stream.width, stream.height, side))
         shrink = 1.0
         try:
             for frame in container.decode(stream):
                 if len(frames) == most:
                     raise _too_long(most + 1, most)
                 width, height = _smaller(frame.width, frame.height, side)
+                _room(len(frames) + 1, width, height)
                 shrink = frame.width / width
                 picture = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
                 frames.append(np.rot90(picture, frame.rotation // 90) if frame.rotation else picture)
@@ -206,6 +219,7 @@ def _pictures(paths: Sequence[Path], most: int, side: int) -> tuple[list[np.ndar
         with Image.open(path) as file:
             picture = file.convert("RGB")
         size = _smaller(*picture.size, side)
+        _room(len(paths), *size)
         shrink = picture.width / size[0]
         frames.append(np.asarray(picture if size == picture.size else picture.resize(size, Image.Resampling.BOX)))
     if len({frame.shape for frame in frames}) > 1:

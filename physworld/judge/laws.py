@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from physworld.judge.arcs import Impact
-from physworld.judge.motion import Motion, restitution
+from physworld.judge.motion import Motion, restitution, restitution_doubt
 from physworld.judge.tracks import Track
 
 NEAR = 1.4  # times the sum of two radii: bodies that touch, with the tracker's own doubt about sizes
+SURE = 2.0  # standard errors by which a bound must be passed before a law is said to be broken
+READ = 0.15  # of a blow, or of a restitution, that its standard error may be; what is less sure is not reported
 AT_ONCE = 2.5  # frames between the two halves of one blow
 
 # What a clip is called when its bodies do different things; pieces of a bounce alone may look like a throw.
@@ -66,15 +68,20 @@ def judge_motions(
     *,
     gravity: float,
     side_view: bool,
-) -> tuple[str, dict[str, float | None], dict[str, dict[str, Any]]]:
-    """(kind of the clip, figures, laws): a law that cannot be asked of a clip is left out.
+    told: bool = False,
+) -> tuple[str, dict[str, float | None], dict[str, dict[str, Any]], dict[str, str]]:
+    """(kind of the clip, figures, laws, what could not be read and why); a law that cannot be asked is left out.
+
+    Bounds give way to `SURE` standard errors of what they are held against, measured from the track's own scatter.
 
     Args:
         gravity: m/s² that is right.
         side_view: the picture's down is down; else nothing falls.
+        told: a caption says that something falls, so that moving down at a constant speed breaks a law.
     """
     figures: dict[str, float | None] = {}
     laws: dict[str, dict[str, Any]] = {}
+    unread: dict[str, str] = {}
 
     def law(name: str, value: float, kept: bool, said: str) -> None:
         if name not in laws or not kept:
@@ -90,15 +97,20 @@ def judge_motions(
     law("known", len(odd), not odd, f"{len(recognised)} of {len(motions)} bodies move in a known way")
     for track, motion in zip(tracks, motions, strict=True):
         _body_laws(track, motion, times, size, law, side_view=side_view)
-    _flight_figures(tracks, motions, times, figures, law, scale, gravity, side_view)
+        if side_view and motion.kind == "uniform":
+            rise = _steady(track, motion)
+            figures["rise_px"] = max(figures.get("rise_px") or 0.0, rise)
+            if rise and told:
+                law("falls", 0.0, False, "its caption says that it falls, and it moves at a constant speed")
+    _flight_figures(tracks, motions, times, figures, unread, law, scale, gravity, side_view)
     for motion in motions:
         for hit in motion.impacts:
-            e = restitution(hit)
+            e, doubt = restitution(hit), restitution_doubt(hit)
             if np.isfinite(e) and motion.kind == "bounce":
-                law("restitution", e, e <= BOUNDS["restitution"], f"e = {e:.2f}")
-    _collision_figures(hits, motions, figures, law)
+                law("restitution", e, e <= BOUNDS["restitution"] + SURE * doubt, f"e = {e:.2f}")
+    _collision_figures(hits, figures, unread, law)
     _swing_figures(motions, figures, law, scale, gravity)
-    return kind, figures, laws
+    return kind, figures, laws, unread
 
 
 def _body_laws(
@@ -131,6 +143,12 @@ def _body_laws(
         law("falls", 1, True, "it gets faster downwards")
 
 
+def _steady(track: Track, motion: Motion) -> float:
+    """px of height that a uniform motion gains or loses; 0 where it is level, or too little to tell."""
+    most = max((abs(float((arc.at(arc.end) - arc.at(arc.begin))[1])) for arc in motion.arcs), default=0.0)
+    return most if most > max(1.2 * track.diameter, 12 * motion.noise) else 0.0
+
+
 def _vanishes(track: Track, times: np.ndarray, size: tuple[int, int]) -> str:
     """A sentence if it comes or goes in mid-picture, else nothing."""
     width, height = size
@@ -150,8 +168,8 @@ def _vanishes(track: Track, times: np.ndarray, size: tuple[int, int]) -> str:
 
 
 def _flight_figures(
-    tracks: Sequence[Track], motions: Sequence[Motion], times: np.ndarray, figures: dict[str, float | None], law: Any,
-    scale: Scale, right: float, side_view: bool,
+    tracks: Sequence[Track], motions: Sequence[Motion], times: np.ndarray, figures: dict[str, float | None],
+    unread: dict[str, str], law: Any, scale: Scale, right: float, side_view: bool,
 ) -> None:  # fmt: skip
     flying = [(t, m) for t, m in zip(tracks, motions, strict=True) if m.gravity is not None]
     if not flying:
@@ -167,8 +185,8 @@ def _flight_figures(
     metres = scale.metres(pixels)
     if metres is not None:
         figures["gravity"] = metres
-        off = abs(metres / right - 1)
-        law("gravity", metres, off <= BOUNDS["gravity"], f"g = {metres:.2f} m/s²")
+        off, doubt = abs(metres / right - 1), float(1 / np.sqrt(weights.sum())) / pixels
+        law("gravity", metres, off <= BOUNDS["gravity"] + SURE * doubt, f"g = {metres:.2f} m/s²")
     left = [m.arcs[k].spread / t.diameter for t, m in flying for k in m.flights if len(m.arcs[k].frames) >= 5]
     if left:
         figures["parabola_residual"] = float(np.median(left))
@@ -177,10 +195,13 @@ def _flight_figures(
         ratio = float(np.median(ratios))
         figures["galileo"] = ratio
         law("galileo", ratio, abs(ratio - 4) <= BOUNDS["galileo"], f"Galileo's ratio is {ratio:.2f}")
-    bouncing = [restitution(hit) for _, m in flying if m.kind == "bounce" for hit in m.impacts]
-    bouncing = [e for e in bouncing if np.isfinite(e) and e > 0.02]
-    if bouncing:
-        figures["restitution"] = float(np.median(bouncing))
+    hits = [hit for _, m in flying if m.kind == "bounce" for hit in m.impacts if restitution(hit) > 0.02]
+    clear = [restitution(hit) for hit in hits if restitution_doubt(hit) <= READ]
+    if clear:
+        figures["restitution"] = float(np.median(clear))
+    elif hits:
+        best = min(map(restitution_doubt, hits))
+        unread["restitution"] = f"the speeds at the floor are known to {best:.2f} of the speed of arrival only"
     falls = [fall for track, motion in flying if (fall := _first_fall(motion)) is not None]
     if len(falls) >= 2:
         (t1, h1), (t2, h2) = sorted(falls, key=lambda fall: -fall[1])[:2]
@@ -253,7 +274,7 @@ def _hidden(track: Track, times: np.ndarray, when: float) -> float:
 
 
 def _collision_figures(
-    hits: Sequence[tuple[int, int, Impact, Impact]], motions: Sequence[Motion], figures: dict[str, float | None],
+    hits: Sequence[tuple[int, int, Impact, Impact]], figures: dict[str, float | None], unread: dict[str, str],
     law: Any,
 ) -> None:  # fmt: skip
     for _, _, one, two in hits[:1]:
@@ -261,18 +282,31 @@ def _collision_figures(
         sizes = float(np.linalg.norm(a)), float(np.linalg.norm(b))
         if min(sizes) == 0:
             continue
+        doubts = one.doubt / sizes[0], two.doubt / sizes[1]
+        if max(doubts) > READ:
+            weak = f"the weaker blow is known to {100 * max(doubts):.0f} % of itself only"
+            unread.update(dict.fromkeys(("mass_ratio", "momentum_angle", "collision_restitution"), weak))
+            continue
         cosine = float(np.clip(-(a @ b) / (sizes[0] * sizes[1]), -1, 1))
-        degrees = float(np.degrees(np.arccos(cosine)))
+        degrees, doubt = float(np.degrees(np.arccos(cosine))), float(np.degrees(np.hypot(*doubts)))
         figures["momentum_angle"] = degrees
         figures["mass_ratio"] = sizes[1] / sizes[0]
-        law("momentum", degrees, degrees <= BOUNDS["momentum"], f"the two blows are {degrees:.0f}° from opposite")
+        law("momentum", degrees, degrees <= BOUNDS["momentum"] + SURE * doubt,
+            f"the two blows are {degrees:.0f}° from opposite")  # fmt: skip
         normal = (a / sizes[0] - b / sizes[1]) / 2
         normal /= max(float(np.linalg.norm(normal)), 1e-9)
         met, part = float((two.before - one.before) @ normal), float((two.after - one.after) @ normal)
-        if met > 0:
-            figures["collision_restitution"] = -part / met
-            law("energy", -part / met, -part / met <= BOUNDS["energy"],
-                f"they part at {-part / met:.2f} times the speed at which they met")  # fmt: skip
+        if met <= 0:
+            continue
+        ratio = -part / met
+        doubt = float(np.hypot(np.hypot(one.doubts[1], two.doubts[1]), ratio * np.hypot(one.doubts[0], two.doubts[0])))
+        doubt /= met
+        if doubt > READ:
+            unread["collision_restitution"] = f"it is known to {doubt:.2f} only"
+            continue
+        figures["collision_restitution"] = ratio
+        law("energy", ratio, ratio <= BOUNDS["energy"] + SURE * doubt,
+            f"they part at {ratio:.2f} times the speed at which they met")  # fmt: skip
 
 
 def _swing_figures(

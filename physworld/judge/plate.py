@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,11 @@ COARSE = 0.22  # cycles a pixel: what is finer is mostly noise
 MOST_NOISE = 10.0  # grey levels
 WHOLE = 0.3  # share of the picture that may differ from the plate
 AGREE = 0.6  # share of tiles that must move as one
+LONG = 0.35  # share of the frames in which a body lies in one place: the median may show it
+RIM = 2  # px around a body
+FREE = 3  # frames in which a place must be seen without it
+UNSEEN = 0.25  # of the largest body's area that may never be seen without a body
+FAINT = 9.0  # grey levels that a plate must change by to be worth another look
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
 
@@ -31,6 +37,11 @@ class Plate:
 def grey(frames: np.ndarray) -> np.ndarray:
     """float32 (..., H, W) of uint8 (..., H, W, 3)."""
     return frames @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def largest(colours: np.ndarray) -> np.ndarray:
+    """(...) of (..., 3): NumPy's own maximum is slow along so short an axis."""
+    return np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2])
 
 
 def make_plate(frames: np.ndarray) -> Plate:
@@ -47,10 +58,61 @@ def make_plate(frames: np.ndarray) -> Plate:
     return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
 
 
+def cleared(
+    frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], own: Sequence[np.ndarray], area: float
+) -> Plate | None:
+    """The plate again, where bodies lie in the same place for long, from the frames in which none does; None where that
+    changes nothing.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        boxes: of each body (T, 4) int top, left, bottom, right, 0 where it is not seen.
+        own: those of `boxes` in which something was truly seen.
+        area: px² of the largest body.
+
+    Raises:
+        Discard: what lies behind a body is never seen, so that its edges are not known.
+    """
+    height, width = frames.shape[1:3]
+    covered = np.zeros((height, width), np.int32)
+    for box in boxes:
+        for top, left, bottom, right in box[box[:, 2] > 0]:
+            covered[max(0, top - RIM) : bottom + RIM, max(0, left - RIM) : max(0, right + RIM)] += 1
+    rows, columns = np.nonzero(covered > LONG * len(frames))
+    if not len(rows):
+        return None
+    free = np.ones((len(frames), len(rows)), bool)
+    behind = np.zeros(len(rows), int)  # frames in which a body is surely there: within the ellipse of a box
+    for box in boxes:
+        for t in np.flatnonzero(box[:, 2] > 0):
+            top, left, bottom, right = box[t]
+            down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right  # twice, from the middle
+            high, wide = bottom - top, right - left
+            free[t] &= (abs(down) > high + 2 * RIM) | (abs(across) > wide + 2 * RIM)
+    for box in own:
+        for t in np.flatnonzero(box[:, 2] > 0):
+            top, left, bottom, right = box[t]
+            down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right
+            behind += (down / (bottom - top)) ** 2 + (across / (right - left)) ** 2 < 1
+    seen = free.sum(0) >= FREE
+    if (behind > len(frames) - FREE).sum() > UNSEEN * area:
+        raise Discard("hidden", "a body never leaves its place, so that the scene behind it is not known")
+    rows, columns, free = rows[seen], columns[seen], free[:, seen]
+    if not len(rows):
+        return None
+    values = np.where(free[..., None], frames[:, rows, columns].astype(np.float32), np.nan)
+    fresh = np.nanmedian(values, axis=0)
+    if float(np.abs(fresh - plate.empty[rows, columns]).max()) < max(FAINT, 4 * plate.noise):
+        return None
+    empty = plate.empty.copy()
+    empty[rows, columns] = fresh
+    return Plate(empty=empty, noise=plate.noise)
+
+
 def _median(some: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) of (S, H, W, 3); where nothing ever changes, the first frame stands for all."""
     reach = some.max(0) - some.min(0)
-    rows, columns = np.nonzero((reach > 6).any(-1))
+    rows, columns = np.nonzero(largest(reach) > 6)
     median = some[len(some) // 2].copy()
     if len(rows):
         median[rows, columns] = np.partition(some[:, rows, columns], len(some) // 2, axis=0)[len(some) // 2]
@@ -63,7 +125,7 @@ def _unghosted(some: np.ndarray, empty: np.ndarray, noise: float) -> np.ndarray:
     for _ in range(2):
         changed = False
         for frame in some[:: max(1, len(some) // GLANCES)]:
-            away = ndimage.uniform_filter(np.abs(frame - empty).max(-1), 3)
+            away = ndimage.uniform_filter(largest(np.abs(frame - empty)), 3)
             labels, count = ndimage.label(away > bound, structure=np.ones((3, 3)))
             for number, place in enumerate(ndimage.find_objects(labels, count), 1):
                 box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in place)
@@ -103,7 +165,7 @@ def check_still(frames: np.ndarray, plate: Plate) -> None:
     if change[worst] > max(CUT, TIMES * usual):
         raise Discard("cut", f"the whole picture changes at once at frame {worst + 1}")
     noise = min(plate.noise, MOST_NOISE)  # under a moving camera the scene itself looks like noise
-    away = np.abs(frames[:, ::4, ::4].astype(np.int16) - plate.empty[::4, ::4]).max(-1) > max(20.0, 5 * noise)
+    away = largest(np.abs(frames[:, ::4, ::4] - plate.empty[::4, ::4])) > max(20.0, 5 * noise)
     share = float(np.median(away.mean((1, 2))))
     if share > WHOLE:
         raise Discard("camera_moves", f"the camera moves, or all of the picture: {100 * share:.0f} % of it changes")
@@ -143,6 +205,9 @@ def _moved(first: np.ndarray, now: np.ndarray, noise: float) -> float | None:
     far = np.linalg.norm(s, axis=1) > SHIFT
     together = int((agree & far).sum())
     if together < max(4, AGREE * textured):
+        return None
+    reach = np.ptp(p[agree & far], axis=0) / np.array([height // rows, width // columns])
+    if reach.max() < 2:  # four tiles in a square: one body on a plain scene, where the corners meet
         return None
     return float(np.median(np.linalg.norm(s[agree & far], axis=1)))
 

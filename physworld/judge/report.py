@@ -15,7 +15,7 @@ from physworld.judge.footage import REASONS
 from physworld.judge.laws import LAWS
 from physworld.judge.summary import FIGURES, row, table_row
 from physworld.reporting.charts import interval_bars
-from physworld.reporting.markdown import figure, header, plain, span, table
+from physworld.reporting.markdown import figure, header, plain, single, span, table
 from physworld.reporting.report import Gallery, write_report
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ ROWS = {"clips": "these clips", ORACLE: "the same scenes, the law kept", PLACEBO
 
 
 def percent(interval: Mapping[str, Any] | None) -> str:
-    """`95 % (85–100)`"""
+    """`95 % (85–100)`; `100 % (n = 1)` of one clip."""
     if interval is None:
         return "–"
     mean, low, high = (100 * interval[part] for part in ("mean", "low", "high"))
-    return f"{mean:.0f} % ({low:.0f}–{high:.0f})"
+    return f"{mean:.0f} % (n = 1)" if single(interval) else f"{mean:.0f} % ({low:.0f}–{high:.0f})"
 
 
 def headline(summary: Mapping[str, Any]) -> str:
@@ -38,6 +38,9 @@ def headline(summary: Mapping[str, Any]) -> str:
     if not ours["judged"]:
         return f"None of {ours['clips']} clips could be judged."
     share = ours["lawful"]
+    if single(share):
+        said = f"The one clip that was judged {'keeps every law' if share['mean'] else 'breaks a law'}"
+        return f"{said}; {ours['clips'] - 1} more were discarded." if ours["clips"] > 1 else f"{said}."
     word = (
         "The folder keeps the laws" if share["low"] > 0.5
         else "The folder breaks the laws" if share["high"] < 0.5 else "The folder is undecided"
@@ -90,6 +93,12 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
              ["share discarded", percent(pair["discard_rate"])],
              *([FIGURES[k], span(v)] for k, v in pair["figures"].items())],
         )  # fmt: skip
+    told = [(v.name, note) for v in verdicts for note in v.notes]
+    told += [(v.name, f"{FIGURES.get(k, k.replace('_', ' '))} is not told: {why}")
+             for v in verdicts for k, why in v.unread.items()]  # fmt: skip
+    if told:
+        lines += ["## To look at", ""]
+        lines += table(["clip", "what"], [[plain(name), plain(what)] for name, what in told])
     bad = [v for v in verdicts if not v.judged]
     if bad:
         lines += ["## Discarded", "", "; ".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,24 @@ def paired(ours: Sequence[Verdict], others: Sequence[Verdict]) -> dict[str, Any]
     return out
 
 
+def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """With a note on clips that move at a constant speed, up or down the picture, where others of the folder fall.
+
+    Whether gravity acts on them, their pixels cannot tell; that others fall makes it likely, and is no proof.
+    """
+    judged = [v for v in verdicts if v.judged]
+    falling = sum(v.kind in ("free_fall", "bounce", "throw") for v in judged)
+    if not falling:
+        return list(verdicts)
+    note = (
+        f"uniform motion, and {falling} of {len(judged)} clips of the folder fall: if gravity acts here, it is broken"
+    )
+    return [
+        replace(v, notes=(*v.notes, note)) if v.kind == "uniform" and v.figures.get("rise_px") and not v.broken() else v
+        for v in verdicts
+    ]
+
+
 def row(verdict: Verdict) -> dict[str, Any]:
     """One clip as JSON."""
     return {
@@ -97,16 +116,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "figures": {k: None if v is None or not np.isfinite(v) else round(v, 5) for k, v in verdict.figures.items()},
         "laws": {k: dict(v) for k, v in verdict.laws.items()},
         "errors": {k: round(v, 5) for k, v in verdict.errors.items()},
-        "bodies": [
-            {
-                "kind": m.kind, "diameter_px": round(t.diameter * verdict.shrink, 2), "first": t.first, "last": t.last,
-                "center_px": [
-                    np.round(c * verdict.shrink, 3).tolist() if np.isfinite(c[0]) else None for c in t.center
-                ],
-                "impacts": [hit.summary() for hit in m.impacts],
-            }
-            for t, m in zip(verdict.tracks, verdict.motions, strict=True)
-        ],
+        "unread": dict(verdict.unread), "notes": list(verdict.notes), "bodies": [dict(body) for body in verdict.bodies],
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,10 +69,30 @@ class Track:
         return int(np.flatnonzero(self.seen)[-1])
 
     @property
+    def stays(self) -> np.ndarray:
+        """(T, 4) `box`; where it comes or goes in the picture, as if it had been around there before, and stayed.
+
+        A body that rests for most of a clip is taken for a part of the scene, and vanishes piece by piece into itself.
+        """
+        box, shown = self.box.copy(), self.box[self.seen]
+        high, wide = np.median(shown[:, 2] - shown[:, 0]), np.median(shown[:, 3] - shown[:, 1])
+        around = np.array([-high, -wide, high, wide]).astype(int)
+        box[: self.first] = self.box[self.first] + around
+        box[self.last + 1 :] = self.box[self.last] + around
+        return box
+
+    @property
     def travel(self) -> float:
         """px between the two points of the path that are furthest apart, about"""
         path = self.center[np.isfinite(self.center[:, 0])]
         return float(np.hypot(*(path.max(0) - path.min(0)))) if len(path) else 0.0
+
+
+def places(tracks: Sequence[Track]) -> tuple[list[np.ndarray], list[np.ndarray], float]:
+    """(boxes of each body (T, 4): `stays`, and `box` of small ones, which may be pieces; `box`; px² of the largest)."""
+    largest = max((track.diameter for track in tracks), default=np.inf)
+    around = [t.stays if t.diameter > 0.5 * largest else t.box for t in tracks]
+    return around, [t.box for t in tracks], float(np.pi * largest**2 / 4)
 
 
 def follow(blobs: list[list[Blob]], size: tuple[int, int]) -> list[Track]:

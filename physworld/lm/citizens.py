@@ -38,6 +38,7 @@ NETWORKS = {
     "PairNet": "physworld.lm.pair_net.PairNet",
     "InteractionNet": "physworld.lm.interaction_net.InteractionNet",
     "ContactNet": "physworld.lm.contact_net.ContactNet",
+    "SolverNet": "physworld.lm.solver_net.SolverNet",
 }
 LONGEST = 4096  # tokens of an answer, where nobody says how many: it ends by itself
 FROM_HUB = ("revision", "cache_dir", "token", "local_files_only", "force_download")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from physworld import renamed
 from physworld.lm import ordered_outputs
 from physworld.lm.gpt_answers import answers
-from physworld.lm.gpt_blocks import Block, Cache, Layout, name_codes, turns
+from physworld.lm.gpt_blocks import Block, Cache, Layout, few, name_codes, turns
 from physworld.lm.number_features import grid_features, number_features
 from physworld.lm.saved import Saved
 from physworld.protocols import Guide, Noise
@@ -95,6 +95,7 @@ class GPT(
             raise ValueError(f"model width {width} must be a multiple of twice the number of heads ({heads})")
         self.num_words, self.ordered_from, self.pad, self.smoothing = num_words, ordered_from, pad, smoothing
         self.heads, self.records, self.prompt_end = heads, records, prompt_end
+        self._grid: tuple[Tensor, tuple[int, int], Tensor] | None = None  # values, as of when, and features of outputs
         self.median = median and ordered_from < num_outputs
         self.names = names
         self.values: Tensor
@@ -209,14 +210,18 @@ class GPT(
         return number_features(self.values[index]).to(self.words.weight.dtype)
 
     def embed(self, ids_BL: Tensor, position_BL: Tensor, opens_BL: Tensor, since_B: Tensor | None = None) -> Tensor:
-        """(N, D) one vector per position; `position_BL` is each token's place among the N."""
+        """(N, D) one vector per position; `position_BL` is each token's place among the N.
+
+        Args:
+            since_B: how many tokens behind the last word the token before these is, where answers arrive bit by bit.
+        """
         L = ids_BL.shape[1]
         index = torch.arange(L, device=ids_BL.device)
         is_number = ids_BL >= self.num_words
-        if since_B is None:
-            since = index - torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
-        else:  # answer tokens arriving one by one
-            since = since_B[:, None] + index
+        last = torch.where(opens_BL & ~is_number, index, -1).cummax(dim=1).values
+        since = index - last
+        if since_B is not None:
+            since = torch.where(last >= 0, since, since_B[:, None] + 1 + index)
         lone = opens_BL & (self.record_length[ids_BL.clamp(max=self.num_words - 1)].masked_fill(is_number, 1) == 1)
         number_at, word_at = (lone & is_number).nonzero(as_tuple=True), (lone & ~is_number).nonzero(as_tuple=True)
         where = [position_BL[number_at], position_BL[word_at]]
@@ -224,10 +229,11 @@ class GPT(
             self.alone(self._numbers(ids_BL[number_at])) + self.slot(since[number_at].clamp(0, 7)),
             self.words(ids_BL[word_at]),
         ]
+        there = set(ids_BL[opens_BL & ~lone].unique().tolist())
         for (word, words, count), reader in zip(self.records, self.readers, strict=True):
-            b, i = (ids_BL == word).nonzero(as_tuple=True)
-            if len(b) == 0:
+            if word not in there:
                 continue
+            b, i = (ids_BL == word).nonzero(as_tuple=True)
             tokens = ids_BL[
                 b[:, None], (i[:, None] + torch.arange(1 + words + count, device=i.device)).clamp(max=L - 1)
             ]
@@ -261,20 +267,24 @@ class GPT(
             names_N2, line_B = self.about(ids_BL, opens_BL, None if cache is None else cache.line_B)
             codes_N2C = self.codes[names_N2]
             if cache is not None:
-                cache.line_B = line_B
+                cache.line_B.copy_(line_B)
+                cache.codes[row_N, at_N + cache.length[row_N]] = codes_N2C.flatten(1).to(cache.codes.dtype)
         layout = Layout(len(ids_BL), longest, row_N, row_N * longest + at_N, first_B, seen_BPP, codes_N2C)
         position_BL = first_B[:, None] + place_BL
         x_ND = self.embed(ids_BL, position_BL, opens_BL, None if cache is None else cache.since_word)
         if cache is not None:
             at_N = at_N + cache.length[row_N]
-            cache.length = cache.length + real_B
+            cache.length += real_B
         turned_N = at_N
         if self.places_N is not None:
             x_ND = x_ND + self.places_N(at_N.clamp(max=self.places_N.num_embeddings - 1))
             turned_N = torch.zeros_like(at_N)  # at place 0 nothing is turned
         turn = turns(turned_N, x_ND.shape[1] // self.heads)
-        for layer, block in enumerate(self.blocks):
-            x_ND = block(x_ND, at_N, turn, layout, layer, cache)
+        if cache is not None and cache.filled and cache.compiled:
+            x_ND = few(self.blocks, x_ND, at_N, turn, layout, cache)
+        else:
+            for layer, block in enumerate(self.blocks):
+                x_ND = block(x_ND, at_N, turn, layout, layer, cache)
         if cache is not None:
             cache.filled = True
         return F.rms_norm(x_ND, x_ND.shape[-1:]), layout, position_BL
@@ -290,9 +300,14 @@ class GPT(
         """(K, D) vectors of the output tokens."""
         if self.say_numbers is None:
             return self.say_words if self.say_each is None else torch.cat([self.say_words, self.say_each])
-        values = self.values[self.outputs[self.ordered_from :] - self.num_words]
-        features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
-        return torch.cat([self.say_words, self.say_numbers(features.to(self.say_words.dtype)) + self.say_each])
+        now = (self.values._version, self.outputs._version)
+        if self._grid is None or self._grid[0] is not self.values or self._grid[1] != now:
+            with torch.inference_mode(False):  # a validation's; training goes on with them
+                values = self.values[self.outputs[self.ordered_from :] - self.num_words]
+                features = torch.cat([number_features(values), grid_features(len(values), values.device)], dim=-1)
+            self._grid = (self.values, now, features)
+        features = self._grid[2].to(self.say_words.dtype)
+        return torch.cat([self.say_words, self.say_numbers(features) + self.say_each])
 
     def scored(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(logits (M, K), target output index (M,), flat place of each label in (B, L)) of every scored label."""

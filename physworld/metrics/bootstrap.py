@@ -7,6 +7,7 @@ weighs no more than one with few, and every resample keeps each group's size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,12 +39,17 @@ def _mean(values: np.ndarray, rows: list[np.ndarray]) -> float:
 
 def _resample(columns: np.ndarray, rows: list[np.ndarray], seed: int, resamples: int) -> np.ndarray:
     """columns (K, n) -> (K, R) resampled means; all K columns see the same draws."""
-    rng = generator(seed, "test")
     total = np.zeros((len(columns), resamples))
-    for r in rows:
-        draw = r[rng.integers(r.size, size=(resamples, r.size))]
-        total += columns[:, draw].mean(-1)
+    for r, draw in zip(rows, _draws(tuple(r.size for r in rows), seed, resamples), strict=True):
+        total += columns[:, r].take(draw, axis=1).mean(-1) if r.size > 1 else columns[:, r]  # one row again and again
     return total / len(rows)
+
+
+@lru_cache(maxsize=4)
+def _draws(sizes: tuple[int, ...], seed: int, resamples: int) -> list[np.ndarray]:
+    """Which rows each resample takes, (R, n_g) for each group: one table asks for the same ones hundreds of times."""
+    rng = generator(seed, "test")
+    return [rng.integers(size, size=(resamples, size)) for size in sizes]
 
 
 def _interval(mean: float, statistics: np.ndarray, level: float, count: int) -> Interval:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from physworld.types import Interval
 
 # Bins of body counts, by their first and last number; the curriculum's stages have 2-5, 5-15, 10-30, 20-40, 30-50+.
 OBJECTS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 10_000))
+
+EVENT_SHARES = ("precision", "recall", "impulse_precision", "impulse_recall", "timing")  # properties of EventScore
 
 APART = {"shift": ("",), "told": ("all",)}  # breakdowns of all rollouts, and where there is nothing to break down
 
@@ -55,11 +58,14 @@ class _Table:
         scenes: dict[tuple[Any, ...], int] = {}  # several rollouts of one scene are not independent: they share a unit
         self.unit = np.array([scenes.setdefault((*key[:2], *key[3:]), len(scenes)) for key in self.rollouts])
         self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
+        self.column = cache(self._column)  # every block asks for the same ones
 
-    def column(self, method: str, name: str) -> np.ndarray:
+    def _column(self, method: str, name: str) -> np.ndarray:
         """(n,) float64; None, what does not apply, becomes NaN, and NaN, what went wrong, infinity."""
         column = [row[name] for row in self.ordered[method]]
-        return np.array([np.nan if v is None else np.inf if v != v else v for v in column], dtype=np.float64)
+        found = np.array([np.nan if v is None else np.inf if v != v else v for v in column], dtype=np.float64)
+        found.flags.writeable = False
+        return found
 
     def per_scene(self, mask: np.ndarray, method: str, name: str) -> np.ndarray:
         """(S,) float64: the column's mean over the rollouts of each scene in `mask` (n,), NaN left out."""
@@ -172,9 +178,10 @@ def _events(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     """Onsets of contacts over all rollouts of each method, added up before they are divided."""
     found = {}
     for method in table.methods:
-        counts = {name: int(table.column(method, f"events_{name}")[mask].sum()) for name in EventScore.__annotations__}
-        score = EventScore(**counts)
-        found[method] = {**counts, "precision": score.precision, "recall": score.recall, "timing": score.timing}
+        sums = {name: table.column(method, f"events_{name}")[mask].sum() for name in EventScore.__annotations__}
+        counts = {name: float(sum_) if name.endswith("_impulse") else int(sum_) for name, sum_ in sums.items()}
+        score = EventScore(**counts)  # type: ignore[arg-type]
+        found[method] = {**counts, **{name: getattr(score, name) for name in EVENT_SHARES}}
     return found
 
 
@@ -208,7 +215,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Keys: counts and `parse_rate`; `all`, `seen`, `held_out`: one block each (None if empty); `scenarios`: a block per
     type. A block holds per horizon, as text, the intervals (with `median`) of METRICS that have them, the
-    `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing; `details`: all
+    `best_baseline` and the ratios model / baseline, all paired; `events`: precision, recall, timing,
+    and the first two by impulse; `details`: all
     other METRICS, by name@horizon or name. `breakdown`: by category, difficulty, objects and, where scenes were
     shifted out of distribution, shift, and `told` where recorded scenes leave out what moves them; only the last two
     speak of these. `headline`: a flat dict of the main numbers.
@@ -289,5 +297,5 @@ def scalars(summary: Mapping[str, Any]) -> dict[str, float]:
         key = f"{name}@{last}" if metric.when == HORIZON else name
         part = block["horizons"][str(last)][name] if metric.interval else block["details"].get(key, {})
         found[key] = part[MODEL]["mean"] if MODEL in part else None
-    found |= {f"events_{name}": block["events"][MODEL][name] for name in ("precision", "recall", "timing")}
+    found |= {f"events_{name}": block["events"][MODEL][name] for name in EVENT_SHARES}
     return {key: value for key, value in found.items() if value is not None}

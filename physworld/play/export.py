@@ -5,6 +5,7 @@ codec and the geometry as JavaScript (web/), each tested equal to Python's. Why 
 docs/how_to/play.md.
 
     index.html  page/  what the served page is made of, with web/line.js in the place of page/line.js
+    video.html  spatial.html  one sentence each: they need a server
     web/        the worker's modules, truth.wasm, think.wasm, weights.bin, text.json (words and sizes)
     scenes/     choices.json, and TYPE.json: difficulty -> scenes, fetched when they are asked for
 """
@@ -12,9 +13,9 @@ docs/how_to/play.md.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from physworld import scenarios
@@ -32,6 +33,10 @@ from physworld.text.evaluation.baselines import BASELINES
 
 PAGE = Path(__file__).parent / "page"
 VARIANTS = 3  # scenes of each type and difficulty
+ELSEWHERE = {  # tabs that need a server, and why
+    "video": "Clips are simulated by NVIDIA Warp and sampled by PyTorch, which no browser runs.",
+    "spatial": "Rules are judged and scenes are written by Python, which this page does without.",
+}
 # As of the server, and WebAssembly may be compiled.
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
@@ -87,13 +92,19 @@ def export(folder: Path, *, chipmunk: Path | None = None) -> list[tuple[str, int
 
 def _page(work: Path) -> None:
     """HTML, style and scripts."""
-    needs_server = ("spatial*", "sphere.js", "hearing.js")
+    needs_server = [f"{tab}*" for tab in ELSEWHERE] + ["sphere.js", "hearing.js"]
     shutil.copytree(PAGE, work / "page", ignore=shutil.ignore_patterns("index.html", "line.js", *needs_server))
-    shutil.copytree(WEB, work / "web", ignore=shutil.ignore_patterns("*.c", "line.js"))
+    shutil.copytree(WEB, work / "web", ignore=shutil.ignore_patterns("*.c", "*.html", "line.js"))
     shutil.copyfile(WEB / "line.js", work / "page" / "line.js")
-    html = re.sub(r" *<nav .*</nav>\n", "", (PAGE / "index.html").read_text(encoding="utf-8"))
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    (work / "index.html").write_text(html.replace("<head>", f"<head>\n{policy}", 1), encoding="utf-8")
+    pages = {"index": (PAGE / "index.html").read_text(encoding="utf-8")}
+    empty = Template((WEB / "elsewhere.html").read_text(encoding="utf-8"))
+    for tab, sentence in ELSEWHERE.items():
+        pages["index"] = pages["index"].replace(f'href="{tab}"', f'href="{tab}.html"')
+        link = f'href="{tab}.html"'
+        pages[tab] = empty.substitute(title=tab, sentence=sentence).replace(link, f'{link} aria-current="page"')
+    policy = f'<head>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    for name, html in pages.items():
+        (work / f"{name}.html").write_text(html.replace("<head>", policy, 1), encoding="utf-8")
 
 
 def _scenes(name: str, difficulty: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from physworld.io.images import gif_bytes
 from physworld.play import spatial
 from physworld.play.export import choices
 from physworld.play.live import Connection
+from physworld.play.video import Studio
 from physworld.play.worlds import state_of
 from physworld.runs import directory as runs
 from physworld.science import Model, load
@@ -56,17 +57,23 @@ HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff
 class Models:
     """Models by name, each loaded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Iterable[Path] = ()) -> None:
+        """
+        Args:
+            given: run directories that are offered beside those under outputs/.
+        """
+        self.given = [str(run) for run in given if _is_text(run)]
         self._loaded: dict[str, Model] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """shipped, runs of text physics under outputs/ (newest first), and the baselines."""
+        """shipped, runs of text physics (those given, then under outputs/, the newest first), and the baselines."""
         found = sorted(
             (path.parents[1] for path in runs.OUTPUTS.rglob("model/config.json")),
             key=lambda run: -(run / "model" / "config.json").stat().st_mtime,
         )
-        return ["shipped", *[str(run) for run in found if _is_text(run)][:30], *BASELINES]
+        own = list(dict.fromkeys([*self.given, *(str(run) for run in found if _is_text(run))]))
+        return ["shipped", *own[:30], *BASELINES]
 
     def get(self, name: str) -> Model | None:
         """None is the name of no model.
@@ -91,9 +98,14 @@ def _is_text(run: Path) -> bool:
         return False
 
 
-def application(models: Models | None = None, hosts: tuple[str, ...] = LOCAL) -> Starlette:
-    """The whole page as an ASGI application."""
-    known = Models() if models is None else models
+def application(hosts: tuple[str, ...] = LOCAL, given: Sequence[Path] = ()) -> Starlette:
+    """The whole page as an ASGI application.
+
+    Args:
+        hosts: names under which it answers.
+        given: run directories that are offered beside those under outputs/.
+    """
+    known, studio = Models(given), Studio(given)
 
     async def live(socket: WebSocket) -> None:
         origin = socket.headers.get("origin")
@@ -114,6 +126,13 @@ def application(models: Models | None = None, hosts: tuple[str, ...] = LOCAL) ->
             *(
                 Route(f"/api/spatial/{name}", _sentenced(_asked(do)), methods=["POST"])
                 for name, do in (("scene", spatial.write), ("check", spatial.judge), ("repair", spatial.mend))
+            ),
+            Route("/video", lambda _: FileResponse(PAGE / "video.html", headers=HEADERS)),
+            Route("/api/video/choices", _sentenced(lambda _, __: studio.choices())),
+            Route("/api/video/job", _sentenced(lambda _, __: studio.job())),
+            *(
+                Route(f"/api/video/{name}", _sentenced(_asked(do)), methods=["POST"])
+                for name, do in (("scene", studio.scene), ("make", studio.make), ("stop", studio.stop))
             ),
             Route("/api/choices", lambda _: JSONResponse(choices(known.names()))),
             Route("/api/draw", _sentenced(_draw)),
@@ -244,8 +263,11 @@ def _save(_: Request, body: bytes) -> Response:
     return Response(gif_bytes(frames, 1 / scene.dt / every), media_type="image/gif", headers=HEADERS)
 
 
-def serve(host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Path] = ()) -> None:
     """Serve the page until Ctrl-C.
+
+    Args:
+        given: run directories that are offered beside those under outputs/.
 
     Raises:
         UserError: the port is taken.
@@ -267,7 +289,7 @@ def serve(host: str, port: int, ready: Callable[[str], None]) -> None:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
         config = uvicorn.Config(
-            application(hosts=hosts), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
+            application(hosts, given), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         ready(address)

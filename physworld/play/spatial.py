@@ -22,6 +22,7 @@ TEMPLATES: tuple[dict[str, Any], ...] = (  # one rule of each type, for the form
     {"type": "motion_limit", "max_deg": 30},
     {"type": "elevation_range", "class": "hihat", "min_deg": 10, "max_deg": 45},
     {"type": "keep_in_bed", "class": "ambience"},
+    {"type": "motion_pattern", "class": "fx", "pattern": "circle"},
 )
 
 

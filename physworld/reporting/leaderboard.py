@@ -42,7 +42,7 @@ class Number:
 
     @property
     def interval(self) -> dict[str, float | None]:
-        return {"mean": self.mean, "low": self.low, "high": self.high}
+        return {"mean": self.mean, "low": self.low, "high": self.high, "count": self.count}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Figures, intervals and tables as Markdown, the same in the reports of every system. Input is plain JSON data.
 
-An interval is a mapping with `mean`, `low` and `high`; None in it stands for infinity, as JSON has none.
+An interval is a mapping with `mean`, `low` and `high`; None in it stands for infinity, as JSON has none. How many
+samples are behind it is its `n` or `count`, if it has one.
 """
 
 from __future__ import annotations
@@ -27,10 +28,18 @@ def no_bounds(interval: Mapping[str, Any]) -> bool:
     return interval["mean"] is not None and interval["low"] is None and interval["high"] is None
 
 
+def single(interval: Mapping[str, Any]) -> bool:
+    """One sample is behind it: its resamples are all alike, and say nothing of how sure it is."""
+    return 1 in (interval.get("n"), interval.get("count")) and interval["low"] == interval["high"]
+
+
 def span(interval: Mapping[str, Any] | None, form: str = "", scale: float = 1.0) -> str:
-    """`12.3 (11.0–13.5)`, times `scale`; `12.3` where there are no bounds, `–` where there is nothing."""
+    """`12.3 (11.0–13.5)`, times `scale`; `12.3` where there are no bounds, `12.3 (n = 1)` where one sample has none to
+    show, `–` where there is nothing."""
     if interval is None:
         return "–"
+    if single(interval) and interval["mean"] is not None:
+        return f"{figure(scale * interval['mean'], form)} (n = 1)"
     mean, low, high = (None if interval[part] is None else scale * interval[part] for part in ("mean", "low", "high"))
     if no_bounds(interval):
         return figure(mean, form)

@@ -271,16 +271,8 @@ class SceneRun:
     def text(self, prompt: Prompt, ids: np.ndarray, *, whole: bool) -> str:
         text = str(self.codec.text(_cut(ids, self.end_id)))
         if is_word_level(self.codec.tokenizer):  # names in the place of numbers
-            from physworld.spatial.scene.rules import tag
-
-            names, numbers = self.codec.labels(prompt.brief)
-            called = {number: name for name, number in names.items()}
-            called |= {n: tag(rule) for n, rule in zip(numbers, prompt.brief.payload.rules, strict=True)}
-            text = re.sub(
-                r'"([@#][0-9]+)"',
-                lambda found: json.dumps(called[found[1]]) if found[1] in called else found[0],
-                text,
-            )
+            # A token ends with its value, a pointer or a bracket; a pointer in single characters may still go on.
+            text = self.codec.spell(text, prompt.brief)
             return text if whole else re.sub(r'"[@#]?[0-9]*$', "", text)
         return text if whole else text.rstrip("\ufffd")
 

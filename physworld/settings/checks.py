@@ -222,6 +222,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "trainer.log_every_n_steps": partial(whole, least=1),
 }
 
+UNPATIENT = {"monitor": None, "mode": "min", "min_delta": 0.0}  # what early_stopping holds where it stops nothing
 SERVICES = {"MLflow": "mlflow", "Wandb": "wandb", "Trackio": "trackio"}  # loggers that need a package
 
 BUILT = ("trainer", "data.source", "data.stream", "model.network", "model.codec")  # nodes that a run is made of
@@ -270,11 +271,13 @@ def settings(cfg: DictConfig) -> None:
             raise UserError(f"trainer.{leaf} has no effect here; leave it out.{near} What trainer takes: {free}.")
     if HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("debug") == "replay" and cfg.ckpt is None:
         raise UserError("debug=replay makes a step of a run again; give the run: ckpt=last hydra.run.dir=RUN.")
-    if "early_stopping" in cfg and cfg.early_stopping.patience is None and cfg.early_stopping.monitor is not None:
-        raise UserError(
-            f"early_stopping.monitor={cfg.early_stopping.monitor} stops nothing without early_stopping.patience=N; "
-            "give that too, or choose early_stopping=loss or rollout."
-        )
+    if "early_stopping" in cfg and cfg.early_stopping.patience is None:
+        for leaf, alone in UNPATIENT.items():
+            if cfg.early_stopping[leaf] != alone:
+                raise UserError(
+                    f"early_stopping.{leaf}={typed(cfg.early_stopping[leaf])} stops nothing without "
+                    "early_stopping.patience=N; give that too, or choose early_stopping=loss or rollout."
+                )
     for logger in cfg.logger.values() if "logger" in cfg else ():
         package = SERVICES.get(str(logger._target_).rpartition(".")[2]) if "_target_" in logger else None
         if package is not None:

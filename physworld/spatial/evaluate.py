@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.card import write_cards
 from physworld.runs.checkpoints import load_model, save_model
+from physworld.runs.pieces import ALONE, Pieces, kept_pieces
+from physworld.runs.shares import Share
 from physworld.settings import checks
 from physworld.settings.program import typed_command
 from physworld.spatial.build import SpatialParts, choose_evaluation
@@ -33,14 +36,23 @@ def evaluate(cfg: DictConfig) -> None:
     """Score a finished run on payloads it has never seen."""
     checks.whole("seed", cfg.seed, 0)
     checks.split(cfg.split)
+    share = Share.asked(shards=cfg.shards, shard=cfg.shard, cached=cfg.cache is not None)
     run = runs.find_run(cfg.run)
-    network, codec, trained, untrained = load_candidates(run, placed(cfg).device())
+    network, codec, trained, untrained = load_candidates(run, share.device(placed(cfg).device()))
     evaluation = choose_evaluation(cfg.evaluation, trained["evaluation"])
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
-    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
+    if share.reports:
+        runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     cases = evaluation.sample_cases(seed=cfg.seed, split=cfg.split)
-    table = score(network, codec, evaluation, cases, untrained=untrained)
+    asked = (repr(evaluation), cfg.split, str(cfg.seed), json.dumps(trained["codec"], sort_keys=True))
+    pieces = kept_pieces(cfg.cache, "spatial", run / "model", *asked)
+    if share.of > 1 or not share.reports:
+        told = evaluation.asked(network, codec, cases, untrained=untrained if evaluation.random_weights else None)
+        share.answer(pieces, told, console)
+    if not share.reports:
+        return
+    table = score(network, codec, evaluation, cases, untrained=untrained, pieces=pieces)
     report(
         table, evaluation, directory, command=typed_command("evaluate", hydra.overrides.task),
         seed=cfg.seed, split=cfg.split, cost={"parameters": sum(p.numel() for p in network.parameters())},
@@ -85,13 +97,19 @@ def untrained_like(config: Any, codec: SceneCodec) -> Any:
 
 
 def score(
-    network: Any, codec: SceneCodec, evaluation: SpatialEvaluation, cases: SpatialCases, *, untrained: Any
+    network: Any,
+    codec: SceneCodec,
+    evaluation: SpatialEvaluation,
+    cases: SpatialCases,
+    *,
+    untrained: Any,
+    pieces: Pieces = ALONE,
 ) -> Table:
     """On every axis, with a progress bar."""
     untrained = untrained if evaluation.random_weights else None
     with bar("Evaluating", evaluation.answers(cases, untrained=untrained is not None), console) as advance:
         return evaluation.evaluate(
-            network, codec, cases, untrained=untrained, progress=lambda axis, done: advance(done)
+            network, codec, cases, untrained=untrained, pieces=pieces, progress=lambda axis, done: advance(done)
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from physworld.accumulators import Samples
 from physworld.errors import UserError, suggest
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.protocols import Generator
+from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
 from physworld.settings.checks import whole
 from physworld.spatial.codecs.grammar import MODES
 from physworld.spatial.codecs.scene_codec import SceneCodec
@@ -32,6 +33,7 @@ from physworld.spatial.sources.drawn import EVERY, SpatialSource
 from physworld.types import Sample
 
 REPAIRED = "repaired"
+ALONE_AGAIN = "raw, one by one"  # to see whether the batch changes an answer
 MODEL, ENGINEER, RANDOM, NEIGHBOUR = "model", "engineer", "random weights", "nearest neighbour"
 
 
@@ -143,28 +145,56 @@ class SpatialEvaluation:
         mode: str,
         *,
         batch_size: int | None = None,
+        pieces: Pieces = ALONE,
+        name: str = "",
         progress: Callable[[int], None] = lambda _: None,
     ) -> Answers:
         """Greedy answers in one decoding mode.
 
         Args:
+            pieces: where batches are kept, by `name` and their number.
             progress: called with the number of answers that have just been finished.
         """
-        start = time.perf_counter()
-        prompts = [codec.prompt(brief) for brief in briefs]
-        order = sorted(range(len(prompts)), key=lambda k: len(prompts[k]))  # like lengths pad each other least
-        size = batch_size or self.batch_size
         ids: dict[int, np.ndarray] = {}
-        for rows in (order[first : first + size] for first in range(0, len(order), size)):
-            limits = [codec.max_new_tokens(briefs[k]) for k in rows]
-            guide = codec.guide([briefs[k] for k in rows], mode)
-            answers = network.generate([prompts[k] for k in rows], limits, codec.end_id, guide)
-            ids.update(zip(rows, answers, strict=True))
+        seconds = 0.0
+        for number, (rows, ask) in enumerate(self._batches(network, codec, briefs, mode, batch_size)):
+            found = pieces(f"{name} {number}", ask)
+            ids.update(zip(rows, np.split(found["ids"], found["ends"][:-1]), strict=True))
+            seconds += float(found["seconds"])
             progress(len(rows))
-        seconds = time.perf_counter() - start
         scenes = [codec.decode(ids[k], brief) for k, brief in enumerate(briefs)]
         in_order = [ids[k] for k in range(len(briefs))]
         return Answers(scenes=scenes, tokens=sum(map(len, in_order)), seconds=seconds, ids=in_order)
+
+    def _batches(
+        self, network: Generator, codec: SceneCodec, briefs: Sequence[Brief], mode: str, batch_size: int | None
+    ) -> list[tuple[list[int], Ask]]:
+        """Which payloads are answered side by side, and how."""
+        prompts = [codec.prompt(brief) for brief in briefs]
+        order = sorted(range(len(prompts)), key=lambda k: len(prompts[k]))  # like lengths pad each other least
+        size = batch_size or self.batch_size
+
+        def ask(rows: Sequence[int]) -> Arrays:
+            start = time.perf_counter()
+            limits = [codec.max_new_tokens(briefs[k]) for k in rows]
+            guide = codec.guide([briefs[k] for k in rows], mode)
+            answers = network.generate([prompts[k] for k in rows], limits, codec.end_id, guide)
+            return {
+                "ids": np.concatenate([np.asarray(answer, np.int64) for answer in answers]),
+                "ends": np.cumsum([len(answer) for answer in answers]),
+                "seconds": np.array(time.perf_counter() - start),
+            }
+
+        rows = [order[first : first + size] for first in range(0, len(order), size)]
+        return [(some, functools.partial(ask, some)) for some in rows]
+
+    def _rounds(self, samples: Sequence[Sample]) -> Iterator[tuple[str, str, list[Brief], int]]:
+        """(name, mode, payloads, how many side by side) of all that a network is asked."""
+        briefs = [sample.given for sample in samples]
+        for mode in self.modes:
+            yield mode, mode, briefs, self.batch_size
+            if mode == "raw" and self.repeated:
+                yield ALONE_AGAIN, mode, briefs[: self.repeated], 1
 
     def evaluate_network(
         self,
@@ -172,21 +202,45 @@ class SpatialEvaluation:
         codec: SceneCodec,
         samples: Sequence[Sample],
         progress: Callable[[int], None] = lambda _: None,
+        *,
+        pieces: Pieces = ALONE,
+        name: str = "",
     ) -> dict[str, Cell]:
-        """Column -> cell."""
-        briefs = [sample.given for sample in samples]
+        """Column -> cell.
+
+        Args:
+            name: that goes before those of its pieces.
+        """
         cells: dict[str, Cell] = {}
-        for mode in self.modes:
-            answers = self.answer(network, codec, briefs, mode, progress=progress)
+        raw: list[np.ndarray] = []
+        for title, mode, briefs, size in self._rounds(samples):
+            answers = self.answer(
+                network, codec, briefs, mode, batch_size=size, pieces=pieces, name=f"{name} {title}", progress=progress
+            )
+            if title == ALONE_AGAIN:
+                same = [np.array_equal(a, b) for a, b in zip(answers.ids, raw, strict=False)]
+                cells[mode].extra["deterministic"] = float(np.mean(same))
+                continue
             cells[mode] = cell(answers.scenes, samples)
             cells[mode].speed = answers.tokens / max(answers.seconds, 1e-9)
-            if mode == "raw" and self.repeated:
-                alone = self.answer(network, codec, briefs[: self.repeated], mode, batch_size=1, progress=progress)
-                same = [np.array_equal(a, b) for a, b in zip(alone.ids, answers.ids, strict=False)]
-                cells[mode].extra["deterministic"] = float(np.mean(same))
+            raw = answers.ids
         if "raw" in cells:
             cells[REPAIRED] = repaired(cells["raw"].scenes, samples)
         return cells
+
+    def asked(
+        self, network: Generator, codec: SceneCodec, cases: SpatialCases, *, untrained: Generator | None
+    ) -> dict[str, Ask]:
+        """Every piece that `evaluate` is made of, by its name."""
+        found: dict[str, Ask] = {}
+        for axis, samples in cases.axes.items():
+            for row, model in ((MODEL, network), (RANDOM, untrained if axis == "seen" else None)):
+                if model is None:
+                    continue
+                for title, mode, briefs, size in self._rounds(samples):
+                    for number, (_, ask) in enumerate(self._batches(model, codec, briefs, mode, size)):
+                        found[f"{axis} {row} {title} {number}"] = ask
+        return found
 
     def sample_cases(self, *, seed: int, split: str) -> SpatialCases:
         """The payloads of every axis, the same for every model."""
@@ -214,23 +268,27 @@ class SpatialEvaluation:
         cases: SpatialCases,
         *,
         untrained: Generator | None = None,
+        pieces: Pieces = ALONE,
         progress: Callable[[str, int], None] = lambda axis, done: None,
     ) -> dict[str, dict[str, dict[str, Cell]]]:
         """Axis -> row -> column -> cell.
 
         Args:
             untrained: a network of the same shape with random weights, for its row.
+            pieces: where answers are kept that may have been given elsewhere.
             progress: called with the axis and the number of answers that have just been finished.
         """
         found: dict[str, dict[str, dict[str, Cell]]] = {}
         for axis, samples in cases.axes.items():
             done = functools.partial(progress, axis)
             done(0)
-            rows = {MODEL: self.evaluate_network(network, codec, samples, done)}
+            kept: Any = {"pieces": pieces, "name": f"{axis} {MODEL}"}
+            rows = {MODEL: self.evaluate_network(network, codec, samples, done, **kept)}
             gold = [sample.target for sample in samples]
             rows[ENGINEER] = {"raw": cell(gold, samples), REPAIRED: repaired(gold, samples)}
             if untrained is not None and axis == "seen":
-                rows[RANDOM] = self.evaluate_network(untrained, codec, samples, done)
+                kept["name"] = f"{axis} {RANDOM}"
+                rows[RANDOM] = self.evaluate_network(untrained, codec, samples, done, **kept)
             if cases.pool:
                 copies = [nearest_copy(sample.given, cases.pool) for sample in samples]
                 rows[NEIGHBOUR] = {"raw": cell(copies, samples), REPAIRED: repaired(copies, samples)}

@@ -16,7 +16,7 @@ from physworld.settings import checks
 
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("codec", "evaluation", "weights", "base", "reward"),
-    "evaluate": ("hardware", "evaluation", "split", "seed"),
+    "evaluate": ("hardware", "evaluation", "split", "seed", "cache", "shards", "shard"),
     "predict": ("hardware", "input", "mode", "repair"),
     "simulate": ("axis", "count", "format", "compress", "split", "seed", "out"),
 }

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from physworld import scenarios
 from physworld.errors import UserError, call
+from physworld.io.checksums import digest_of, files_digest
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.weights import (
     WeightsError,
@@ -36,7 +37,7 @@ from physworld.text.codecs._frame_guide import is_word_level
 from physworld.text.codecs._text import TextCodec
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.external_predictions import Predictions
-from physworld.text.evaluation.store import DiskStore, code_digest, digest, file_digest
+from physworld.text.evaluation.store import DiskStore, code_digest
 from physworld.text.rollout import Store
 from physworld.text.sources.physics import PhysicsSource
 
@@ -66,7 +67,7 @@ class Candidate:
             return lambda sample: recorded
         if folder is None or self.keeps_answers:
             return None
-        return lambda sample: DiskStore(folder, digest(self.key, settings, str(sample)))
+        return lambda sample: DiskStore(folder, digest_of(self.key, settings, str(sample)))
 
 
 def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
@@ -96,7 +97,7 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
 def from_run(run: Path, device: torch.device) -> Candidate:
     """A run directory of ours."""
     network, codec, config = load_model(run, device)
-    key = digest(code_digest(), file_digest(_files(run / "model")), json.dumps(config["codec"], sort_keys=True))
+    key = digest_of(code_digest(), files_digest(_files(run / "model")), json.dumps(config["codec"], sort_keys=True))
     return Candidate(
         name="shipped" if run == runs.SHIPPED else str(run),
         codec=codec,
@@ -153,7 +154,7 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         model=model,
         trained_on=scenarios.seen(),
         difficulties=None,
-        key=digest(code_digest(), str(states), *settings),
+        key=digest_of(code_digest(), str(states), *settings),
         cost={"parameters": sum(p.numel() for p in network.parameters())},
     )
 
@@ -185,7 +186,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
     except ValueError as error:
         raise UserError(str(error).rstrip(".") + ".") from None
     settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), "vllm")
-    key = digest(code_digest(), file_digest([file for folder in folders for file in _files(folder)]), *settings)
+    key = digest_of(code_digest(), files_digest([file for folder in folders for file in _files(folder)]), *settings)
     return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
 
 
@@ -258,4 +259,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _fingerprint(parameter: torch.Tensor) -> str:
-    return digest(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest_of(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

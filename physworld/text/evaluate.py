@@ -21,6 +21,7 @@ from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import save_model
+from physworld.runs.shares import Share
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
 from physworld.settings.program import typed_command
@@ -41,7 +42,6 @@ from physworld.text.report.report import print_table, write_report
 from physworld.text.report.sections import shift_table, told_section
 from physworld.text.report.side_by_side import write_ranking
 from physworld.text.rollout import Store, room
-from physworld.text.shares import Share, total
 from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
@@ -269,7 +269,8 @@ def answer_share(
         if candidate.recorded is not None or store is None:
             continue
         title = f"{candidate.name}, share {share.number} of {share.of}"
-        with bar(title, total(asked), console) as done:
+        frames = sum(len(cases.given) * one.frames * (1 + one.samples) for one, cases in asked)
+        with bar(title, frames, console) as done:
             for one, cases in asked:
                 one.fill(
                     candidate.model, candidate.codec, cases, done, store=store, share=share.number, shares=share.of

@@ -184,7 +184,7 @@ class _Batch:
         self, model: Generator, codec: FrameCodec, given: Sequence[Trajectory], guided: bool, noise: Noise | None
     ) -> None:
         self.model, self.codec, self.guided, self.noise = model, codec, guided, noise
-        self.context = [g.window(len(g) - codec.context_frames, len(g)) for g in given]
+        self.context = [g.window(max(0, len(g) - codec.context_frames), len(g)) for g in given]
         self.room = model.max_length  # tokens of prompt and answer
         self.alive = list(range(len(given)))
         self.states: list[list[State]] = [[] for _ in given]

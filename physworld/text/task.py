@@ -69,6 +69,8 @@ def _check_candidates(cfg: DictConfig) -> None:
             raise UserError(f"model=api needs {key}=: base_url=http://HOST/v1 and the model's name there, name=MODEL.")
         if not api and cfg[key] is not None:
             raise UserError(f"{key}={cfg[key]} is for model=api; leave it out.")
+    if api:
+        _check_api(str(cfg.base_url), cfg.model)
     if api and (cfg.shards is not None or cfg.engine != "transformers"):
         raise UserError("model=api knows no shards= and no engine=; model.concurrency says how many answers at once.")
     checks.whole("shots", cfg.shots, 0)
@@ -85,6 +87,15 @@ def _check_candidates(cfg: DictConfig) -> None:
         raise UserError(
             "codec= is for model=hf, predictions= and export=; a run brings its own codec, so leave it out."
         )
+
+
+def _check_api(base_url: str, model: DictConfig) -> None:
+    """Refuse an address that is none, and a key that is not there."""
+    from physworld.lm.api_client import checked_url
+    from physworld.lm.api_generator import key_of
+
+    checked_url(base_url)
+    key_of(model.key_from)
 
 
 def build(cfg: DictConfig) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,25 @@ class AsConfigured(Callback):
             base * rate(scheduler.last_epoch)
             for base, rate in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
         ]
-        groups = zip(trainer.optimizers[0].param_groups, fresh["optimizer"].param_groups, rates, strict=True)
+        groups = list(zip(trainer.optimizers[0].param_groups, fresh["optimizer"].param_groups, rates, strict=True))
+        said = moved([group for group, _, _ in groups], [new for _, new, _ in groups])
+        if said and trainer.is_global_zero:
+            print(said)
         for group, new, rate in groups:
             group.update({key: value for key, value in new.items() if key != "params"}, lr=rate)
         scheduler._last_lr = rates
+
+
+def moved(was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
+    """What to say where Muon rounded otherwise before the checkpoint; nothing where it did not.
+
+    Args:
+        was, now: parameter groups of the checkpoint's optimiser and of this command's.
+    """
+    for before, after in zip(was, now, strict=True):
+        if "precision" in before and before["precision"] != after["precision"]:
+            return (
+                f"Note: Muon orthogonalised in {before['precision']} until this checkpoint and does so in "
+                f"{after['precision']} from here on; losses differ from the other's in their last digits."
+            )
+    return ""

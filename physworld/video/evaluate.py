@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import UserError
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.runs.pieces import ALONE, Pieces, kept_pieces
+from physworld.runs.shares import Share
 from physworld.settings import checks
 from physworld.settings.program import typed_command
 from physworld.training.hardware import placed
@@ -33,7 +36,7 @@ from physworld.video.clip_files import ClipFiles, Still
 from physworld.video.controls import CONTROLS, train_controls
 from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEvaluator, VideoResult
 from physworld.video.network import LORA_FILE, VideoNetwork
-from physworld.video.own_evaluation import OwnEvaluator
+from physworld.video.own_evaluation import OwnCases, OwnEvaluator
 from physworld.video.own_report import write_own_report
 from physworld.video.report import headline_of, print_summary, write_video_report
 from physworld.video.source import Brief
@@ -50,32 +53,45 @@ def evaluate(cfg: DictConfig) -> None:
     """Score a finished run and its controls on other scenes."""
     checks.whole("seed", cfg.seed, 0)
     checks.split(cfg.split)
+    share = Share.asked(shards=cfg.shards, shard=cfg.shard, cached=cfg.cache is not None)
     run = runs.find_run(cfg.run)
     adapters = adapters_of(run)
-    device = placed(cfg).device()
+    device = share.device(placed(cfg).device())
     trained, codec, source, network = load_candidates(run)
     size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
     add_adapters(network, adapters)
     evaluation = choose_evaluation(cfg, runs.read_config(run))
-    hydra = HydraConfig.get()
-    directory = runs.relative(hydra.runtime.output_dir)
-    runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
+    directory = runs.relative(HydraConfig.get().runtime.output_dir)
+    if share.reports:
+        runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
+    about = json.dumps(runs.read_config(run), sort_keys=True)  # its base, its clips
+    pieces = kept_pieces(cfg.cache, "video", run / "model", repr(evaluation), cfg.split, str(cfg.seed), about)
     OmegaConf.update(trained, "seed", cfg.seed)
+    many = share if share.of > 1 or not share.reports else None
+    told: Any = {
+        "command": typed_command("evaluate", HydraConfig.get().overrides.task), "cost": {"parameters": size}
+    }  # fmt: skip
     if own_clips(trained):
-        evaluate_own(
-            network, plain_evaluator(trained, evaluation, codec, device), held_out(source, cfg.split), adapters,
-            directory, path=str(trained.data.path), command=typed_command("evaluate", hydra.overrides.task),
-            cost={"parameters": size},
-        )  # fmt: skip
+        evaluator = plain_evaluator(trained, evaluation, codec, device)
+        own = OwnEvaluator(inner=replace(evaluator, progress=_say), source=held_out(source, cfg.split))
+        own_cases = own.cases()
+        if many is not None:
+            many.answer(pieces, own.asked(network, own_cases, [BASE, *adapters]), console)
+        if share.reports:
+            told |= {"path": str(trained.data.path), "pieces": pieces}
+            evaluate_own(network, own, own_cases, adapters, directory, **told)
         return
     evaluator = make_evaluator(trained, evaluation, codec, source, device, split=cfg.split)
     cases = evaluator.sample_cases()
-    result = score(network, evaluator, cases, adapters)
-    report(
-        result, evaluator, directory, split=cfg.split, seed=cfg.seed,
-        command=typed_command("evaluate", hydra.overrides.task),
-        cost={"parameters": size},
-    )  # fmt: skip
+    if many is not None:
+        many.answer(pieces, evaluator.asked(network, cases, *rows_of(adapters)), console)
+    if share.reports:
+        result = score(network, evaluator, cases, adapters, pieces=pieces)
+        report(result, evaluator, directory, split=cfg.split, seed=cfg.seed, **told)
+
+
+def _say(what: str) -> None:
+    console.print(f"Scoring {what}")
 
 
 def conclude(
@@ -91,10 +107,11 @@ def conclude(
     add_adapters(network, adapters)
     device = parts.hardware.device()
     if own_clips(cfg):
+        evaluator = replace(plain_evaluator(cfg, parts.evaluation, parts.codec, device), progress=_say)
+        own = OwnEvaluator(inner=evaluator, source=parts.source("val"))
         found = evaluate_own(
-            network, plain_evaluator(cfg, parts.evaluation, parts.codec, device), parts.source("val"), adapters,
-            directory, path=str(cfg.data.path), command=command, cost=cost,
-        )  # fmt: skip
+            network, own, own.cases(), adapters, directory, path=str(cfg.data.path), command=command, cost=cost
+        )
         return found, found["loss/model"]
     evaluator = make_evaluator(cfg, parts.evaluation, parts.codec, parts.source, device, split="val")
     cases = evaluator.sample_cases()
@@ -115,19 +132,20 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
 
 def evaluate_own(
     network: VideoNetwork,
-    evaluator: VideoEvaluator,
-    source: ClipFiles,
+    own: OwnEvaluator,
+    cases: OwnCases,
     adapters: Mapping[str, Path],
     directory: Path,
     *,
     path: str,
     command: str,
     cost: dict[str, Any],
+    pieces: Pieces = ALONE,
 ) -> dict[str, float]:
     """Score a run on clips that were held out, write the report, print the table; return the main figures."""
-    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}"))
+    evaluator, source = own.inner, own.source
     sizes = evaluator.evaluation
-    result = OwnEvaluator(inner=told, source=source).score(network, [BASE, *adapters])
+    result = own.score(network, cases, [BASE, *adapters], pieces=pieces)
     summary = own_evaluation.summarise(result, sizes.times)
     summary["headline"] = own_evaluation.headline_of(summary, {LORA: "model", BASE: BASE, PLACEBO: PLACEBO})
     summary["cost"] = cost
@@ -208,15 +226,24 @@ def adapters_of(run: Path) -> dict[str, Path]:
 # --- 3. score
 
 
-def score(
-    network: VideoNetwork, evaluator: VideoEvaluator, cases: VideoCases, adapters: Mapping[str, Path]
-) -> VideoResult:
-    """Every adapter on the same clips; the published recipe's by the published metric alone."""
+def rows_of(adapters: Mapping[str, Path]) -> tuple[list[str], list[str]]:
+    """(adapters that are scored on everything, those of the published recipe, by the published metric alone)."""
     rows = [BASE, LORA, *(name for name in adapters if name == PLACEBO)]
-    card_rows = [name for name in adapters if name not in rows]
-    told = replace(evaluator, progress=lambda what: console.print(f"Scoring {what}"))
+    return rows, [name for name in adapters if name not in rows]
+
+
+def score(
+    network: VideoNetwork,
+    evaluator: VideoEvaluator,
+    cases: VideoCases,
+    adapters: Mapping[str, Path],
+    *,
+    pieces: Pieces = ALONE,
+) -> VideoResult:
+    """Every adapter on the same clips."""
+    told = replace(evaluator, progress=_say)
     with torch.no_grad():
-        return told.score(network, cases, rows, card_rows)
+        return told.score(network, cases, *rows_of(adapters), pieces=pieces)
 
 
 # --- 4. report

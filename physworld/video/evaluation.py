@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from physworld.errors import UserError, suggest
+from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
 from physworld.seeding import generator
 from physworld.settings.checks import number, whole
 from physworld.video.clips import Clip
@@ -133,6 +135,12 @@ def follow(frames: np.ndarray, clip: Clip) -> tuple[Track, Physics]:
     return path, recover(path.center_m[:, 1] - clip.radius, clip.fps)
 
 
+def seen(pictures: np.ndarray, clips: Sequence[Clip]) -> Generated:
+    """What is seen in generated clips, uint8 (n, T, H, W, 3), of the scenes of others."""
+    found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
+    return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoEvaluator:
     """Draws the evaluation's clips once and asks every row the same questions."""
@@ -154,34 +162,67 @@ class VideoEvaluator:
         truth = {scenario: self._clips(scenario, size, "correct") for scenario, size in sizes.items()}
         return VideoCases(latents=latents, prompts=prompts, truth=truth)
 
-    def score(
+    def asked(
         self, network: VideoNetwork, cases: VideoCases, rows: Sequence[str], card_rows: Sequence[str]
+    ) -> dict[str, Ask]:
+        """Every piece that `score` is made of, by its name: losses, clips, published figures; rows as there."""
+        network = network.eval().to(self.device)
+
+        def as_row(row: str, make: Callable[[], np.ndarray]) -> Arrays:
+            network.use(None if row == BASE else row)
+            with torch.no_grad():
+                return {"found": make()}
+
+        found: dict[str, Ask] = {}
+        for row in (*rows, *card_rows):
+            if row in rows:
+                for kind, x in cases.latents.items():
+                    make: Callable[[], np.ndarray] = partial(self.losses, network, x, cases.prompts)
+                    found[f"{row}: likelihood {kind}"] = partial(as_row, row, make)
+                for scenario, truth in cases.truth.items():
+                    found[f"{row}: generating {scenario}"] = partial(
+                        as_row, row, partial(self.pictures, network, truth)
+                    )
+            for name in CARD_TESTS:
+                found[f"{row}: published metric {name}"] = partial(as_row, row, partial(self._card, network, name))
+        return found
+
+    def score(
+        self,
+        network: VideoNetwork,
+        cases: VideoCases,
+        rows: Sequence[str],
+        card_rows: Sequence[str],
+        *,
+        pieces: Pieces = ALONE,
     ) -> VideoResult:
         """
         Args:
             rows: adapter names, `base` for none; scored on everything.
             card_rows: adapters that are scored by the published metric alone.
+            pieces: where answers are kept that may have been given elsewhere.
         """
         found = VideoResult(truth=cases.truth)
-        network = network.eval().to(self.device)
+        asked = self.asked(network, cases, rows, card_rows)
         for scenario, truth in cases.truth.items():
             own = [follow(clip.frames, clip) for clip in truth]
             frames = np.stack([clip.frames for clip in truth])
             found.generated[scenario] = {
                 ORACLE: Generated(clips=frames, tracks=[t for t, _ in own], physics=[p for _, p in own])
             }
+
+        def answer(name: str) -> np.ndarray:
+            return pieces(name, asked[name])["found"]
+
         for row in (*rows, *card_rows):
-            network.use(None if row == BASE else row)
             if row in rows:
                 self.progress(f"{row}: likelihood")
-                found.likelihood[row] = {
-                    kind: self.losses(network, x, cases.prompts) for kind, x in cases.latents.items()
-                }
+                found.likelihood[row] = {kind: answer(f"{row}: likelihood {kind}") for kind in cases.latents}
                 self.progress(f"{row}: generating")
                 for scenario, truth in cases.truth.items():
-                    found.generated[scenario][row] = self.generate(network, truth)
+                    found.generated[scenario][row] = seen(answer(f"{row}: generating {scenario}"), truth)
             self.progress(f"{row}: published metric")
-            found.card[row] = {name: self._card(network, name) for name in CARD_TESTS}
+            found.card[row] = {name: answer(f"{row}: published metric {name}") for name in CARD_TESTS}
         found.likelihood |= self.untrained(network, cases.latents)
         return found
 
@@ -245,9 +286,7 @@ class VideoEvaluator:
 
     def generate(self, network: VideoNetwork, clips: Sequence[Clip], place: int = 2) -> Generated:
         """Clips of the same captions, from noise that belongs to the place in the list."""
-        pictures = self.pictures(network, clips, place)
-        found = [follow(picture, clip) for picture, clip in zip(pictures, clips, strict=True)]
-        return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
+        return seen(self.pictures(network, clips, place), clips)
 
     def pictures(self, network: VideoNetwork, clips: Sequence[Pictured], place: int = 2) -> np.ndarray:
         """uint8 (n, T, H, W, 3) of the same captions and sizes, from noise that belongs to the place in the list."""

@@ -7,17 +7,20 @@ the held-out clips themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Footage, Source
 from physworld.judge.summary import summarise as judged
+from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
 from physworld.video.clip_files import WRONG, ClipFiles, OwnClip
 from physworld.video.evaluation import BASE, VideoEvaluator
 from physworld.video.metrics import likelihood
@@ -28,6 +31,15 @@ HELD_OUT = "held_out"  # the row of the clips themselves
 KINDS = ("correct", *WRONG)
 LEAST_SIDE = 96  # px: smaller clips are enlarged for the judge, whose bodies are discs of some pixels
 UNITS = ("pixels_per_metre",)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnCases:
+    """What every row is asked about."""
+
+    latents: dict[str, Tensor]  # order of frames -> (n, ...): the same clips, right and wrong
+    prompts: Tensor  # of their captions
+    clips: list[OwnClip]  # whose captions are generated from
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,27 +57,55 @@ class OwnEvaluator:
     inner: VideoEvaluator  # sizes, codec, device, noise
     source: ClipFiles  # of the held-out split
 
-    @torch.no_grad()
-    def score(self, network: VideoNetwork, rows: Sequence[str]) -> OwnResult:
+    def cases(self) -> OwnCases:
+        """The same clips for every row."""
+        inner, sizes = self.inner, self.inner.evaluation
+        scored = [clip.caption for clip in self.source.each(sizes.pairs)]
+        inner.codec.prepare(scored)
+        with torch.no_grad():
+            latents = {kind: inner.latents(list(self.source.each(sizes.pairs, kind))) for kind in KINDS}
+            prompts = inner.codec.prompts(scored).to(inner.device)
+        return OwnCases(latents=latents, prompts=prompts, clips=list(self.source.each(sizes.generated)))
+
+    def asked(self, network: VideoNetwork, cases: OwnCases, rows: Sequence[str]) -> dict[str, Ask]:
+        """Every piece that `score` is made of, by its name; rows as there."""
+        inner = self.inner
+        network = network.eval().to(inner.device)
+
+        def as_row(row: str, make: Callable[[], np.ndarray]) -> Arrays:
+            network.use(None if row == BASE else row)
+            with torch.no_grad():
+                return {"found": make()}
+
+        found: dict[str, Ask] = {}
+        for row in rows:
+            for kind, x in cases.latents.items():
+                make: Callable[[], np.ndarray] = partial(inner.losses, network, x, cases.prompts)
+                found[f"{row}: likelihood {kind}"] = partial(as_row, row, make)
+            found[f"{row}: generating"] = partial(as_row, row, partial(inner.pictures, network, cases.clips))
+        return found
+
+    def score(
+        self, network: VideoNetwork, cases: OwnCases, rows: Sequence[str], *, pieces: Pieces = ALONE
+    ) -> OwnResult:
         """
         Args:
             rows: adapter names, `base` for none.
+            pieces: where answers are kept that may have been given elsewhere.
         """
-        inner, sizes, found = self.inner, self.inner.evaluation, OwnResult()
-        network = network.eval().to(inner.device)
-        latents = {kind: inner.latents(list(self.source.each(sizes.pairs, kind))) for kind in KINDS}
-        scored = [clip.caption for clip in self.source.each(sizes.pairs)]
-        inner.codec.prepare(scored)
-        prompts = inner.codec.prompts(scored).to(inner.device)
-        found.clips = list(self.source.each(sizes.generated))
+        asked, found = self.asked(network, cases, rows), OwnResult(clips=cases.clips)
         found.pictures[HELD_OUT] = np.stack([clip.frames for clip in found.clips])
+
+        def answer(name: str) -> np.ndarray:
+            return pieces(name, asked[name])["found"]
+
         for row in rows:
-            network.use(None if row == BASE else row)
-            inner.progress(f"{row}: likelihood")
-            found.likelihood[row] = {kind: inner.losses(network, x, prompts) for kind, x in latents.items()}
-            inner.progress(f"{row}: generating")
-            found.pictures[row] = inner.pictures(network, found.clips)
-        found.likelihood |= inner.untrained(network, latents)
+            self.inner.progress(f"{row}: likelihood")
+            found.likelihood[row] = {kind: answer(f"{row}: likelihood {kind}") for kind in cases.latents}
+            self.inner.progress(f"{row}: generating")
+            found.pictures[row] = answer(f"{row}: generating")
+        with torch.no_grad():
+            found.likelihood |= self.inner.untrained(network, cases.latents)
         for row, pictures in found.pictures.items():
             found.verdicts[row] = [judge(frames, clip) for frames, clip in zip(pictures, found.clips, strict=True)]
         return found

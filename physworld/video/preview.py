@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from physworld.errors import FormatError, UserError
 from physworld.io.atomic import replacing
 from physworld.io.images import write_mp4, write_png
 from physworld.reporting.markdown import header, plain, table
@@ -40,29 +41,32 @@ def preview(
         source: (split, changes) -> where samples come from.
         count: samples that are shown of training, and half as many of validation; in the loader's own order.
         seen: also what the codec leaves of them, which needs the autoencoder's weights.
+
+    Raises:
+        UserError: no clip can be trained on; the page is there all the same.
     """
     train, val = source("train"), source("val")
     rows: list[dict[str, Any]] = []
-    skipped: list[str] = []
+    skipped: dict[str, str] = {}
     notes: list[str] = []
+    shown = {"train": train, "val": val}
     facts: dict[str, Any] = {"frames": train.frames, "fps": train.fps, "size": f"{train.size[0]} x {train.size[1]} px"}
     if isinstance(train, ClipFiles):
         splits = {split: source(split, on_error="skip") for split in SPLITS}
+        for each in splits.values():
+            each.skipped = skipped  # one count over all of them
         rows, notes = _every_clip(splits, console)
-        skipped = [why for each in splits.values() for why in each.skipped.values()]
-        train, val = splits["train"], splits["val"]
+        shown = {name: splits[name] for name in shown if any(row["split"] == name for row in rows)}
         found = ", ".join(f"{sum(row['split'] == split for row in rows)} {split}" for split in SPLITS)
         facts = {"folder": f"`{train.path}`", "clips": found, **facts, "fit": train.fit, "window": train.window}
         if train.every_frame:
             facts["fps"] = "every frame of the file"
-    galleries = [
-        _gallery(each, codec, directory / "pictures", many, seen)
-        for each, many in ((train, count), (val, -(-count // 2)))
-    ]
+    many = {"train": count, "val": -(-count // 2)}
+    galleries = [_gallery(each, codec, directory / "pictures", many[name], seen) for name, each in shown.items()]
     lines = header("What the loader feeds", command, facts)
     if skipped:
         lines += ["## Bad files", "", "train.py stops at the first of them; with data.source.on_error=skip it goes on "
-                  "without them.", "", *(f"* {plain(why)}" for why in skipped), ""]  # fmt: skip
+                  "without them.", "", *(f"* {plain(why)}" for why in skipped.values()), ""]  # fmt: skip
     if notes:
         lines += ["## To look at", "", *(f"* {plain(note)}" for note in notes), ""]
     if rows:
@@ -70,14 +74,17 @@ def preview(
         lines += table(list(COLUMNS.values()), [[plain(_cell(row[key])) for key in COLUMNS] for row in rows])
     write_report(directory, lines, {}, galleries)
     with replacing(directory / "preview.json") as temporary:
-        whole = {"clips": rows, "skipped": skipped, "notes": notes}
+        whole = {"clips": rows, "skipped": list(skipped.values()), "notes": notes}
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if rows:
         with replacing(directory / "clips.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, list(COLUMNS))
             writer.writeheader()
             writer.writerows(rows)
-    return directory / "report.html"
+    page = directory / "report.html"
+    if "train" not in shown:
+        raise UserError(f"None of these clips can be trained on; {page} says why, clip by clip.")
+    return page
 
 
 def _cell(value: Any) -> str:
@@ -88,14 +95,29 @@ def _every_clip(splits: Mapping[str, ClipFiles], console: Console) -> tuple[list
     """(a row for each clip, what is odd about them); every clip is read once."""
     rows: list[dict[str, Any]] = []
     same: dict[str, list[str]] = {}
-    with bar("Reading", sum(len(each.clips) for each in splits.values()), console) as done:
+    empty: list[str] = []
+
+    def usable(split: str, files: ClipFiles) -> int:
+        try:
+            return len(files.clips)
+        except ValueError as why:  # not one of them; the page says so, and shows the others
+            empty.append(str(why))
+            return 0
+
+    counts = {split: usable(split, files) for split, files in splits.items()}
+    with bar("Reading", sum(counts.values()), console) as done:
         for split, files in splits.items():
-            for clip in files.each():
-                rows.append(row_of(clip, split))
-                seen = hashlib.sha256(clip.frames.tobytes()).hexdigest()
-                same.setdefault(seen, []).append(f"{clip.source.name} ({split})")
-                done(1)
-    notes = [f"{' and '.join(names)} show the same frames" for names in same.values() if len(names) > 1]
+            if not counts[split]:
+                continue
+            try:
+                for clip in files.each():
+                    rows.append(row_of(clip, split))
+                    seen = hashlib.sha256(clip.frames.tobytes()).hexdigest()
+                    same.setdefault(seen, []).append(f"{clip.source.name} ({split})")
+                    done(1)
+            except FormatError as why:
+                empty.append(str(why))
+    notes = empty + [f"{' and '.join(names)} show the same frames" for names in same.values() if len(names) > 1]
     odd: tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...] = (
         ("have fewer frames a second than are asked for, so that frames come twice", lambda row: row["repeated"] > 0),
         ("are smaller than the frames, and are enlarged", lambda row: row["scale"] > 1),

@@ -26,6 +26,7 @@ CARD = {  # name -> (drop height m, restitution)
 CARD_TESTS = {"test_medium": (3.5, 0.65), "test_very_high": (7.0, 0.65)}
 HEIGHTS, RESTITUTIONS = (2.0, 5.0), (0.30, 0.85)  # the range that the card's four span
 HIGHER = (5.5, 7.0)  # m, out of range
+LET_GO = (0.5, 20.0)  # m, by hand; a fall takes up to 2 s
 BEYOND = 1e6  # m: a half-space that nothing reaches
 
 
@@ -117,6 +118,21 @@ def shot(name: str, rng: np.random.Generator) -> Shot:
     if name not in SCENARIOS:
         raise ValueError(f"scenario {name} is unknown.{_near(name, SCENARIOS)} Choose from {', '.join(SCENARIOS)}")
     return SCENARIOS[name](rng)
+
+
+def dropped(height: float, restitution: float) -> Shot:
+    """A ball that is let go at a height, as a person asks for it.
+
+    Args:
+        height: m, of its lowest point; within LET_GO.
+
+    Raises:
+        ValueError: nothing to be filmed.
+    """
+    low, high = LET_GO
+    if not low <= height <= high or not 0 <= restitution <= 1:
+        raise ValueError(f"a ball is let go from {low:g} to {high:g} m with a restitution from 0 to 1")
+    return _ball_drop("ball_drop", height, restitution)
 
 
 def with_restitution(one: Shot, restitution: float | None, *, allow_violation: bool = False) -> Shot:

@@ -19,7 +19,7 @@ from physworld.settings.reading import only
 
 READS = {  # top-level groups and keys, besides what every system's run reads
     "train": ("evaluation",),
-    "evaluate": ("hardware", "evaluation", "split", "seed"),
+    "evaluate": ("hardware", "evaluation", "split", "seed", "cache", "shards", "shard"),
     "predict": ("hardware", "prompt", "image", "fit", "background", "seed"),
     "simulate": ("video", "scenario", "curriculum", "count", "format", "split", "seed", "out"),
 }
@@ -94,6 +94,10 @@ def preview(cfg: DictConfig, directory: Path, *, command: str, count: int, seen:
         raise UserError("physworld preview is for video models; choose model=tiny_video or cogvideox.")
     checks.settings(kept)
     check(kept)
+    if "path" in kept.data and kept.data.path is not None:
+        from physworld.judge.footage import find
+
+        find(Path(str(kept.data.path)))  # no clips: said before torch is loaded
     from physworld.video.build import preview as run
 
     return run(kept, directory, command=command, count=count, seen=seen, console=console)

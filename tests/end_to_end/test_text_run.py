@@ -95,9 +95,16 @@ def test_a_run_that_goes_on_differently_keeps_what_it_was(work: Path) -> None:
     directory = work / "longer"
     shutil.copytree(straight(work, 1), directory)
     options = [o for o in arguments(directory, 0, 1) if not o.startswith("steps=")]
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+    before = files()
     refused = ended(work, "train.py", *options, "ckpt=last", "steps=1")
     assert refused.returncode == 1 and f"is at step {STEPS} already; steps=1 must be {STEPS} or more" in refused.stderr
-    assert yaml.safe_load((directory / "config.yaml").read_text())["steps"] == STEPS
+    refused = ended(work, "evaluate.py", "run=shipped", f"hydra.run.dir={directory}", "hardware=cpu", "limit=1")
+    assert refused.returncode == 1 and "already holds results of another command" in refused.stderr
+    assert files() == before  # .hydra and run.json, too
     said = run(work, "train.py", *options, "ckpt=last", f"steps={STEPS + 1}")
     assert "Note: steps differ" in said
     assert yaml.safe_load((directory / f"config_until_step_{STEPS}.yaml").read_text())["steps"] == STEPS

@@ -26,8 +26,8 @@ RUNS = {
     "finetuning": [*TEXT, "model=tiny_lfm2", "global_batch=4"],
     "lora": [*TEXT, "model=tiny_lfm2", *LORA, "global_batch=2"],
     "video": ["model=tiny_video", "global_batch=4"],
-    "spatial": ["model=tiny_gravity", "global_batch=8"],
-    "spatial_preference": ["model=tiny_gravity_dpo", "global_batch=8"],
+    "spatial": ["model=tiny_gravity", "codec=spatial", "global_batch=8"],
+    "spatial_preference": ["model=tiny_gravity_dpo", "codec=spatial", "global_batch=8"],
 }
 
 

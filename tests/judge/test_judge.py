@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,8 +18,11 @@ from scipy import ndimage
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
+from physworld.judge import arcs, controls, footage
 from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
-from physworld.judge.footage import Footage, Source, find
+from physworld.judge.footage import Discard, Footage, Source, find
+from physworld.judge.plate import Plate, cleared
+from physworld.judge.summary import noted
 from physworld.seeding import generator
 
 FPS, COUNT, RADIUS = 30.0, 40, 11.0
@@ -49,8 +54,8 @@ def clip(*paths: np.ndarray, size: tuple[int, int] = (240, 180), noise: float = 
 
 
 def judged(frames: np.ndarray, **settings: Any) -> Verdict:
-    footage = Footage(frames=frames, times=np.arange(len(frames)) / FPS, shrink=1.0)
-    return judge_footage(footage, Source(name="x", files=()), Settings(**settings))
+    shot = Footage(frames=frames, times=np.arange(len(frames)) / FPS, shrink=1.0)
+    return judge_footage(shot, Source(name="x", files=()), Settings(**settings))
 
 
 def bounce(g: float = 300.0, e: float = 0.8, floor: float = 150.0, top: float = 30.0, x: float = 120.0) -> np.ndarray:
@@ -117,6 +122,77 @@ def test_collision_keeps_momentum() -> None:
     assert found.figures["collision_restitution"] == pytest.approx((90 + 50) / 220, abs=0.03)
 
 
+def test_a_blow_that_noise_hides_is_not_told() -> None:
+    """Bodies that shake by a pixel, seen for five frames after they met: no ratio, and a sentence that says why."""
+    when = 1.17
+    after = np.maximum(TIMES - when, 0)[:, None]
+    shake = generator(2, "test").normal(0, 0.9, (COUNT, 2))
+    a = line((20, 40), (80, 20)) + after * np.array([-150.0, 0]) + shake[::-1]
+    b = line((20 + 130 * when + 2 * RADIUS, 40), (-50, 20)) + after * np.array([110.0, 0]) + shake
+    found = judged(clip(a, b))
+    assert found.kind == "collision" and found.lawful
+    assert not {"mass_ratio", "collision_restitution"} & set(found.figures)
+    assert not {"momentum", "energy"} & set(found.laws)
+    assert "the weaker blow is known to" in found.unread["mass_ratio"]
+
+
+def test_clips_of_two_bodies_have_controls() -> None:
+    """The oracle keeps every law; the placebo breaks energy, momentum and permanence in turn."""
+    after = np.maximum(TIMES - 0.6, 0)[:, None]
+    a = line((40, 40), (110, 60)) + after * np.array([-200.0, 0])
+    b = line((40 + 220 * 0.6 + 2 * RADIUS, 40), (-110, 60)) + after * np.array([160.0, 0])
+    shot, source = Footage(frames=clip(a, b), times=TIMES, shrink=1.0), Source(name="x", files=())
+    verdict = judge_footage(shot, source, Settings())
+    assert controls.can(verdict)
+
+    def made(right: bool, index: int) -> Verdict:
+        return controls.control(verdict, shot, source, Settings(), right=right, index=index)
+
+    assert made(True, 0).lawful and made(True, 0).kind == "collision"
+    assert "energy" in made(False, 0).broken()
+    assert "momentum" in made(False, 1).broken()
+    assert "permanence" in made(False, 2).broken()
+
+
+def test_a_body_that_rests_for_most_of_a_clip_is_no_part_of_the_scene() -> None:
+    """It creeps within its own width, then goes: its first places are not drawn to the middle of its trace."""
+    x = 100 + 10 * TIMES + 220 * np.maximum(TIMES - 0.8, 0)
+    path = np.stack([x, np.full(COUNT, 80.0)], -1)
+    found = judged(clip(path))
+    (track,) = found.tracks
+    assert np.nanmax(np.abs(track.center - path)) < 0.5
+
+
+def test_the_scene_behind_a_body_that_came_to_rest_is_looked_up_in_earlier_frames() -> None:
+    """A plate that holds the body gives it back; where no frame shows what is behind a body, the clip is refused."""
+    empty = texture((120, 90))
+    frames = np.repeat(empty[None], 30, 0)
+    left = np.minimum(10 + 6 * np.arange(30), 70)
+    boxes = np.stack([np.full(30, 40), left, np.full(30, 60), left + 20], -1)
+    for t, at in enumerate(left):
+        frames[t, 40:60, at : at + 20] = (230, 40, 30)
+    frames = frames.astype(np.uint8)
+    spoilt = Plate(empty=frames[-1].astype(np.float32), noise=1.0)
+    better = cleared(frames, spoilt, [boxes], [boxes], 400.0)
+    assert better is not None and np.abs(better.empty - empty).max() <= 1
+    assert cleared(frames, better, [boxes], [boxes], 400.0) is None
+    with pytest.raises(Discard, match="never leaves its place"):
+        cleared(frames[12:], spoilt, [boxes[12:]], [boxes[12:]], 400.0)
+
+
+def test_a_diagonal_at_constant_speed_is_uniform_and_breaks_a_law_where_something_falls() -> None:
+    frames = clip(line((30, 30), (100, 70)))
+    shot = Footage(frames=frames, times=TIMES, shrink=1.0)
+    silent, told, other = (
+        judge_footage(shot, Source(name="x", files=(), caption=caption), Settings())
+        for caption in ("", "A red ball falls to the ground.", "A puck slides over ice.")
+    )
+    assert silent.kind == "uniform" and silent.lawful and other.lawful
+    assert told.broken() == ["falls"] and "caption" in told.laws["falls"]["said"]
+    alone, beside = noted([silent]), noted([silent, judged(clip(bounce()))])
+    assert alone[0].notes == () and "1 of 2 clips of the folder fall" in beside[0].notes[0]
+
+
 def test_two_balls_fall_as_galileo_says() -> None:
     found = judged(clip(bounce(top=20, x=70), bounce(top=70, x=170)))
     assert found.figures["two_ball"] == pytest.approx(1.0, abs=0.03)
@@ -159,6 +235,9 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "words.mp4").write_text("no clip")
+    with av.open(folder / "nothing.mp4", "w") as whole_but_empty:
+        whole_but_empty.add_stream("libx264", rate=30, width=64, height=48)
+        whole_but_empty.start_encoding()
     write_mp4(folder / "short.mp4", clip(line((30, 60), (100, 40)))[:5], FPS)
     write_mp4(folder / "long.mp4", np.zeros((61, 16, 16, 3), np.uint8), FPS)
     (folder / "portrait.json").write_text(
@@ -172,6 +251,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     reasons = {name: row["reason"] for name, row in rows.items()}
     assert reasons == {
         "portrait": "", "throw": "", "cut": "unreadable", "empty": "unreadable", "words": "unreadable",
+        "nothing": "unreadable",
         "short": "too_short", "long": "too_long",
     }  # fmt: skip
     assert all(f"{name}: it " in said for name, reason in reasons.items() if reason)
@@ -181,6 +261,32 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
     page = (out / "report.html").read_text()
     assert "a ball" in page and page.count("data:image/png") == 2
+
+
+def test_a_clip_of_any_length_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 frames: refused by their number, or by their size, before they are decoded; a path of 3,000 is cut."""
+    write_mp4(tmp_path / "long.mp4", np.zeros((10_000, 16, 16, 3), np.uint8), FPS)
+    source = find(tmp_path)[0]
+    assert judge_file(source, Settings()).reason == "too_long"
+    monkeypatch.setattr(footage, "MOST_BYTES", 10**6)
+    verdict = judge_file(source, Settings(most_frames=20_000))
+    assert verdict.reason == "too_long" and "1302 or fewer" in verdict.sentence
+    times = np.arange(3000) / FPS
+    path = np.stack([times * 20, np.abs((times % 40) - 20) * 30], -1)  # a zigzag
+    tracemalloc.start()
+    pieces = arcs.cut(times, path, np.arange(3000), 0.2)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    turns = {round(piece.begin / 20) for piece in pieces if abs(piece.begin / 20 - round(piece.begin / 20)) < 0.02}
+    assert turns == {0, 1, 2, 3, 4}
+
+
+def test_one_clip_has_no_interval(tmp_path: Path) -> None:
+    write_mp4(tmp_path / "clips" / "a.mp4", clip(bounce()), FPS)
+    assert main(["judge", str(tmp_path / "clips"), "--out", str(tmp_path / "out"), "--controls", "0"]) == 0
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "The one clip that was judged keeps every law." in text and "100 % (n = 1)" in text
+    assert not (tmp_path / "out" / "judged.jsonl").exists()
 
 
 def test_variable_rate_is_read(tmp_path: Path) -> None:

@@ -101,6 +101,19 @@ def test_an_event_is_matched_once_and_on_its_own_body() -> None:
     assert got.precision == pytest.approx(1 / 3)
 
 
+def test_a_contact_weighs_its_impulse() -> None:
+    """Two onsets, a tick of 20 px/s and a blow of 180: who finds the blow alone has half of them, and nine tenths."""
+    scene = world(ball(100), ball(300))  # 2 kg each
+    still = np.zeros((8, 2, 2))
+    true, said = still.copy(), still.copy()
+    true[3:, 0, 0], true[5:, 1, 0] = 20.0, 180.0
+    said[5:, 1, 0], said[2:, 1, 1] = 60.0, 40.0  # the blow, too weak, and one that never was
+    got = score_events(path(scene, still, true), path(scene, still, said), simulate(scene, 1).frame(0))
+    assert (got.true_impulse, got.said_impulse) == (pytest.approx(2 * 2.0), pytest.approx(2 * 1.0))  # kg·m/s
+    assert got.recall == 0.5 and got.impulse_recall == pytest.approx(0.9)
+    assert got.precision == 0.5 and got.impulse_precision == pytest.approx(0.6)
+
+
 def test_lying_on_the_floor_is_one_event_not_one_a_frame() -> None:
     floor = Segment(start=(0.0, 288.0), end=(800.0, 288.0), radius=2.0, restitution=0.0)
     run = simulate(world(ball(400, 340, restitution=0.0), static=(floor,), gravity=(0.0, -981.0)), 60)

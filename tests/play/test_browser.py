@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ from physworld.text.codecs.scene_json import read_jsonl
 class Server:
     """The real server in a thread."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, given: Sequence[Path] = ()) -> None:
         self.listening = socket.socket()
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listening.bind(("127.0.0.1", port))
         self.port = int(self.listening.getsockname()[1])
-        config = uvicorn.Config(application(), log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            application(given=given), log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1
+        )
         self.server = uvicorn.Server(config)
         run = self.server.serve(sockets=[self.listening])
         self.thread = threading.Thread(target=asyncio.run, args=(run,), daemon=True)
@@ -279,4 +281,55 @@ def test_a_spatial_scene_is_dragged_broken_repaired_and_heard(browser: Any, serv
     page.click("#write")
     me.until("!notice.hidden")
     assert page.inner_text("#notice p") == "Rule 1 is not valid JSON." and me.complaints == []
+    context.close()
+
+
+def test_clips_of_a_run_are_made_beside_the_simulators(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("warp", reason="the extra `video` is not installed")
+    pytest.importorskip("peft", reason="the extra `video` is not installed")
+    from video_runs import video_run
+
+    own = Server(given=[video_run(tmp_path / "run")])
+    for width, theme in ((1440, "light"), (390, "dark")):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        me = Person(context.new_page(), f"http://127.0.0.1:{own.port}/video", "!!physworld.clips.truth")
+        page = me.page
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        me.until("document.querySelectorAll('#clips canvas').length === 3")  # camera, simulator, wrong on purpose
+        page.focus("#height")  # by keyboard alone from here on
+        page.keyboard.press("Control+A")
+        page.keyboard.type("3")
+        page.keyboard.press("Tab")
+        me.until("physworld.scene.height === 3 && caption.value.includes('3.00 m')")
+        page.focus("#rows input[value=base]")
+        page.keyboard.press("Space")
+        page.focus("#make")
+        page.keyboard.press("Enter")
+        me.until("!physworld.making && !!physworld.clips.base")
+        assert page.evaluate("[...document.querySelectorAll('#figures tr')].map((row) => row.dataset.clip)") == [
+            "truth", "wrong", "lora", "placebo", "base",
+        ]  # fmt: skip
+        read = page.inner_text("#figures tr[data-clip=truth] td:nth-child(2)")
+        assert abs(float(read) / 9.81 - 1) < 0.05
+        assert page.get_attribute("#figures tr[data-clip=wrong] td:nth-child(2)", "class") == "bad"
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("physworld.at") == 2 and page.inner_text("#clock") == "0.2 s"
+        page.keyboard.press("Space")
+        me.until("physworld.at > 4")
+        page.fill("#caption", "A dog runs.")
+        page.click("#make")
+        me.until("!notice.hidden")
+        assert "The model cannot read this caption" in page.inner_text("#notice p")
+        assert [c for c in me.complaints if "status of 400" not in c] == []
+        context.close()
+    own.stop()
+
+
+def test_the_spatial_tab_on_a_narrow_dark_screen(browser: Any, server: Server) -> None:
+    pytest.importorskip("pydantic", reason="the extra `spatial` is not installed")
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    me = Person(context.new_page(), f"http://127.0.0.1:{server.port}/spatial", "!!physworld.scene")
+    assert me.page.evaluate("document.documentElement.scrollWidth") == 390 and me.complaints == []
     context.close()

@@ -56,6 +56,8 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
         "tools.js",
         "address.js",
         "icon.svg",
+        "video.js",
+        "video.css",
         "spatial.js",
         "sphere.js",
         "hearing.js",
@@ -89,9 +91,14 @@ def test_a_payload_becomes_a_scene_that_is_judged_and_mended(client: TestClient)
     assert "default-src 'self'" in client.get("/spatial").headers["content-security-policy"]
 
 
-def test_the_page_without_a_server_offers_no_tab_that_needs_one(tmp_path: Path) -> None:
+def test_the_page_without_a_server_says_why_a_tab_needs_one(tmp_path: Path) -> None:
     export._page(tmp_path)
-    assert not list(tmp_path.rglob("spatial*")) and "spatial" not in (tmp_path / "index.html").read_text()
+    index = (tmp_path / "index.html").read_text()
+    for tab, why in export.ELSEWHERE.items():
+        page = (tmp_path / f"{tab}.html").read_text()
+        assert f'href="{tab}.html"' in index and f'href="{tab}"' not in index
+        assert why in page and "<script" not in page and f'href="{tab}.html" aria-current="page"' in page
+        assert not list((tmp_path / "page").glob(f"{tab}*")), "no script of a tab that is not there"
     scripts = "".join(path.read_text() for path in (tmp_path / "page").glob("*.js"))
     assert "sphere.js" not in scripts and "hearing.js" not in scripts
 

@@ -33,6 +33,8 @@ def test_an_interval() -> None:
     assert span(None) == "–"
     assert span(interval(0.5, 0.25, 0.75), ".1f", 100) == "50.0 (25.0–75.0)"
     assert span(interval(1.5, None, None)) == "1.50"  # a single sample
+    assert span({**interval(1.5, 1.5, 1.5), "n": 1}) == span({**interval(1.5, 1.5, 1.5), "count": 1}) == "1.50 (n = 1)"
+    assert span({**interval(0.0, 0.0, 0.8), "count": 1}) == "0.00 (0.00–0.80)"  # a share of one has an interval
     assert span(interval(1.5, 1.0, None)) == "1.50 (1.00–∞)"
     assert span(interval(None, None, None)) == "∞ (∞–∞)"
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from physworld.errors import FormatError, UserError
 from physworld.io.checksums import SUMS, refuse_changed, write_sums
+from physworld.runs import state
 from physworld.runs.checkpoints import AtomicCheckpointIO, load_model, read_checkpoint, read_newest
+from physworld.runs.pieces import Pieces
+from physworld.spatial.codecs.rows import read_row, row
+from physworld.spatial.sources.rows import RowsSource
 from physworld.text.shards import Dataset, Recipe
 from physworld.text.sources import files
 
 from commands import same
 from evaluations import untrained_run
+from spatial_tools import samples
 
 TRIES = 20
 REFUSED = (UserError, FormatError)
@@ -114,6 +121,64 @@ def test_shards(suffix: str, tmp_path: Path) -> None:
 
     first = scenes[0].path if isinstance(scenes[0], files.Row) else scenes[0]
     assert attack(first, read) == TRIES
+
+
+def test_the_manifest_of_shards(tmp_path: Path) -> None:
+    recipe = Recipe(names=("orbit",), difficulties=(1,), frames=8, split="train", seed=0)
+    Dataset(recipe=recipe, directory=tmp_path, count=2, shards=1, suffix="jsonl").write(say=lambda line: None)
+    scene = next(path for path, _ in files.scenes_below(tmp_path))
+
+    def read() -> Any:
+        files.refuse_damaged_shard.cache_clear()
+        files._scenes_file.cache_clear()
+        return files.read_scene(scene).position.tolist()
+
+    attack(tmp_path / "manifest.json", read)
+
+
+def test_kept_pieces_are_answered_again(tmp_path: Path) -> None:
+    pieces, answers = Pieces(tmp_path, "key"), [0]
+
+    def ask() -> Any:
+        answers[0] += 1
+        return {"x": np.arange(50.0)}
+
+    pieces("a", ask)
+    (path,) = tmp_path.rglob("*.npz")
+    whole, chance = path.read_bytes(), random.Random(0)
+    for _ in range(TRIES):
+        path.write_bytes(damaged(whole, chance))
+        assert np.array_equal(pieces("a", ask)["x"], np.arange(50.0))
+    assert answers[0] > TRIES // 2
+
+
+def test_records_are_read_or_none(tmp_path: Path) -> None:
+    """They are for onlookers and have no sum: what is left of one is a record, or none."""
+    state.Record(tmp_path, verb="train", command="train.py").write(step=3)
+    path = tmp_path / state.FILE
+    whole, chance, none = path.read_bytes(), random.Random(0), 0
+    for _ in range(TRIES):
+        path.write_bytes(damaged(whole, chance))
+        found = state.read(tmp_path)
+        none += found is None
+        assert found is None or not state.dead({**found, "host": "elsewhere"}, 0.0)
+    assert none >= TRIES // 2
+
+
+def test_rows_are_read_or_named(tmp_path: Path) -> None:
+    """Rows of others have no sum: they are read as they stand, or refused in one sentence."""
+    path, chance, refused = tmp_path / "rows.jsonl", random.Random(0), 0
+    whole = b"".join(json.dumps(row(s.given.payload, s.target)).encode() + b"\n" for s in samples(count=2))
+    for _ in range(TRIES):
+        path.write_bytes(damaged(whole, chance))
+        try:
+            source = RowsSource(seed=0, split="train", train_file=str(path), valid_file=None)
+            payload, scene = source.rows[0]
+            assert read_row(json.dumps(row(payload, scene)), "here") == (payload, scene)  # whole scenes, or none
+        except REFUSED as error:
+            refused += 1
+            assert "\n" not in str(error).strip()
+    assert refused >= TRIES // 4
 
 
 def test_the_newest_whole_checkpoint_is_taken_and_what_is_skipped_is_named(

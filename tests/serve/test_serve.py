@@ -24,6 +24,7 @@ from physworld.lm.tiny_lm import TinyLM
 from physworld.serve.served import FrameRun, SceneRun, Weights
 from physworld.serve.server import Service
 from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.reading import dumps
 from physworld.text.codecs._text import TextCodec
 from physworld.text.codecs.card import CardCodec
@@ -215,10 +216,12 @@ def test_models_are_listed(client: Any) -> None:
     assert [model.id for model in client.models.list()] == ["m"]
 
 
-@pytest.mark.parametrize("mode", ["schema", "pinned"])
-def test_scenes_as_in_process(mode: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "mode"), [(SpatialCodec, "schema"), (SpatialCodec, "pinned"), (PointerCodec, "pinned")]
+)
+def test_scenes_as_in_process(make: type[SpatialCodec], mode: str) -> None:
     torch.manual_seed(0)
-    codec = SpatialCodec()
+    codec = make()
     network = TinyLM.for_vocabulary(codec.vocabulary, width=32, depth=1, heads=2, inner=64).eval()
     briefs = [sample.given for sample in spatial_samples(count=2)]
     limits = [codec.max_new_tokens(brief) for brief in briefs]

@@ -140,6 +140,14 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
         ("trainer.gradient_clip_val=abc", "trainer.gradient_clip_val=abc must be a number from 0 on, or null"),
         ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 must be a whole number from 1 on"),
         ("codec=engine codec.published_bytes=3", "codec.published_bytes=3 must be true or false"),
+        *(
+            (
+                f"early_stopping.{one}",
+                f"early_stopping.{one} stops nothing without early_stopping.patience=N; give that too, or choose "
+                "early_stopping=loss or rollout",
+            )
+            for one in ("monitor=val/loss", "mode=max", "min_delta=0.1")
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(overrides: str, says: str) -> None:
@@ -253,6 +261,12 @@ def test_self_comes_first() -> None:
         first = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"][0]
         assert first == "_self_" or (CONF / f"{first}.yaml").is_file(), path.name  # plan is train and more
     assert [composed(main, "experiment=gpu_25m").steps for main in ("train", "plan")] == [15000, 15000]
+
+
+@pytest.mark.parametrize("chosen", ["hparams_search=optuna", "experiment=default_cpu", "experiment=long_cpu"])
+def test_a_smoke_run_of_anything_is_a_smoke_run(chosen: str) -> None:
+    cfg = composed("train", chosen, "debug=smoke")
+    assert (cfg.steps, cfg.global_batch, cfg.evaluation) == (3, 4, composed("train", "debug=smoke").evaluation)
 
 
 def test_hardware_never_changes_the_experiment() -> None:

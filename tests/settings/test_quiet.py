@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
+import sys
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from physworld import cli
 from physworld.mains import MAINS, NEXT
 from physworld.reporting.progress import Lines
 from physworld.reporting.screen import screen
@@ -56,3 +61,32 @@ def test_off_a_terminal_a_line_a_minute(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_every_main_names_the_next() -> None:
     assert set(NEXT) == set(MAINS) and {verb for verb, _ in NEXT.values()} <= set(MAINS)
+
+
+def test_every_other_verb_names_the_next(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    verbs = set(re.findall(r"^    ([a-z]+)(?= |$)", capsys.readouterr().out, re.MULTILINE))
+    own = {verb.split()[0] for verb in cli.NEXT}
+    assert own <= verbs - set(MAINS) and verbs - set(MAINS) - own == {"play", "serve"}, "these end with Ctrl-C"
+    named = {words[1] for words in map(shlex.split, cli.NEXT.values()) if words[0] == "physworld"}
+    assert named <= verbs
+    assert cli.main(["compare", "shipped"]) == 0 and "Next:" not in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert cli.main(["compare", "shipped"]) == 0 and "Next: tensorboard --logdir outputs\n" in capsys.readouterr().out
+    assert cli.main(["compare", "nothing/here"]) == 1 and "Next:" not in capsys.readouterr().out
+
+
+def test_a_table_is_whole_off_a_terminal_or_as_wide_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(*[f"column number {k}" for k in range(10)])
+    table.add_row(*["a cell that needs room"] * 10)
+    for columns, widest in ((None, 240), ("100", 100)):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if columns is not None:
+            monkeypatch.setenv("COLUMNS", columns)
+        shown = io.StringIO()
+        screen(file=shown).print(table)
+        lines = shown.getvalue().splitlines()
+        assert 80 < max(map(len, lines)) <= widest
+        assert ("column number 9" in lines[1]) is (columns is None)

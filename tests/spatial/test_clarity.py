@@ -98,6 +98,6 @@ def test_the_reward_listens_to_what_keeps_its_rules() -> None:
 
 
 def test_a_command_chooses_its_reward() -> None:
-    words = ["model=tiny_gravity_grpo", "codec=pointers", "hardware=cpu", "hardware.num_workers=0"]
+    words = ["model=tiny_gravity_grpo", "hardware=cpu", "hardware.num_workers=0"]
     assert build(composed("train", *words)).module.reward.clarity == 0
     assert build(composed("train", *words, "reward.clarity=0.5")).module.reward.clarity == 0.5

@@ -105,7 +105,7 @@ def test_a_command_learns_from_a_test(test: Path) -> None:
     """`model=tiny_gravity_dpo data=listened` makes pairs of what was preferred; another model is refused by name."""
     answers = chosen(test, "e.json", "model")
     words = ["data=listened", f"data.key={test / 'key.json'}", f"data.answers=[{answers}]", "hardware=cpu"]
-    parts = build(composed("train", "model=tiny_gravity_dpo", "codec=pointers", "hardware.num_workers=0", *words))
+    parts = build(composed("train", "model=tiny_gravity_dpo", "hardware.num_workers=0", *words))
     good, other = (parts.data.train.sample(k) for k in (0, 1))
     assert good.given is other.given and good.target != other.target
     with pytest.raises(UserError, match="use model=tiny_gravity_dpo"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,10 @@ from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.counted import COUNTED, HELD_OUT_STYLES
+from physworld.spatial.scene.documents import Keyframe
 from physworld.spatial.scene.draw import HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES
 from physworld.spatial.scene.engineer import engineer
+from physworld.spatial.scene.reading import as_dict
 from physworld.spatial.scene.rules import check
 from physworld.spatial.scene.terms import STYLES
 from physworld.spatial.sources.drawn import SpatialSource
@@ -79,6 +83,43 @@ def test_a_pointers_motion_begins_with_the_objects_own_pose() -> None:
     odd = [t.model_copy(update={"az_deg": 7 if t.az_deg != 7 else 8}) for t in moving.target.objects]
     with pytest.raises(ValueError, match="does not begin"):
         codec.answer(moving.target.model_copy(update={"objects": odd}), moving.given)
+
+
+def test_what_is_spelled_is_what_is_read_and_grows_only_at_its_end() -> None:
+    """Which a stream of an answer needs: what has been sent is never taken back."""
+    codec = PointerCodec()
+    moving = [s for s in samples(axis="people") if any(thing.moves for thing in s.target.objects)][:5]
+    risen = (
+        moving[0]
+        .target.objects[0]
+        .model_copy(
+            update={
+                "motion": [
+                    Keyframe(t=t, az_deg=0, el_deg=e, dist_m=d) for t, e, d in ((0, 0, 2), (0.5, 7, 2), (1, 0, 3))
+                ]
+            }
+        )
+    )
+    start = risen.model_copy(update={"az_deg": 0, "el_deg": 0, "dist_m": 2})
+    odd = moving[0].target.model_copy(update={"objects": [start, *moving[0].target.objects[1:]]})
+    for given, scene in [*((s.given, s.target) for s in moving), (moving[0].given, odd)]:
+        ids, _ = codec.answer(scene, given)
+        whole = codec.spell(codec.text(ids), given)
+        assert json.loads(whole) == codec.decode(ids, given) == as_dict(scene)
+        for end in range(len(ids)):
+            assert whole.startswith(codec.spell(codec.text(ids[:end]), given))
+
+
+def test_training_meets_rare_rules_more_often_and_judgement_does_not() -> None:
+    train = [SpatialSource(seed=0, split="train", axis="practice").payload(k) for k in range(300)]
+    usual = [SpatialSource(seed=0, split="train", axis="people").payload(k) for k in range(300)]
+    limited = [[any(r.type == "motion_limit" for r in one.rules) for one in drawn] for drawn in (train[2::3], usual)]
+    assert sum(limited[0]) / 100 > 2 * sum(limited[1]) / 300
+    for one in train:
+        assert (one.style, one.section) not in HELD_OUT_PAIRS
+        assert not any(both <= {rule.type for rule in one.rules} for both in HELD_OUT_RULES)
+    judged, mixed = (SpatialSource(seed=0, split="val", axis=axis) for axis in ("practice", "mixed"))
+    assert [judged.payload(k) for k in range(6)] == [mixed.payload(k) for k in range(6)]
 
 
 def test_bands_are_as_counted_and_two_styles_are_kept_from_training() -> None:

@@ -119,6 +119,7 @@ def test_both_objects_of_one_id_are_judged(kind: str) -> None:
         "width_target": {"type": "width_target", "class": "kick", "width": 0.1},
         "motion_limit": {"type": "motion_limit", "class": "kick", "max_deg": 10},
         "elevation_range": {"type": "elevation_range", "class": "kick", "min_deg": -5, "max_deg": 5},
+        "motion_pattern": {"type": "motion_pattern", "class": "kick", "pattern": "circle"},
         "avoid_masking": {"type": "avoid_masking", "a": "kick", "b": "vox", "min_sep_deg": 20},
     }
     asked = payload(rules=[rules[kind], {"type": "anchor", "id": "vox", "az_deg": 90, "el_deg": 0, "dist_m": 2}])

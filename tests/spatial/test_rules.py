@@ -177,6 +177,7 @@ def rule_payload(kind: str) -> dict[str, Any]:
         "motion_limit": {"type": "motion_limit", "class": "pad", "max_deg": 10},
         "elevation_range": {"type": "elevation_range", "min_deg": -10, "max_deg": 30},
         "keep_in_bed": {"type": "keep_in_bed", "class": "pad"},
+        "motion_pattern": {"type": "motion_pattern", "class": "pad", "pattern": "circle"},
     }[kind]
 
 
@@ -197,8 +198,8 @@ def test_every_rule_broken_on_purpose_is_caught() -> None:
     """Every rule of many payloads, one at a time; none may be missed."""
     caught = dict.fromkeys(RULE_TYPES, 0)
     rng = np.random.default_rng(5)
-    for axis in ("seen", "rule_mix"):
-        for sample in samples(axis, count=150):
+    for axis, count in (("seen", 150), ("rule_mix", 150), ("rare", 50)):
+        for sample in samples(axis, count=count):
             for number, rule in enumerate(sample.given.payload.rules):
                 before = check(sample.target, sample.given.payload, sample.given).verdicts[number]
                 broken = break_rule(sample.target, sample.given, number, rng)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from physworld.errors import UserError
+from physworld.runs.shares import Share
 from physworld.text.evaluation.store import DiskStore
 from physworld.text.rollout import Rollout, Sampling, batches, fill, rollout
-from physworld.text.shares import Share
 from physworld.types import State
 
 from tiny_gpt import CODEC, network, prompts

@@ -328,6 +328,26 @@ def test_preview_shows_what_the_loader_feeds(tmp_path: Path, monkeypatch: pytest
         assert shown.shape[0] == 2 * (48 + 2)
 
 
+def test_preview_of_a_split_without_a_good_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page is written, counts bad files once each over all splits, and shows what is good."""
+    root = folder(tmp_path / "mine", 3, frames=20)
+    for name in ("val/a", "test/b"):
+        (root / name).parent.mkdir()
+        (root / f"{name}.mp4").write_text("words", encoding="utf-8")
+        (root / f"{name}.txt").write_text("a caption", encoding="utf-8")
+    out = tmp_path / "out"
+    words = [str(root), "model.codec.any_caption=true", "data.source.frames=9", "--count", "1", "--out", str(out)]
+    assert main(["preview", *words]) == 0
+    said = capsys.readouterr().err
+    assert "(1 so far)" in said and said.count("(1 so far)") == 1 and "(2 so far)" in said
+    page = (out / "report.md").read_text()
+    assert "none of the 1 val clips" in page and "Samples of train" in page and "Samples of val" not in page
+    for clip in root.glob("*.mp4"):
+        clip.write_text("words", encoding="utf-8")
+    assert main(["preview", *words]) == 1
+    assert "None of these clips can be trained on" in capsys.readouterr().err and (out / "report.html").exists()
+
+
 def test_preview_of_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         ([str(tmp_path / "no")], "is no folder"),

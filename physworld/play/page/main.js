@@ -5,10 +5,10 @@ import { EMPTY, removeBody, TOOLS } from "./tools.js";
 import { chart, colours, reach, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const METRE = 100, TRAIL = 24;
+const METRE = 100, TRAIL = 24, FIGURES = 100; // ms between two paintings of figures while the world runs
 const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
 const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
-let dirty = true, readDue = 0;
+let dirty = true, readDue = 0, figuresDue = 0, late = false;
 
 // --- the line to who computes
 
@@ -137,15 +137,20 @@ const number = (value, unit) => (Number.isFinite(value) ? `${Math.abs(value) >= 
 function paint() {
   requestAnimationFrame(paint);
   const frame = page.frames[page.at];
-  if (!dirty || !page.scene || !frame) return;
-  dirty = false;
+  if (!page.scene || !frame) return;
+  if (dirty) { dirty = false; late = true; worlds(frame); }
+  // Charts and numbers cost as much as the worlds, and nobody reads sixty of them a second.
+  if (late && (!page.running || performance.now() >= figuresDue)) { late = false; figuresDue = performance.now() + FIGURES; figures(frame); }
+}
+
+function worlds(frame) {
   const c = colours(), { scene, frames, at } = page;
   const trail = (of) => scene.bodies.map((_, k) => frames.slice(Math.max(0, at - TRAIL), at + 1).map((f) => f?.[of]?.[k]).filter(Boolean));
   for (const [name, rows] of [["truth", frame.truth], ["guess", frame.guess]]) {
     const view = views[name].begin(scene);
     view.background(scene, c);
     if (!rows) continue;
-    view.trail(trail(name), c);
+    view.trail(trail(name));
     view.bodies(scene, rows, c);
     view.joints(scene, rows, c);
     view.ring(scene, rows, page.chosen, c);
@@ -156,7 +161,11 @@ function paint() {
   both.bodies(scene, frame.truth, c, "ghost");
   both.joints(scene, frame.truth, { ink: c.ghost, paper: c.paper });
   if (frame.guess) { both.bodies(scene, frame.guess, c, "line"); both.errors(frame.truth, frame.guess, c); }
-  charts(frame, c);
+}
+
+function figures(frame) {
+  const { scene, frames, at } = page;
+  charts(frame, colours());
   $("rmse").textContent = frame.guess ? number(frame.rmse / METRE, "m") : "–";
   $("frame").max = frames.length - 1; $("frame").value = at;
   $("frame").setAttribute("aria-valuetext", `frame ${at}`);
@@ -246,7 +255,8 @@ for (const name of ["truth", "guess"]) {
     if (!page.drag) return;
     const { drag } = page;
     drag.to = view.world(event);
-    drag.path = [...drag.path.filter(([, t]) => performance.now() - t < 120), [drag.to, performance.now()]];
+    const now = performance.now(), lately = drag.path.filter(([, t]) => now - t < 120);
+    drag.path = [...(lately.length ? lately : drag.path.slice(-1)), [drag.to, now]]; // a slow machine throws, too
     if (page.tool === "grab" && drag.body >= 0) {
       if (page.running) send({ do: "hold", body: drag.body, x: drag.to[0], y: drag.to[1] });
       else for (const world of ["truth", "guess"]) { const row = page.frames[page.at][world]?.[drag.body]; if (row) { row[0] = drag.to[0]; row[1] = drag.to[1]; } }
@@ -357,7 +367,9 @@ const keep = (blob, name) => { const a = document.createElement("a"); a.href = U
 const save = (form) => attempt(async () => {
   const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
   if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
+  if (form === "gif") say("The GIF is being written.", true);
   keep(await line.save({ as: form, scene: page.scene, truth, guess }), `${page.scene.name}.${form}`);
+  if (form === "gif") $("notice").hidden = true;
 });
 $("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
 $("link").onclick = () => attempt(async () => {

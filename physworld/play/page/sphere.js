@@ -66,6 +66,8 @@ export function poseAt(thing, t) {
   return [before.az_deg, before.el_deg, before.dist_m];
 }
 
+const LINE = 13; // px between two names
+
 /** Paint the scene; returns the discs [{x, y, r, n}] for the mouse, in CSS px. */
 export function paint(canvas, view, scene, { chosen, broken, t, classes }) {
   const style = getComputedStyle(document.documentElement);
@@ -93,10 +95,11 @@ export function paint(canvas, view, scene, { chosen, broken, t, classes }) {
   pen.strokeStyle = colour("--line");
   pen.fillStyle = colour("--soft");
   pen.font = "11px system-ui, sans-serif";
+  let spoken = 0; // px to where the last distance is written
   for (const ring of RINGS) {
     curve(around.map((az) => direction(az, 0)), share(ring));
-    const [x, y] = at(direction(-90, 0), share(ring));
-    pen.fillText(`${ring} m`, x + 3, y - 3);
+    const [x, y] = at(direction(-90, 0), share(ring)); // below the line to the right, whose name stands on it
+    if (radius * share(ring) > spoken) { pen.fillText(`${ring} m`, x + 3, y + 14); spoken = radius * share(ring) + 30; }
   }
   for (const az of [0, 90]) curve(around.map((turn) => direction(az, turn)), 1);
   for (const [name, az] of [["front", 0], ["left", 90], ["back", 180], ["right", -90]]) {
@@ -141,9 +144,17 @@ export function paint(canvas, view, scene, { chosen, broken, t, classes }) {
     pen.lineWidth = n === chosen ? 3 : 1.5;
     pen.strokeStyle = n === chosen ? colour("--ink") : ink;
     pen.stroke();
-    pen.fillStyle = colour("--ink");
+  }
+  // Names, the nearest object's first; one that would stand on another goes to the next line.
+  const taken = [];
+  pen.fillStyle = colour("--ink");
+  for (const { x, y, r, n, thing } of [...discs].sort((a, b) => b.depth - a.depth)) {
     pen.font = `${n === chosen ? 600 : 400} 12px system-ui, sans-serif`;
-    pen.fillText(thing.id, disc.x + disc.r + 4, disc.y + 4);
+    const left = x + r + 4, right = left + pen.measureText(thing.id).width;
+    let line = y + 4;
+    while (taken.some((other) => left < other.right && right > other.left && Math.abs(line - other.line) < LINE)) line += LINE / 2;
+    taken.push({ left, right, line });
+    pen.fillText(thing.id, left, line);
   }
   return discs;
 }

@@ -2,24 +2,39 @@
 
 // Okabe & Ito's colours, as in the package's other pictures.
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#b2a01e"];
-const X = 0, Y = 1, ANGLE = 2;
+const EDGES = PALETTE.map((colour) => `color-mix(in srgb, ${colour} 55%, black)`);
+const X = 0, Y = 1, ANGLE = 2, FADES = 6; // strengths of a trail
+
+let read = null; // reading styles makes the browser compute them, so they are read once
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { read = null; });
 
 export function colours() {
+  return (read ??= fresh());
+}
+
+function fresh() {
   const style = getComputedStyle(document.documentElement);
   const take = (name) => style.getPropertyValue(`--${name}`).trim();
   return Object.fromEntries(["paper", "ink", "soft", "line", "wall", "field", "ghost", "error", "accent"].map((n) => [n, take(n)]));
 }
 
 export class View {
-  constructor(canvas) {
+  // size: [w, h] px of a canvas that is not shown; else it is as large as it is shown.
+  constructor(canvas, size = null) {
     this.canvas = canvas;
     this.pen = canvas.getContext("2d");
+    this.size = size;
   }
 
-  // The canvas as large as it is shown, with world coordinates.
-  begin(scene) {
+  shown() {
+    if (this.size) return [1, ...this.size];
     const ratio = window.devicePixelRatio || 1, box = this.canvas.getBoundingClientRect();
-    const wide = Math.max(1, Math.round(box.width * ratio)), high = Math.max(1, Math.round(box.height * ratio));
+    return [ratio, Math.max(1, Math.round(box.width * ratio)), Math.max(1, Math.round(box.height * ratio))];
+  }
+
+  // An empty canvas with world coordinates.
+  begin(scene) {
+    const [ratio, wide, high] = this.shown();
     if (this.canvas.width !== wide || this.canvas.height !== high) { this.canvas.width = wide; this.canvas.height = high; }
     const [w, h] = scene.canvas;
     this.scale = Math.min(wide / w, high / h);
@@ -40,7 +55,26 @@ export class View {
     return [(x - this.left) / this.scale, (this.bottom - y) / this.scale];
   }
 
+  // What does not move, painted once and copied from then on.
   background(scene, c) {
+    const { canvas, pen } = this, same = this.still?.scene === scene && this.still.c === c && this.still.width === canvas.width && this.still.height === canvas.height;
+    if (!same) {
+      const picture = this.still?.picture ?? document.createElement("canvas");
+      Object.assign(picture, { width: canvas.width, height: canvas.height });
+      this.still = { scene, c, picture, width: canvas.width, height: canvas.height };
+      this.pen = picture.getContext("2d");
+      this.pen.setTransform(pen.getTransform());
+      this.pen.lineJoin = this.pen.lineCap = "round";
+      this.unmoved(scene, c);
+      this.pen = pen;
+    }
+    pen.save();
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.drawImage(this.still.picture, 0, 0);
+    pen.restore();
+  }
+
+  unmoved(scene, c) {
     const { pen, px } = this, [w, h] = scene.canvas;
     pen.lineWidth = px; pen.strokeStyle = c.field; pen.globalAlpha = 0.45;
     pen.beginPath();
@@ -90,7 +124,7 @@ export class View {
       else {
         pen.fillStyle = colour;
         if (!body.sensor) { pen.globalAlpha = 0.88; pen.fill(); pen.globalAlpha = 1; }
-        pen.strokeStyle = `color-mix(in srgb, ${colour} 55%, black)`;
+        pen.strokeStyle = EDGES[k % EDGES.length];
         pen.stroke();
         pen.beginPath(); // where the body's own x axis points
         pen.moveTo(0, 0); pen.lineTo(0.78 * reachX(body), 0);
@@ -122,14 +156,24 @@ export class View {
     }
   }
 
-  trail(paths, c) {
+  // One stroke for each colour and strength: bodies times frames of them would be what a frame is waited for.
+  trail(paths) {
     const { pen } = this;
-    paths.forEach((path, k) => {
-      for (let t = 1; t < path.length; t++) {
-        pen.globalAlpha = 0.08 + 0.5 * t / path.length;
-        this.line([path[t - 1], path[t]], PALETTE[k % PALETTE.length], 2 * this.px);
+    pen.lineWidth = 2 * this.px;
+    for (let colour = 0; colour < PALETTE.length; colour++) {
+      pen.strokeStyle = PALETTE[colour];
+      for (let fade = 0; fade < FADES; fade++) {
+        pen.globalAlpha = 0.1 + 0.5 * fade / FADES;
+        pen.beginPath();
+        for (let k = colour; k < paths.length; k += PALETTE.length) {
+          const path = paths[k], first = Math.floor(fade / FADES * (path.length - 1)), last = Math.floor((fade + 1) / FADES * (path.length - 1));
+          if (last <= first) continue;
+          pen.moveTo(path[first][X], path[first][Y]);
+          for (let t = first + 1; t <= last; t++) pen.lineTo(path[t][X], path[t][Y]);
+        }
+        pen.stroke();
       }
-    });
+    }
     pen.globalAlpha = 1;
   }
 
@@ -224,7 +268,7 @@ function hanging(a, b, length) {
 // A strip of up to two lines over time; `at` is the frame that is shown.
 export function chart(canvas, series, at, c) {
   const ratio = window.devicePixelRatio || 1, box = canvas.getBoundingClientRect();
-  canvas.width = Math.max(1, box.width * ratio); canvas.height = Math.max(1, box.height * ratio);
+  canvas.width = Math.max(1, box.width * ratio); canvas.height = Math.max(1, box.height * ratio); // and empties it
   const pen = canvas.getContext("2d"), values = series.flatMap((s) => s.values).filter(Number.isFinite);
   pen.scale(ratio, ratio);
   const count = Math.max(60, ...series.map((s) => s.values.length)), pad = 5;

@@ -1,8 +1,9 @@
 // The page's line to the worker beside it, with the functions that page/line.js has for a server.
 import { jsonl, opened as read } from "../web/files.js";
+import { film } from "../web/film.js";
 
 export const served = false;
-export const forms = ["jsonl"]; // that can be saved
+export const forms = ["jsonl", "gif"]; // that can be saved
 export const accepts = ".jsonl"; // that can be opened
 
 const from = (name) => new URL(`../${name}`, import.meta.url);
@@ -33,7 +34,8 @@ export const whole = async (scene) => scene; // the worker checks it
 
 const files = async () => (await json("web/text.json")).files;
 
-export async function save({ scene, truth }) {
+export async function save({ as, scene, truth, guess }) {
+  if (as === "gif") return film(scene, truth, guess);
   return new Blob([jsonl(scene, truth, await files())], { type: "application/x-ndjson" });
 }
 

@@ -43,12 +43,18 @@ function step() {
   }
 }
 
-// Steps at the chosen speed, or as fast as the model can.
+// Steps at the chosen speed, or as fast as the model can. A timer waits 4 ms at least, so a step that is due is posted.
+const soon = new MessageChannel();
+let waiting = false; // for the next step
+const again = () => { waiting = false; play(); };
+soon.port1.onmessage = again;
 function play() {
-  if (!running) return;
+  if (!running || waiting) return;
   step();
   due = Math.max(due + 1000 * worlds.scene.dt / speed, performance.now() - 100);
-  setTimeout(play, Math.max(0, due - performance.now()));
+  const wait = due - performance.now();
+  waiting = true;
+  if (wait < 1) soon.port2.postMessage(null); else setTimeout(again, wait);
 }
 
 const ACTS = {

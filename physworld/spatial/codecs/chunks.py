@@ -16,6 +16,8 @@ that every number is met.
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -54,6 +56,8 @@ from physworld.spatial.scene.terms import (
     POSE,
 )
 from physworld.types import Encoded, Sample, TokenFamily, Vocabulary
+
+NUMBERED = re.compile(r'"([@#][0-9]+)"')
 
 
 class SpatialCodec:
@@ -241,6 +245,16 @@ class SpatialCodec:
             data["constraints_applied"] = [tags.get(s, s) if isinstance(s, str) else s for s in said]
         return data
 
+    def spell(self, text: str, given: Brief) -> str:
+        """An answer's text with names in the place of numbers; the beginning of a text gives the beginning of this."""
+        names, numbers = self.labels(given)
+        called = {number: name for name, number in names.items()}
+        called |= {number: tag(rule) for number, rule in zip(numbers, given.payload.rules, strict=True)}
+        return NUMBERED.sub(
+            lambda found: json.dumps(called[found[1]]) if found[1] in called else found[0],
+            text,
+        )
+
     def guide(self, given: Sequence[Brief], mode: str) -> MatcherGuide | None:
         """The grammar of these answers; None for raw, where any token may follow any other."""
         if mode == "raw":
@@ -262,8 +276,9 @@ class SpatialCodec:
         return np.array([text not in single for text in self._text])
 
     def max_new_tokens(self, given: Brief) -> int:
-        """Room for every object with three keyframes, and every rule."""
-        return 8 + len(given.objects) * 24 + len(given.payload.rules)
+        """Room for every object with three keyframes, a circle with five, and every rule."""
+        circles = sum(target.pattern == "circle" for target in given.objects)
+        return 8 + len(given.objects) * 24 + circles * 8 + len(given.payload.rules)
 
     def scene_text(self, scene: SpatialScene, given: Brief) -> str:
         """The scene as its answer's text."""

@@ -21,6 +21,7 @@ from physworld.spatial.scene.terms import CLASSES, DIALS, FORMATS, MOST_OBJECTS,
 
 MODES = ("raw", "schema", "pinned")
 MOST_KEYFRAMES = 3
+CIRCLE = 5  # keyframes of one
 
 
 def scene_guide(
@@ -120,11 +121,12 @@ def _object(name: dict[str, Any], kind: dict[str, Any], target: Target | None, p
         if not target.still and target.reach > 0:
             begin = [] if pointers else [_key(values, _one(0.0), pointers)]
             end = _key(values, _one(1.0), pointers)
+            between = (CIRCLE - 2,) if target.pattern == "circle" else range(MOST_KEYFRAMES - 1)
             moves = [
                 {"type": "array", "prefixItems": keys, "items": False, "minItems": len(keys), "maxItems": len(keys)}
-                for keys in ([*begin, end], [*begin, *[key] * (MOST_KEYFRAMES - 2), end])
+                for keys in ([*begin, *[key] * count, end] for count in between)
             ]
-            motion = {"anyOf": [motion, *moves]}
+            motion = {"anyOf": moves if target.pattern is not None else [motion, *moves]}
     spelled = {} if pointers else {"class": kind}
     return _exact({"id": name, **spelled, **values, "motion": motion})
 

@@ -1,6 +1,6 @@
 """Spatial scenes as pointers and values: what follows from the payload is pointed at, not spelled.
 
-Like `chunks.SpatialCodec`, with four differences.
+Like `chunks.SpatialCodec`, with five differences.
 
 * A brief says every rule as the value that it comes to for an object: azimuth, elevation and distance of what is held
   somewhere or must keep apart from others (a relation of two objects, so both are looked at: the engineer's search
@@ -8,11 +8,13 @@ Like `chunks.SpatialCodec`, with four differences.
   say in everything that no rule decides.
 * An answer's object is a pointer to its stem (`@8`) and what is to be chosen. Its class is the stem's. Of keyframes
   only those after the first are written (the first is the object's own pose), with what differs from that pose.
+* Right behind an object's pointer stand, in the answer's own order, the value or ` width?` of each field that rules may
+  decide: what is to be copied is always as far from its pointer as in the answer, and what is free is said to be.
 * A brief's line ends as its object in the answer does, and the rules that hold stand as the answer has to name them.
 * Pointers count down: the last object is always `@1`, so where an answer ends is said by the pointer itself.
 
     brief fmt=iamf style=club section=drop energy=0.9
-    @8","class":"kick","az_deg":0,"width":0.1 lufs=-10 transient=1 leadness=0.3 band=low,"motion":[]},{"id":"
+    @8","az_deg":0 el_deg? dist_m?,"width":0.1,"class":"kick" lufs=-10 transient=1 ... band=low,"motion":[]},{"id":"
     @7"...
     rules"#5","#6"]}
     scene
@@ -22,7 +24,8 @@ Like `chunks.SpatialCodec`, with four differences.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from physworld.spatial.codecs.chunks import SpatialCodec
@@ -34,13 +37,18 @@ from physworld.spatial.scene.rules import tag
 from physworld.spatial.scene.terms import DIALS, POSE
 
 FREE_NEXT, FREE_LAST = " next\n", " last\n"  # ends of a brief's line where the motion is to be chosen
+FIELDS = (*POSE, "width")  # that rules may decide
+FOLLOWS = re.compile(  # what of an answer's text something follows from
+    rf'"id":"(?P<id>[^"]*)"|"(?P<field>{"|".join(POSE)})":(?P<value>[-0-9.]+)'
+    r'|(?P<first>"motion":\[\{"t":)|(?P<key>\{"t":)|(?P<close>\})'
+)
 FREE_REACH = 180.0  # degrees
 
 
 class PointerCodec(SpatialCodec):
     """Briefs and scenes as pointers and values, and back."""
 
-    extra_words = (FREE_NEXT, FREE_LAST)
+    extra_words = (FREE_NEXT, FREE_LAST, *(f" {name}?" for name in FIELDS))
     pointers = True
 
     def __init__(self, *, numbered_from_payload: bool = True) -> None:
@@ -66,17 +74,20 @@ class PointerCodec(SpatialCodec):
         settled = engineer(payload, given).objects
         for place, (target, called, thing) in enumerate(zip(given.objects, names.values(), settled, strict=True)):
             stem, final = given.stem(place), place + 1 == len(given.objects)
+            decided = _decided(target)
             yield f'{called}"'
+            for name in FIELDS:
+                yield chunk(name, getattr(thing, name)) if decided[name] else f" {name}?"
             yield f',"class":"{stem.track_class}"'
-            yield from _values(target, thing)
             yield f" lufs={math.floor(stem.lufs + 0.5)}"
             yield f" transient={tenths(stem.transient):g}"
             yield f" leadness={tenths(stem.leadness):g}"
             yield f" band={dominant(stem)}"
-            if _decided(target)["motion"] and not thing.motion:
-                yield NO_MOTION + (LAST if final else NEXT)
-            else:
+            if not decided["motion"]:
                 yield FREE_LAST if final else FREE_NEXT
+                continue
+            yield from _keyframes(thing)
+            yield (MOVED if thing.motion else NO_MOTION) + (LAST if final else NEXT)
         yield "rules"
         yield from self._claims([tag(payload.rules[n]) for n in self._holding(given)], given)
         yield "scene\n"
@@ -117,12 +128,9 @@ class PointerCodec(SpatialCodec):
             decided = _decided(targets[thing.id])
             for name in (*POSE, *DIALS):
                 yield chunk(name, getattr(thing, name)), decided.get(name, False)
-            rest = NEXT if n + 1 < len(scene.objects) else LAST
-            if not thing.motion:
-                yield NO_MOTION + rest, decided["motion"]
-                continue
             yield from ((piece, decided["motion"]) for piece in _keyframes(thing))
-            yield MOVED + rest, False
+            rest = NEXT if n + 1 < len(scene.objects) else LAST
+            yield (MOVED if thing.motion else NO_MOTION) + rest, decided["motion"]
         yield from ((piece, True) for piece in self._claims(scene.constraints_applied, given))
 
     def read(self, text: str, given: Brief) -> Any:
@@ -142,6 +150,39 @@ class PointerCodec(SpatialCodec):
                 thing["motion"] = [{"t": 0, **pose}, *({**pose, **key} for key in keys)]
         return data
 
+    def spell(self, text: str, given: Brief) -> str:
+        """An answer's text with all that its pointers mean; the beginning of a text gives the beginning of this."""
+        return "".join(_spelled(super().spell(text, given), {s.id: s.track_class for s in given.payload.stems}))
+
+
+def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
+    """The text in pieces, with the class behind an id, and what a keyframe leaves out; left to right, nothing twice."""
+    pose: dict[str, str] = {}  # of the object, as written
+    inside, left = False, list[str]()  # whether this is a keyframe, and the fields that it still lacks
+    end = 0
+    for found in FOLLOWS.finditer(text):
+        yield text[end : found.start()]
+        end = found.end()
+        name, field, first, key, close = (found[group] for group in ("id", "field", "first", "key", "close"))
+        if name is not None:
+            pose = {}
+            yield found[0] + (f',"class":"{classes[name]}"' if name in classes else "")
+        elif field is not None and not inside:
+            pose[field] = found["value"]
+            yield found[0]
+        elif field is not None:
+            before = left[: left.index(field)] if field in left else []
+            left = left[left.index(field) + 1 :] if field in left else left
+            yield "".join(f'"{one}":{pose[one]},' for one in before if one in pose) + found[0]
+        elif first is not None or key is not None:
+            inside, left = True, list(POSE)
+            start = ",".join(['{"t":0', *(f'"{one}":{pose[one]}' for one in POSE if one in pose)])
+            yield f'"motion":[{start}}},{{"t":' if first is not None else found[0]
+        elif close is not None:
+            yield "".join(f',"{one}":{pose[one]}' for one in left if one in pose) + found[0]
+            inside, left = False, []
+    yield text[end:]
+
 
 def _decided(target: Target) -> dict[str, bool]:
     """Field -> whether a rule narrows it for this object."""
@@ -150,27 +191,22 @@ def _decided(target: Target) -> dict[str, bool]:
         "el_deg": target.el != FREE_ELEVATION or bool(target.apart),
         "dist_m": target.anchored,
         "width": target.width != FREE_WIDTH,
-        "motion": target.still or bool(target.apart) or target.az is not None or target.reach < FREE_REACH,
+        "motion": target.still
+        or target.pattern is not None
+        or bool(target.apart)
+        or target.az is not None
+        or target.reach < FREE_REACH,
     }
 
 
-def _values(target: Target, settled: SceneObject) -> Iterator[str]:
-    """What rules make of one object, in the order and the words of an answer."""
-    decided = _decided(target)
-    for name in (*POSE, "width"):
-        if decided[name]:
-            yield chunk(name, getattr(settled, name))
-    if decided["motion"] and settled.motion:
-        yield f" reach={int(target.reach)}"
-        yield from _keyframes(settled)
-
-
 def _keyframes(thing: SceneObject) -> Iterator[str]:
-    """Keyframes after the first, with what differs from the object's own pose.
+    """Keyframes after the first, with what differs from the object's own pose; nothing where it stands still.
 
     Raises:
         ValueError: the first one is not the object's own pose at t=0.
     """
+    if not thing.motion:
+        return
     first, *others = thing.motion
     if first.t != 0 or first.pose != thing.pose or not others:
         raise ValueError(f"the motion of {thing.id} does not begin with its own pose at t=0")

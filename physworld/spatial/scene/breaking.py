@@ -13,6 +13,7 @@ from physworld.spatial.scene.documents import (
     Keyframe,
     MonoLowEnd,
     MotionLimit,
+    MotionPattern,
     SceneObject,
     SpatialScene,
     WidthTarget,
@@ -35,7 +36,10 @@ def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Ge
 
     if isinstance(rule, Anchor):
         n = among(anchored(stems, rule))
-        return None if n is None else _moved(scene, n, rule.az_deg + rng.choice([-1, 1]) * (5 + 60 * rng.random()))
+        least = max(5.0, rule.tol.az_deg + 4)  # beyond what the rule tolerates
+        if n is None or least + 60 > 180:
+            return None
+        return _moved(scene, n, rule.az_deg + rng.choice([-1, 1]) * (least + 60 * rng.random()))
     if isinstance(rule, MonoLowEnd):
         n = among([k for k, stem in enumerate(stems) if is_low_end(stem)])
         return None if n is None else _moved(scene, n, rng.choice([-1, 1]) * (5 + 60 * rng.random()))
@@ -63,6 +67,9 @@ def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Ge
         if n is None or not outside:
             return None
         return _changed(scene, n, el_deg=snap("el_deg", outside[rng.integers(len(outside))]), motion=[])
+    if isinstance(rule, MotionPattern):
+        n = among(of_class(rule.track_class))
+        return None if n is None else _thrown(scene, n) if rule.pattern == "still" else _changed(scene, n, motion=[])
     assert isinstance(rule, KeepInBed)
     return _added(scene, [k for k in of_class(rule.track_class) if stems[k].id not in place], brief)
 

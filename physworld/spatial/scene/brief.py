@@ -1,7 +1,8 @@
 """Rules resolved onto stems: which stems become objects, in which order, and what each of them must keep to.
 
-Precedence: budget > anchor > keep_in_bed > mono_low_end > elevation_range > motion_limit > avoid_masking > width_target
-> style. A rule that cannot hold for a stem because of one before it is a `Conflict`: labelled, never hidden.
+Precedence: budget > anchor > keep_in_bed > mono_low_end > elevation_range > motion_limit > avoid_masking >
+motion_pattern > width_target > style. A rule that cannot hold for a stem because of one before it is a `Conflict`:
+labelled, never hidden.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from physworld.spatial.scene.documents import (
     KeepInBed,
     MonoLowEnd,
     MotionLimit,
+    MotionPattern,
     Payload,
     Stem,
     WidthTarget,
 )
 from physworld.spatial.scene.packing import Room, impossible, widest
+from physworld.spatial.scene.patterns import hindrance
 from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, great_circle, snap, turn
 
 FREE_WIDTH = (0.0, 1.0)
@@ -45,6 +48,7 @@ class Target:
     wish: tuple[tuple[int, float], ...] = ()  # the same where not all can hold, with what might: nothing depends on it
     anchored: bool = False
     preferred: tuple[float, float, float] | None = None  # the anchor's own pose
+    pattern: str | None = None  # how it moves, of patterns.PATTERNS; "still" is `still`, too
 
     @property
     def wide(self) -> float:
@@ -60,7 +64,7 @@ class Conflict:
 
     rule: int  # index into payload.rules
     stems: frozenset[str]
-    aspect: str  # presence, pose, az, width, el or sep
+    aspect: str  # presence, pose, az, width, el, sep or motion
     reason: str
 
 
@@ -109,6 +113,7 @@ class _Draft:
     still: bool = False
     anchored: bool = False
     preferred: tuple[float, float, float] | None = None
+    pattern: str | None = None
     apart: list[tuple[int, float]] = field(default_factory=list)
     wish: list[tuple[int, float]] = field(default_factory=list)
 
@@ -171,6 +176,7 @@ def resolve(payload: Payload, chosen: Sequence[str] | None = None) -> Brief:
                 if rule.track_class in (None, stems[k].track_class):
                     drafts[k].reach = min(drafts[k].reach, rule.max_deg)
     _masking(payload, drafts, order, conflict)
+    _patterns(payload, drafts, conflict)
     for number, rule in enumerate(rules):
         if isinstance(rule, WidthTarget):
             for k in every:
@@ -180,6 +186,7 @@ def resolve(payload: Payload, chosen: Sequence[str] | None = None) -> Brief:
         Target(
             stem=k, az=d.az, el=d.el, dist=d.dist, width=d.width, reach=0.0 if d.still else d.reach, still=d.still,
             apart=tuple(d.apart), wish=tuple(d.wish), anchored=d.anchored, preferred=d.preferred,
+            pattern=d.pattern,
         )
         for k, d in ((k, drafts[k]) for k in order)
     ]  # fmt: skip
@@ -287,6 +294,24 @@ def _masking(payload: Payload, drafts: list[_Draft], order: list[int], conflict)
                 drafts[k].wish.append((place[other], min(degrees, at_best)))
     for draft in drafts:
         draft.apart = _bounded(draft.apart)
+
+
+def _patterns(payload: Payload, drafts: list[_Draft], conflict) -> None:  # type: ignore[no-untyped-def]
+    """The first pattern that an object can have; others are in conflict with it."""
+    for number, rule in enumerate(payload.rules):
+        if not isinstance(rule, MotionPattern):
+            continue
+        for k, (stem, draft) in enumerate(zip(payload.stems, drafts, strict=True)):
+            if stem.track_class != rule.track_class or draft.pattern == rule.pattern:
+                continue
+            apart = bool(draft.apart)
+            why = hindrance(rule.pattern, still=draft.still, apart=apart, reach=draft.reach, el=draft.el)
+            why = f"another rule lets it {draft.pattern}" if draft.pattern not in (None, "still") else why
+            if why:
+                conflict(number, [k], "motion", f"{stem.id}: {why}")
+                continue
+            draft.pattern = rule.pattern
+            draft.still |= rule.pattern == "still"
 
 
 def _bounded(apart: list[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from physworld.spatial.scene.patterns import PATTERNS
 from physworld.spatial.scene.terms import (
     CLASSES,
     FORMATS,
@@ -25,6 +26,7 @@ from physworld.spatial.scene.terms import Pose as Place
 
 RULE_TYPES = (
     "anchor", "mono_low_end", "width_target", "avoid_masking", "motion_limit", "elevation_range", "keep_in_bed",
+    "motion_pattern",
 )  # fmt: skip
 
 
@@ -182,8 +184,16 @@ class KeepInBed(Strict):
     track_class: ClassKey
 
 
+class MotionPattern(Strict):
+    """Objects of the class move in this way (scene/patterns.py says what counts)."""
+
+    type: Literal["motion_pattern"]
+    track_class: ClassKey
+    pattern: Literal[PATTERNS]  # type: ignore[valid-type]
+
+
 Rule = Annotated[
-    Anchor | MonoLowEnd | WidthTarget | AvoidMasking | MotionLimit | ElevationRange | KeepInBed,
+    Anchor | MonoLowEnd | WidthTarget | AvoidMasking | MotionLimit | ElevationRange | KeepInBed | MotionPattern,
     Field(discriminator="type"),
 ]
 

@@ -9,12 +9,14 @@ Mixing Engineer's Handbook, on panorama).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from physworld.spatial.scene.apart import cleared, pose_of, settle, strictest
 from physworld.spatial.scene.brief import FREE_WIDTH, Brief, Target, inside, resolve
 from physworld.spatial.scene.documents import Payload, SpatialScene, Stem
+from physworld.spatial.scene.patterns import beginning, plain
 from physworld.spatial.scene.rules import VERSION, applied
 from physworld.spatial.scene.terms import BANDS, LOUDNESS, ROOMS, Pose, snap, turn
 
@@ -157,6 +159,8 @@ def _object(payload: Payload, stem: Stem, target: Target, pose: Pose) -> dict[st
     lead, transient, lufs = tenths(stem.leadness), tenths(stem.transient), math.floor(stem.lufs + 0.5)
     gain = min(max(0.4 * (-17 - lufs) + 2 * (lead - 1), -12), 6)
     az, el, dist = snap("az_deg", pose[0]), snap("el_deg", pose[1]), snap("dist_m", pose[2])
+    if target.pattern is not None:
+        az, el, dist = beginning(target.pattern, (az, el, dist), target.el[1])
     return {
         "id": stem.id,
         "class": stem.track_class,
@@ -172,12 +176,19 @@ def _object(payload: Payload, stem: Stem, target: Target, pose: Pose) -> dict[st
 
 
 def _motion(payload: Payload, stem: Stem, target: Target, sweep: float, pose: Pose) -> list[dict[str, Any]]:
-    """Movers sweep outwards in moving sections of some energy; what is kept apart from something stands still."""
+    """A rule's pattern; else movers sweep outwards in moving sections of some energy. What is kept apart stands."""
     az, el, dist = pose
+    if target.pattern not in (None, "still"):
+        return keyframes(plain(str(target.pattern), pose, reach=target.reach, highest=target.el[1]))
     sweep = math.floor(min(sweep * (1.5 if stem.track_class == "fx" else 1.0), target.reach))
     still = target.still or target.apart or target.az is not None or tenths(payload.overall.energy) < 0.5
     if still or stem.track_class not in MOVERS or sweep < LEAST_SWEEP:
         return []
     away = snap("az_deg", az + math.copysign(sweep, az))
     points = [(0.0, az), (0.5, away), (1.0, az)] if payload.section in BACK_AND_FORTH else [(0.0, az), (1.0, away)]
-    return [{"t": t, "az_deg": a, "el_deg": el, "dist_m": dist} for t, a in points]
+    return keyframes([(t, (a, el, dist)) for t, a in points])
+
+
+def keyframes(path: Sequence[tuple[float, Pose]]) -> list[dict[str, Any]]:
+    """As a scene has them."""
+    return [{"t": t, "az_deg": az, "el_deg": el, "dist_m": dist} for t, (az, el, dist) in path]

@@ -11,13 +11,14 @@ Counts of stems and instruments per style are judged; `counted` has those of a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.draw import CHARACTER, HELD_OUT_COUNTS, HELD_OUT_PAIRS, HELD_OUT_RULES, IDS, RULE_ODDS
+from physworld.spatial.scene.patterns import PATTERNS
 from physworld.spatial.scene.reading import payload_from
 from physworld.spatial.scene.terms import CLASSES, FORMATS, SECTIONS, STYLES
 
@@ -48,29 +49,46 @@ WORDS = {
 # A kind of rule is written up to so many times.
 OFTEN = {
     "anchor": 4, "mono_low_end": 1, "width_target": 3, "avoid_masking": 3, "motion_limit": 2, "elevation_range": 2,
-    "keep_in_bed": 2,
+    "keep_in_bed": 2, "motion_pattern": 2,
 }  # fmt: skip
+RARE_ODDS = {**RULE_ODDS, "anchor": 0.4, "motion_limit": 0.7, "width_target": 0.5, "avoid_masking": 0.6,
+             "motion_pattern": 0.5}  # fmt: skip
+MOVING = ("build", "drop", "bridge", "breakdown")  # sections in which the engineer moves something
 assert set(WORDS) == set(CLASSES) == set(IDS)
 
 
-def draw_people(rng: np.random.Generator) -> Payload:
-    """One payload, a function of the generator's state."""
-    style, section = str(rng.choice(STYLES)), str(rng.choice(SECTIONS))
+def draw_people(rng: np.random.Generator, *, rare: bool = False) -> Payload:
+    """One payload, a function of the generator's state.
+
+    Args:
+        rare: with what is rare otherwise: rules of `RARE_ODDS`, sections that move and the energy that it takes.
+    """
+    sections = MOVING if rare and rng.random() < 0.7 else SECTIONS
+    style, section = str(rng.choice(STYLES)), str(rng.choice(sections))
     while (style, section) in HELD_OUT_PAIRS:
-        style, section = str(rng.choice(STYLES)), str(rng.choice(SECTIONS))
+        style, section = str(rng.choice(STYLES)), str(rng.choice(sections))
     counts = [n for n in range(1, MOST + 1) if n not in HELD_OUT_COUNTS]
     odds = np.array([1.0 if n <= 8 else 0.8 for n in counts])
-    return draw_band(rng, style, section, int(rng.choice(counts, p=odds / odds.sum())), BANDS[style].split())
+    count = int(rng.choice(counts, p=odds / odds.sum()))
+    return draw_band(rng, style, section, count, BANDS[style].split(), rare=rare)
 
 
 def draw_band(
-    rng: np.random.Generator, style: str, section: str, count: int, usual: Sequence[str], *, odd: float = 0.15
+    rng: np.random.Generator,
+    style: str,
+    section: str,
+    count: int,
+    usual: Sequence[str],
+    *,
+    odd: float = 0.15,
+    rare: bool = False,
 ) -> Payload:
     """A payload of so many stems, with rules as people write them.
 
     Args:
         usual: classes to draw from, the more often the likelier.
         odd: share of the stems that are of any class.
+        rare: see `draw_people`.
     """
     stems = _stems(rng, usual, count, odd)
     budget = count if rng.random() < 0.5 else int(rng.integers(max(1, count // 3), min(32, count + 6) + 1))
@@ -80,9 +98,12 @@ def draw_band(
             "max_objects": budget,
             "style": style,
             "section": section,
-            "global": {"bpm": round(float(rng.uniform(40, 240)), 1), "energy": round(float(rng.random()), 2)},
+            "global": {
+                "bpm": round(float(rng.uniform(40, 240)), 1),
+                "energy": round(float(rng.uniform(0.5 if rare and section in MOVING else 0.0, 1.0)), 2),
+            },
             "stems": stems,
-            "rules": _rules(rng, stems),
+            "rules": _rules(rng, stems, RARE_ODDS if rare else RULE_ODDS),
         }
     )
 
@@ -116,9 +137,9 @@ def _stems(rng: np.random.Generator, usual: Sequence[str], count: int, odd: floa
     return stems
 
 
-def _rules(rng: np.random.Generator, stems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rules(rng: np.random.Generator, stems: list[dict[str, Any]], odds: Mapping[str, float]) -> list[dict[str, Any]]:
     """0-8 rules in any order, most of them of a few kinds; some twice, some against each other."""
-    kinds = [name for name, odds in RULE_ODDS.items() if rng.random() < odds]
+    kinds = [name for name, share in odds.items() if rng.random() < share]
     for together in HELD_OUT_RULES:
         if together <= set(kinds):
             kinds.remove(str(rng.choice(sorted(together))))
@@ -168,6 +189,8 @@ def _rule(rng: np.random.Generator, kind: str, stems: list[dict[str, Any]]) -> d
     where = {"class": some_class()} if rng.random() < 0.5 else {}
     if kind == "motion_limit":
         return {**where, "max_deg": _number(rng, 0, 60, 1)}
+    if kind == "motion_pattern":
+        return {"class": some_class(), "pattern": str(rng.choice(PATTERNS))}
     if kind == "elevation_range":
         low, high = sorted(_number(rng, -45, 90, 1) for _ in range(2))
         return {**where, "min_deg": low, "max_deg": min(90.0, high + 5)}

@@ -9,7 +9,8 @@ from typing import Any, TypeGuard
 from physworld.spatial.scene.apart import settle
 from physworld.spatial.scene.brief import Brief, Target, inside, resolve
 from physworld.spatial.scene.documents import KeepInBed, Payload, SpatialScene
-from physworld.spatial.scene.engineer import engineer, room
+from physworld.spatial.scene.engineer import engineer, keyframes, room
+from physworld.spatial.scene.patterns import beginning, moves_as, plain
 from physworld.spatial.scene.reading import as_dict, scene_from
 from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check
 from physworld.spatial.scene.terms import (
@@ -18,6 +19,7 @@ from physworld.spatial.scene.terms import (
     MOST_KEYFRAMES,
     POSE,
     ROOMS,
+    Pose,
     great_circle,
     on_grid,
     snap,
@@ -199,6 +201,8 @@ def _object(
             f"{path}.{name}", said, bounded, edits, "a rule" if on_grid(name, value) else "off the grid"
         )
     good["motion"] = _motion(thing.get("motion"), good, target, f"{path}.motion", edits)
+    if target.pattern not in (None, "still"):
+        good |= _moved(good, str(target.pattern), target, path, edits)
     for name in sorted(map(str, set(thing) - set(good))):
         edits.append(Edit(f"{path}[{name[:40]!r}]", "…", None, "not part of an object"))
     return good
@@ -240,6 +244,21 @@ def _motion(said: Any, thing: dict[str, Any], target: Target, path: str, edits: 
     if said != good:
         edits.append(Edit(path, said, good, why))
     return good
+
+
+def _moved(good: dict[str, Any], pattern: str, target: Target, path: str, edits: list[Edit]) -> dict[str, Any]:
+    """What changes where an object does not move by its pattern: its pose, if there is no room, and its motion."""
+    here: Pose = (good["az_deg"], good["el_deg"], good["dist_m"])
+    if moves_as(pattern, [(key["t"], tuple(key[name] for name in POSE)) for key in good["motion"]] or [(0.0, here)]):
+        return {}
+    start = beginning(pattern, here, target.el[1])
+    found = dict(zip(POSE, start, strict=True))
+    for name, value in found.items():
+        if good[name] != value:
+            edits.append(Edit(f"{path}.{name}", good[name], value, f"room to {pattern}"))
+    motion = keyframes(plain(pattern, start, reach=target.reach, highest=target.el[1]))
+    edits.append(Edit(f"{path}.motion", good["motion"], motion, f"it must {pattern}"))
+    return {**found, "motion": motion}
 
 
 def _pose(thing: dict[str, Any]) -> list[float]:

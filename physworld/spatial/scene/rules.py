@@ -16,11 +16,13 @@ from physworld.spatial.scene.documents import (
     KeepInBed,
     MonoLowEnd,
     MotionLimit,
+    MotionPattern,
     Payload,
     SceneObject,
     SpatialScene,
     WidthTarget,
 )
+from physworld.spatial.scene.patterns import moves_as
 from physworld.spatial.scene.reading import (
     Invalid,
     Violation,
@@ -116,6 +118,8 @@ def tag(rule: Any) -> str:
         return f"motion_limit:{rule.track_class or 'all'}<={rule.max_deg:g}deg"
     if isinstance(rule, ElevationRange):
         return f"elevation:{rule.track_class or 'all'}={rule.min_deg:g}..{rule.max_deg:g}deg"
+    if isinstance(rule, MotionPattern):
+        return f"motion:{rule.track_class}={rule.pattern}"
     return f"keep_in_bed:{rule.track_class}"
 
 
@@ -184,7 +188,7 @@ def _conflicts(scene: SpatialScene, payload: Payload, brief: Brief) -> list[Conf
     chosen = list(dict.fromkeys(thing.id for thing in scene.objects if thing.id in stems))
     if {brief.stem(place).id for place in range(len(brief.objects))} == set(chosen):
         return list(brief.conflicts)
-    return [*brief.conflicts, *(c for c in resolve(payload, chosen).conflicts if c.aspect == "sep")]
+    return [*brief.conflicts, *(c for c in resolve(payload, chosen).conflicts if c.aspect in ("sep", "motion"))]
 
 
 def left_out(scene: SpatialScene, payload: Payload, brief: Brief | None = None) -> list[str]:
@@ -319,6 +323,11 @@ def _breaches(scene: SpatialScene, payload: Payload, rule: Any, gap: Callable[[i
     elif isinstance(rule, KeepInBed):
         for path, _, name in things(of_class(rule.track_class)):
             yield Breach(path, frozenset([name]), "presence", f"{name} must stay in the bed")
+    elif isinstance(rule, MotionPattern):
+        for path, thing, name in things(of_class(rule.track_class)):
+            if not moves_as(rule.pattern, thing.path):
+                what = "must stand still" if rule.pattern == "still" else f"does not {rule.pattern}"
+                yield Breach(f"{path}.motion", frozenset([name]), "motion", f"{name} {what}")
     elif isinstance(rule, AvoidMasking):
         for name in (rule.a, rule.b):
             if name not in CLASSES and not members(stems, name):

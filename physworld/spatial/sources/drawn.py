@@ -11,8 +11,10 @@ from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.people import draw_people
 from physworld.types import Sample
 
-PEOPLE, MIXED, COUNTED, NEW_STYLE = "people", "mixed", "counted", "new_style"  # axes beside those of draw.AXES
-EVERY = (*AXES, PEOPLE, MIXED, COUNTED, NEW_STYLE)
+# axes beside those of draw.AXES
+PEOPLE, RARE, MIXED, PRACTICE = "people", "rare", "mixed", "practice"
+COUNTED, NEW_STYLE = "counted", "new_style"
+EVERY = (*AXES, PEOPLE, RARE, MIXED, PRACTICE, COUNTED, NEW_STYLE)
 STREAM = 100  # of generators, beyond every axis of draw.AXES
 
 
@@ -23,7 +25,8 @@ class SpatialSource:
         """
         Args:
             axis: `seen` is what training meets; the others of draw.AXES are new in one respect; `people` draws payloads
-                in the style of people (physworld/spatial/scene/people.py), `mixed` one of either kind in turn;
+                in the style of people (physworld/spatial/scene/people.py), `rare` such as have rules that are rare
+                there, `mixed` tidy ones and people's in turn, `practice` the same with rare ones in training;
                 `counted` has a collection's bands (scene/counted.py) in all styles but two, `new_style` in those two.
         """
         if axis not in EVERY:
@@ -31,12 +34,16 @@ class SpatialSource:
         self.seed, self.split, self.axis = seed, split, axis
 
     def payload(self, index: int) -> Payload:
-        if self.axis == PEOPLE or (self.axis == MIXED and index % 2):
+        turns = 3 if self.axis == PRACTICE and self.split == "train" else 2
+        mixed = self.axis in (MIXED, PRACTICE)
+        if self.axis == RARE or (mixed and index % turns == 2):
+            return draw_people(generator(self.seed, self.split, STREAM + 3, index), rare=True)
+        if self.axis == PEOPLE or (mixed and index % turns == 1):
             return draw_people(generator(self.seed, self.split, STREAM, index))
         if self.axis in (COUNTED, NEW_STYLE):
             stream = STREAM + 1 + (COUNTED, NEW_STYLE).index(self.axis)
             return draw_counted(generator(self.seed, self.split, stream, index), new=self.axis == NEW_STYLE)
-        if self.axis == MIXED:
+        if mixed:
             return draw_payload(generator(self.seed, self.split, AXES.index("seen"), index))
         return draw_payload(generator(self.seed, self.split, AXES.index(self.axis), index), self.axis)
 

@@ -39,6 +39,7 @@ class ImpulseGuide:
             numbers: of a line that says neither `coast` nor `rest`.
         """
         self._masks, self._numbers = masks, numbers
+        self._only = masks.argmax(axis=1)  # the token of a mask that allows one
         self._begin = np.full((len(listed), max((len(bodies) for bodies in listed), default=0) + 1), _LAST)
         for row, bodies in enumerate(listed):
             self._begin[row, : len(bodies)] = _NAME + bodies
@@ -46,13 +47,21 @@ class ImpulseGuide:
         self._written = np.full(len(listed), -1)  # tokens of the line behind its name; -1 = the name comes next
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
-        return [[] for _ in rows]
+        """The next line's name, or the end."""
+        at = np.asarray(rows, np.int64)
+        kind, due = self._next(at), self._written[at] < 0
+        self._written[at[due & (kind != _LAST)]] = 0
+        return [[token] if one else [] for token, one in zip(self._only[kind].tolist(), due.tolist(), strict=True)]
+
+    def _next(self, at: np.ndarray) -> np.ndarray:
+        """Masks of what begins the next line of these answers."""
+        kinds: np.ndarray = self._begin[at, np.minimum(self._line[at], self._begin.shape[1] - 1)]
+        return kinds
 
     def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         at = np.asarray(rows, np.int64)
-        line = np.minimum(self._line[at], self._begin.shape[1] - 1)
         written = self._written[at]
-        return self._masks, np.where(written < 0, self._begin[at, line], np.minimum(written, _NUMBER))
+        return self._masks, np.where(written < 0, self._next(at), np.minimum(written, _NUMBER))
 
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
         at, token = np.asarray(rows, np.int64), np.asarray(tokens)

@@ -8,14 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physworld.text.codecs._impulse_words import FIRST_BODY, MAX_BODIES, NEXT, NUMBER_BASE, RECORDS, WORD
+from physworld.text.codecs._impulse_words import FIRST_BODY, LENGTH, NEXT, PARTNERS, WORD
 from physworld.types import Encoded
 
 OWN, MOST = 32, 64  # where an island is cut: bodies of a document whose answer is taken from it, and with neighbours
-LENGTH = np.ones(NUMBER_BASE, np.int64)  # tokens of a line that begins with this word
-PARTNERS = np.zeros(NUMBER_BASE, np.bool_)  # words whose second name is a partner
-LENGTH[[WORD[w] for w in RECORDS]] = [1 + sum(n) for n in RECORDS.values()]
-PARTNERS[[WORD[w] for w, (names, _) in RECORDS.items() if names == 2]] = True
 
 
 class Document(NamedTuple):
@@ -36,15 +32,16 @@ class Document(NamedTuple):
         return found
 
 
-def short(island: np.ndarray, first: int) -> list[Document]:
+def short(island: np.ndarray, first: int, names: int) -> list[Document]:
     """An island's prompt as one document, or as several where it has more bodies than there are names.
 
     Args:
         first: id of the name of body 0 in `island`, above all other tokens.
+        names: how many there are in a document.
     """
     lines = _lines(island)
     bodies = sorted({int(line[1]) - first for line in lines})
-    if len(bodies) <= MAX_BODIES:
+    if len(bodies) <= names:
         return [_document(lines, bodies, bodies, first)]
     near: dict[int, list[int]] = {body: [] for body in bodies}
     for line in lines:
@@ -60,11 +57,11 @@ def short(island: np.ndarray, first: int) -> list[Document]:
     return found
 
 
-def short_sample(island: Encoded, first: int, body: int) -> Encoded:
+def short_sample(island: Encoded, first: int, body: int, names: int) -> Encoded:
     """A training sample of the document that answers for `body`."""
     begin = int(np.flatnonzero(island.input_ids == NEXT)[0]) + 1
     prompt, answer = island.input_ids[:begin], island.input_ids[begin:]
-    document = next(part for part in short(prompt, first) if part.own is not None and body in part.own)
+    document = next(part for part in short(prompt, first, names) if part.own is not None and body in part.own)
     assert document.bodies is not None
     named = np.isin(answer - first, document.bodies)
     # a line goes on until the next name; `end` stays

@@ -42,25 +42,36 @@ that the body takes on in a frame. Answer: change of velocity beyond gravity and
 Chipmunk's position correction along n as a speed; `coast` = all zero, `rest` = comes to a stop. The codec moves
 positions exactly as Chipmunk does: p += v·dt + PUSH·n·dt, then v += g·dt + impulse. A body with no `self` line has
 nothing within MARGIN: it flies freely.
+
+With `memory=true` two frames are given, and a line whose word ends in `+` says what it did in the frame before, behind
+its own numbers, px/s over the body's mass: `touch+` JN JT along CN CT and across (`touch2+`: twice), `link+` and `tie+`
+JN, `hold+` JN JT along the own frame, `drive+` JN of gyration speed. It is inferred from the change of velocity
+(_impulse_memory.py). Zeros: it did nothing; no `+`: nobody knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from physworld.sim import contacts as geometry
+from physworld.sim.fields import Fields
 from physworld.text.codecs import _impulse_answer as answers
 from physworld.text.codecs import _impulse_kernel as kernel
+from physworld.text.codecs import _impulse_memory as past
 from physworld.text.codecs._impulse_guide import ImpulseGuide
 from physworld.text.codecs._impulse_words import (
     BODY_WORDS,
     COAST,
     END,
     FIRST_BODY,
+    LENGTH,
     MAX_BODIES,
+    MEMORY_BODIES,
+    MEMORY_RECORDS,
+    MEMORY_WORD,
     NUMBER_BASE,
     RECORDS,
     REST,
@@ -87,10 +98,28 @@ class ImpulseCodec(LinesCodec):
     records = RECORDS
     body_names: Collection[str] = BODY_WORDS
 
-    def __init__(self, *, shuffle_names: bool = True) -> None:
-        """shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned."""
+    def __init__(self, *, shuffle_names: bool = True, memory: bool = False, memory_dropout: float = 0.0) -> None:
+        """
+        Args:
+            shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned.
+            memory: lines say what they did in the frame before; two frames are given.
+            memory_dropout: share of samples (validation's too) that do without.
+
+        Raises:
+            ValueError: an argument is of another kind.
+        """
+        if not isinstance(memory, bool):
+            raise ValueError(f"memory={memory} must be true or false")
+        if isinstance(memory_dropout, bool) or not 0 <= memory_dropout <= 1:
+            raise ValueError(f"memory_dropout={memory_dropout} must be a number from 0 to 1")
+        self.memory, self.memory_dropout = memory, memory_dropout
+        if memory:
+            self.word, self.records, self.most_bodies = MEMORY_WORD, MEMORY_RECORDS, MEMORY_BODIES
+            self.context_frames = self.history_frames = 2
+            if self.body_names is BODY_WORDS:
+                self.body_names = BODY_WORDS[:MEMORY_BODIES]
         grid = output_grid()
-        super().__init__(grid, shuffle_names=shuffle_names, words=tuple(WORD))
+        super().__init__(grid, shuffle_names=shuffle_names, words=tuple(self.word))
         values, ids = number_values()[grid], NUMBER_BASE + grid
         hints = np.searchsorted(values, number_values()).astype(np.int16)  # small, to stay in the processor's cache
         self._grid = (values, ids, hints, QUIET, STILL, EVENT_SPEED)
@@ -124,16 +153,40 @@ class ImpulseCodec(LinesCodec):
         return kernel.write_prompt(self._packed(given.scene)[1], now.position, now.velocity, now.angle, now.spin)
 
     def prompt(self, given: Trajectory) -> np.ndarray:
-        return self._views(given)[0]
+        ids, listed, frames = self._views(given)
+        return self._remember(given, ids, listed, frames)
+
+    def _remember(self, given: Trajectory, ids: np.ndarray, listed: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """The prompt with what lines did in the frame before; as it is where that is not wanted, or not known."""
+        if not self.memory or len(given) < 2 or not len(listed):
+            return ids
+        scene, before, now = given.scene, given.frame(-2), given.frame(-1)
+        gain = np.empty((len(scene.bodies), 3))
+        gain[:, :2] = now.velocity - before.velocity - np.array(scene.gravity) * scene.dt
+        world, solids = self._packed(scene)[1:]
+        if scene.fields:
+            gain[:, :2] -= Fields(scene).acceleration(now.position, before.velocity) * scene.dt
+        gain[:, 2] = (now.spin - before.spin) * solids.gyration
+        memory = np.zeros((len(ids), 4))  # more lines than there are tokens there are not
+        longer = np.empty(2 * len(ids), np.int64)
+        state = (np.ascontiguousarray(part) for part in (now.position, now.velocity, now.angle, now.spin))
+        past.remembered(world, gain, *state, listed, frames, memory)
+        words = past.PLUS, past.GAINS, LENGTH, NUMBER_BASE, WORD["next"]
+        used = past.with_memory(ids, len(world[0]), memory, *words, longer)
+        return longer[:used].copy()
 
     def encode(self, sample: Sample) -> Encoded:
         given: Trajectory = sample.given
         ids, listed, frames = self._views(given)
+        if (sample.seed * 2654435761 >> 9) % 1000 >= 1000 * self.memory_dropout:
+            ids = self._remember(given, ids, listed, frames)
         answer, event = self.answer(given.scene, listed, frames, given.frame(-1), sample.target.frame(0))
         return self._encoded(sample.seed, given.scene, ids, answer, event)
 
     def encode_frames(self, run: Trajectory, *, seed: int = 0) -> Sequence[Encoded]:
         """All frames but the last, in one compiled call; item t equals `encode` of (frame t -> t + 1), seed + t."""
+        if self.memory:
+            return _OneByOne(self.encode, run, seed)
         scene, world, _ = self._packed(run.scene)
         shifts = self._shift(np.arange(seed, seed + len(run) - 1), scene)
         return answers.Frames(world, run, self._grid_of(scene), shifts, seed)
@@ -174,3 +227,18 @@ class ImpulseCodec(LinesCodec):
 
     def guide(self, given: Sequence[Trajectory]) -> ImpulseGuide:
         return ImpulseGuide([self._views(g)[1] for g in given], self._masks)
+
+
+class _OneByOne(Sequence[Encoded]):
+    """The frames of a trajectory that have one before them and one behind."""
+
+    def __init__(self, encode: Callable[[Sample], Encoded], run: Trajectory, seed: int) -> None:
+        self._encode, self._run, self._seed = encode, run, seed
+
+    def __len__(self) -> int:
+        return len(self._run) - 2
+
+    def __getitem__(self, t: Any) -> Any:
+        t = range(len(self))[t]
+        given, target = self._run.window(t, t + 2), self._run.window(t + 2, t + 3)
+        return self._encode(Sample(seed=self._seed + t, given=given, target=target))

@@ -28,14 +28,15 @@ from physworld.text.codecs._impulse_words import (
     COAST,
     END,
     FIRST_BODY,
+    LENGTH,
     MAX_BODIES,
     NEXT,
     NUMBER_BASE,
-    RECORDS,
+    PARTNERS,
     REST,
     WORD,
 )
-from physworld.text.codecs._island_documents import LENGTH, PARTNERS, Document, short, short_sample
+from physworld.text.codecs._island_documents import Document, short, short_sample
 from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs._scene_lines import as_lines
 from physworld.text.codecs.impulse import EVENT_SPEED, ImpulseCodec
@@ -52,9 +53,20 @@ class IslandCodec(ImpulseCodec):
     text_name = "islands"
     body_names: Collection[str] = frozenset(f"o{k}" for k in range(MOST_BODIES))
 
-    def __init__(self, *, shuffle_names: bool = True, collision_sampling: float = 0.0) -> None:
-        """collision_sampling: share of samples (validation's too) whose island is drawn by a struck body, if any is."""
-        super().__init__(shuffle_names=shuffle_names)
+    def __init__(
+        self,
+        *,
+        shuffle_names: bool = True,
+        memory: bool = False,
+        memory_dropout: float = 0.0,
+        collision_sampling: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            shuffle_names, memory, memory_dropout: see `ImpulseCodec`.
+            collision_sampling: share of samples (validation's too) whose island is drawn by a struck body, if any is.
+        """
+        super().__init__(shuffle_names=shuffle_names, memory=memory, memory_dropout=memory_dropout)
         if (
             isinstance(collision_sampling, bool)
             or not isinstance(collision_sampling, int | float)
@@ -70,7 +82,7 @@ class IslandCodec(ImpulseCodec):
 
     def _first_name(self, scene: Scene) -> int:
         """Of a crowd, names of whole frames begin behind all tokens; documents have the usual ones."""
-        return FIRST_BODY if len(scene.bodies) <= MAX_BODIES else self.vocabulary.size
+        return FIRST_BODY if len(scene.bodies) <= self.most_bodies else self.vocabulary.size
 
     def _named(self, world: tuple[Any, ...], scene: Scene) -> tuple[Any, ...]:
         first = self._first_name(scene)
@@ -94,7 +106,7 @@ class IslandCodec(ImpulseCodec):
         first = self._first_name(scene)
         if first == FIRST_BODY:
             return [Document(part, None, None) for part in parts]
-        return [document for part in parts for document in short(part, first)]
+        return [document for part in parts for document in short(part, first, self.most_bodies)]
 
     def encode(self, sample: Sample) -> Encoded:
         return self._one_island(super().encode(sample), sample.given.scene)
@@ -117,7 +129,7 @@ class IslandCodec(ImpulseCodec):
         chosen = bodies[draw % len(bodies)]
         kept |= label == label[chosen]
         one = Encoded(seed=whole.seed, input_ids=ids[kept], labels=whole.labels[kept], event=whole.event[kept])
-        return one if first == FIRST_BODY else short_sample(one, first, int(ids[chosen + 1]) - first)
+        return one if first == FIRST_BODY else short_sample(one, first, int(ids[chosen + 1]) - first, self.most_bodies)
 
     def documents(self) -> IslandCodec:
         return self
@@ -169,7 +181,7 @@ class IslandCodec(ImpulseCodec):
         crowd = any(token >= size for token in tokens)
         words = [f"o{token - size}" if token >= size else word for token, word in zip(tokens, words, strict=True)]
         names = range(size, max(tokens) + 1) if crowd else range(FIRST_BODY, FIRST_BODY + MAX_BODIES)
-        return as_lines(tokens, words, {NEXT, END, *(WORD[w] for w in RECORDS)}, names, NEXT)
+        return as_lines(tokens, words, {NEXT, END, *(self.word[w] for w in self.records)}, names, NEXT)
 
     def parse(self, text: str, given: Trajectory) -> State | None:
         ids = self.read_ids(text)

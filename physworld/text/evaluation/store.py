@@ -6,17 +6,16 @@ with whatever else could change the answer. Nothing is read but arrays of number
 
 from __future__ import annotations
 
-import hashlib
 import json
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from physworld.io.atomic import replacing
+from physworld.io.checksums import digest_of, files_digest
+from physworld.runs.pieces import load_arrays, turn
 from physworld.text.codecs.scene_json import scene_to_dict
 from physworld.text.rollout import Rollout
 from physworld.types import State, Trajectory
@@ -27,34 +26,15 @@ PACKAGE = Path(__file__).resolve().parents[2]
 ANSWERING = ("types/*.py", "sim/contacts.py", "sim/fields.py", "text/rollout.py", "text/codecs/*.py", "lm/*.py")
 
 
-def digest(*parts: str | bytes) -> str:
-    """SHA-256 of the parts, each with its length before it."""
-    found = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        found.update(str(len(data)).encode() + b":" + data)
-    return found.hexdigest()
-
-
-def file_digest(paths: Sequence[Path]) -> str:
-    """Of the contents and names of files, in the order of their names."""
-    found = hashlib.sha256()
-    for path in sorted(paths):
-        found.update(path.name.encode())
-        with path.open("rb") as stream:
-            found.update(hashlib.file_digest(stream, "sha256").digest())
-    return found.hexdigest()
-
-
 def code_digest() -> str:
     """Of the modules that turn a moment into an answer."""
-    return file_digest([path for pattern in ANSWERING for path in PACKAGE.glob(pattern)])
+    return files_digest([path for pattern in ANSWERING for path in PACKAGE.glob(pattern)])
 
 
 def moment_id(given: Trajectory) -> str:
     """16 hexadecimal digits that name what was given: the scene and its frames, to the last bit."""
     arrays = [np.ascontiguousarray(getattr(given, name)).tobytes() for name in State.__annotations__]
-    return digest(json.dumps(scene_to_dict(given.scene), sort_keys=True), *arrays)[:16]
+    return digest_of(json.dumps(scene_to_dict(given.scene), sort_keys=True), *arrays)[:16]
 
 
 class DiskStore:
@@ -65,7 +45,7 @@ class DiskStore:
         self.folder, self.key = folder, key
 
     def _path(self, given: Sequence[Trajectory], num_frames: int) -> Path:
-        name = digest(self.key, str(num_frames), *(moment_id(g) for g in given))[:40]
+        name = digest_of(self.key, str(num_frames), *(moment_id(g) for g in given))[:40]
         return self.folder / name[:2] / f"{name}.npz"
 
     def save(self, given: Sequence[Trajectory], num_frames: int, rollout: Rollout) -> None:
@@ -78,32 +58,22 @@ class DiskStore:
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
-    @contextmanager
-    def turn(self, given: Sequence[Trajectory], num_frames: int, *, wait: bool) -> Iterator[bool]:
+    def turn(self, given: Sequence[Trajectory], num_frames: int, *, wait: bool) -> AbstractContextManager[bool]:
         """Lock a batch among processes and machines; the system gives it free when its process is killed."""
-        path = self.folder / "locks" / f"{self._path(given, num_frames).stem}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=-1 if wait else 0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        return turn(self.folder / "locks" / f"{self._path(given, num_frames).stem}.lock", wait=wait)
 
     def load(self, given: Sequence[Trajectory], num_frames: int) -> Rollout | None:
         """None when there is no such batch, or its file is damaged: then it is made anew."""
+        arrays = load_arrays(self._path(given, num_frames))
+        if arrays is None:
+            return None
         try:
-            with np.load(self._path(given, num_frames), allow_pickle=False) as arrays:
-                predicted = [
-                    Trajectory(scene=g.scene, **{name: arrays[f"{name}{row}"] for name in State.__annotations__})
-                    for row, g in enumerate(given)
-                ]
-                counts = {name: [int(value) for value in arrays[name]] for name in COUNTS}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            predicted = [
+                Trajectory(scene=g.scene, **{name: arrays[f"{name}{row}"] for name in State.__annotations__})
+                for row, g in enumerate(given)
+            ]
+            counts = {name: [int(value) for value in arrays[name]] for name in COUNTS}
+        except (ValueError, KeyError):  # of another physworld
             return None
         if any(len(one) != num_frames for one in predicted) or any(len(c) != len(given) for c in counts.values()):
             return None

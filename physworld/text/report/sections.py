@@ -48,6 +48,8 @@ def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -
     rows = [
         event_row("contact onsets found (recall)", "recall", True),
         event_row("of those predicted, right (precision)", "precision", True),
+        event_row("impulse of contacts found (recall by impulse)", "impulse_recall", True),
+        event_row("impulse of those predicted, right (precision by impulse)", "impulse_precision", True),
         event_row("timing of those found, frames off", "timing", False),
         *(
             row(metric.title, f"{name}@{last}" if metric.when == HORIZON else name)

@@ -65,6 +65,7 @@ def test_a_row_per_rollout_and_method():
         "flight_energy_error": 0.0,
     }
     errors |= {f"events_{name}": 0 for name in ("true", "said", "matched", "late")}
+    errors |= {f"events_{name}_impulse": 0.0 for name in ("true", "said", "found", "right")}
     where = {"category": "test", "objects": 1, "shift": "", "distance": 0.0, "told": True, "missing": 0, "drifted": 0}
     assert got[0] == {**who, **where, "method": "model", "parsed": True, "valid_frames": 5, **errors}
 

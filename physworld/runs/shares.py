@@ -1,19 +1,21 @@
 """One evaluation in shares, by the ranks of torchrun or SLURM or by the jobs of a sweep.
 
-Every process answers batches into the same cache, a file each; whoever writes the report reads them all there. So the
+Every process answers its part into the same cache, a file each; whoever writes the report reads them all there. So the
 report is that of one process to the bit, and a process that dies or comes late changes nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from rich.console import Console
 
 from physworld.errors import UserError
+from physworld.reporting.progress import bar
+from physworld.runs.pieces import Ask, Pieces
 from physworld.settings import checks
 
 
@@ -54,6 +56,14 @@ class Share:
         local = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
         return torch.device("cuda", local % torch.cuda.device_count())
 
+    def answer(self, pieces: Pieces, asked: Mapping[str, Ask], console: Console) -> None:
+        """Answer this process's share of the pieces into their folder, with a progress bar."""
+        with bar(f"Share {self.number} of {self.of}", len(asked), console) as advance:
+            pieces.fill(asked, share=self.number, shares=self.of, done=lambda name: advance(1))
+        console.print(
+            f"Share {self.number} of {self.of} is answered; the answers are in {pieces.folder}.", soft_wrap=True
+        )
+
 
 def ranks_here() -> tuple[int, int]:
     """(number, count) of the processes that torchrun or srun started for one command."""
@@ -61,8 +71,3 @@ def ranks_here() -> tuple[int, int]:
         if rank in os.environ and count in os.environ:
             return int(os.environ[rank]), int(os.environ[count])
     return 0, 1
-
-
-def total(evaluations: Sequence[tuple[Any, Any]]) -> int:
-    """Frames that (evaluation, cases) pairs ask for."""
-    return sum(len(cases.given) * evaluation.frames * (1 + evaluation.samples) for evaluation, cases in evaluations)

@@ -1,0 +1,64 @@
+"""`physworld judge` stopped in the middle: one sentence, and the same command goes on to the same report."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from physworld.cli import main
+from physworld.io.images import write_mp4
+from physworld.seeding import generator
+
+
+def _clips(folder: Path, count: int) -> None:
+    """Discs that fall over a textured scene, slow to judge because they are large."""
+    times = np.arange(60) / 30
+    scene = generator(0, "test").uniform(90, 150, (360, 480, 3))
+    columns, rows = np.arange(480)[None] + 0.5, np.arange(360)[:, None] + 0.5
+    for k in range(count):
+        frames = np.repeat(scene[None], len(times), 0)
+        for t, y in enumerate(40 + 70 * times**2):
+            frames[t, (columns - 60 - 40 * k) ** 2 + (rows - y) ** 2 < 256] = (240, 30, 30)
+        write_mp4(folder / f"{k}.mp4", frames.astype(np.uint8), 30)
+
+
+def _stopped(words: list[str], journal: Path, lines: int, how: signal.Signals) -> tuple[int, str]:
+    """(exit code, stderr) of the command, stopped when so many clips are judged."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "physworld", *words], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test in the background ignores it
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        if journal.exists() and sum(line.endswith("}") for line in journal.read_text().splitlines()) >= lines:
+            break
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
+    folder, out, whole = tmp_path / "clips", tmp_path / "out", tmp_path / "whole"
+    _clips(folder, 5)
+    words = ["judge", str(folder), "--controls", "5", "--pictures", "1", "--out"]
+    journal = out / "judged.jsonl"
+    code, said = _stopped([*words, str(out), "--workers", "2"], journal, 1, signal.SIGINT)
+    assert code == 130 and said.strip().splitlines()[-1].endswith("of 5 clips; the same command goes on from there.")
+    assert "Traceback" not in said
+    code, _ = _stopped([*words, str(out), "--workers", "1"], journal, 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    kept = journal.read_text()
+    journal.write_text(kept + '{"key": "cut off in the midd')
+    assert main([*words, str(out), "--workers", "1"]) == 0
+    assert main([*words, str(whole), "--workers", "1"]) == 0
+    assert (out / "clips.json").read_text() == (whole / "clips.json").read_text()
+    rows = [json.loads((each / "summary.json").read_text())["rows"] for each in (out, whole)]
+    assert rows[0] == rows[1]
+    assert not journal.exists()
