@@ -26,7 +26,7 @@ THROUGH = ("basic", "joblib", "submitit_local", "ray")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--through", nargs="+", default=THROUGH, choices=THROUGH)
     options = parser.parse_args()
