@@ -23,6 +23,7 @@ from physworld.spatial.scene.draw import AXES
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict, dumps
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import POSE
 from physworld.spatial.sources.rows import RowsSource
 
 from spatial_tools import payload, samples, save_tiny_qwen
@@ -71,6 +72,20 @@ def test_ids_never_reach_the_model(codec: SpatialCodec) -> None:
         scene = plain.decode(plain.answer(engineer(brief.payload, brief), brief)[0], brief)
         assert name in {thing["id"] for thing in scene["objects"]}
     assert len(texts) == 1 and "vox" not in texts.pop()
+
+
+def test_a_motion_in_a_brief_says_where_it_begins() -> None:
+    """What keyframes change stands behind the pointer: a model that chose its own beginning would break the limit."""
+    lines = [
+        line
+        for sample in samples("rare")
+        for line in PointerCodec().prompt_text(sample.given).splitlines()
+        if '{"t":' in line
+    ]
+    assert len(lines) > 20
+    for line in lines:
+        pose, _, motion = line.partition('"motion"')
+        assert all(f" {name}?" not in pose for name in POSE if f'"{name}":' in motion)
 
 
 def test_a_payload_of_full_size_has_a_prompt_that_memory_holds(codec: SpatialCodec) -> None:
