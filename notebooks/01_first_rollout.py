@@ -20,18 +20,22 @@
 # Everything comes from `physworld`; this notebook only looks at it.
 
 # %%
-# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+# Where physworld is missing, this installs it with what this notebook needs from the clone in which the notebook lies.
+# In Colab: `!git clone ADDRESS`, and the clone's folder here.
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 if importlib.util.find_spec("physworld") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld"], check=True)
+    clone = Path("..").resolve()
+    if not (clone / "pyproject.toml").is_file():
+        raise FileNotFoundError(f"no clone of physworld in {clone}: let `clone` name its folder")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", str(clone)], check=True)
 
 # %%
 import os
 import warnings
-from pathlib import Path
 
 warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars here
 if Path.cwd().name == "notebooks":  # where Jupyter starts; runs lie under the repository's outputs/

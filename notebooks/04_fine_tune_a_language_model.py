@@ -20,13 +20,18 @@
 # the adapter is loaded back with nothing but PEFT and transformers. Two to three minutes on a CPU, and 4 GB of memory.
 
 # %%
-# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+# Where physworld is missing, this installs it with what this notebook needs from the clone in which the notebook lies.
+# In Colab: `!git clone ADDRESS`, and the clone's folder here.
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 if importlib.util.find_spec("physworld") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld[pretrained,smollm2]"], check=True)
+    clone = Path("..").resolve()
+    if not (clone / "pyproject.toml").is_file():
+        raise FileNotFoundError(f"no clone of physworld in {clone}: let `clone` name its folder")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", f"{clone}[pretrained,smollm2]"], check=True)
 
 # %%
 import warnings
@@ -37,7 +42,6 @@ warnings.filterwarnings("ignore", category=FutureWarning)  # of transformers, to
 
 # %%
 import json
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -21,13 +21,18 @@
 # metric that the placebo passes too measures no physics. About two minutes on a CPU.
 
 # %%
-# Where physworld is missing, as in Colab, this installs it with what this notebook needs.
+# Where physworld is missing, this installs it with what this notebook needs from the clone in which the notebook lies.
+# In Colab: `!git clone ADDRESS`, and the clone's folder here.
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 if importlib.util.find_spec("physworld") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "physworld[video]"], check=True)
+    clone = Path("..").resolve()
+    if not (clone / "pyproject.toml").is_file():
+        raise FileNotFoundError(f"no clone of physworld in {clone}: let `clone` name its folder")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", f"{clone}[video]"], check=True)
 
 # %%
 import warnings
@@ -36,7 +41,6 @@ warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars her
 
 # %%
 import json
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np

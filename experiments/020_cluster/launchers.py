@@ -35,7 +35,7 @@ def sweep(folder: Path, launcher: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--through", nargs="+", default=THROUGH, choices=THROUGH)
     options = parser.parse_args()

@@ -58,13 +58,16 @@ def make_plate(frames: np.ndarray) -> Plate:
     return Plate(empty=_unghosted(some, median.astype(np.float32), noise), noise=noise)
 
 
-def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], area: float) -> Plate | None:
+def cleared(
+    frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], own: Sequence[np.ndarray], area: float
+) -> Plate | None:
     """The plate again, where bodies lie in the same place for long, from the frames in which none does; None where that
     changes nothing.
 
     Args:
         frames: uint8 (T, H, W, 3).
         boxes: of each body (T, 4) int top, left, bottom, right, 0 where it is not seen.
+        own: those of `boxes` in which something was truly seen.
         area: px² of the largest body.
 
     Raises:
@@ -86,7 +89,11 @@ def cleared(frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], area:
             down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right  # twice, from the middle
             high, wide = bottom - top, right - left
             free[t] &= (abs(down) > high + 2 * RIM) | (abs(across) > wide + 2 * RIM)
-            behind += (down / high) ** 2 + (across / wide) ** 2 < 1
+    for box in own:
+        for t in np.flatnonzero(box[:, 2] > 0):
+            top, left, bottom, right = box[t]
+            down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right
+            behind += (down / (bottom - top)) ** 2 + (across / (right - left)) ** 2 < 1
     seen = free.sum(0) >= FREE
     if (behind > len(frames) - FREE).sum() > UNSEEN * area:
         raise Discard("hidden", "a body never leaves its place, so that the scene behind it is not known")

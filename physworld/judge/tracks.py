@@ -88,10 +88,11 @@ class Track:
         return float(np.hypot(*(path.max(0) - path.min(0)))) if len(path) else 0.0
 
 
-def places(tracks: Sequence[Track]) -> tuple[list[np.ndarray], float]:
-    """(boxes of each body (T, 4): `stays`, and `box` of small ones, which may be pieces; px² of the largest body)."""
+def places(tracks: Sequence[Track]) -> tuple[list[np.ndarray], list[np.ndarray], float]:
+    """(boxes of each body (T, 4): `stays`, and `box` of small ones, which may be pieces; `box`; px² of the largest)."""
     largest = max((track.diameter for track in tracks), default=np.inf)
-    return [t.stays if t.diameter > 0.5 * largest else t.box for t in tracks], float(np.pi * largest**2 / 4)
+    around = [t.stays if t.diameter > 0.5 * largest else t.box for t in tracks]
+    return around, [t.box for t in tracks], float(np.pi * largest**2 / 4)
 
 
 def follow(blobs: list[list[Blob]], size: tuple[int, int]) -> list[Track]:

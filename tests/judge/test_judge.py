@@ -173,11 +173,11 @@ def test_the_scene_behind_a_body_that_came_to_rest_is_looked_up_in_earlier_frame
         frames[t, 40:60, at : at + 20] = (230, 40, 30)
     frames = frames.astype(np.uint8)
     spoilt = Plate(empty=frames[-1].astype(np.float32), noise=1.0)
-    better = cleared(frames, spoilt, [boxes], 400.0)
+    better = cleared(frames, spoilt, [boxes], [boxes], 400.0)
     assert better is not None and np.abs(better.empty - empty).max() <= 1
-    assert cleared(frames, better, [boxes], 400.0) is None
+    assert cleared(frames, better, [boxes], [boxes], 400.0) is None
     with pytest.raises(Discard, match="never leaves its place"):
-        cleared(frames[12:], spoilt, [boxes[12:]], 400.0)
+        cleared(frames[12:], spoilt, [boxes[12:]], [boxes[12:]], 400.0)
 
 
 def test_a_diagonal_at_constant_speed_is_uniform_and_breaks_a_law_where_something_falls() -> None:

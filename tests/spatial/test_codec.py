@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from physworld.spatial.scene.draw import AXES
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict, dumps
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import POSE
 from physworld.spatial.sources.rows import RowsSource
 
 from spatial_tools import payload, samples, save_tiny_qwen
@@ -71,6 +73,16 @@ def test_ids_never_reach_the_model(codec: SpatialCodec) -> None:
         scene = plain.decode(plain.answer(engineer(brief.payload, brief), brief)[0], brief)
         assert name in {thing["id"] for thing in scene["objects"]}
     assert len(texts) == 1 and "vox" not in texts.pop()
+
+
+def test_a_motion_in_a_brief_says_where_it_begins() -> None:
+    """What keyframes change stands behind the pointer: a model that chose its own beginning would break the limit."""
+    texts = "\n".join(PointerCodec().prompt_text(sample.given) for sample in samples("rare"))
+    moving = [part for part in re.split(r'"@\d+"|@\d+"', texts) if '{"t":' in part]
+    assert len(moving) > 20
+    for part in moving:
+        pose, _, motion = part.partition('"motion"')
+        assert all(f" {name}?" not in pose for name in POSE if f'"{name}":' in motion)
 
 
 def test_a_payload_of_full_size_has_a_prompt_that_memory_holds(codec: SpatialCodec) -> None:

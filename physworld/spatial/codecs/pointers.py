@@ -10,6 +10,7 @@ Like `chunks.SpatialCodec`, with five differences.
   only those after the first are written (the first is the object's own pose), with what differs from that pose.
 * Right behind an object's pointer stand, in the answer's own order, the value or ` width?` of each field that rules may
   decide: what is to be copied is always as far from its pointer as in the answer, and what is free is said to be.
+  What a decided motion changes counts as decided, too: keyframes say where to, not how far.
 * A brief's line ends as its object in the answer does, and the rules that hold stand as the answer has to name them.
 * Pointers count down: the last object is always `@1`, so where an answer ends is said by the pointer itself.
 
@@ -74,7 +75,7 @@ class PointerCodec(SpatialCodec):
         settled = engineer(payload, given).objects
         for place, (target, called, thing) in enumerate(zip(given.objects, names.values(), settled, strict=True)):
             stem, final = given.stem(place), place + 1 == len(given.objects)
-            decided = _decided(target)
+            decided = _decided(target, thing)
             yield f'{called}"'
             for name in FIELDS:
                 yield chunk(name, getattr(thing, name)) if decided[name] else f" {name}?"
@@ -125,7 +126,7 @@ class PointerCodec(SpatialCodec):
             if thing.id not in names:
                 raise ValueError(f"{thing.id} is no object of this brief")
             yield f'{names[thing.id]}"', False
-            decided = _decided(targets[thing.id])
+            decided = _decided(targets[thing.id], thing)
             for name in (*POSE, *DIALS):
                 yield chunk(name, getattr(thing, name)), decided.get(name, False)
             yield from ((piece, decided["motion"]) for piece in _keyframes(thing))
@@ -184,18 +185,23 @@ def _spelled(text: str, classes: Mapping[str, str]) -> Iterator[str]:
     yield text[end:]
 
 
-def _decided(target: Target) -> dict[str, bool]:
-    """Field -> whether a rule narrows it for this object."""
+def _decided(target: Target, thing: SceneObject) -> dict[str, bool]:
+    """Field -> whether a rule narrows it for this object.
+
+    Args:
+        thing: as it stands in a scene: where rules decide a motion, so is what of its pose the keyframes change, since
+            they say where it goes to and not how far.
+    """
+    moves = target.reach < FREE_REACH or target.pattern is not None
+    changed = {name for key in thing.motion for name in POSE if getattr(key, name) != getattr(thing, name)}
+    where = dict.fromkeys(changed if moves else (), True)
     return {
         "az_deg": target.az is not None or bool(target.apart),
         "el_deg": target.el != FREE_ELEVATION or bool(target.apart),
         "dist_m": target.anchored,
         "width": target.width != FREE_WIDTH,
-        "motion": target.still
-        or target.pattern is not None
-        or bool(target.apart)
-        or target.az is not None
-        or target.reach < FREE_REACH,
+        "motion": moves or target.still or bool(target.apart) or target.az is not None,
+        **where,
     }
 
 
