@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+sys.path[:1] = [str(ROOT), str(ROOT / "tests" / "helpers")]  # this folder has a warp.py
 RESULTS = Path(__file__).parent / "results"
 LM = ["codec=engine", "scenario.names=[billiards]", "curriculum=stage0", "model.optimizer=adamw", "steps=3"]
 CASES: dict[str, list[str]] = {
@@ -186,7 +186,7 @@ def main() -> None:
         print(json.dumps(measure(CASES[sys.argv[2]])))
         return
     path = RESULTS / "plan.json"
-    rows = json.loads(path.read_text()) if path.is_file() else {}
+    rows: dict[str, Any] = {}
     for name in wanted:
         done = subprocess.run(
             [sys.executable, __file__, "--case", name], capture_output=True, text=True, check=False, cwd=ROOT
@@ -194,7 +194,9 @@ def main() -> None:
         if done.returncode:
             print(name, done.stderr[-3000:], file=sys.stderr)
             continue
-        rows[name] = json.loads(done.stdout.strip().splitlines()[-1])
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        before[name] = json.loads(done.stdout.strip().splitlines()[-1])
+        rows = {case: before[case] for case in CASES if case in before}
         print(name, rows[name], flush=True)
         path.write_text(json.dumps(rows, indent=1) + "\n")
     (RESULTS / "plan.md").write_text("\n".join(table(rows)) + "\n")

@@ -50,7 +50,7 @@ def prompts(codec: Any, count: int) -> list[np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", default="shipped")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8])

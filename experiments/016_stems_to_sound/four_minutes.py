@@ -5,6 +5,7 @@ python experiments/016_stems_to_sound/four_minutes.py OUT [TARGET] [SECONDS]
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -31,4 +32,8 @@ def main(out: Path, target: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *(sys.argv[2:3] or ["iamf"]), *map(float, sys.argv[3:4] or ["240"]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("target", nargs="?", default="iamf")
+    parser.add_argument("seconds", type=float, nargs="?", default=240.0)
+    main(**vars(parser.parse_args()))

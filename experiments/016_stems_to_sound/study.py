@@ -8,6 +8,7 @@ python experiments/016_stems_to_sound/table.py OUT             # their table
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -184,4 +185,7 @@ def directions(folder: Path, scene, work: Path) -> list[float]:  # type: ignore[
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("count", metavar="songs", type=int, nargs="?", default=10)
+    main(**vars(parser.parse_args()))

@@ -5,6 +5,7 @@ python experiments/017_people/score.py RUN [PAYLOADS [AXIS ...]]     # of the ge
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections import Counter
@@ -50,7 +51,7 @@ def broken(said: list, samples: list[Sample]) -> list[tuple[str, int]]:  # type:
     return [(re.sub(r"\S{1,16} is also", "ID is also", name), n) for name, n in found.most_common(8)]
 
 
-def main(run: Path, count: int, axes: tuple[str, ...]) -> None:
+def main(run: Path, count: int, axes: list[str]) -> None:
     network, codec, config = load_model(run, torch.device("cpu"))
     torch.manual_seed(0)
     untrained = instantiate(config["model"]["network"])(codec.vocabulary).eval()
@@ -84,8 +85,8 @@ def main(run: Path, count: int, axes: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        int(sys.argv[2]) if len(sys.argv) > 2 else 256,
-        tuple(sys.argv[3:]) or ("seen", "people"),
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("count", metavar="payloads", type=int, nargs="?", default=256)
+    parser.add_argument("axes", metavar="axis", nargs="*", default=["seen", "people"])
+    main(**vars(parser.parse_args()))

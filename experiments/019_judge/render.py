@@ -5,15 +5,18 @@ A clip that lies there is left alone, so it can be stopped at any time and start
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
 from families import FAMILIES, kept
 
-folder = Path(sys.argv[1])
-count = int(sys.argv[2]) if len(sys.argv) > 2 else 20
-first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", type=Path)
+parser.add_argument("count", type=int, nargs="?", default=20, help="clips of each family")
+parser.add_argument("first", type=int, nargs="?", default=0, help="index of the first")
+options = parser.parse_args()
+folder, count, first = options.folder, options.count, options.first
 folder.mkdir(parents=True, exist_ok=True)
 begun = time.process_time()
 for blur in (False, True):

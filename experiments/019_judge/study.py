@@ -173,7 +173,7 @@ def reasons(index: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="0-19 are the study's; develop on others, such as 1000")

@@ -3,8 +3,8 @@
 python experiments/021_planning/actions.py actions.json
 """
 
+import argparse
 import json
-import sys
 import zlib
 from pathlib import Path
 
@@ -16,6 +16,9 @@ EACH = 10  # actions of a game
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="actions.json", type=Path)
+    out = parser.parse_args().out
     games, lines = iphyre_games("iphyre"), []
     for boxes in (False, True):
         for puzzle in iphyre("iphyre", boxes=boxes):
@@ -27,7 +30,7 @@ def main() -> None:
                 outcome = puzzle.goal(act(puzzle, action, puzzle.frames(15.0)))
                 seconds = [[blocks[wall], frame * puzzle.scene.dt * puzzle.pace] for frame, wall in action.removed]
                 lines.append({"game": puzzle.name, "boxes": boxes, "removed": seconds, "solved": outcome.solved})
-    Path(sys.argv[1]).write_text(json.dumps(lines))
+    out.write_text(json.dumps(lines))
 
 
 if __name__ == "__main__":

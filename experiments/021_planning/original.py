@@ -4,9 +4,9 @@ In an environment of its own: pip install iphyre==0.2.3 pymunk==6.11.1 'numpy<2'
 python experiments/021_planning/original.py actions.json
 """
 
+import argparse
 import json
 import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from iphyre.simulator import IPHYRE
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("actions", metavar="actions.json", type=Path)
+    actions = parser.parse_args().actions
     agree: dict[tuple[bool, str], list[bool]] = defaultdict(list)
     solved = defaultdict(list)
-    for line in json.loads(Path(sys.argv[1]).read_text()):
+    for line in json.loads(actions.read_text()):
         game = PARAS[line["game"]]
         world = IPHYRE(line["game"])
         world.reset()

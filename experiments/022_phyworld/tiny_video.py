@@ -153,7 +153,7 @@ def sample(network: VideoNetwork, clean: torch.Tensor, steps: int, seed: int) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=18)

@@ -22,7 +22,7 @@ Its outputs: scores (M, K), and next_key_I, next_value_I.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,4 +187,6 @@ def _finished(draw: _Drawing, heads: int, each: int, depth: int, outputs: int) -
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(build(load("shipped").network).SerializeToString())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="model.onnx", type=Path)
+    parser.parse_args().out.write_bytes(build(load("shipped").network).SerializeToString())

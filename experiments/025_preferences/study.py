@@ -9,6 +9,7 @@ not trained again.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -132,5 +133,10 @@ def main(run: Path, out: Path, count: int, grpo: int, dpo: int) -> None:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[3:]]
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *[*numbers, *(128, 30, 40)[len(numbers) :]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("count", metavar="payloads", type=int, nargs="?", default=128)
+    parser.add_argument("grpo", metavar="grpo_steps", type=int, nargs="?", default=30)
+    parser.add_argument("dpo", metavar="dpo_steps", type=int, nargs="?", default=40)
+    main(**vars(parser.parse_args()))

@@ -1,8 +1,9 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+NEW, OLD = ".new", ".old"
+
+
+@contextmanager
+def replacing_within(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder within `folder`. When the block ends well, the files and folders that lie in it take the
+    places of those of their names, each as a whole; otherwise, on a full disk for example, the old ones stay as they
+    were.
+
+    One process at a time. Changing places needs no room on the disk, and what a process leaves that is killed
+    meanwhile is brought back by the next.
+    """
+    new = folder / NEW
+    _bring_back(folder)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        (new / OLD).mkdir()
+        for path in sorted(new.iterdir()):
+            there = folder / path.name
+            if path.name != OLD:
+                if there.is_dir():  # which no folder can be moved over
+                    os.rename(there, new / OLD / path.name)
+                os.rename(path, there)
+    finally:
+        _bring_back(folder)
+
+
+def _bring_back(folder: Path) -> None:
+    """Of a change that was not ended: the old where there is no new one; the rest goes."""
+    if (folder / NEW / OLD).is_dir():
+        for path in (folder / NEW / OLD).iterdir():
+            if not (folder / path.name).exists():
+                os.rename(path, folder / path.name)
+    shutil.rmtree(folder / NEW, ignore_errors=True)

@@ -1,10 +1,11 @@
-"""SHA256SUMS: what a folder of weights held when it was written, in the form of `sha256sum -c SHA256SUMS`."""
+"""SHA256SUMS: what files of a folder held when they were written, in the form of `sha256sum -c SHA256SUMS`."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from physworld.errors import FormatError
@@ -44,19 +45,43 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def forget(folder: Path) -> None:
-    """Before files of the folder are written anew."""
-    (folder / SUMS).unlink(missing_ok=True)
-
-
 def write_sums(folder: Path) -> None:
     """The sums of every file of a folder, its card left out."""
     with replacing(folder / SUMS) as temporary:
         temporary.write_text("".join(f"{digest(path)}  {path.name}\n" for path in _files(folder)), encoding="utf-8")
 
 
-def refuse_changed(folder: Path) -> None:
+@contextmanager
+def summed(path: Path) -> Iterator[Path]:
+    """As `replacing`; the file's sum is then a line of SHA256SUMS beside it. Killed on the way it has none, and is
+    taken as it is."""
+    _note(path.parent, {path.name: ""})
+    with replacing(path) as temporary:
+        yield temporary
+    add_sums(path.parent, [path.name])
+
+
+def add_sums(folder: Path, names: Sequence[str]) -> None:
+    """The sums of some files of a folder; lines of others stay."""
+    _note(folder, {name: f"{digest(folder / name)}  {name}\n" for name in names})
+
+
+def _note(folder: Path, lines: Mapping[str, str]) -> None:
+    """Replace what stands for some files."""
+    sums = folder / SUMS
+    before = sums.read_text(encoding="utf-8", errors="replace") if sums.is_file() else ""
+    kept = [one for one in before.splitlines(keepends=True) if one.rstrip("\n").partition("  ")[2] not in lines]
+    after = "".join((*kept, *lines.values()))
+    if after != before:
+        with replacing(sums) as temporary:
+            temporary.write_text(after, encoding="utf-8")
+
+
+def refuse_changed(folder: Path, *names: str) -> None:
     """Refuse a folder whose files are not what they were when it was written; one without sums is taken as it is.
+
+    Args:
+        names: files to look at; none = all.
 
     Raises:
         FormatError: names the first file that was changed or is gone.
@@ -71,6 +96,8 @@ def refuse_changed(folder: Path) -> None:
         found = re.fullmatch(r"([0-9a-f]{64})  ([^/\0]+)", line)
         if found is None:
             raise FormatError(f"{folder / SUMS} is damaged")
+        if names and found.group(2) not in names:
+            continue
         path = folder / found.group(2)
         if not path.is_file():
             raise FormatError(f"{path} is missing, and {SUMS} beside it names it")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from physworld.errors import first_line
+from physworld.errors import FormatError, first_line
+from physworld.io.checksums import refuse_changed
 from physworld.io.pictures import FITS, Unreadable, fitted
 
 WINDOWS = ("first", "middle", "random")  # which part of a clip that is longer than what is asked for
@@ -48,12 +49,15 @@ def read_timeline(files: Sequence[Path]) -> Timeline:
     """Of one clip, or of a run of pictures; no frame but the first is decoded.
 
     Raises:
-        Unreadable: it is no clip, or cut short.
+        Unreadable: it is no clip, cut short, or not what SHA256SUMS beside it says.
     """
     try:
+        refuse_changed(files[0].parent, *(file.name for file in files))
         return _of_pictures(files) if len(files) > 1 else _of_clip(files[0])
     except Unreadable:
         raise
+    except FormatError as error:
+        raise Unreadable(str(error)) from None
     except Exception as error:  # a foreign file: decoders raise nearly anything, and none of it is a bug of ours
         raise Unreadable(f"it cannot be read as a clip ({why_unreadable(error)})") from None
 

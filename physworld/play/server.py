@@ -181,7 +181,9 @@ def sentence_of(error: Exception) -> str:
     """What the page shows of a mistake."""
     if isinstance(error, UserError | FormatError | ValueError):
         return f"{str(error).strip().splitlines()[0].rstrip('.')}." if str(error).strip() else "This cannot be read."
-    return f"The request is not as the page writes it ({type(error).__name__})."
+    if isinstance(error, KeyError):
+        return f"The request has no {error}."
+    return "The request is not as the page writes it."
 
 
 def _asked(do: Callable[[Any], dict[str, Any]]) -> Callable[[Request, bytes], dict[str, Any]]:

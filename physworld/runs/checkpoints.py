@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from physworld.errors import FormatError, UserError
-from physworld.io.atomic import replacing
-from physworld.io.checksums import forget, refuse_changed, write_sums
+from physworld.io.atomic import replacing, replacing_within
+from physworld.io.checksums import refuse_changed, write_sums
 from physworld.lm.gpt import GPT
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
@@ -148,16 +148,14 @@ def check_fits(path: Path, content: dict[str, Any], module: torch.nn.Module) -> 
 def save_model(network: Network, codec: Codec, run: Path) -> None:
     """model/ in the run's folder: weights, configuration and tokenizer, so that others load them in one line each.
 
-    Beside them SHA256SUMS, by which damage is noticed.
+    Beside them SHA256SUMS, by which damage is noticed. A model that is there stays until the new one is whole.
     """
     transformers_logging.disable_progress_bar()  # of files that are written in a blink
-    folders = [run / name for name in WEIGHTS]
-    for folder in folders:
-        forget(folder)
-    network.save_run(run, codec.tokenizer, codec.end_id)
-    for folder in folders:
-        if folder.is_dir():
-            write_sums(folder)
+    with replacing_within(run) as new:
+        network.save_run(new, codec.tokenizer, codec.end_id)
+        for name in WEIGHTS:
+            if (new / name).is_dir():
+                write_sums(new / name)
 
 
 def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any]]:

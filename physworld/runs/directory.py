@@ -27,6 +27,7 @@ from omegaconf import OmegaConf
 from physworld import renamed
 from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
+from physworld.io.checksums import refuse_changed, summed
 from physworld.settings.program import typed_command
 
 OUTPUTS = Path("outputs")
@@ -64,6 +65,12 @@ def relative(directory: str) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def write_result(path: Path, value: Any) -> None:
+    """JSON whose sum stands in SHA256SUMS beside it: whoever reads it notices damage."""
+    with summed(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
@@ -269,6 +276,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
     """What a run measured; empty while it has not finished."""
     try:
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        refuse_changed(run, "metrics.json")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

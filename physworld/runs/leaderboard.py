@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 
 from physworld.errors import UserError
+from physworld.io.checksums import refuse_changed
 from physworld.reporting.leaderboard import Entry, Number, Source, write
 from physworld.runs.directory import SHIPPED, find_named, find_run, relative, versions
 
@@ -72,6 +73,7 @@ def _below(folder: Path, readers: Mapping[str, Sequence[Reader]], console: Conso
             path = Path(place) / name
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
+                refuse_changed(path.parent, name)
                 yield from _entries(path, content, readers[name])
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:100]

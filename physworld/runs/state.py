@@ -8,6 +8,7 @@
     best        {"name", "value", "step"} of the figure that `best.ckpt` is chosen by
     score       what a search lowers, once finished; null where it is not finite
     error       the last mistake, in one line
+    sum         SHA-256 of the rest, by which damage is noticed
 
 A process that is killed cannot write that it was: `dead` tells it by the heartbeat.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from physworld.errors import UserError, first_line
+from physworld.io.checksums import digest_of
 from physworld.runs.directory import first_rank, write_json
 
 FILE = "run.json"
@@ -61,7 +63,7 @@ class Record:
         with self._lock:
             self.content.update(values, heartbeat=time.time())
             with contextlib.suppress(OSError):
-                write_json(self.path, self.content)
+                write_json(self.path, {**self.content, "sum": _sum(self.content)})
 
     def better(self, name: str, value: float, step: int) -> None:
         """One more value of the figure that is lowered; the lowest is kept."""
@@ -119,8 +121,14 @@ def read(directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     blank = Record(directory, verb="", command="").content
-    whole = isinstance(found, dict) and set(blank) <= set(found) and found["state"] in STATES
-    return found if whole else None
+    if not isinstance(found, dict) or not set(blank) <= set(found) or found["state"] not in STATES:
+        return None
+    written = found.pop("sum", None)  # earlier versions wrote none
+    return found if written in (None, _sum(found)) else None
+
+
+def _sum(content: dict[str, Any]) -> str:
+    return digest_of(json.dumps(content, sort_keys=True))
 
 
 def dead(record: dict[str, Any], now: float) -> bool:

@@ -7,11 +7,12 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from physworld.errors import UserError, first_line, suggest
+from physworld.io.checksums import digest_of
 from physworld.runs.directory import write_json
 
 FILE = "trial.json"
@@ -50,17 +51,48 @@ def storage(where: str) -> Any:
             _mend(Path(where))
         finally:
             lock.release()
-        return package.storages.JournalStorage(package.storages.journal.JournalFileBackend(where, lock_obj=lock))
+        return package.storages.JournalStorage(_summed(package.storages.journal.JournalFileBackend)(where, lock))
     except Exception as error:  # of Optuna, SQLAlchemy, a driver, the disk or the file's content
         raise UserError(f"hydra.sweeper.storage={where} cannot be used ({first_line(error)}).") from None
 
 
+def _summed(backend: Any) -> Any:
+    """Optuna's file, in which each line has a sum of its own: a bit that flips is noticed.
+
+    Optuna itself, and what shows its studies, reads such a file and does not look at the sum.
+    """
+
+    class Summed(backend):  # type: ignore[misc]  # an optional package
+        def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+            for number, log in enumerate(super().read_logs(log_number_from), start=log_number_from + 1):
+                written = log.pop("sum", None)  # lines that others wrote have none
+                if written not in (None, _sum(log)):
+                    raise ValueError(f"line {number} is damaged")
+                yield log
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            super().append_logs([{**log, "sum": _sum(log)} for log in logs])
+
+    return Summed
+
+
+def _sum(log: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(json.loads(json.dumps(log)), sort_keys=True))[:16]
+
+
 def _mend(journal: Path) -> None:
-    """A process that was killed while it wrote leaves half a line, and the next would be written behind it."""
+    """A process that was killed while it wrote leaves half a line, and the next would be written behind it.
+
+    Raises:
+        ValueError: the last line is damaged; Optuna would take it for one that is not written yet.
+    """
     with contextlib.suppress(FileNotFoundError), journal.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole:
+            json.loads(content[:whole].splitlines()[-1])
         if whole < size:
             file.truncate(whole)
 

@@ -91,6 +91,8 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
             raise
         _leave(_no_option(sys.argv[1:]))
     except RuntimeError as error:
+        if "no compiled object yet" in str(error):  # numba, when a signal comes while it compiles
+            _leave("Stopped.", code=130)
         if "srun" not in str(error):
             raise
         _leave("This sweep wants SLURM, but there is no srun here; leave hydra/launcher out, or use submitit_local.")

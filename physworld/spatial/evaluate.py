@@ -136,7 +136,7 @@ def report(
     measured = {"command": command, "split": split, "seed": seed, "commit": runs.versions()["commit"]}
     directory.mkdir(parents=True, exist_ok=True)
     content = {"headline": headline, "axes": summary, "cost": cost, "measured": measured}
-    runs.write_json(directory / "metrics.json", content)
+    runs.write_result(directory / "metrics.json", content)
     path = write_spatial_report(
         directory, summary, table[first], measured=measured, cost=cost, pictures=evaluation.pictures
     )

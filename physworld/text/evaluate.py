@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError
-from physworld.io.atomic import replacing
+from physworld.io.checksums import summed
 from physworld.io.names import safe_name
 from physworld.reporting.markdown import span
 from physworld.reporting.progress import bar
@@ -341,7 +341,7 @@ def report(
         notes=notes, extra=extra, title=title, charts=figures(result),
         worst=worst(result, evaluation, directory / "worst") if evaluation.pictures else [],
     )  # fmt: skip
-    with replacing(directory / "rows.jsonl") as temporary:
+    with summed(directory / "rows.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(_plain(row)) + "\n" for row in result.rows), encoding="utf-8")
     print_table(summary, console)
     console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)

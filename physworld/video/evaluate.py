@@ -125,7 +125,7 @@ def _conclude_base(parts: VideoParts, directory: Path, command: str) -> tuple[di
     """A base is scored by what is tuned on it; here only that it learned to denoise."""
     loss = float(parts.module.trainer.callback_metrics.get("val/loss", float("nan")))
     headline = {"val_loss/model": loss}
-    runs.write_json(directory / "metrics.json", {"headline": headline, "measured": {"command": command}})
+    runs.write_result(directory / "metrics.json", {"headline": headline, "measured": {"command": command}})
     console.print(f"Base saved: {directory / 'model'} (validation loss {loss:.4f})", soft_wrap=True)
     return headline, loss
 
@@ -153,7 +153,7 @@ def evaluate_own(
         "command": command, "split": source.split, "seed": source.seed, "commit": runs.versions()["commit"],
         "path": path, "times": evaluator.grid, "sampler_steps": sizes.steps, "skipped": list(source.skipped.values()),
     }  # fmt: skip
-    runs.write_json(directory / "metrics.json", summary)
+    runs.write_result(directory / "metrics.json", summary)
     written = write_own_report(directory, summary, result, pictures=sizes.pictures)
     own_report.print_summary(summary, console)
     console.print(f"Report:       {written}\n              {directory / 'report.html'}", soft_wrap=True)
@@ -268,7 +268,7 @@ def report(
         "command": command, "split": split, "seed": seed, "commit": runs.versions()["commit"],
         "times": evaluator.grid, "sampler_steps": evaluation.steps,
     }  # fmt: skip
-    runs.write_json(directory / "metrics.json", summary)
+    runs.write_result(directory / "metrics.json", summary)
     path = write_video_report(directory, summary, result, pictures=evaluation.pictures)
     print_summary(summary, console)
     console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)

@@ -19,7 +19,8 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from physworld.errors import FormatError
-from physworld.io.checksums import forget, refuse_changed, write_sums
+from physworld.io.atomic import replacing_within
+from physworld.io.checksums import refuse_changed, write_sums
 from physworld.video.weights import Unfit, read_adapter
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -84,10 +85,10 @@ class VideoNetwork(nn.Module):
         It is written for those who use it: without dropout, which belongs to training (config.yaml has it) and which a
         plain pipeline would leave on.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        forget(folder)
-        self._save(folder)
-        write_sums(folder)
+        with replacing_within(folder.parent) as new:
+            (new / folder.name).mkdir()
+            self._save(new / folder.name)
+            write_sums(new / folder.name)
 
     def _save(self, folder: Path) -> None:
         if not self.adapted:

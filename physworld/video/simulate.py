@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from physworld import scenarios
 from physworld.errors import UserError, suggest
+from physworld.io.checksums import add_sums
 from physworld.io.images import write_gif, write_mp4
 from physworld.io.placing import placing
 from physworld.reporting.screen import screen
@@ -62,6 +63,9 @@ def simulate(cfg: DictConfig) -> None:
         with placing(directory) as work:
             _clip(cfg, names[k % len(names)], k, work / places[k], size)
         console.print(str(directory / places[k]), soft_wrap=True)
+    for folder in {place.parent for place in places.values()}:
+        clips = [place for place in places.values() if place.parent == folder]
+        add_sums(directory / folder, [name for clip in clips for name in (clip.name, f"{clip.stem}.json")])
 
 
 WARP_ONLY = ("video.variation", "video.view", "video.restitution", "video.allow_violation")

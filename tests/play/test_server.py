@@ -86,7 +86,7 @@ def test_a_payload_becomes_a_scene_that_is_judged_and_mended(client: TestClient)
     assert "no payload: $.style" in sentence(
         client.post("/api/spatial/scene", json={"payload": {**payload, "style": 3}})
     )
-    assert "(KeyError)" in sentence(client.post("/api/spatial/check", json={"payload": payload}))
+    assert sentence(client.post("/api/spatial/check", json={"payload": payload})) == "The request has no 'scene'."
     assert "not valid JSON" in sentence(client.post("/api/spatial/repair", content=b"{"))
     assert "default-src 'self'" in client.get("/spatial").headers["content-security-policy"]
 

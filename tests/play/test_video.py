@@ -17,9 +17,10 @@ pytest.importorskip("starlette", reason="the extra `play` is not installed")
 pytest.importorskip("warp", reason="the extra `video` is not installed")
 pytest.importorskip("peft", reason="the extra `video` is not installed")
 from starlette.testclient import TestClient
-from video_runs import video_run
 
 from physworld.play.server import application
+
+from video_runs import video_run
 
 SCENE = {"scenario": "ball_drop", "index": 0}
 READABLE = "A ball falls from 3.00 m onto the floor and bounces with restitution 0.60."

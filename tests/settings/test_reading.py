@@ -234,7 +234,13 @@ def test_a_refused_command_drops_its_own_folder_alone(tmp_path: Path) -> None:
     folders.look(old)
     (old / ".hydra").mkdir()
     folders.drop(old)
-    assert (old / ".hydra").is_dir()
+    assert old.is_dir() and list(old.iterdir()) == []  # what it made goes, the folder stays
+    (old / ".hydra").mkdir()
+    (old / ".hydra" / "overrides.yaml").write_text("of an earlier command")
+    folders.look(old)
+    (old / ".hydra" / "overrides.yaml").write_text("of this one")
+    folders.drop(old)
+    assert (old / ".hydra" / "overrides.yaml").read_text() == "of an earlier command"
     folders.look(new)
     (new / "checkpoints").mkdir(parents=True)
     folders.drop(new)

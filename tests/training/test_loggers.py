@@ -21,6 +21,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from physworld.errors import UserError
+from physworld.io.checksums import digest
 from physworld.io.images import write_gif
 from physworld.lm.gpt import GPT
 from physworld.run import build
@@ -68,6 +69,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work: Path = tmp_path_factory.mktemp("loggers")
     before = Path.cwd()
     os.chdir(work)  # where mlflow keeps its runs
+    os.environ["TRACKIO_DIR"] = str(work / "trackio")
     try:
         home = Path("run")
         train(home, 5)
@@ -173,6 +175,28 @@ def test_wandb_lies_in_the_run(directory: Path) -> None:
     assert len({path.name.rpartition("-")[2] for path in runs}) == 1  # what goes on has the name that it had
     kept = runs[-1] / "files"
     assert (kept / "model/model.safetensors").exists() and list((kept / "media/videos/final").glob("*.gif"))
+
+
+@pytest.mark.skipif("trackio" not in THERE, reason="trackio is not installed (extra: loggers)")
+def test_trackio_is_one_run_with_files(directory: Path, events: Any) -> None:
+    from trackio.sqlite_storage import SQLiteStorage
+
+    assert SQLiteStorage.get_runs("physworld") == ["run"]  # what goes on has the name that it had
+    config, logs = SQLiteStorage.get_run_config("physworld", "run"), SQLiteStorage.get_logs("physworld", "run")
+    assert config["model"] == "gpt" and config["model.network.width"] == 32
+    losses = [(log["step"], log["train/loss"]) for log in logs if "train/loss" in log]
+    assert sorted(set(losses)) == sorted(dict(losses).items())  # a step that was lost comes again, with its loss
+    there = {point.step: point.value for point in events.Scalars("loss/train")}
+    assert dict(losses) == pytest.approx(there) and set(there) == set(range(6))
+    (final,) = [log for log in logs if "final/score" in log]
+    assert (final["final/score"], final["final/held_out/ratio_best@2"]) == (1.5, 2.5)
+    said = next(log["command"] for log in logs if "command" in log)
+    assert "train.py scenario.names=[billiards,pendulum]" in str(said)
+    home = directory.parent / "trackio"
+    assert len(list((home / "media/physworld/run").rglob("*.gif"))) >= 4  # of three validations and of the end
+    kept = {path.name for path in (home / "artifacts").rglob("*") if path.is_file()}
+    weights = directory / "model" / "model.safetensors"
+    assert {digest(weights), digest(directory / "metrics.json")} <= kept  # files are kept by their sum
 
 
 @pytest.mark.parametrize("name", [name for name in PACKAGES if name not in THERE])

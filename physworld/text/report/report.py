@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from physworld import scenarios
-from physworld.io.atomic import replacing
+from physworld.io.checksums import summed
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
@@ -222,7 +222,7 @@ def _measured(summary: Mapping[str, Any], split: str) -> list[str]:
 def write_metrics(run_dir: Path, summary: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
     """metrics.json: the summary and how it was measured; its form is docs/metrics.schema.json."""
     content = {**summary, "measured": dict(measured)}
-    with replacing(run_dir / "metrics.json") as temporary:
+    with summed(run_dir / "metrics.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

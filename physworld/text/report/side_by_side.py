@@ -43,5 +43,5 @@ def write_ranking(
         "models": {name: result.summary["headline"] for name, result in results.items()},
         "measured": {"command": command},
     }
-    runs.write_json(directory / "ranking.json", content)
+    runs.write_result(directory / "ranking.json", content)
     return rankings[-1]
