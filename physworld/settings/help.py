@@ -72,6 +72,9 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
         lines += [f"  {f'{group}={cfg.hydra.runtime.choices[group] or chr(45)}':<22}{GROUPS[group]}"]
         if group not in ("scenario", "ood"):
             named = [f"{name}{_size(group, name)}" for name in option_names(group)]
+            if len(named) < 4:  # beside what the group is
+                lines[-1] += f": {', '.join(named)}"
+                continue
             lines += textwrap.wrap(", ".join(named), 112, initial_indent=" " * 24, subsequent_indent=" " * 24)
     lines += ["", "Settings"]
     for key in cfg:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ def serving(work: Path, port: int = 0) -> tuple[Command, str]:
 def answered(cache: Path) -> int:
     if not (cache / "api.sqlite").exists():
         return 0
-    with sqlite3.connect(cache / "api.sqlite") as file:
+    with sqlite3.connect(cache / "api.sqlite") as file, suppress(sqlite3.OperationalError):  # no table yet
         found: int = file.execute("SELECT count(*) FROM answers").fetchone()[0]
-    return found
+        return found
+    return 0
 
 
 def figures(directory: Path) -> list[dict[str, Any]]:

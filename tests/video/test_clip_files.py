@@ -349,6 +349,7 @@ def test_preview_of_a_split_without_a_good_clip(tmp_path: Path, capsys: pytest.C
 
 
 def test_preview_of_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").touch()
     for words, said in (
         ([str(tmp_path / "no")], "is no folder"),
         (["data=physics"], "physworld preview is for clips, and data.task=text"),

@@ -80,6 +80,6 @@ def test_ranking_pairs_the_same_moments() -> None:
     assert not single["varies"] and not any(entry["told_apart"] for entry in single["entries"])
     lines = ranking_section(single)
     assert lines[0] == "## Ranking after 3 frames" and "no interval and no verdict between models" in lines[2]
-    assert "| 2. **b** | 2.00 | 2.00 | – |" in "\n".join(lines)
+    assert "| 2. **b** | 2.00 (n = 1) | 2.00 (n = 1) | – |" in "\n".join(lines)
     with pytest.raises(ValueError, match="other moments"):
         rank({"a": a, "b": b[:-4]}, 3)
