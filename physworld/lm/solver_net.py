@@ -134,7 +134,7 @@ class SolverNet(LineNet):
         self.judge = mlp(width + state + 5 * features, hidden, len(self.SCALES) + JUDGED)
         with torch.no_grad():
             for function in (*self.blocks, self.judge, self.pull):
-                last: Any = function[-1]  # type: ignore[index]
+                last: Any = function[-1]
                 last.weight.mul_(0.1)
                 last.bias.zero_()
             self.judge[-1].bias[len(self.SCALES) + UNSURE :] = -2.0  # type: ignore[operator]
