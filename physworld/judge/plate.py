@@ -27,6 +27,7 @@ RING = 6  # px around such a place, from which a plain scene is known
 LEVEL = 10.0  # grey levels by which a plain scene may differ from one colour, or from one slope of it
 LEAST = 12  # px of a region in which a frame differs from the plate
 ROUNDS = 4  # of two means
+CLEAR = 0.25  # of the edges of such a part in the plate that the frame may have
 SIZEABLE = 0.2  # of such a region that a part of it must be
 FAINT = 9.0  # grey levels that a plate must change by to be worth another look
 CUT = 22.0  # grey levels of mean change from one frame to the next
@@ -162,8 +163,8 @@ def _unghosted(some: np.ndarray, empty: np.ndarray, noise: float) -> np.ndarray:
                 if region.sum() < LEAST or region.mean() * region.size > 0.25 * away.size:
                     continue
                 new, old = frame[box].astype(np.float32), empty[box]
-                for inside in (region, *_parts(new - old, region)):
-                    if _edges(new, inside, region) < 0.6 * _edges(old, inside, region):
+                for inside, most in ((region, 0.6), *((part, CLEAR) for part in _parts(new - old, region))):
+                    if _edges(new, inside, region) < most * _edges(old, inside, region):
                         rim = ndimage.binary_dilation(inside, iterations=2) & (inside | ~region)
                         empty[box] = np.where(rim[..., None], new, old)
                         changed = True

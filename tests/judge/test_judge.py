@@ -182,7 +182,7 @@ def test_the_scene_behind_a_body_that_came_to_rest_is_looked_up_in_earlier_frame
 
 
 def blow(*, hit: int, gone: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
-    """Paths (T, 2) px: a disc strikes its like, at rest, at frame `hit`, and stops; the other is gone from `gone` on."""
+    """Paths (T, 2) px: a disc strikes its like, at rest, at frame `hit`, and stops; the other is gone at `gone`."""
     frame = np.arange(COUNT)
     first = np.where(frame < hit, 140 - 2 * RADIUS - 4 * (hit - frame), 140 - 2 * RADIUS)
     second = np.where(frame < hit, 140.0, 140 + 4.0 * (frame - hit))
