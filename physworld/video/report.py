@@ -78,9 +78,7 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
     found.append((f"validity ≥ {LEAST_VALIDITY}", _span(validity), validity["mean"] >= LEAST_VALIDITY))
     if "specificity" in block:
         low = block["specificity"]["low"]
-        found.append(
-            ("specificity > 0, interval clear of 0", _told(block["specificity"]), low is not None and low > 0)
-        )
+        found.append(("specificity > 0, interval clear of 0", _told(block["specificity"]), low is not None and low > 0))
     return found
 
 

@@ -18,11 +18,11 @@ from scipy import ndimage
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
-from physworld.judge import arcs, controls, footage
+from physworld.judge import arcs, controls, footage, report
 from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
 from physworld.judge.footage import Discard, Footage, Source, find
 from physworld.judge.plate import Plate, cleared
-from physworld.judge.summary import noted
+from physworld.judge.summary import noted, summarise
 from physworld.seeding import generator
 
 FPS, COUNT, RADIUS = 30.0, 40, 11.0
@@ -300,8 +300,22 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"]["oracle"]["lawful"]["mean"] == 1 and summary["rows"]["placebo"]["lawful"]["mean"] == 0
     assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
+    assert "2 of the first 8 clips were made again; not made again: 6 discarded." in (out / "report.md").read_text()
     page = (out / "report.html").read_text()
     assert "a ball" in page and page.count("data:image/png") == 2
+
+
+def test_a_verdict_is_undecided_and_a_clip_is_discarded_for_its_own_reason() -> None:
+    verdicts = [judged(clip(bounce())), judged(clip(line((120, 20), (0, 100))))]
+    verdicts.append(Verdict(name="y", reason="never_free", sentence="some place is never free of a body"))
+    summary = {
+        "command": "", "measured": {}, "rows": {"clips": summarise(verdicts)},
+        "controls": {"of": 3, "made": 1, "discarded": 1, "no_law": 1},
+    }  # fmt: skip
+    assert report.headline(summary).startswith("Whether the folder keeps the laws is undecided: 50 % (0–100) of 2")
+    page = "\n".join(report.report_lines(summary, verdicts))
+    assert "1 × some place is never free of a body." in page
+    assert "1 of the first 3 clips were made again; not made again: 1 discarded, 1 with a motion whose law was" in page
 
 
 def test_a_clip_of_any_length_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
