@@ -78,7 +78,9 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
     found.append((f"validity ≥ {LEAST_VALIDITY}", _span(validity), validity["mean"] >= LEAST_VALIDITY))
     if "specificity" in block:
         low = block["specificity"]["low"]
-        found.append(("specificity > 0, interval clear of 0", _told(block["specificity"]), low is not None and low > 0))
+        found.append(
+            ("specificity > 0, interval clear of 0", _signed(block["specificity"]), low is not None and low > 0)
+        )
     return found
 
 
@@ -87,7 +89,7 @@ def _span(cell: Mapping[str, Any] | None, digits: int = 2) -> str:
     return span(None if cell is None or cell["mean"] is None else cell, f".{digits}f")
 
 
-def _told(cell: Mapping[str, Any]) -> str:
+def _signed(cell: Mapping[str, Any]) -> str:
     """With digits enough to see on which side of 0 each bound lies."""
     bounds = [abs(cell[part]) for part in ("low", "high") if cell[part]]
     return _span(cell, min(12, max([4, *(1 - math.floor(math.log10(bound)) for bound in bounds)])))
@@ -123,8 +125,8 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
     lines += table(
         ["", "all violations", *kinds],
         [
-            [ROW_TEXT[r], _told(rows[r]["specificity"]),
-             *(_told(rows[r]["violations"][k]["specificity"]) for k in kinds)]
+            [ROW_TEXT[r], _signed(rows[r]["specificity"]),
+             *(_signed(rows[r]["violations"][k]["specificity"]) for k in kinds)]
             for r in tuned
         ],
     )  # fmt: skip
