@@ -21,7 +21,7 @@ from physworld.judge.tracks import MOST, Track, follow, places
 FALLS = re.compile(
     r"\b(falls?|falling|fell|drops?|dropped|dropping|throws?|thrown|throwing|toss(ed|es)?)\b", re.IGNORECASE
 )
-LOOKS = 2  # times that the scene behind slow bodies is looked for again
+LOOKS = 3  # times that the scene behind slow bodies is looked for again
 SEEN = 0.6  # share of the frames between its first and last in which a body must be whole
 
 
@@ -103,7 +103,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
         check_still(frames, plate)
         tracks = follow(find_bodies(frames, plate), (width, height))
         for _ in range(LOOKS):
-            better = cleared(frames, plate, *places(tracks))
+            better = cleared(frames, plate, *places(tracks, frames, plate))
             if better is None:
                 break
             plate = better

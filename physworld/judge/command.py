@@ -69,7 +69,10 @@ def _report(
     measured: dict[str, Any] = {"folder": str(options.folder), "processes": options.workers}
     if fresh == len(sources):  # else it was stopped in between, and no one speed was measured
         measured["clips a minute"] = round(60 * len(sources) / spent)
-    summary: dict[str, Any] = {"command": _command(options), "measured": measured, "rows": rows}
+    summary: dict[str, Any] = {
+        "command": _command(options), "measured": measured, "rows": rows,
+        "controls": _made_again(results[: options.controls]),
+    }  # fmt: skip
     if others:
         plain = argparse.Namespace(**{**vars(options), "controls": 0, "pictures": 0})
         found, _ = _judge_all(others, settings, plain, directory / "pictures", journal, console)
@@ -86,6 +89,13 @@ def _report(
     if not any(verdict.judged for verdict in verdicts):
         raise UserError(f"No clip could be judged; {written} says why, clip by clip.")
     return written
+
+
+def _made_again(asked: Sequence[Result]) -> dict[str, int]:
+    """How many of the clips that were to be made again were, and why the others were not."""
+    discarded = sum(not result.verdict.judged for result in asked)
+    made = sum(bool(result.controls) for result in asked)
+    return {"of": len(asked), "made": made, "discarded": discarded, "no_law": len(asked) - made - discarded}
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -148,7 +148,7 @@ def _drawn(
     frames: np.ndarray, tracks: Sequence[Track], paths: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     plate = make_plate(frames)
-    plate = cleared(frames, plate, *places(tracks)) or plate
+    plate = cleared(frames, plate, *places(tracks, frames, plate)) or plate
     out = np.repeat(plate.empty[None], len(frames), 0)
     for track, path in zip(tracks, paths, strict=True):
         _lay(out, frames, plate.empty, track, path)

@@ -33,6 +33,7 @@ REASONS = {
     "nothing_moves": "no body moves by its own size",
     "too_many_bodies": "more moving bodies than can be told apart",
     "hidden": "the moving body is whole in too few frames",
+    "never_free": "some place is never free of a body",
 }
 
 

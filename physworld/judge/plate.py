@@ -23,6 +23,12 @@ LONG = 0.35  # share of the frames in which a body lies in one place: the median
 RIM = 2  # px around a body
 FREE = 3  # frames in which a place must be seen without it
 UNSEEN = 0.25  # of the largest body's area that may never be seen without a body
+RING = 6  # px around such a place, from which a plain scene is known
+LEVEL = 10.0  # grey levels by which a plain scene may differ from one colour, or from one slope of it
+LEAST = 12  # px of a region in which a frame differs from the plate
+ROUNDS = 4  # of two means
+CLEAR = 0.25  # of the edges of such a part in the plate that the frame may have
+SIZEABLE = 0.2  # of such a region that a part of it must be
 FAINT = 9.0  # grey levels that a plate must change by to be worth another look
 CUT = 22.0  # grey levels of mean change from one frame to the next
 TIMES = 6.0  # ... and so many times the usual change
@@ -61,17 +67,17 @@ def make_plate(frames: np.ndarray) -> Plate:
 def cleared(
     frames: np.ndarray, plate: Plate, boxes: Sequence[np.ndarray], own: Sequence[np.ndarray], area: float
 ) -> Plate | None:
-    """The plate again, where bodies lie in the same place for long, from the frames in which none does; None where that
-    changes nothing.
+    """The plate again, where bodies lie in the same place for long, from the frames in which none does, or from what is
+    around it if that is plain; None where that changes nothing.
 
     Args:
         frames: uint8 (T, H, W, 3).
         boxes: of each body (T, 4) int top, left, bottom, right, 0 where it is not seen.
-        own: those of `boxes` in which something was truly seen.
+        own: those of `boxes` in which a body surely is.
         area: px² of the largest body.
 
     Raises:
-        Discard: what lies behind a body is never seen, so that its edges are not known.
+        Discard: a place is never free of a body, and what is around it is not plain.
     """
     height, width = frames.shape[1:3]
     covered = np.zeros((height, width), np.int32)
@@ -95,18 +101,42 @@ def cleared(
             down, across = 2 * rows + 1 - top - bottom, 2 * columns + 1 - left - right
             behind += (down / (bottom - top)) ** 2 + (across / (right - left)) ** 2 < 1
     seen = free.sum(0) >= FREE
-    if (behind > len(frames) - FREE).sum() > UNSEEN * area:
-        raise Discard("hidden", "a body never leaves its place, so that the scene behind it is not known")
-    rows, columns, free = rows[seen], columns[seen], free[:, seen]
-    if not len(rows):
-        return None
-    values = np.where(free[..., None], frames[:, rows, columns].astype(np.float32), np.nan)
-    fresh = np.nanmedian(values, axis=0)
-    if float(np.abs(fresh - plate.empty[rows, columns]).max()) < max(FAINT, 4 * plate.noise):
-        return None
     empty = plate.empty.copy()
-    empty[rows, columns] = fresh
+    if seen.any():
+        at = (rows[seen], columns[seen])
+        values = np.where(free[:, seen, None], frames[:, at[0], at[1]].astype(np.float32), np.nan)
+        empty[at] = np.nanmedian(values, axis=0)
+    behind = behind > len(frames) - FREE
+    if behind.any():
+        never, blocked = np.zeros((height, width), bool), np.zeros((height, width), bool)
+        never[rows[~seen], columns[~seen]] = True
+        blocked[rows[behind], columns[behind]] = True
+        never &= ndimage.binary_dilation(blocked, np.ones((3, 3)), iterations=2 * RIM)
+        filled = _filled(empty, never, max(LEVEL, 1.25 * plate.noise))  # the error of a median is less
+        if filled is None and behind.sum() > UNSEEN * area:
+            raise Discard("never_free", "some place is never free of a body: what is behind it is not known")
+        empty = empty if filled is None else filled
+    if float(np.abs(empty - plate.empty).max()) < max(FAINT, 4 * plate.noise):
+        return None
     return Plate(empty=empty, noise=plate.noise)
+
+
+def _filled(empty: np.ndarray, never: np.ndarray, bound: float) -> np.ndarray | None:
+    """`empty` (H, W, 3) with the slope of colour around each region of `never` (H, W) carried on through it; None where
+    what is around one is further than `bound` from such a slope."""
+    empty = empty.copy()
+    labels, count = ndimage.label(never, structure=np.ones((3, 3)))
+    for number, place in enumerate(ndimage.find_objects(labels, count), 1):
+        box = tuple(slice(max(0, s.start - RING), s.stop + RING) for s in place)
+        inside = labels[box] == number
+        ring = ndimage.binary_dilation(inside, iterations=RING) & ~never[box]
+        rows, columns = np.indices(inside.shape)
+        basis = np.stack([np.ones_like(rows), rows, columns], -1).astype(np.float32)
+        slope, *_ = np.linalg.lstsq(basis[ring], empty[box][ring], rcond=None)
+        if not ring.any() or np.percentile(np.abs(empty[box][ring] - basis[ring] @ slope), 90) > bound:
+            return None
+        empty[box][inside] = basis[inside] @ slope
+    return empty
 
 
 def _median(some: np.ndarray) -> np.ndarray:
@@ -129,25 +159,54 @@ def _unghosted(some: np.ndarray, empty: np.ndarray, noise: float) -> np.ndarray:
             labels, count = ndimage.label(away > bound, structure=np.ones((3, 3)))
             for number, place in enumerate(ndimage.find_objects(labels, count), 1):
                 box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in place)
-                inside = labels[box] == number
-                if inside.sum() < 12 or inside.mean() * inside.size > 0.25 * away.size:
+                region = labels[box] == number
+                if region.sum() < LEAST or region.mean() * region.size > 0.25 * away.size:
                     continue
                 new, old = frame[box].astype(np.float32), empty[box]
-                if _edges(new, inside) < 0.6 * _edges(old, inside):
-                    rim = ndimage.binary_dilation(inside, iterations=2)
-                    empty[box] = np.where(rim[..., None], new, old)
-                    changed = True
+                for inside, most in ((region, 0.6), *((part, CLEAR) for part in _parts(new - old, region))):
+                    if _edges(new, inside, region) < most * _edges(old, inside, region):
+                        rim = ndimage.binary_dilation(inside, iterations=2) & (inside | ~region)
+                        empty[box] = np.where(rim[..., None], new, old)
+                        changed = True
+                        break
         if not changed:
             break
     return empty
 
 
-def _edges(picture: np.ndarray, inside: np.ndarray) -> float:
-    """Mean step across the border of a region, over three pixels, because borders are soft."""
+def _parts(apart: np.ndarray, region: np.ndarray) -> list[np.ndarray]:
+    """Masks (H, W) of the two most unlike parts of a region, by `apart` (H, W, 3), frame less plate.
+
+    A body that came to rest beside a place that another left would else lend its edges to that place.
+    """
+    apart = ndimage.uniform_filter(apart, (3, 3, 0))
+    values = apart[region]
+    first = values[np.abs(values).sum(-1).argmax()]
+    second = values[np.abs(values - first).sum(-1).argmax()]
+    for _ in range(ROUNDS):
+        near = np.abs(values - first).sum(-1) < np.abs(values - second).sum(-1)
+        if near.all() or not near.any():
+            return []
+        first, second = values[near].mean(0), values[~near].mean(0)
+    nearer = np.abs(apart - first).sum(-1) < np.abs(apart - second).sum(-1)
+    found = []
+    for part in (region & nearer, region & ~nearer):
+        labels, count = ndimage.label(ndimage.binary_opening(part, iterations=2))
+        if count:
+            sizes = np.bincount(labels.ravel())[1:]
+            core = ndimage.binary_dilation(labels == 1 + sizes.argmax(), iterations=2) & part
+            if core.sum() > SIZEABLE * region.sum():
+                found.append(core)
+    return found
+
+
+def _edges(picture: np.ndarray, inside: np.ndarray, region: np.ndarray) -> float:
+    """Mean step across the border of a part of a region with what is outside the region, over three pixels, because
+    borders are soft."""
     total, count = 0.0, 0
     for axis in (0, 1):
-        p, m = np.moveaxis(picture, axis, 0), np.moveaxis(inside, axis, 0)
-        border = m[2:-1] != m[1:-2]
+        p, m, r = (np.moveaxis(each, axis, 0) for each in (picture, inside, region))
+        border = (m[2:-1] & ~r[1:-2]) | (~r[2:-1] & m[1:-2])
         steps = np.abs(p[3:] - p[:-3]).sum(-1)[border]
         total, count = total + float(steps.sum()), count + len(steps)
     return total / count if count else 0.0

@@ -43,7 +43,7 @@ def headline(summary: Mapping[str, Any]) -> str:
         return f"{said}; {ours['clips'] - 1} more were discarded." if ours["clips"] > 1 else f"{said}."
     word = (
         "The folder keeps the laws" if share["low"] > 0.5
-        else "The folder breaks the laws" if share["high"] < 0.5 else "The folder is undecided"
+        else "The folder breaks the laws" if share["high"] < 0.5 else "Whether the folder keeps the laws is undecided"
     )  # fmt: skip
     said = f"{word}: {percent(share)} of {ours['judged']} judged clips keep every law that can be asked of them"
     placebo = summary["rows"].get(PLACEBO)
@@ -64,7 +64,7 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
          for n, b in rows.items()],
     )  # fmt: skip
     asked = [law for law in LAWS if any(law in block["laws"] for block in rows.values())]
-    lines += ["Intervals are 95 % percentile bootstrap over clips.", "", "## Law by law", ""]
+    lines += ["Intervals are 95 % percentile bootstrap over clips.", "", *_again(summary), "## Law by law", ""]
     lines += table(
         ["law", *(plain(labels[n]) for n in rows)],
         [[LAWS[law], *(_counted(b["laws"].get(law)) for b in rows.values())] for law in asked],
@@ -112,6 +112,17 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
          for v in verdicts if v.judged],
     )  # fmt: skip
     return lines
+
+
+def _again(summary: Mapping[str, Any]) -> list[str]:
+    """Lines that say how many clips were made again, and why not more."""
+    of = summary["controls"]
+    if not of["of"]:
+        return []
+    why = [f"{of[name]} {said}" for name, said in
+           (("discarded", "discarded"), ("no_law", "with a motion whose law was not found")) if of[name]]  # fmt: skip
+    said = f"{of['made']} of the first {of['of']} clips were made again"
+    return [f"{said}; not made again: {', '.join(why)}." if why else f"{said}.", ""]
 
 
 def _cell(value: float | None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from physworld.judge.bodies import Blob
+from physworld.judge.plate import Plate
 
 SHORTEST = 5  # frames in which a body must be seen
 GAP = 8  # frames that a body may be hidden
@@ -16,6 +17,7 @@ TOUCH = 1.35  # times a body's own area: more is two bodies in one blob
 PART = 0.72  # times its own area: less is partly hidden
 MOST = 12  # bodies at once
 SHADED = 0.3  # a small body with so much shadow around it is a part of a shadow
+LOOKS_LIKE = 0.35  # of the difference between a body and the scene: what differs less shows the body
 MOVES = 0.5  # of its diameter that a body must move to count
 
 
@@ -88,11 +90,47 @@ class Track:
         return float(np.hypot(*(path.max(0) - path.min(0)))) if len(path) else 0.0
 
 
-def places(tracks: Sequence[Track]) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-    """(boxes of each body (T, 4): `stays`, and `box` of small ones, which may be pieces; `box`; px² of the largest)."""
+def places(
+    tracks: Sequence[Track], frames: np.ndarray, plate: Plate
+) -> tuple[list[np.ndarray], list[np.ndarray], float]:
+    """Where bodies are, for `plate.cleared`: (boxes of each body (T, 4), those in which it surely is, px² of the
+    largest).
+
+    A body that goes in mid-picture, and that the plate shows there, has not gone: it rests in that place.
+    """
     largest = max((track.diameter for track in tracks), default=np.inf)
-    around = [t.stays if t.diameter > 0.5 * largest else t.box for t in tracks]
-    return around, [t.box for t in tracks], float(np.pi * largest**2 / 4)
+    around, sure = [], []
+    for track in tracks:
+        box, own = track.stays if track.diameter > 0.5 * largest else track.box.copy(), track.box.copy()
+        for at, unseen in ((track.first, slice(0, track.first)), (track.last, slice(track.last + 1, None))):
+            shown = _shown(track, at, frames, plate) if len(own[unseen]) else None
+            if shown is not None:
+                box[unseen] = own[unseen] = shown
+        around.append(box)
+        sure.append(own)
+    return around, sure, float(np.pi * largest**2 / 4)
+
+
+def _shown(track: Track, at: int, frames: np.ndarray, plate: Plate) -> np.ndarray | None:
+    """(4,) the place near that of frame `at` where the plate shows the body; None where it does not."""
+    whole = np.flatnonzero(track.whole)
+    if not len(whole):
+        return None
+    top, left, bottom, right = track.box[whole[np.abs(whole - at).argmin()]]
+    look = frames[whole[np.abs(whole - at).argmin()], top:bottom, left:right].astype(np.float32)
+    high, wide = look.shape[:2]
+    rows, columns = np.indices((high, wide))
+    inner = ((2 * rows + 1 - high) / high) ** 2 + ((2 * columns + 1 - wide) / wide) ** 2 < 0.7
+    contrast = np.abs(look - plate.empty[top:bottom, left:right])[inner].mean()
+    height, width = frames.shape[1:3]
+    last = track.box[at]
+    best, found = LOOKS_LIKE * contrast, None
+    for r in range(max(0, last[0] - high), min(height, last[2] + high) - high + 1):
+        for c in range(max(0, last[1] - wide), min(width, last[3] + wide) - wide + 1):
+            off = np.abs(plate.empty[r : r + high, c : c + wide][inner] - look[inner]).mean()
+            if off < best:
+                best, found = off, np.array([r, c, r + high, c + wide])
+    return found
 
 
 def follow(blobs: list[list[Blob]], size: tuple[int, int]) -> list[Track]:

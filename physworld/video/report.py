@@ -79,7 +79,7 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
     if "specificity" in block:
         low = block["specificity"]["low"]
         found.append(
-            ("specificity > 0, interval clear of 0", _span(block["specificity"], 4), low is not None and low > 0)
+            ("specificity > 0, interval clear of 0", _signed(block["specificity"]), low is not None and low > 0)
         )
     return found
 
@@ -87,6 +87,12 @@ def bars(summary: Mapping[str, Any], row: str) -> list[tuple[str, str, bool]]:
 def _span(cell: Mapping[str, Any] | None, digits: int = 2) -> str:
     """As in every report, but what could not be measured at all is a dash."""
     return span(None if cell is None or cell["mean"] is None else cell, f".{digits}f")
+
+
+def _signed(cell: Mapping[str, Any]) -> str:
+    """With digits enough to see on which side of 0 each bound lies."""
+    bounds = [abs(cell[part]) for part in ("low", "high") if cell[part]]
+    return _span(cell, min(12, max([4, *(1 - math.floor(math.log10(bound)) for bound in bounds)])))
 
 
 def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
@@ -119,8 +125,8 @@ def _likelihood_tables(summary: Mapping[str, Any]) -> list[str]:
     lines += table(
         ["", "all violations", *kinds],
         [
-            [ROW_TEXT[r], _span(rows[r]["specificity"], 4),
-             *(_span(rows[r]["violations"][k]["specificity"], 4) for k in kinds)]
+            [ROW_TEXT[r], _signed(rows[r]["specificity"]),
+             *(_signed(rows[r]["violations"][k]["specificity"]) for k in kinds)]
             for r in tuned
         ],
     )  # fmt: skip

@@ -18,11 +18,11 @@ from scipy import ndimage
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
-from physworld.judge import arcs, controls, footage
+from physworld.judge import arcs, controls, footage, report
 from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
 from physworld.judge.footage import Discard, Footage, Source, find
 from physworld.judge.plate import Plate, cleared
-from physworld.judge.summary import noted
+from physworld.judge.summary import noted, summarise
 from physworld.seeding import generator
 
 FPS, COUNT, RADIUS = 30.0, 40, 11.0
@@ -176,8 +176,49 @@ def test_the_scene_behind_a_body_that_came_to_rest_is_looked_up_in_earlier_frame
     better = cleared(frames, spoilt, [boxes], [boxes], 400.0)
     assert better is not None and np.abs(better.empty - empty).max() <= 1
     assert cleared(frames, better, [boxes], [boxes], 400.0) is None
-    with pytest.raises(Discard, match="never leaves its place"):
+    with pytest.raises(Discard, match="some place is never free of a body") as why:
         cleared(frames[12:], spoilt, [boxes[12:]], [boxes[12:]], 400.0)
+    assert why.value.reason == "never_free"
+
+
+def blow(*, hit: int, gone: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
+    """Paths (T, 2) px: a disc strikes its like, at rest, at frame `hit`, and stops; the other is gone at `gone`."""
+    frame = np.arange(COUNT)
+    first = np.where(frame < hit, 140 - 2 * RADIUS - 4 * (hit - frame), 140 - 2 * RADIUS)
+    second = np.where(frame < hit, 140.0, 140 + 4.0 * (frame - hit))
+    second = np.where(frame < gone, second, np.nan)
+    return np.stack([first, 80 + 0 * first], -1), np.stack([second, 80 + 0 * second], -1)
+
+
+def on_plain(*paths: np.ndarray) -> np.ndarray:
+    """`clip` on one colour, with a little noise."""
+    scene = clip(*paths, size=(280, 160), noise=0.0).astype(float)
+    empty = clip(size=(280, 160), noise=0.0)[0].astype(float)
+    shown = np.abs(scene - empty).max(-1, keepdims=True) > 0
+    frames = np.where(shown, scene, 224.0) + generator(3, "test").normal(0, 1.0, scene.shape)
+    return np.clip(frames, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("hit", [13, 20])
+def test_a_body_at_rest_beside_a_place_that_another_left_does_not_hide_it(hit: int) -> None:
+    """The median shows bodies that stand for half of a clip; they collide all the same, and one that goes is missed."""
+    whole = judged(on_plain(*blow(hit=hit)), side_view=False)
+    assert whole.kind == "collision" and whole.lawful, (whole.reason, whole.laws)
+    assert whole.figures["mass_ratio"] == pytest.approx(1, abs=0.02)
+    assert whole.figures["collision_restitution"] == pytest.approx(1, abs=0.03)
+    found = judged(on_plain(*blow(hit=hit, gone=hit + 7)), side_view=False)
+    assert found.broken() == ["permanence"] and "vanishes" in found.laws["permanence"]["said"], found.laws
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5])
+def test_what_is_behind_a_place_that_is_never_free_is_known_where_the_scene_is_plain(slope: float) -> None:
+    empty = np.repeat((100 + slope * np.arange(120.0))[None, :, None], 90, 0).repeat(3, -1)
+    frames = np.repeat(empty[None], 20, 0)
+    frames[:, 40:60, 50:70] = (230, 40, 30)
+    boxes = np.tile(np.array([40, 50, 60, 70]), (20, 1))
+    spoilt = Plate(empty=frames[0].astype(np.float32), noise=1.0)
+    better = cleared(frames.astype(np.uint8), spoilt, [boxes], [boxes], 400.0)
+    assert better is not None and np.abs(better.empty - empty).max() <= 1
 
 
 def test_a_diagonal_at_constant_speed_is_uniform_and_breaks_a_law_where_something_falls() -> None:
@@ -259,8 +300,22 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"]["oracle"]["lawful"]["mean"] == 1 and summary["rows"]["placebo"]["lawful"]["mean"] == 0
     assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
+    assert "2 of the first 8 clips were made again; not made again: 6 discarded." in (out / "report.md").read_text()
     page = (out / "report.html").read_text()
     assert "a ball" in page and page.count("data:image/png") == 2
+
+
+def test_a_verdict_is_undecided_and_a_clip_is_discarded_for_its_own_reason() -> None:
+    verdicts = [judged(clip(bounce())), judged(clip(line((120, 20), (0, 100))))]
+    verdicts.append(Verdict(name="y", reason="never_free", sentence="some place is never free of a body"))
+    summary = {
+        "command": "", "measured": {}, "rows": {"clips": summarise(verdicts)},
+        "controls": {"of": 3, "made": 1, "discarded": 1, "no_law": 1},
+    }  # fmt: skip
+    assert report.headline(summary).startswith("Whether the folder keeps the laws is undecided: 50 % (0–100) of 2")
+    page = "\n".join(report.report_lines(summary, verdicts))
+    assert "1 × some place is never free of a body." in page
+    assert "1 of the first 3 clips were made again; not made again: 1 discarded, 1 with a motion whose law was" in page
 
 
 def test_a_clip_of_any_length_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from physworld.errors import UserError
+from physworld.video import report as video_report
 from physworld.video.codecs.pixels import PixelCodec
 from physworld.video.evaluation import ABOVE, BASE, IN_RANGE, LORA, VideoEvaluation, VideoEvaluator
 from physworld.video.network import VideoNetwork, tiny
@@ -104,3 +105,8 @@ def test_a_spoilt_clip_shows_nothing() -> None:
 def test_an_evaluation_that_cannot_be_is_one_sentence(change: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=re.escape(said)):
         replace(QUICK, **change)  # type: ignore[arg-type]
+
+
+def test_a_bound_beside_zero_shows_on_which_side_it_lies() -> None:
+    assert video_report._signed({"mean": 2.1e-5, "low": -8e-6, "high": 1.2e-4}) == "0.0000210 (-0.0000080–0.0001200)"
+    assert video_report._signed({"mean": 0.02, "low": 0.01, "high": 0.03}) == "0.0200 (0.0100–0.0300)"
