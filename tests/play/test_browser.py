@@ -148,7 +148,7 @@ def test_draw_throw_save_and_reload(browser: Any, server: Server, tmp_path: Path
     assert (tmp_path / "own.gif").read_bytes().startswith(b"GIF89a")
 
     page.click("#link")
-    me.until("location.hash.length > 100")
+    me.until("!notice.hidden && notice.textContent.includes('link')")  # the address held the scene's beginning before
     bodies = page.evaluate("physworld.frames[physworld.at].truth")
     again = Person(context.new_page(), page.url)
     again.until("physworld.scene.bodies.length === 2")

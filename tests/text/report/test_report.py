@@ -248,7 +248,7 @@ def test_report_holds_tables_statement_and_pictures(tmp_path):
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored.pop("measured") == {"command": "python evaluate.py run=x", "split": "val", "commit": "abc"}
     assert stored == summary  # plain JSON data before and after
-    assert {p.name for p in tmp_path.iterdir()} == {"figures", "metrics.json", "report.html", "report.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"SHA256SUMS", "figures", "metrics.json", "report.html", "report.md"}
 
 
 def test_every_table_row_has_as_many_cells_as_its_head(tmp_path):
