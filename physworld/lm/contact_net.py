@@ -10,6 +10,9 @@ Shape suffixes: B batch, L tokens, N bodies, Q lines that act, D width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,11 +29,50 @@ MATERIAL = {"ball": 4, "box": 5}  # of a body's numbers, the last ones: sizes, m
 ACTING = ("link", "tie", "hold", "coil", "drive", "touch", "touch2", "pull", "air")
 
 
-class ContactNet(LineNet):
-    """Reads impulse text and says what happens to each body that something may act on."""
+class ContactLines(LineNet):
+    """What networks share that read the contact lines of impulse text."""
 
     SCALES = (20.0, 20.0, 20.0, 5.0)  # px/s; gyration speed for spin
     KINDS = (0, 0, 1, 2)  # velocity, spin, push
+    words: nn.ParameterDict
+    readers: nn.ModuleDict
+
+    @classmethod
+    def contacts_of(
+        cls, vocabulary: Vocabulary, model: str, needed: Sequence[str], extra: Sequence[str] = (), median: object = True
+    ) -> dict[str, Any]:
+        """What a constructor takes of a vocabulary.
+
+        Args:
+            model: its option, for what is said of a codec that does not fit.
+            needed, extra: words whose lines it reads, and those that it reads where the codec has them.
+            median: the switch as it was given.
+
+        Raises:
+            ValueError: the switch is no truth value, or the codec has no lines of contacts.
+        """
+        if not isinstance(median, bool):
+            raise ValueError(f"median={median} must be true or false")
+        word = {name: place for place, name in enumerate(vocabulary.words)}
+        if "self" not in word:
+            raise ValueError(f"model={model} reads codec=impulse or codec=islands: no other text says contacts")
+        names = [*needed, *(name for name in extra if name in word)]
+        records = {name: [word[name], *vocabulary.records[word[name]]] for name in names}
+        return {**cls.shape_of(vocabulary), "records": records}
+
+    def make_readers(self, known: Mapping[str, int], width: int) -> None:
+        """For each word its own vector of `width`, and a linear map of its lines' numbers, so many for each."""
+        features = number_features(torch.zeros(1)).shape[-1]
+        self.words = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.5) for name in known})
+        self.readers = nn.ModuleDict({name: nn.Linear(features * count, width) for name, count in known.items()})
+
+    def read(self, name: str, numbers: Tensor) -> Tensor:
+        """(S, D) vectors of lines."""
+        return self.words[name] + self.readers[name](number_features(numbers).to(self.words[name].dtype).flatten(1))
+
+
+class ContactNet(ContactLines):
+    """Reads impulse text and says what happens to each body that something may act on."""
 
     def __init__(
         self,
@@ -66,33 +108,17 @@ class ContactNet(LineNet):
             name: Record(word, count, tuple(map(str, range(numbers))))
             for name, (word, count, numbers) in records.items()
         }
-        features = number_features(torch.zeros(1)).shape[-1]
         known = {**MATERIAL, "self": len(OWN) - FRAME, **{name: records[name][2] for name in ACTING}}
-        self.words = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.5) for name in known})
-        self.readers = nn.ModuleDict({name: nn.Linear(features * count, width) for name, count in known.items()})
+        self.make_readers(known, width)
         self.of_node, self.of_edge = mlp(width, hidden, width), mlp(width, hidden, width)
         self.blocks = MessagePassing(width, hidden, passes)
         self.decode = Decoder(width, hidden, self.SCALES)
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> ContactNet:
-        """A new network for a codec's tokens.
-
-        Raises:
-            ValueError: a switch is no truth value, or the codec has no lines of contacts.
-        """
-        if not isinstance(sizes.get("median", True), bool):
-            raise ValueError(f"median={sizes['median']} must be true or false")
-        word = {name: place for place, name in enumerate(vocabulary.words)}
-        if "self" not in word:
-            raise ValueError("model=contacts reads codec=impulse or codec=islands: no other text says contacts")
-        needed = (*MATERIAL, "self", *ACTING)
-        network = cls(
-            **cls.shape_of(vocabulary),
-            records={name: [word[name], *vocabulary.records[word[name]]] for name in needed},
-            **sizes,  # type: ignore[arg-type]
-        )
-        return network.with_values(vocabulary)
+        """A new network for a codec's tokens; see `contacts_of`."""
+        taken = cls.contacts_of(vocabulary, "contacts", (*MATERIAL, "self", *ACTING), median=sizes.get("median", True))
+        return cls(**taken, **sizes).with_values(vocabulary)  # type: ignore[arg-type]
 
     def stated(self, ids_BL: Tensor) -> Stated:
         inside_BL = (ids_BL == self.prompt_end).cumsum(dim=1) == 0
@@ -106,18 +132,18 @@ class ContactNet(LineNet):
         # which node a name is, N = none: `fixed`, or a body that nothing acts on
         index = torch.full((len(ids_BL), self.num_words), N, device=ids_BL.device)
         index[row, name] = torch.arange(N, device=ids_BL.device)
-        x_ND = self._read("self", own.own[:, FRAME:])
+        x_ND = self.read("self", own.own[:, FRAME:])
         for kind, count in MATERIAL.items():
             some = found[kind]
             where = index[some.row, some.name[:, 0]]
             listed = where < N
-            x_ND = x_ND.index_add(0, where[listed], self._read(kind, some.own[listed, -count:]))
+            x_ND = x_ND.index_add(0, where[listed], self.read(kind, some.own[listed, -count:]))
         x_ND = x_ND + self.of_node(x_ND)
         edges, receiver, sender = [], [], []
         for kind in ACTING:
             some = found[kind]
             if len(some.row):
-                edges.append(self._read(kind, some.own))
+                edges.append(self.read(kind, some.own))
                 receiver.append(index[some.row, some.name[:, 0]])
                 sender.append(index[some.row, some.name[:, 1].clamp(min=0)].masked_fill(some.name[:, 1] < 0, N))
         e_QD = torch.cat([x_ND.new_zeros(0, x_ND.shape[1]), *edges])
@@ -129,7 +155,3 @@ class ContactNet(LineNet):
         _, _, _, vn, vt, vs, gn, gt = own.own.unbind(dim=1)
         stop = torch.stack([-vn - gn, -vt - gt, -vs, torch.zeros_like(vs)], dim=1)
         return Stated(row, name, said, judged, stop)
-
-    def _read(self, name: str, numbers: Tensor) -> Tensor:
-        """(S, D) vectors of lines."""
-        return self.words[name] + self.readers[name](number_features(numbers).to(self.words[name].dtype).flatten(1))

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from physworld.lm.contact_net import FRAME, MATERIAL, OWN
-from physworld.lm.line_net import JUDGED, UNSURE, LineNet, Stated
+from physworld.lm.contact_net import FRAME, MATERIAL, OWN, ContactLines
+from physworld.lm.line_net import JUDGED, UNSURE, Stated
 from physworld.lm.message_passing import mlp
 from physworld.lm.number_features import number_features
 from physworld.lm.scene_pairs import Lines, Record, left, lines
@@ -70,11 +70,8 @@ class Rows(NamedTuple):
     vector: Tensor  # (Q, D)
 
 
-class SolverNet(LineNet):
+class SolverNet(ContactLines):
     """Reads impulse text and says what happens to each body that something may act on."""
-
-    SCALES = (20.0, 20.0, 20.0, 5.0)  # px/s; gyration speed for spin
-    KINDS = (0, 0, 1, 2)  # velocity, spin, push
 
     def __init__(
         self,
@@ -120,8 +117,7 @@ class SolverNet(LineNet):
         features = number_features(torch.zeros(1)).shape[-1]
         known = {**MATERIAL, "self": len(OWN) - FRAME, **FIELDS, "touch": len(POINT) + 3}
         known |= {name: len(columns) for name, columns in COLUMNS.items() if not name.startswith("touch")}
-        self.words = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.5) for name in known})
-        self.readers = nn.ModuleDict({name: nn.Linear(features * count, width) for name, count in known.items()})
+        self.make_readers(known, width)
         self.of_row = mlp(width, hidden, width)
         self.of_node = mlp(2 * width, hidden, width)
         self.in_context = mlp(3 * width, hidden, width)
@@ -141,23 +137,10 @@ class SolverNet(LineNet):
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> SolverNet:
-        """A new network for a codec's tokens.
-
-        Raises:
-            ValueError: a switch is no truth value, or the codec has no lines of contacts.
-        """
-        if not isinstance(sizes.get("median", True), bool):
-            raise ValueError(f"median={sizes['median']} must be true or false")
-        word = {name: place for place, name in enumerate(vocabulary.words)}
-        if "self" not in word:
-            raise ValueError("model=solver reads codec=impulse or codec=islands: no other text says contacts")
-        needed = [*MATERIAL, "self", *COLUMNS, *FIELDS, *(f"{name}+" for name in MEMORY if f"{name}+" in word)]
-        network = cls(
-            **cls.shape_of(vocabulary),
-            records={name: [word[name], *vocabulary.records[word[name]]] for name in needed},
-            **sizes,  # type: ignore[arg-type]
-        )
-        return network.with_values(vocabulary)
+        """A new network for a codec's tokens; see `contacts_of`."""
+        needed, extra = (*MATERIAL, "self", *COLUMNS, *FIELDS), [f"{name}+" for name in MEMORY]
+        taken = cls.contacts_of(vocabulary, "solver", needed, extra, median=sizes.get("median", True))
+        return cls(**taken, **sizes).with_values(vocabulary)  # type: ignore[arg-type]
 
     # --- reading
 
@@ -165,8 +148,7 @@ class SolverNet(LineNet):
         inside_BL = (ids_BL == self.prompt_end).cumsum(dim=1) == 0
         values = self.values.to(self.words["self"].dtype)
         found = {
-            name: lines(ids_BL, inside_BL, Record(record.word, record.names, record.columns), values, self.num_words)
-            for name, record in self.records.items()
+            name: lines(ids_BL, inside_BL, record, values, self.num_words) for name, record in self.records.items()
         }
         own = found["self"]
         row, name, numbers = own.row, own.name[:, 0], torch.stack(list(own.number.values()), dim=1)
@@ -176,13 +158,13 @@ class SolverNet(LineNet):
         axis_N2 = F.normalize(numbers[:, :2], dim=1)
         hand_N = torch.where(numbers[:, 2] < 0, -1.0, 1.0).to(axis_N2.dtype)
         _, _, _, vn, vt, vs, gn, gt = numbers.unbind(dim=1)
-        own_ND = self._read("self", numbers[:, FRAME:])
+        own_ND = self.read("self", numbers[:, FRAME:])
         for kind, count in MATERIAL.items():
             some = found[kind]
             where = index[some.row, some.name[:, 0]]
             listed = where < N
             material = torch.stack(list(some.number.values()), dim=1)[listed, -count:]
-            own_ND = own_ND.index_add(0, where[listed], self._read(kind, material))
+            own_ND = own_ND.index_add(0, where[listed], self.read(kind, material))
         across_N2 = hand_N[:, None] * left(axis_N2)
         gain_N2 = gn[:, None] * axis_N2 + gt[:, None] * across_N2 + self._fields(found, index, axis_N2, across_N2, N)
         rows, split = self._rows(found, index, axis_N2, across_N2, hand_N, N)
@@ -211,10 +193,6 @@ class SolverNet(LineNet):
         stop = torch.stack([-vn - gn, -vt - gt, -vs, torch.zeros_like(vs)], dim=1)
         return Stated(row, name, said, judged[:, len(self.SCALES) :], stop)
 
-    def _read(self, name: str, numbers: Tensor) -> Tensor:
-        """(S, D) vectors of lines."""
-        return self.words[name] + self.readers[name](number_features(numbers).to(self.words[name].dtype).flatten(1))
-
     def _fields(self, found: dict[str, Lines], index: Tensor, axis_N2: Tensor, across_N2: Tensor, count: int) -> Tensor:
         """(N, 2) px/s that fields give to each body in the frame."""
         gain_N2 = axis_N2.new_zeros(count, 2)
@@ -224,7 +202,7 @@ class SolverNet(LineNet):
                 continue
             body = index[some.row, some.name[:, 0]]
             numbers = torch.stack(list(some.number.values()), dim=1)
-            vector = self._read(kind, numbers[:, 2:])
+            vector = self.read(kind, numbers[:, 2:])
             share = self.pull(vector)
             along = numbers[:, :1] * axis_N2[body] + numbers[:, 1:2] * across_N2[body]
             size = numbers[:, 2:3] / 100 if kind == "air" else numbers[:, 4:5] / 60
@@ -288,9 +266,9 @@ class SolverNet(LineNet):
                 wrong = RATE * torch.stack([of("wrong_n"), of("wrong_t")], dim=1)
         if kind.startswith("touch"):
             read = torch.stack([number["e"], number["mu"], share, *(of(name) for name in POINT)], dim=1)
-            vector = self._read("touch", read)
+            vector = self.read("touch", read)
         else:
-            vector = self._read(kind, torch.stack([number[name] for name in COLUMNS[kind]], dim=1))
+            vector = self.read(kind, torch.stack([number[name] for name in COLUMNS[kind]], dim=1))
         vector = vector + self.of_row(vector)
         known = torch.ones_like(nothing) if "jn" in number else nothing
         return Rows(

@@ -141,6 +141,13 @@ def seen(pictures: np.ndarray, clips: Sequence[Clip]) -> Generated:
     return Generated(clips=pictures, tracks=[t for t, _ in found], physics=[p for _, p in found])
 
 
+def as_row(network: VideoNetwork, row: str, make: Callable[[], np.ndarray]) -> Arrays:
+    """What `make` finds while the network is one of its adapters, or its base."""
+    network.use(None if row == BASE else row)
+    with torch.no_grad():
+        return {"found": make()}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoEvaluator:
     """Draws the evaluation's clips once and asks every row the same questions."""
@@ -168,23 +175,20 @@ class VideoEvaluator:
         """Every piece that `score` is made of, by its name: losses, clips, published figures; rows as there."""
         network = network.eval().to(self.device)
 
-        def as_row(row: str, make: Callable[[], np.ndarray]) -> Arrays:
-            network.use(None if row == BASE else row)
-            with torch.no_grad():
-                return {"found": make()}
-
         found: dict[str, Ask] = {}
         for row in (*rows, *card_rows):
             if row in rows:
                 for kind, x in cases.latents.items():
                     make: Callable[[], np.ndarray] = partial(self.losses, network, x, cases.prompts)
-                    found[f"{row}: likelihood {kind}"] = partial(as_row, row, make)
+                    found[f"{row}: likelihood {kind}"] = partial(as_row, network, row, make)
                 for scenario, truth in cases.truth.items():
                     found[f"{row}: generating {scenario}"] = partial(
-                        as_row, row, partial(self.pictures, network, truth)
+                        as_row, network, row, partial(self.pictures, network, truth)
                     )
             for name in CARD_TESTS:
-                found[f"{row}: published metric {name}"] = partial(as_row, row, partial(self._card, network, name))
+                found[f"{row}: published metric {name}"] = partial(
+                    as_row, network, row, partial(self._card, network, name)
+                )
         return found
 
     def score(

@@ -20,9 +20,9 @@ from torch import Tensor
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Footage, Source
 from physworld.judge.summary import summarise as judged
-from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
+from physworld.runs.pieces import ALONE, Ask, Pieces
 from physworld.video.clip_files import WRONG, ClipFiles, OwnClip
-from physworld.video.evaluation import BASE, VideoEvaluator
+from physworld.video.evaluation import BASE, VideoEvaluator, as_row
 from physworld.video.metrics import likelihood
 from physworld.video.network import VideoNetwork
 from physworld.video.summary import interval, likelihood_rows
@@ -72,17 +72,12 @@ class OwnEvaluator:
         inner = self.inner
         network = network.eval().to(inner.device)
 
-        def as_row(row: str, make: Callable[[], np.ndarray]) -> Arrays:
-            network.use(None if row == BASE else row)
-            with torch.no_grad():
-                return {"found": make()}
-
         found: dict[str, Ask] = {}
         for row in rows:
             for kind, x in cases.latents.items():
                 make: Callable[[], np.ndarray] = partial(inner.losses, network, x, cases.prompts)
-                found[f"{row}: likelihood {kind}"] = partial(as_row, row, make)
-            found[f"{row}: generating"] = partial(as_row, row, partial(inner.pictures, network, cases.clips))
+                found[f"{row}: likelihood {kind}"] = partial(as_row, network, row, make)
+            found[f"{row}: generating"] = partial(as_row, network, row, partial(inner.pictures, network, cases.clips))
         return found
 
     def score(
