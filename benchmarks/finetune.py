@@ -4,9 +4,10 @@
     python benchmarks/finetune.py --device cuda --weights LiquidAI/LFM2-350M --trl-python ... --unsloth-python ...
 
 The same weights, the same LoRA, the same examples in the same order, the same optimiser, one process each, in turn, in
-so many rounds. Without --weights a small LFM2 with random weights is made whose output layer has the share of the
-operations that it has in LFM2-350M. On a CPU, time is the process's own CPU time on one thread, so that other programs
-disturb little, and memory is taken in a round of its own, in which the allocator gives back at once what is free.
+so many rounds. Without --weights a network with random weights is made: --random small is an LFM2 whose output layer
+has the share of the operations that it has in LFM2-350M; LFM2-350M and SmolLM2-135M are those architectures in full
+size. On a CPU, time is the process's own CPU time on one thread, so that other programs disturb little, and memory is
+taken in a round of its own, in which the allocator gives back at once what is free.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 KINDS = ("ours", "bare", "trl", "unsloth")
 LORA = {"rank": 32, "alpha": 64, "dropout": 0.0}
 WARM = 2  # steps that are not counted
@@ -49,18 +50,48 @@ def examples(options: argparse.Namespace) -> list[Any]:
     return [item for item in found if item is not None][:count]
 
 
-def make_weights(folder: Path, vocab: int) -> Path:
-    """A small LFM2: hidden 256, five layers (three convolutions, two of attention), random weights."""
-    from tiny_lms import bpe_tokenizer, tiny
+# Sizes of the published configurations; random weights are as fast as learned ones.
+SIZES: dict[str, tuple[str, dict[str, Any]]] = {
+    "small": (
+        "lfm2",
+        {
+            "hidden_size": 256, "intermediate_size": 1152, "num_hidden_layers": 5,
+            "layer_types": ["conv", "full_attention", "conv", "full_attention", "conv"],
+        },
+    ),
+    "LFM2-350M": ("lfm2", {}),
+    "SmolLM2-135M": (
+        "llama",
+        {
+            "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+            "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True,
+        },
+    ),
+}  # fmt: skip
+
+
+def make_weights(folder: Path, name: str, vocab: int) -> Path:
+    """One of SIZES with random weights, and a tokenizer of 1,000 words learned from engine text."""
+    import torch
+    from omegaconf import OmegaConf
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from tiny_lms import bpe_tokenizer
 
     tokenizer = bpe_tokenizer(1000)
-    lm = tiny(
-        "lfm2", vocab, hidden_size=256, intermediate_size=1152, num_hidden_layers=5, max_position_embeddings=8192,
-        layer_types=["conv", "full_attention", "conv", "full_attention", "conv"],
+    family, sizes = SIZES[name]
+    if name == "LFM2-350M":
+        published = OmegaConf.load(ROOT / "conf/model/lfm2_random.yaml").model.network.architecture
+        sizes = {k: v for k, v in OmegaConf.to_container(published).items() if k != "model_type"} | {  # type: ignore[union-attr]
+            "vocab_size": 65536
+        }
+    config = AutoConfig.for_model(
+        family, **{"vocab_size": vocab, "max_position_embeddings": 8192, **sizes},
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )  # fmt: skip
-    lm.save_pretrained(folder)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -131,7 +162,7 @@ def parts(options: argparse.Namespace, items: list[Any]) -> tuple[Any, list[Any]
         pad = 0
 
     network = PackedLM.for_vocabulary(
-        Vocabulary, weights=options.weights, gradient_checkpointing=True, fused_attention=options.fused_attention,
+        Vocabulary, weights=options.weights, gradient_checkpointing=True, fused_attention=options.fused,
         compile_layers=options.compile_layers, **LORA,
     )  # fmt: skip
     if options.device == "cuda":
@@ -252,7 +283,8 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock, model: Any 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", help="folder or repository; default: a small LFM2 with random weights")
+    parser.add_argument("--weights", help="folder or repository; default: random weights, see --random")
+    parser.add_argument("--random", default="small", choices=SIZES, help="which network with random weights")
     parser.add_argument("--vocab", type=int, default=6144, help="words of the small LFM2")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--batch", type=int, default=4, help="examples per step")
@@ -274,7 +306,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         if options.weights is None:
-            options.weights = str(make_weights(Path(folder), options.vocab))
+            options.weights = str(make_weights(Path(folder), options.random, options.vocab))
         absent = {"trl": not options.trl_python, "unsloth": not options.unsloth_python}
         kinds = [kind for kind in KINDS if not absent.get(kind)]
         found: dict[str, list[Any]] = {kind: [] for kind in kinds}
@@ -339,7 +371,7 @@ def report(options: argparse.Namespace, rows: dict[str, dict[str, float]]) -> No
             for key, value in vars(options).items()
             if key not in ("worker", "out", "trl_python", "unsloth_python")
         }
-        settings |= {} if Path(settings["weights"]).is_absolute() is False else {"weights": "small LFM2, random"}
+        settings |= {} if Path(settings["weights"]).is_absolute() is False else {"weights": "random"}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"settings": settings, "rows": rows, "ratios": ratios}, indent=2) + "\n")
 

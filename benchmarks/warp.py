@@ -1,4 +1,4 @@
-"""How fast clips are made: `python benchmarks/warp.py` (see README.md here); with an NVIDIA GPU also what tuning costs.
+"""How fast clips are made: `python benchmarks/warp.py` (see README.md here), on a CPU and on an NVIDIA GPU.
 
 On the CPU every figure is the best of several rounds in CPU time of the one thread that works, so that other programs
 disturb little; `2 processes` is wall time of two of them side by side.
@@ -139,57 +139,13 @@ def on_cpu(rounds: int) -> list[tuple[str, str, float]]:
 
 
 def on_gpu(rounds: int) -> list[tuple[str, str, float]]:
-    """The same on CUDA, and tuning at 49 × 480 × 720 with the 2b architecture and random weights."""
-    import torch
-    from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
-
-    from physworld.video.network import VideoNetwork, cogvideox_schedule
-
+    """The same on CUDA."""
     clock = time.perf_counter
     worlds = drops(ENVIRONMENTS)
     rate = ENVIRONMENTS * FRAMES / best(lambda: roll(worlds, FRAMES + 1, FPS, device="cuda"), rounds, clock)
     rows = [("simulate one ball", "Warp, GPU", rate)]
     work, frames = pictures("cuda", 64, 1)
     rows.append(("draw 64 × 64, 1 ray(s) a pixel", "Warp, GPU", frames / best(work, rounds, clock)))
-    torch.cuda.reset_peak_memory_stats()
-    vae = AutoencoderKLCogVideoX(
-        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4
-    ).to("cuda", torch.bfloat16)  # fmt: skip
-    vae.enable_tiling()
-    vae.enable_slicing()
-    clip = torch.rand(1, 3, 49, 480, 720, device="cuda", dtype=torch.bfloat16)
-
-    def encode(vae: Any = vae, clip: Any = clip) -> None:
-        with torch.no_grad():
-            vae.encode(clip).latent_dist.mode()
-        torch.cuda.synchronize()
-
-    rows.append(("cache latents of 49 × 480 × 720", "clips/s", 1 / best(encode, 2, clock)))
-    rows.append(("cache latents of 49 × 480 × 720", "peak GB", torch.cuda.max_memory_allocated() / 1e9))
-    del vae, clip, encode
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    with torch.device("cuda"):
-        torch.set_default_dtype(torch.bfloat16)
-        transformer = CogVideoXTransformer3DModel()
-        torch.set_default_dtype(torch.float32)
-    network = VideoNetwork(transformer, CogVideoXDDIMScheduler(**cogvideox_schedule())).to("cuda")
-    network.add_lora()
-    transformer.enable_gradient_checkpointing()
-    optimizer = torch.optim.AdamW(network.trainable(), lr=1e-4)
-    latent, prompt = torch.randn(1, 13, 16, 60, 90, device="cuda"), torch.randn(1, 226, 4096, device="cuda")
-    t = torch.tensor([500], device="cuda")
-
-    def step() -> None:
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = network.losses(latent, torch.randn_like(latent), t, prompt).mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        torch.cuda.synchronize()
-
-    rows.append(("LoRA step of CogVideoX-2b, 49 × 480 × 720", "seconds", best(step, 3, clock)))
-    rows.append(("LoRA step of CogVideoX-2b, 49 × 480 × 720", "peak GB", torch.cuda.max_memory_allocated() / 1e9))
     return rows
 
 
