@@ -33,7 +33,6 @@ class ContactLines(LineNet):
     """What networks share that read the contact lines of impulse text."""
 
     SCALES = (20.0, 20.0, 20.0, 5.0)  # px/s; gyration speed for spin
-    KINDS = (0, 0, 1, 2)  # velocity, spin, push
     words: nn.ParameterDict
     readers: nn.ModuleDict
 

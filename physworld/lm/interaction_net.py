@@ -46,7 +46,6 @@ class InteractionNet(LineNet):
     """Reads scenes as plain text and says what happens to each body, by message passing."""
 
     SCALES = (20.0, 20.0, 1.0, 5.0, 5.0)  # px/s, px/s, rad/s, px/s, px/s
-    KINDS = (0, 0, 1, 2, 2)  # velocity, spin, push
 
     def __init__(
         self,

@@ -26,10 +26,17 @@ from physworld.types import Vocabulary
 IGNORE = -100
 SHARPEST = 0.002  # of the scale of a number: an error that does not count
 WIDE = 1.0  # how much wider the second part of a distribution is, for surprises
-# Scores of `coast` and `rest`, and of three kinds of numbers how sharp, how likely zero, how likely surprises.
-JUDGED = 11
-UNSURE = 5  # of a judgement, from where on it begins low: zero itself and surprises
 NEVER = -1e9
+UNSURE = -2.0  # what scores of zero and of surprises begin with
+
+
+def judged_of(numbers: int) -> int:
+    """Scores of a line: `coast` and `rest`, and of each number how sharp, how likely zero, how likely a surprise.
+
+    Each number has its own zero: a blow without friction changes one speed and leaves the other exactly as it was, and
+    a score that both share would make the median of the first one zero too.
+    """
+    return 2 + 3 * numbers
 
 
 class Stated(NamedTuple):
@@ -38,7 +45,7 @@ class Stated(NamedTuple):
     row: Tensor  # (N,) of the batch
     name: Tensor  # (N,) ids
     said: Tensor  # (N, S) numbers
-    judged: Tensor  # (N, 11)
+    judged: Tensor  # (N, 2 + 3 S), see `judged_of`
     stop: Tensor  # (N, S) numbers that `rest` stands for
 
 
@@ -60,7 +67,6 @@ class LineNet(
 
     max_length: int | None = None  # it reads texts of any length
     SCALES: ClassVar[tuple[float, ...]]  # of each number of a line: what one step of the scale is, near zero
-    KINDS: ClassVar[tuple[int, ...]]  # of each number: velocity, spin, push
 
     def __init__(
         self,
@@ -149,19 +155,18 @@ class LineNet(
 
         (middle (M,), widths (M, 2), logarithms of their shares (M, 2), and of those of all but zero and of zero (M,))
         """
-        scale = said.new_tensor(self.SCALES)[slot_M]
-        kind = torch.tensor(self.KINDS, device=said.device)[slot_M]
+        scale, count = said.new_tensor(self.SCALES)[slot_M], len(self.SCALES)
         middle = torch.asinh(said[body_M, slot_M] / scale)
-        narrow = SHARPEST + F.softplus(judged[body_M, 2 + kind] - 1.0)
-        wide = judged[body_M, 8 + kind]
+        narrow = SHARPEST + F.softplus(judged[body_M, 2 + slot_M] - 1.0)
+        wide = judged[body_M, 2 + 2 * count + slot_M]
         shares = torch.stack([F.logsigmoid(-wide), F.logsigmoid(wide)], dim=1)
-        zero = judged[body_M, 5 + kind]
+        zero = judged[body_M, 2 + count + slot_M]
         return middle, torch.stack([narrow, narrow + WIDE], dim=1), shares, F.logsigmoid(-zero), F.logsigmoid(zero)
 
-    def _edges(self, kind: int) -> tuple[Tensor, Tensor]:
+    def _edges(self, slot: int) -> tuple[Tensor, Tensor]:
         """Where each number's share of the scale begins and ends (R,); the outermost go on for ever."""
         numbers = self.values[self.outputs[self.ordered_from :] - self.num_words]
-        grid = torch.asinh(numbers / self.SCALES[self.KINDS.index(kind)])
+        grid = torch.asinh(numbers / self.SCALES[slot])
         between = (grid[1:] + grid[:-1]) / 2
         return F.pad(between, (1, 0), value=-1e6), F.pad(between, (0, 1), value=1e6)
 
@@ -182,7 +187,7 @@ class LineNet(
     def _scores(self, said: Tensor, judged: Tensor, slot: int) -> Tensor:
         """(N, K) logarithms of the probabilities of tokens at place `slot` of every body's line."""
         which = torch.arange(len(said), device=said.device)
-        low, high = (edge.to(said.dtype)[None] for edge in self._edges(self.KINDS[slot]))
+        low, high = (edge.to(said.dtype)[None] for edge in self._edges(slot))
         is_zero = (self.values[self.outputs[self.ordered_from :] - self.num_words] == 0)[None]
         numbers_NR = self._of_numbers(
             self._shape(said, judged, which, torch.full_like(which, slot)), low, high, is_zero
@@ -236,11 +241,10 @@ class LineNet(
 
     def _of_exact(self, said: Tensor, judged: Tensor, body: Tensor, slot: Tensor, exact: Tensor) -> Tensor:
         """(M,) logarithm of the probability of the numbers nearest to `exact`."""
-        kind = torch.tensor(self.KINDS, device=said.device)[slot]
         numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
         nearest = torch.searchsorted((numbers[1:] + numbers[:-1]) / 2, exact)
-        edges = torch.stack([torch.stack(self._edges(k)) for k in range(3)]).to(said.dtype)  # (3, 2, R)
-        low, high = edges[kind, 0, nearest], edges[kind, 1, nearest]
+        edges = torch.stack([torch.stack(self._edges(k)) for k in range(len(self.SCALES))]).to(said.dtype)  # (S, 2, R)
+        low, high = edges[slot, 0, nearest], edges[slot, 1, nearest]
         shape = self._shape(said, judged, body, slot)
         return self._of_numbers(shape, low, high, numbers[nearest] == 0)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from physworld.lm.line_net import JUDGED, UNSURE
+from physworld.lm.line_net import UNSURE, judged_of
 
 FURTHEST = 8.0  # of an answer's scale, which is logarithmic out there: e^8 / 2 steps of it
 
@@ -53,14 +53,15 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int, hidden: int, scales: tuple[float, ...]) -> None:
         super().__init__()
-        self.up, self.last, self.scales = mlp(width, hidden, hidden), nn.Linear(hidden, len(scales) + JUDGED), scales
+        self.up, self.scales = mlp(width, hidden, hidden), scales
+        self.last = nn.Linear(hidden, len(scales) + judged_of(len(scales)))
         with torch.no_grad():
             self.last.weight.mul_(0.1)  # at first nobody is moved much
             self.last.bias.zero_()
-            self.last.bias[len(scales) + UNSURE :] = -2.0
+            self.last.bias[2 * len(scales) + 2 :] = UNSURE
 
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """(numbers (N, S), judgement (N, 11))."""
+        """(numbers (N, S), judgement (N, 2 + 3 S))."""
         out = self.last(F.relu(self.up(_norm(x_ND))))
         numbers, judged = out[:, : len(self.scales)], out[:, len(self.scales) :]
         return torch.sinh(numbers.clamp(-FURTHEST, FURTHEST)) * numbers.new_tensor(self.scales), judged

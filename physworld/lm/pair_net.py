@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from physworld.lm.line_net import JUDGED, UNSURE, LineNet, Stated
+from physworld.lm.line_net import UNSURE, LineNet, Stated, judged_of
 from physworld.lm.number_features import number_features
 from physworld.lm.pair_round import Round, Speeds
 from physworld.lm.scene_pairs import ACTING, BODIES, EVERYWHERE, PLACED, Bodies, Record, by_body, lines, pairs
@@ -35,7 +35,6 @@ class PairNet(LineNet):
     """Reads scenes as plain text and says what happens to each body."""
 
     SCALES = (20.0, 20.0, 1.0, 5.0, 5.0)  # px/s, px/s, rad/s, px/s, px/s
-    KINDS = (0, 0, 1, 2, 2)  # velocity, spin, push
     most_at_once = PAIRS_AT_ONCE
 
     def __init__(
@@ -99,10 +98,10 @@ class PairNet(LineNet):
         self.blocks = nn.ModuleList(
             [Round(width, inner, heads, **settings) for _ in range(1 if shared_rounds else rounds)]
         )
-        self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, JUDGED)
+        self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, judged_of(len(self.SCALES)))
         nn.init.zeros_(self.judge_down.weight)
         with torch.no_grad():
-            self.judge_down.bias[UNSURE:] = -2.0
+            self.judge_down.bias[2 + len(self.SCALES) :] = UNSURE
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> PairNet:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from physworld.lm.contact_net import FRAME, MATERIAL, OWN, ContactLines
-from physworld.lm.line_net import JUDGED, UNSURE, Stated
+from physworld.lm.line_net import UNSURE, Stated, judged_of
 from physworld.lm.message_passing import mlp
 from physworld.lm.number_features import number_features
 from physworld.lm.scene_pairs import Lines, Record, left, lines
@@ -127,13 +127,13 @@ class SolverNet(ContactLines):
         )  # laws, of every round
         self.start = nn.Linear(width, 2 + state)
         self.pull = mlp(width, hidden, 2)
-        self.judge = mlp(width + state + 5 * features, hidden, len(self.SCALES) + JUDGED)
+        self.judge = mlp(width + state + 6 * features, hidden, len(self.SCALES) + judged_of(len(self.SCALES)))
         with torch.no_grad():
             for function in (*self.blocks, self.judge, self.pull):
                 last: Any = function[-1]
                 last.weight.mul_(0.1)
                 last.bias.zero_()
-            self.judge[-1].bias[len(self.SCALES) + UNSURE :] = -2.0  # type: ignore[operator]
+            self.judge[-1].bias[2 * len(self.SCALES) + 2 :] = UNSURE  # type: ignore[operator]
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> SolverNet:
@@ -184,7 +184,7 @@ class SolverNet(ContactLines):
             ], dim=1,
         )  # fmt: skip
         after = torch.stack([vn + gn + said[:, 0], vt + gt + said[:, 1], vs + ds_N], dim=1)
-        sizes = torch.stack([said[:, :3].norm(dim=1), after.norm(dim=1), said[:, 3], said[:, 0], after[:, 1]], dim=1)
+        sizes = torch.stack([said[:, :3].norm(dim=1), after.norm(dim=1), *said.T[[3, 0, 1]], after[:, 1]], dim=1)
         judged = self.judge(
             torch.cat([_norm(x_ND), h_NS, number_features(sizes.detach()).to(said.dtype).flatten(1)], 1)
         )
@@ -205,7 +205,8 @@ class SolverNet(ContactLines):
             vector = self.read(kind, numbers[:, 2:])
             share = self.pull(vector)
             along = numbers[:, :1] * axis_N2[body] + numbers[:, 1:2] * across_N2[body]
-            size = numbers[:, 2:3] / 100 if kind == "air" else numbers[:, 4:5] / 60
+            # The air's velocity is where it pushes to; a pull's normal points away from what pulls.
+            size = numbers[:, 2:3] / 100 if kind == "air" else -numbers[:, 4:5] / 60
             gain_N2 = gain_N2.index_add(0, body, along * size * share[:, :1].clamp(-12, 12).exp())
         return gain_N2
 
