@@ -88,12 +88,10 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     for verb, does in MAINS.items():
         verbs.add_parser(verb, help=does, add_help=False)
     comparing = verbs.add_parser("compare", help="one table of several runs: what differs, final metrics, cost")
-    comparing.add_argument(
-        "directory", nargs="+", help="run directories, folders that hold them (outputs/multirun/...), last or shipped"
-    )
+    comparing.add_argument("directory", nargs="+", help="run directories, folders of them, last, shipped or solver")
     comparing.add_argument("--csv", type=Path, metavar="FILE", help="write every figure to FILE as well")
     ranking = verbs.add_parser("leaderboard", help="every figure of runs and evaluations as one page, table and CSV")
-    ranking.add_argument("folder", nargs="+", help="folders of runs, evaluations or judged clips, last or shipped")
+    ranking.add_argument("folder", nargs="+", help="folders of runs, evaluations or clips, last, shipped or solver")
     ranking.add_argument(
         "--out", type=Path, default=Path("outputs/leaderboard"), metavar="DIR", help="outputs/leaderboard"
     )
@@ -125,7 +123,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     exporting.add_argument("--layout", default="0+2+0", help="loudspeakers of --format ebu (ITU-R BS.2051)")
     exporting.add_argument("--seconds", type=float, default=8.0, help="length of the section, where no stem tells it")
     publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
-    publishing.add_argument("run", help="run directory, last or shipped")
+    publishing.add_argument("run", help="run directory, last, shipped or solver")
     publishing.add_argument("repo", help="OWNER/NAME")
     publishing.add_argument("--send", action="store_true", help="send it, with the token in HF_TOKEN")
     playing = verbs.add_parser(
@@ -138,7 +136,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     playing.add_argument("--export", type=Path, metavar="FOLDER", help="write the page as files for any web server")
     playing.add_argument("--chipmunk", type=Path, metavar="FILE", help="pymunk's source, if pip cannot fetch it")
     serving = verbs.add_parser("serve", help="a run for other programs: OpenAI-compatible completions and chat")
-    serving.add_argument("run", help="run directory, last or shipped; or a folder or OWNER/NAME of weights")
+    serving.add_argument("run", help="run directory, last, shipped or solver; or a folder or OWNER/NAME of weights")
     serving.add_argument("--base", help="of an adapter; by default the one it names")
     serving.add_argument("--name", help="of the model in requests; by default RUN as typed")
     serving.add_argument("--port", type=int, default=8766, help="of this machine; 0 = any that is free")
@@ -152,7 +150,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     _preview_arguments(previewing)
     options = parser.parse_args(arguments)
     console = screen()
-    of_run = options.verb == "export" and (options.what in ("last", "shipped") or Path(options.what).is_dir())
+    of_run = options.verb == "export" and (Path(options.what).is_dir() or not Path(options.what).suffix)
     if options.verb == "runs":
         _runs(options, console)
     elif options.verb == "leaderboard":

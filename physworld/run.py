@@ -188,7 +188,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         checkpoint, saved = read_newest(checkpoint)
     reached = int(saved["global_step"]) if saved is not None else 0
     was = before(checkpoint) if checkpoint is not None else None
-    if cfg.init_from is not None and cfg.init_from != "shipped":  # `last` may be another run tomorrow
+    if cfg.init_from is not None and cfg.init_from not in runs.BROUGHT:  # `last` may be another run tomorrow
         cfg.init_from = str(runs.relative(str(runs.find_run(cfg.init_from, "init_from").absolute())))
     elif cfg.init_from is None and was is not None:
         cfg.init_from = was.get("init_from")

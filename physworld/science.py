@@ -129,7 +129,8 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     """A model by name.
 
     Args:
-        name: shipped; last, the last finished run; a run directory; or a baseline: copy_last, linear, ballistic.
+        name: shipped or solver, which come with the package; last, the last finished run; a run directory; or a
+            baseline: copy_last, linear, ballistic.
 
     Raises:
         UserError: there is no such model, or it is not one of text physics.
@@ -137,8 +138,8 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     chosen = str(name)
     if chosen in BASELINES:
         return Model(name=chosen, network=None, codec=None)
-    if chosen not in ("shipped", "last") and not Path(chosen).is_dir():
-        known = ("shipped", "last", *BASELINES)
+    if chosen not in runs.NAMED and not Path(chosen).is_dir():
+        known = (*runs.NAMED, *BASELINES)
         raise UserError(f"{chosen} is no model.{suggest(chosen, known)} Give a run directory, or {', '.join(known)}.")
     run = runs.find_run(chosen)
     task = runs.read_config(run).get("data", {}).get("task", "text")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from physworld.lm.gpt import GPT
+from physworld.lm.line_net import LineNet
 from physworld.protocols import Guide, Noise
 from physworld.science import Model
 from physworld.text.codecs._lines_codec import LinesCodec
@@ -80,9 +81,11 @@ def _text(model: Model, ids: np.ndarray) -> str:
 def _lines(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[list[list[Any]]]:
     """The words of each line of an answer with their doubts."""
     assert model.codec is not None
-    if not isinstance(model.network, GPT) or not isinstance(model.codec, LinesCodec):
+    if not isinstance(model.network, GPT | LineNet) or not isinstance(model.codec, LinesCodec):
         return [[[word, None] for word in line.split()] for line in _text(model, answer).splitlines()]
-    doubts = _doubts(model.network, prompt, answer)
+    doubts = (
+        _doubts(model.network, prompt, answer) if isinstance(model.network, GPT) else _of_lines(model, prompt, answer)
+    )
     lines: list[list[list[Any]]] = []
     first, count = model.codec.vocabulary.names
     words = model.codec.tokenizer.convert_ids_to_tokens([int(token) for token in answer])
@@ -102,14 +105,36 @@ def _doubts(network: GPT, prompt: np.ndarray, answer: np.ndarray) -> list[float 
     labels[0, len(prompt) :] = ids[0, len(prompt) :]
     logits_MK, target_M, _ = network.scored(ids, labels)
     chance_MK = logits_MK.float().softmax(dim=-1)
+    return [_doubt(network, chance, target) for chance, target in zip(chance_MK, target_M.tolist(), strict=True)]
+
+
+@torch.inference_mode()
+def _of_lines(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[float | tuple[int, int]]:
+    """The same of a network that says all lines side by side; whose a line is, and where they end, is no guess."""
+    assert isinstance(model.network, LineNet) and isinstance(model.codec, LinesCodec)
+    network, (first, count) = model.network, model.codec.vocabulary.names
+    ids = torch.from_numpy(prompt)[None].long()
+    names = network.stated(ids).name.tolist()
+    chance_NSK, index = network(ids).exp(), network.output_index()
     found: list[float | tuple[int, int]] = []
-    first = network.ordered_from
-    for chance, target in zip(chance_MK, target_M.tolist(), strict=True):
-        numbers = chance[first:]
-        if target < first or not len(numbers):
-            found.append(round(1 - float(chance[target]), 4))
-            continue
-        below = (numbers / numbers.sum()).cumsum(dim=0)
-        low, high = (int((below < share).sum().clamp(max=len(numbers) - 1)) for share in (0.1, 0.9))
-        found.append((int(network.outputs[first + low]), int(network.outputs[first + high])))
+    line, slot = 0, 0
+    for token in answer.tolist():
+        if first <= token < first + count:
+            line, slot = names.index(token), 0
+            found.append(0.0)
+        elif token == model.codec.end_id:
+            found.append(0.0)
+        else:
+            found.append(_doubt(network, chance_NSK[line, slot], int(index[token])))
+            slot += 1
     return found
+
+
+def _doubt(network: GPT | LineNet, chance_K: torch.Tensor, target: int) -> float | tuple[int, int]:
+    first = network.ordered_from
+    numbers = chance_K[first:]
+    if target < first or not len(numbers):
+        return round(1 - float(chance_K[target]), 4)
+    below = (numbers / numbers.sum()).cumsum(dim=0)
+    low, high = (int((below < share).sum().clamp(max=len(numbers) - 1)) for share in (0.1, 0.9))
+    return int(network.outputs[first + low]), int(network.outputs[first + high])

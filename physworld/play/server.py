@@ -67,13 +67,13 @@ class Models:
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """shipped, runs of text physics (those given, then under outputs/, the newest first), and the baselines."""
+        """Runs of the package, those given, those of text physics under outputs/ (newest first); baselines."""
         found = sorted(
             (path.parents[1] for path in runs.OUTPUTS.rglob("model/config.json")),
             key=lambda run: -(run / "model" / "config.json").stat().st_mtime,
         )
         own = list(dict.fromkeys([*self.given, *(str(run) for run in found if _is_text(run))]))
-        return ["shipped", *own[:30], *BASELINES]
+        return [*runs.BROUGHT, *own[:30], *BASELINES]
 
     def get(self, name: str) -> Model | None:
         """None is the name of no model.

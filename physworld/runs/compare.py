@@ -13,7 +13,7 @@ from rich.table import Table
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
-from physworld.runs.directory import differences, find_named, find_run, flatten, read_config, read_metrics, runs_under
+from physworld.runs.directory import differences, find_named, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
 INCIDENTAL = ("ckpt",)
@@ -21,11 +21,11 @@ INCIDENTAL = ("ckpt",)
 
 def compare(directories: Sequence[str], console: Console, csv_file: Path | None = None) -> None:
     """One table: what differs between the runs, what came of it, what it cost; with every figure in `csv_file`."""
-    named = [find_run(name) if name in ("last", "shipped") else find_named(name) or Path(name) for name in directories]
+    named = [find_named(name) or Path(name) for name in directories]
     missing = [path for path in named if not path.is_dir()]
     if missing:
         raise UserError(
-            f"{missing[0]} is no directory; give run directories or names, folders that hold them, last or shipped."
+            f"{missing[0]} is no directory; give run directories or names, folders of them, last, shipped or solver."
         )
     if csv_file is not None and csv_file.suffix != ".csv":
         raise UserError(f"--csv {csv_file} must end in .csv.")

@@ -32,7 +32,10 @@ from physworld.settings.program import typed_command
 
 OUTPUTS = Path("outputs")
 PACKAGE = Path(__file__).resolve().parents[1]
-SHIPPED = PACKAGE / "pretrained"  # run=shipped: a finished run without its checkpoints
+SHIPPED = PACKAGE / "pretrained"
+# Finished runs without their checkpoints that come with the package, by what run= calls them.
+BROUGHT = {"shipped": SHIPPED, "solver": SHIPPED / "solver"}
+NAMED = ("last", *BROUGHT)
 RESULTS = ("metrics.json", "ranking.json", "report.md", "tensorboard", "model", "checkpoints")  # worth not losing
 EXPORTS = ("onnx", "gguf")  # formats that a run's weights are written in
 LIBRARIES = (
@@ -105,8 +108,19 @@ def newest(having: str, beside: str = "") -> Path | None:
 
 
 def find_named(name: str) -> Path | None:
-    """The folder of a path, or of a run's name below outputs/; None where there is neither."""
+    """The folder of a path, of a run's name below outputs/, or of one of NAMED; None where there is none.
+
+    Raises:
+        UserError: `last`, and no run is finished.
+    """
+    if name in NAMED:
+        return find_run(name)
     return next((path for path in (Path(name), OUTPUTS / name) if path.is_dir()), None)
+
+
+def brought_as(run: Path) -> str | None:
+    """What a run that comes with the package is called; None of others."""
+    return next((name for name, folder in BROUGHT.items() if folder == run), None)
 
 
 def find_run(run: str | None, option: str = "run") -> Path:
@@ -116,9 +130,11 @@ def find_run(run: str | None, option: str = "run") -> Path:
         UserError: there is none there.
     """
     if run is None:
-        raise UserError(f"{option}=DIR is missing; give the directory of a finished run, {option}=last or shipped.")
-    if run == "shipped":
-        return SHIPPED
+        raise UserError(
+            f"{option}=DIR is missing; give the directory of a finished run, {option}=last, shipped or solver."
+        )
+    if run in BROUGHT:
+        return BROUGHT[run]
     if run == "last":
         path = newest("metrics.json", beside="model/config.json")
         if path is None:
@@ -130,7 +146,7 @@ def find_run(run: str | None, option: str = "run") -> Path:
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
         raise UserError(
             f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it."
-            f"{suggest(str(run), ('last', 'shipped'))} Give the directory of a finished run, last or shipped."
+            f"{suggest(str(run), NAMED)} Give the directory of a finished run, last, shipped or solver."
         )
     return path
 
@@ -147,7 +163,7 @@ def claim(directory: Path, config: Any) -> None:
     if config["run"] is not None:
         several = isinstance(config["run"], list)
         meant = [find_run(run) for run in (config["run"] if several else [config["run"]])]
-        found = ["shipped" if run == SHIPPED else str(relative(str(run))) for run in meant]
+        found = [brought_as(run) or str(relative(str(run))) for run in meant]
         config = {**config, "run": found if several else found[0]}
     path = directory / "config.yaml"
     if any((directory / name).exists() for name in RESULTS):

@@ -20,7 +20,7 @@ from rich.console import Console
 from physworld.errors import UserError
 from physworld.io.checksums import refuse_changed
 from physworld.reporting.leaderboard import Entry, Number, Source, write
-from physworld.runs.directory import SHIPPED, find_named, find_run, relative, versions
+from physworld.runs.directory import brought_as, find_named, relative, versions
 
 NAMED = ("name", "weights", "predictions", "run")  # of an evaluation's configuration, the first that is there
 CARRIED = "leaderboard"  # key of a metrics.json that brings its own numbers
@@ -53,9 +53,9 @@ def leaderboard(
     """
     entries: list[Entry] = []
     for name in folders:
-        folder = find_run(name) if name in ("last", "shipped") else find_named(name)
+        folder = find_named(name)
         if folder is None:
-            raise UserError(f"{name} is no folder; give folders of runs or evaluations, last or shipped.")
+            raise UserError(f"{name} is no folder; give folders of runs or evaluations, last, shipped or solver.")
         found = list(_below(folder, readers, console))
         if not found:
             raise UserError(f"{name} has no figures for a leaderboard: no finished run or evaluation is there.")
@@ -138,5 +138,5 @@ def _about(path: Path) -> About:
 def _model(config: Mapping[str, Any], folder: Path) -> str:
     named = next((config[key] for key in NAMED if isinstance(config.get(key), str)), None)
     if "data" in config or named is None:  # a run speaks of itself
-        return "shipped" if folder == SHIPPED else relative(str(folder.absolute())).as_posix()
+        return brought_as(folder) or relative(str(folder.absolute())).as_posix()
     return Path(named).name if config.get("predictions") == named else named

@@ -84,13 +84,13 @@ class Served(Protocol):
 
 
 def load(what: str, base: str | None, device: torch.device) -> Served:
-    """A run directory, `last`, `shipped`; or a folder or repository of weights, merged or an adapter on its base.
+    """A run directory, or one of runs.NAMED; or a folder or repository of weights, merged or an adapter on its base.
 
     Raises:
         UserError: there is nothing of the kind, it is damaged, or it is a run of video.
     """
     folder = runs.find_named(what)
-    if what not in ("last", "shipped") and (folder is None or not (folder / "config.yaml").is_file()):
+    if what not in runs.NAMED and (folder is None or not (folder / "config.yaml").is_file()):
         try:
             network, tokenizer = load_hf(what, base, device)
         except WeightsError as error:

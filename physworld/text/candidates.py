@@ -99,7 +99,7 @@ def from_run(run: Path, device: torch.device) -> Candidate:
     network, codec, config = load_model(run, device)
     key = digest_of(code_digest(), files_digest(_files(run / "model")), json.dumps(config["codec"], sort_keys=True))
     return Candidate(
-        name="shipped" if run == runs.SHIPPED else str(run),
+        name=runs.brought_as(run) or str(run),
         codec=codec,
         model=network,
         trained_on=tuple(config["scenario"]["names"]),

@@ -354,7 +354,7 @@ def test_a_tokenizer_that_cannot_write_the_text_is_named(tmp_path: Path) -> None
         (["run=shiped", "input=x.jsonl", "prompt=hello"], "run=shiped is no run directory"),
         (
             ["run=shiped", "prompt=hello"],
-            "Did you mean shipped? Give the directory of a finished run, last or shipped.",
+            "Did you mean shipped? Give the directory of a finished run, last, shipped or solver.",
         ),
     ],
 )

@@ -108,3 +108,21 @@ def test_what_the_model_says_comes_with_its_doubt(shipped: Model) -> None:
     shares = [doubt for _, doubt in words if isinstance(doubt, float)]
     assert ranges and all(low <= word <= high for word, low, high in ranges)
     assert shares and all(0 <= doubt <= 1 for doubt in shares)
+
+
+def test_lines_said_side_by_side_have_doubts_too() -> None:
+    solver = pw.load("solver")
+    scene = scenarios.build("billiards", generator(2, "val", 0), 1)
+    worlds, checked = Worlds(scene, solver), 0
+    for _ in range(20):
+        said = worlds.step().said
+        for document in shown(solver, said)["documents"] if said is not None else []:
+            for name, *numbers in document["says"][:-1]:
+                assert name == [name[0], 0.0]  # whose line it is is no guess
+                for word, doubt in numbers:
+                    if isinstance(doubt, list):
+                        assert float(doubt[0]) <= float(word) <= float(doubt[1])
+                        checked += 1
+                    else:
+                        assert word in ("coast", "rest") and 0 <= doubt < 1
+    assert checked > 8
