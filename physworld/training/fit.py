@@ -146,7 +146,7 @@ def fit(
             trainer.save_checkpoint(stop.checkpoint)  # on every rank: they meet in it
     if stop.asked:  # after the last step
         stop.requeue()
-        raise Interrupted(trainer.global_step)
+        raise Interrupted(trainer.global_step, stop.asked)
     if limit is not None and limit.over and trainer.is_global_zero:
         print(f"max_time={cfg.max_time} is over at step {trainer.global_step} of {cfg.steps}; it is saved.")
     said = halts.conclude(trainer, parts.module, directory / "checkpoints" / "best.ckpt") if halts is not None else ""
