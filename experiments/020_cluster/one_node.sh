@@ -7,8 +7,8 @@
 set -eu
 mode=$1 folder=$(realpath -m "$2")
 if [ "$mode" = stop ]; then
-    for daemon in slurmd slurmctld munged; do
-        if [ -f "$folder/$daemon.pid" ]; then kill "$(cat "$folder/$daemon.pid")"; fi
+    for pid in "$folder"/slurmd.pid "$folder"/slurmctld.pid /run/munge/munged.pid; do
+        if [ -f "$pid" ]; then kill "$(cat "$pid")"; fi
     done
     exit
 fi
@@ -41,7 +41,7 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
 PartitionName=low Nodes=$host Default=YES State=UP PriorityTier=1 GraceTime=15
 PartitionName=high Nodes=$host State=UP PriorityTier=10 PreemptMode=OFF
 END
-runuser -u munge -- munged --pid-file="$folder/munged.pid"
+runuser -u munge -- munged
 slurmctld
 slurmd
 sleep 3
