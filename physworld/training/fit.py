@@ -111,6 +111,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the number is chosen in hardware.py
+        warnings.filterwarnings("ignore", "The `srun` command is available.*")  # said outside of any job, too
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`.*")  # `last` by another interval
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a continued run's checkpoint folder
