@@ -141,7 +141,7 @@ def worker(_number: int) -> None:
     needs its workers for that.
     """
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):  # the last two are SLURM's
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":  # elsewhere torch looks every five seconds whether the trainer is still there
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -245,7 +245,7 @@ def _fit(
         if runs.first_rank():
             console.print(f"Stopped after step {stopped}; it is saved. Continue with:")
             print(f"  {resume_command(directory)}")
-        raise SystemExit(130) from None
+        raise SystemExit(stopped.code) from None
     except FormatError as broken:  # a data file; from a worker, its own traceback comes first
         problem = str(broken).strip().splitlines()[-1].rpartition("FormatError: ")[2]
         if not runs.kept_checkpoints(directory):
@@ -287,12 +287,12 @@ def _conclude(
                 cost={**trained.cost, "parameters": size},
             )
             return concluded
-    except Interrupted:
+    except Interrupted as stopped:
         if runs.first_rank():
             said = f"Stopped in the final evaluation; {endings.done(directory, cfg.steps)}. Continue with:"
             console.print(said, soft_wrap=True)
             print(f"  {resume_command(directory)}")
-        raise SystemExit(130) from None
+        raise SystemExit(stopped.code) from None
     except finite.Diverged as diverged:
         raise UserError(endings.diverged(diverged, directory)) from None
 

@@ -1,9 +1,10 @@
 """The same grid through every launcher, and on two processes: are the figures equal?
 
-    python experiments/020_cluster/launchers.py FOLDER [--through basic joblib submitit_local ray]
+    python experiments/020_cluster/launchers.py FOLDER [--through basic joblib submitit_local slurm ray]
 
 Two seeds a launcher, three steps each: a few minutes of one core. Prints a line a job; ends with an error where two
-launchers differ in a byte of the weights or of the rows. The same command goes on where it was ended.
+launchers differ in a byte of the weights or of the rows. The same command goes on where it was ended. SLURM is left out
+where there is none; one_node.sh makes one of this machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -22,14 +24,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
 from kills import SMALL  # noqa: E402
 
 SEEDS = (0, 1)
-THROUGH = ("basic", "joblib", "submitit_local", "ray")
+THROUGH = ("basic", "joblib", "submitit_local", "slurm", "ray")
+MORE = {"slurm": ("hydra.launcher.cpus_per_task=1",)}
 
 
 def sweep(folder: Path, launcher: str) -> None:
     words = [f"hydra/launcher={launcher}", f"seed={','.join(map(str, SEEDS))}", f"hydra.sweep.dir={launcher}"]
     with (folder / f"{launcher}.log").open("w") as log:  # in no pipe, which workers might hold open
         subprocess.run(
-            [sys.executable, ROOT / "train.py", "-m", *words, "steps=3", *SMALL],
+            [sys.executable, ROOT / "train.py", "-m", *words, "steps=3", *SMALL, *MORE.get(launcher, ())],
             cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True, timeout=900,
         )  # fmt: skip
 
@@ -43,6 +46,9 @@ def main() -> None:
     found: dict[int, dict[str, tuple[float, str, str]]] = {seed: {} for seed in SEEDS}
     print("| launcher | seed | score | rows.jsonl | model.safetensors | s |\n| :-- | --: | --: | :-- | :-- | --: |")
     for launcher in options.through:
+        if launcher == "slurm" and shutil.which("sbatch") is None:
+            print("slurm is left out: there is no sbatch here.")
+            continue
         clock = options.folder / f"{launcher}.seconds"
         if not clock.is_file():
             began = time.monotonic()

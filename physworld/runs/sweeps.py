@@ -53,9 +53,9 @@ def again(directory: Path, cfg: DictConfig) -> Again:
         raise state.Pruned(str(before["error"]))
     kept = _whole(directory / "checkpoints")
     if kept is None:
-        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-        for curves in ("tensorboard", "csv"):  # they are drawn again from step 0
-            shutil.rmtree(directory / curves, ignore_errors=True)
+        # They are drawn again from step 0. A rank that comes late would take away what the first has just begun.
+        for begun in ("checkpoints", "tensorboard", "csv") if runs.first_rank() else ():
+            shutil.rmtree(directory / begun, ignore_errors=True)
         return Again()
     print(f"{directory} goes on from checkpoints/{kept.name}.", flush=True)
     return Again(ckpt=kept.stem if kept.stem in ("last", "best") else str(kept))

@@ -5,7 +5,10 @@ Importing this module is enough; the mains do so before Hydra composes.
 
 from __future__ import annotations
 
+from typing import Any
+
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from physworld import scenarios
 from physworld.sim import ood
@@ -38,6 +41,12 @@ def register() -> None:
         )
     folders = {"folders": {"_target_": "physworld.settings.folders.Folders"}}
     store.store(group="hydra/callbacks", name="physworld", node=folders, provider="physworld.settings")
+    OmegaConf.register_new_resolver("gres", gres, replace=True)
+
+
+def gres(hardware: Any) -> str | None:
+    """The GPUs that SLURM is asked for; None where the command wants none: on CPUs, and where it only simulates."""
+    return None if hardware is None or hardware.accelerator == "cpu" else f"gpu:{hardware.devices}"
 
 
 register()

@@ -93,9 +93,9 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     except RuntimeError as error:
         if "no compiled object yet" in str(error):  # numba, when a signal comes while it compiles
             _leave("Stopped.", code=130)
-        if "srun" not in str(error):
+        if (said := of_slurm(str(error))) is None:
             raise
-        _leave("This sweep wants SLURM, but there is no srun here; leave hydra/launcher out, or use submitit_local.")
+        _leave(said)
     except BrokenPipeError:  # `--help | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -105,8 +105,19 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         _leave("Stopped.", code=143 if isinstance(error, Terminated) else 130)
 
 
+def of_slurm(said: str) -> str | None:
+    """The sentence for what submitit complains of; None where it is something else."""
+    if 'Could not detect "srun"' in said:
+        return "This sweep wants SLURM, but there is no srun here; leave hydra/launcher out, or use submitit_local."
+    if refused := re.search(r"^sbatch: error: (.*)", said, re.MULTILINE):
+        return f"SLURM refuses the jobs ({refused[1].rstrip('.')}); what they ask for is hydra.launcher (--cfg hydra)."
+    if lost := re.match(r"Job (\S+) .* with path (.+)_result\.pkl\n.*\(state: (.*)\)", said):
+        return f"Job {lost[1]} ended without a result ({lost[3]}); see {lost[2]}_log.err. The same command goes on."
+    return None
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, of `timeout` or of a batch system: a command that makes files takes away what is unfinished."""
+    """SIGTERM or SIGUSR1, of `timeout` or a batch system: a command that makes files takes away what is unfinished."""
 
 
 @contextmanager
@@ -114,11 +125,12 @@ def _terminated() -> Iterator[None]:
     def stop(_number: int, _frame: Any) -> None:
         raise Terminated
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def rename(arguments: list[str]) -> None:
@@ -182,6 +194,11 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
     unknown = re.search(r"Could not load '(\w+)/(\w+)'", str(error))  # in a list of options
     if unknown and (known := option_names(unknown[1])):
         return f"{unknown[1]}={unknown[2]} is unknown.{suggest(unknown[2], known)} Choose among {', '.join(known)}."
+    if re.search(r"hardware\.devices.*Value 'auto'", str(error)):
+        return (
+            "hydra/launcher=slurm asks for devices before there are any, and hardware.devices=auto counts those that "
+            "are here; give the number on a node, for example hardware.devices=8."
+        )
     several = re.match(r"Ambiguous value for argument '(.*)'", str(error))
     if several:
         name, _, values = several.group(1).partition("=")

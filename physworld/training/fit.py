@@ -111,6 +111,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces which devices it does not use
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the number is chosen in hardware.py
+        warnings.filterwarnings("ignore", "The `srun` command is available.*")  # said outside of any job, too
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`.*")  # `last` by another interval
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a continued run's checkpoint folder
@@ -146,7 +147,7 @@ def fit(
             trainer.save_checkpoint(stop.checkpoint)  # on every rank: they meet in it
     if stop.asked:  # after the last step
         stop.requeue()
-        raise Interrupted(trainer.global_step)
+        raise Interrupted(trainer.global_step, stop.asked)
     if limit is not None and limit.over and trainer.is_global_zero:
         print(f"max_time={cfg.max_time} is over at step {trainer.global_step} of {cfg.steps}; it is saved.")
     said = halts.conclude(trainer, parts.module, directory / "checkpoints" / "best.ckpt") if halts is not None else ""

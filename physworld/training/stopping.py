@@ -1,12 +1,18 @@
-"""A clean way to stop: Ctrl-C, SIGTERM of `timeout`, a batch system or a person. Nothing that was trained is lost.
+"""A clean way to stop: Ctrl-C, SIGTERM or SIGUSR1 of `timeout`, a batch system or a person. Nothing trained is lost.
 
 In training the optimiser step under way is finished, `last` is saved, and the command says how to go on. A validation
 is left at once and done again by the continuation. A second Ctrl-C stops at once. Worker processes take no part:
-they ignore both signals (`data.worker`), as a signal often goes to the whole process group.
+they ignore all of them (`data.worker`), as a signal often goes to the whole process group.
+
+A job that submitit gave to SLURM knows two more. SIGUSR2, before the time limit and of a cluster that announces
+preemption by it: saved, and put into the queue again. SIGTERM there is the beginning of the end, by preemption or by
+scancel, and SLURM alone knows whether the job comes back: saved, and trained on until SLURM ends it. A job that ended
+by itself in the grace time of a preemption would have failed, and SLURM would not start it again.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +22,26 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+INTERRUPTED, AGAIN = 130, 75  # exit codes: of Ctrl-C; EX_TEMPFAIL of sysexits.h, "the same command again goes on"
 PREEMPTION = signal.SIGUSR2  # of submitit's jobs: their own handler puts the job into the queue again
 
 
 class Interrupted(Exception):
     """Stopped from outside, after a checkpoint had been saved."""
+
+    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
+        """
+        Args:
+            number: the signal; of a rank that stops because another one was told to, SIGTERM.
+        """
+        super().__init__(step)
+        self.code = INTERRUPTED if number == signal.SIGINT else AGAIN
+
+
+def in_slurm() -> bool:
+    """Whether SLURM runs this process, as a job of submitit."""
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
 @contextmanager
@@ -41,9 +61,9 @@ def stops_at_once(step: int) -> Iterator[None]:
 
     def ask(number: int, _frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise Interrupted(step)
+        raise Interrupted(step, number)
 
-    with heard(ask):
+    with heard(ask, [number for number in SIGNALS if number != signal.SIGTERM or not in_slurm()]):
         yield
 
 
@@ -52,7 +72,8 @@ class GracefulStop(Callback):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self.asked = False
+        self.asked = 0  # the signal
+        self.ending = False  # SLURM ends the job soon
         self.step = 0
         self.due = False  # a validation: it begins next, or is under way
         self.validating = False  # nothing that is learned changes until it is over, so it may be left anywhere
@@ -78,12 +99,15 @@ class GracefulStop(Callback):
             signal.raise_signal(PREEMPTION)
 
     def _ask(self, number: int, _frame: Any) -> None:
-        self.asked = True
+        if number == signal.SIGTERM and in_slurm():
+            self.ending = True
+            return
+        self.asked = number
         self.preempted = self.preempted or number == PREEMPTION
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Several ranks leave it together, between two batches: one alone would leave the others waiting for it.
         if self.validating and self.ranks == 1:
-            raise Interrupted(self.step)
+            raise Interrupted(self.step, number)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.step, self.ranks = trainer.global_step, trainer.world_size
@@ -92,8 +116,13 @@ class GracefulStop(Callback):
 
     def _leave_if_asked(self, trainer: pl.Trainer) -> None:
         # Any rank's signal stops all ranks, at the same place.
-        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            raise Interrupted(trainer.global_step)
+        if trainer.strategy.reduce_boolean_decision(bool(self.asked), all=False):
+            raise Interrupted(trainer.global_step, self.asked or signal.SIGTERM)
+        if in_slurm() and trainer.strategy.reduce_boolean_decision(self.ending, all=False):
+            self.ending = False
+            trainer.save_checkpoint(self.checkpoint)
+            if trainer.is_global_zero:
+                print(f"SIGTERM: step {trainer.global_step} is saved; training goes on until SLURM ends the job.")
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         self.due = False

@@ -146,6 +146,12 @@ def test_sweep_with_its_own_ranks(tmp_path: Path) -> None:
     assert "torchrun" in said and "slurm" in said
 
 
+def test_slurm_is_asked_for_a_number_of_devices(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    said = ends(tmp_path, "train.py", "-m", "hydra/launcher=slurm", "hardware=ddp")
+    assert said.endswith("give the number on a node, for example hardware.devices=8."), said
+
+
 def test_one_sentence_in_a_sweep_too(tmp_path: Path) -> None:
     assert "no finished run" in ends(tmp_path, "evaluate.py", "-m", "run=last", "seed=0,1")
 

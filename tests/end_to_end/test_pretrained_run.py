@@ -94,7 +94,7 @@ def test_killed_in_a_stage_it_resumes_to_the_bit(work: Path, staged: tuple[Path,
     training.wait_until((directory / "checkpoints" / "last.ckpt").is_file)
     training.process.terminate()
     done = training.end()
-    assert done.returncode == 130 and "it is saved" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 75 and "it is saved" in done.stdout, done.stdout + done.stderr
     step = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 1 <= step < 10
     run(work, "train.py", *options, f"hydra.run.dir={directory}", "ckpt=last")

@@ -45,6 +45,9 @@ def test_finished_ones_give_their_figure_and_others_go_on(tmp_path: Path, capsys
         both = job(tmp_path / f"c{number}", how, checkpoints=("last", "best"))
         assert again(both, asked()) == Again(ckpt="last")
     early = job(tmp_path / "d", "running")
+    with pytest.MonkeyPatch.context() as second:
+        second.setenv("SLURM_PROCID", "1")
+        assert again(early, asked()) == Again() and (early / "tensorboard").exists()
     assert again(early, asked()) == Again() and not (early / "tensorboard").exists()
     with pytest.raises(state.Pruned, match="given up"):
         again(job(tmp_path / "e", "pruned"), asked())

@@ -51,6 +51,7 @@ class Line(pl.LightningModule):
 
     def signal(self, place: str, number: int) -> None:
         if self.at == (place, number):
+            self.at = None  # once
             os.kill(os.getpid(), signal.SIGTERM)
 
     def training_step(self, batch: Tensor, _index: int) -> Tensor:
@@ -133,11 +134,33 @@ def test_a_preempted_job_saves_before_it_is_put_into_the_queue_again(tmp_path: P
     assert steps == [2]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("at", "step"), [(("train", 1), 2), (("validation", 1), 3)])
+def test_a_job_that_slurm_is_about_to_end_saves_and_goes_on(
+    at: tuple[str, int], step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted(tmp_path, Line())
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    told = fitted(tmp_path, Line(at))
+    assert told.validated == whole.validated
+    checkpoint = tmp_path / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == step
+    again = fitted(tmp_path, Line(), checkpoint)
+    assert again.validated == [*[BATCHES] * 2, 0]  # the validation that was due is made whole
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, told.state_dict()[name]) and torch.equal(value, again.state_dict()[name])
+    heard_of = []
+    with heard(lambda number, _: heard_of.append(number), [signal.SIGTERM]), stops_at_once(7):
+        os.kill(os.getpid(), signal.SIGTERM)  # nor is the final evaluation left: what is trained is saved
+    assert heard_of == [signal.SIGTERM]
+
+
 def test_outside_of_training_a_signal_stops_at_once() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with pytest.raises(Interrupted, match="7"), stops_at_once(7):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)):
+        with pytest.raises(Interrupted, match="7") as caught, stops_at_once(7):
             os.kill(os.getpid(), number)
             raise AssertionError("it went on")
+        assert caught.value.code == code
 
 
 def test_a_second_ctrl_c_stops_a_step_that_takes_long(tmp_path: Path) -> None:
@@ -153,7 +176,7 @@ class Slow(Dataset[int]):
     """The worker's own number; a signal to it, as `timeout` sends it to the whole group, changes nothing."""
 
     def __getitem__(self, index: int) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(os.getpid(), number)
         return os.getpid()
 
