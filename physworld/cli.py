@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
+from physworld.settings import signals
 from physworld.settings.program import loading
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, 1 after a sentence on stderr, 130 after Ctrl-C; `validate` has its own."""
+    """Exit code: 0, 1 after a sentence on stderr, 130 after Ctrl-C, 143 after SIGTERM; `validate` has its own."""
     try:
-        code, verb = _run(arguments)
+        with signals.listening():
+            code, verb = _run(arguments)
         if code == 0 and verb in NEXT and sys.stdout.isatty():  # a pipe or a file gets results alone
             print(f"Next: {NEXT[verb]}")
         return code
@@ -61,9 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
     except OSError as error:
         print(unwritable(error), file=sys.stderr)
-    except KeyboardInterrupt as stop:
-        print(str(stop) or "Stopped.", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, RuntimeError) as error:
+        stopped = signals.exit_code(error)
+        if stopped is None:
+            raise
+        print(signals.said(error), file=sys.stderr)
+        return stopped
     return 1
 
 
