@@ -19,7 +19,7 @@ def declared(tree: ast.AST) -> set[str]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
-            words = [word.value for word in node.args if isinstance(word, ast.Constant)]
+            words = [str(word.value) for word in node.args if isinstance(word, ast.Constant)]
             long = [word for word in words if word.startswith("--")] or words
             dest = [
                 key.value.value for key in node.keywords if key.arg == "dest" and isinstance(key.value, ast.Constant)
