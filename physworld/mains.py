@@ -73,12 +73,10 @@ def offer_evaluation(arguments: list[str]) -> None:
         own = runs.read_config(runs.find_run(first)).get("evaluation")
     except UserError:  # evaluate itself says what is wrong with run=
         return
-    if "evaluation" not in run.reads("evaluate")[name]:
+    own = own if isinstance(own, dict) else options("evaluation").get(name)
+    if own is None or "evaluation" not in run.reads("evaluate")[name]:
         return
-    if not isinstance(own, dict):
-        own = options("evaluation")[name if name != "text" else "standard"]
-    # Smoke runs of earlier versions hold text's.
-    node = own_evaluation(own, name)
+    node = own_evaluation(own, name)  # smoke runs of earlier versions hold text's
     ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=node, provider="physworld.mains")
     if name != "text" and "evaluation" not in typed:
         arguments.append(OFFERED)
