@@ -31,8 +31,8 @@ class EarlyStop(EarlyStopping):
         """
         if monitor is not None and monitor.startswith(NOT_OF_VALIDATIONS):
             raise UserError(
-                f"early_stopping.monitor={monitor} is not logged by a validation; choose {best}, val/loss, or another "
-                "figure that is."
+                f"early_stopping.monitor={monitor} is not logged by a validation; choose "
+                f"{', '.join(dict.fromkeys((best, 'val/loss')))}, or another figure that is."
             )
         # An infinite figure (a baseline without error) is no reason to stop.
         super().__init__(
