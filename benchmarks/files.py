@@ -5,6 +5,7 @@ Takes under a minute.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     names, difficulties = scenarios.names(), scenarios.DIFFICULTIES
     count = len(names) * len(difficulties)
     recipe = Recipe(names=names, difficulties=tuple(difficulties), frames=200, split="train", seed=0)

@@ -5,7 +5,7 @@
 
 step      the same batches, drawn before, through the Trainer with all callbacks of a run and through a bare loop, in
           turn, so that what else the machine does falls on both. A step is the median of process CPU time.
---help    `train.py --help`
+help      `train.py --help`
 smoke     `train.py debug=smoke`, from its start to the end of its first optimiser step
 
 The last two are wall-clock and CPU seconds: on a machine that is busy only the second is comparable.
@@ -13,6 +13,7 @@ The last two are wall-clock and CPU seconds: on a machine that is busy only the 
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -133,16 +134,21 @@ def smoke() -> dict[str, float]:
 
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
-    "--help": lambda: command("--help"),
+    "help": lambda: command("--help"),
     "smoke": smoke,
     "step": step_times,
 }
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; by default all")
+    options = parser.parse_args()
+    if unknown := set(options.part) - set(PARTS):
+        parser.error(f"{', '.join(sorted(unknown))} is no part; choose among {', '.join(PARTS)}")
     found: dict[str, Any] = {}
     for name, measure in PARTS.items():
-        if not sys.argv[1:] or name in sys.argv[1:]:
+        if name in (options.part or PARTS):
             found[name] = measure()
             print(name, json.dumps(found[name]), flush=True)
     if found.keys() == PARTS.keys():

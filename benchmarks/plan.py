@@ -12,6 +12,7 @@ point of all steps, as the system counts it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -185,15 +186,21 @@ def by_formula(module: Any, batch: Any, accumulate: int) -> float | None:
 
 
 def main() -> None:
-    wanted = [name for name in CASES if not sys.argv[1:] or name in sys.argv[1:]]
-    if sys.argv[1:2] == ["--case"]:
-        print(json.dumps(measure(CASES[sys.argv[2]])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"by default all: {', '.join(CASES)}")
+    parser.add_argument("--here", choices=list(CASES), metavar="CASE", help="one case in this process, printed as JSON")
+    options = parser.parse_args()
+    if unknown := set(options.cases) - set(CASES):
+        parser.error(f"{', '.join(sorted(unknown))} is no case; choose among {', '.join(CASES)}")
+    if options.here is not None:
+        print(json.dumps(measure(CASES[options.here])))
         return
+    wanted = [name for name in CASES if name in (options.cases or CASES)]
     path = RESULTS / "plan.json"
     rows: dict[str, Any] = {}
     for name in wanted:
         done = subprocess.run(
-            [sys.executable, __file__, "--case", name], capture_output=True, text=True, check=False, cwd=ROOT
+            [sys.executable, __file__, "--here", name], capture_output=True, text=True, check=False, cwd=ROOT
         )
         if done.returncode:
             print(name, done.stderr[-3000:], file=sys.stderr)

@@ -225,7 +225,7 @@ def main() -> None:
     found = measure(
         options.frames, options.bodies, options.every, options.singles,
         text=options.text, kind=options.kind, width=options.width, layers=options.layers, also_anew=options.anew,
-        device=options.device, static_cache=options.static_cache,
+        device=options.device, static_cache=options.static,
     )  # fmt: skip
     print(json.dumps(found, indent=2))
     if not options.fast:

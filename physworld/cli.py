@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
+from physworld.settings import signals
+from physworld.settings.program import loading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,9 +52,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, 1 after a sentence on stderr, 130 after Ctrl-C; `validate` has its own."""
+    """Exit code: 0, 1 after a sentence on stderr, 130 after Ctrl-C, 143 after SIGTERM; `validate` has its own."""
     try:
-        code, verb = _run(arguments)
+        with signals.listening():
+            code, verb = _run(arguments)
         if code == 0 and verb in NEXT and sys.stdout.isatty():  # a pipe or a file gets results alone
             print(f"Next: {NEXT[verb]}")
         return code
@@ -60,9 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
     except OSError as error:
         print(unwritable(error), file=sys.stderr)
-    except KeyboardInterrupt as stop:
-        print(str(stop) or "Stopped.", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, RuntimeError) as error:
+        stopped = signals.exit_code(error)
+        if stopped is None:
+            raise
+        print(signals.said(error), file=sys.stderr)
+        return stopped
     return 1
 
 
@@ -78,6 +84,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, find_run
     from physworld.settings.checks import installed
+    from physworld.spatial.sound.options import listen_arguments, stem_verbs
 
     parser = _Parser(
         prog="physworld",
@@ -104,8 +111,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     )
     validating.add_argument("--report", type=Path, metavar="FILE", help="of a folder: everything as JSON")
     validating.add_argument("--not-trained-on", action="store_true", help="of a folder: it may hold held-out types")
-    _stem_verbs(verbs)
-    _listen_arguments(verbs.add_parser("listen", help="a blind A/B listening test of mixes as a page; or its result"))
+    stem_verbs(verbs)
+    listen_arguments(verbs.add_parser("listen", help="a blind A/B listening test of mixes as a page; or its result"))
     exporting = verbs.add_parser(
         "export", help="a run's weights for other programs, or a spatial scene for ears and eyes"
     )
@@ -156,9 +163,11 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     elif options.verb == "leaderboard":
         _leaderboard(options, console)
     elif of_run:
+        run = find_run(options.what)
+        loading("what an export needs")
         from physworld.text.hub import export as export_run
 
-        written = export_run(find_run(options.what), options.format)
+        written = export_run(run, options.format)
         console.print(str(written), soft_wrap=True)
     elif options.verb == "validate" and options.scene.is_dir():
         from physworld.datasets import validate as validate_folder
@@ -199,6 +208,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
             console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
         run = find_run(options.run)
+        loading("what publishing needs")
         from physworld.text.hub import publish
 
         publish(run, options.repo, send=options.send, console=console)
@@ -239,6 +249,7 @@ def _play(options: argparse.Namespace) -> None:
     from physworld.runs.directory import find_run
 
     given = [find_run(run) for run in options.run]
+    loading("what the page needs")
     import webbrowser
 
     from physworld.play.server import serve
@@ -261,6 +272,7 @@ def _serve(options: argparse.Namespace) -> None:
         raise UserError(f"--batch {options.batch} must be 1 or more.")
     if options.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {options.device} is unknown; choose auto, cpu or cuda.")
+    loading(f"RUN={options.run}")
     import torch
 
     from physworld.lm.api_generator import key_of
@@ -305,6 +317,7 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
             settings.append(override(key, value))
     if folders and not Path(folders[0]).is_dir():
         find(Path(folders[0]))  # refuses it, before libraries are loaded that take seconds
+    loading("what video needs")
     cfg = composed("train", settings)
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
@@ -314,51 +327,6 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     command = shlex.join(["physworld", "preview", *options.words, "--count", str(options.count)])
     directory = options.out or Path("outputs") / "preview" / name
     return preview(cfg, directory, command=command, count=options.count, seen=options.seen, console=console)
-
-
-def _stem_verbs(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    """`describe` and `mix`, which take a folder of stems."""
-    describing = verbs.add_parser("describe", help="a folder of stems (WAV, FLAC, AIFF) as a payload, measured")
-    mixing = verbs.add_parser("mix", help="a folder of stems as a scene that obeys its rules, and as sound")
-    for parser in (describing, mixing):
-        parser.add_argument(
-            "stems", type=Path, metavar="STEMS", help="folder of WAV, FLAC or AIFF files, mono or stereo"
-        )
-        parser.add_argument(
-            "--style", default="pop", help="club, pop (the default), rock, hiphop, jazz, orchestral, ambient, ..."
-        )
-        parser.add_argument("--section", default="verse", help="intro, verse, build, drop, chorus, bridge, ...")
-        parser.add_argument("--max-objects", type=int, metavar="N", help="most objects; by default one for every stem")
-        parser.add_argument(
-            "--classes", type=Path, metavar="FILE", help='JSON {"file or id": "class"}, before names and sound'
-        )
-        parser.add_argument("--rules", type=Path, metavar="FILE", help="JSON list of rules, or a payload that has them")
-        parser.add_argument("--out", type=Path, help="where to write; by default beside STEMS")
-    describing.add_argument("--target", default="iamf", help="iamf, binaural, 5.1.4 or 7.1.4")
-    mixing.add_argument(
-        "--target", action="append", metavar="WHAT",
-        help="iamf (the default), bed, ambisonics, binaural, adm, rpp, csv or iamf-objects; several with commas",
-    )  # fmt: skip
-    mixing.add_argument("--run", help="a trained run, or last; without it the rule-based engineer writes the scene")
-    mixing.add_argument("--mode", default="raw", help="how a run answers: raw, schema or pinned; repair follows")
-    mixing.add_argument("--sections", type=Path, metavar="FILE", help='JSON [{"section": "verse", "start_s": 0}, ...]')
-    mixing.add_argument("--fade", type=float, default=2.0, help="seconds, from one section's scene to the next one's")
-    mixing.add_argument("--codec", default="flac", help="of .iamf: flac, opus or pcm")
-    mixing.add_argument("--order", type=int, help="of ambisonics, 1-3; given with iamf, it holds ambisonics and no bed")
-    mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
-    mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
-    mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
-
-
-def _listen_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="FOLDER",
-        help="two mixes of one payload, or two folders with mixes of the same names (physworld mix --target binaural); "
-        "with --answers, the test's folder",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="of the page; by default listening_test")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="how often each song is asked about (1)")
-    parser.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help="count what listeners saved")
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:

@@ -8,14 +8,16 @@ from contextlib import nullcontext
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import physworld.settings.groups  # noqa: F401  registers the groups that code makes
 from physworld.errors import UserError
-from physworld.settings.messages import CONFIG_DIR, explain, job, rename, run_main
-from physworld.settings.program import quiet, silence, typed_command
+from physworld.settings.messages import CONFIG_DIR, explain, job, options, rename, run_main
+from physworld.settings.program import OF_THE_RUN, OFFERED, quiet, silence, typed_command
+from physworld.settings.reading import own_evaluation
 
 MAINS = {  # what each does, for --help
     "train": "Train a model on freshly simulated scenes, score it and write its report.",
@@ -47,6 +49,39 @@ def composed(verb: str, overrides: list[str]) -> DictConfig:
         raise UserError(explain(error, verb, overrides)) from None
 
 
+def offer_scenarios(arguments: Sequence[str]) -> None:
+    """Scene types that only the typed task has are choices of scenario=, too."""
+    from physworld import run
+
+    name = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("task=")), "")
+    if not any(a.startswith("scenario=") for a in arguments) or name not in run.systems():
+        return
+    for scene in run.system(name).scene_types() if "scenario" in run.reads("simulate")[name] else ():
+        node = {"names": [scene]}
+        ConfigStore.instance().store(group="scenario", name=scene, node=node, provider=f"physworld.{name}")
+
+
+def offer_evaluation(arguments: list[str]) -> None:
+    """evaluation=of_the_run is the run's own; other systems' runs than text's are judged by it unless one is typed."""
+    from physworld import run
+    from physworld.runs import directory as runs
+
+    typed = {name.lstrip("+"): value for name, _, value in (argument.partition("=") for argument in arguments)}
+    first = typed.get("run", "").strip("[]'\" ").split(",")[0] or None
+    name = run.system_of(first)
+    try:
+        own = runs.read_config(runs.find_run(first)).get("evaluation")
+    except UserError:  # evaluate itself says what is wrong with run=
+        return
+    own = own if isinstance(own, dict) else options("evaluation").get(name)
+    if own is None or "evaluation" not in run.reads("evaluate")[name]:
+        return
+    node = own_evaluation(own, name)  # smoke runs of earlier versions hold text's
+    ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=node, provider="physworld.mains")
+    if name != "text" and "evaluation" not in typed:
+        arguments.append(OFFERED)
+
+
 def main(verb: str, arguments: Sequence[str] | None = None) -> None:
     """Run one of the MAINS.
 
@@ -73,12 +108,8 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
             show(verb, MAINS[verb], given)
             return
         if verb == "simulate":
-            from physworld.run import offer_scenarios
-
             offer_scenarios(given)
         if verb == "evaluate":
-            from physworld.run import offer_evaluation
-
             offer_evaluation(given)
             sys.argv[1:] = given
         hydra.main(config_path=str(CONFIG_DIR), config_name=verb, version_base="1.3")(task)()

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -23,8 +22,8 @@ from physworld.runs.state import Record, recorded
 from physworld.seeding import short
 from physworld.settings import checks
 from physworld.settings.messages import options
-from physworld.settings.program import typed_command
-from physworld.settings.reading import belongs, only, refuse_unread
+from physworld.settings.program import OF_THE_RUN, loading, typed_command
+from physworld.settings.reading import belongs, only, own_evaluation, refuse_unread
 
 if TYPE_CHECKING:
     from physworld.training.fit import Trained
@@ -85,6 +84,8 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     else:
         _refuse_hardware(hydra.overrides.task)
     system(name).check(kept)
+    if runs.first_rank():
+        loading(f"what {name} needs")
     return kept
 
 
@@ -113,7 +114,7 @@ def build(cfg: DictConfig) -> Parts:
     Raises:
         UserError: the configuration asks for something that is not there or does not fit together.
     """
-    name = _trained(cfg)
+    name = system_for(cfg)
     if cfg.steps is None:
         cfg.steps = steps_of(cfg)
     kept = only(cfg, reads("train")[name])
@@ -134,26 +135,37 @@ def steps_of(cfg: DictConfig) -> int:
     return epoch_steps(cfg)
 
 
-def _trained(cfg: DictConfig) -> str:
+def system_for(cfg: DictConfig) -> str:
     """The system that a training configuration is for.
 
     Raises:
         UserError: its data and its model do not fit together.
     """
-    only(cfg, ("data", "model"))  # neither is null
+    only(cfg, ("data", "model", "evaluation"))  # none is null
     name = str(cfg.data.task)
     system(name)
     if ("codec" in cfg.model) != (name == "video"):  # a video model brings its own codec
         raise UserError(
             "This data and model do not fit together: clips (data=clips, video_...) go with tiny_video or cogvideox."
         )
+    if "evaluation" in system(name).READS["train"]:
+        _refuse_evaluation(cfg, name)
+        cfg.evaluation = own_evaluation(cfg.evaluation, name)
     return name
+
+
+def _refuse_evaluation(cfg: DictConfig, name: str) -> None:
+    """Refuse another system's evaluation that was typed; a preset's is exchanged for this system's own."""
+    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        if override.startswith(("evaluation=", "evaluation.")) and not belongs(cfg.evaluation, name):
+            own = [choice for choice, node in options("evaluation").items() if belongs(node, name)]
+            raise UserError(f"{override} is not for {name} models; leave it out, or choose among {', '.join(own)}.")
 
 
 def train(cfg: DictConfig) -> float:
     """Train, evaluate, report. Returns the figure that a search lowers."""
     hydra = HydraConfig.get()
-    name = _trained(cfg)
+    name = system_for(cfg)
     asked("train", name, cfg, f"model={hydra.runtime.choices['model']}")
     sweep = hydra.mode == RunMode.MULTIRUN
     instantiate(cfg.hardware).refuse_sweep(multirun=sweep, arguments=shlex.join(hydra.overrides.task))
@@ -303,7 +315,7 @@ def evaluate(cfg: DictConfig) -> None:
     Raises:
         UserError: an evaluation of another system is chosen.
     """
-    name = _system_of(cfg.run)
+    name = system_of(cfg.run)
     kept = asked("evaluate", name, cfg, f"run={checks.typed(cfg.run)}")
     for run in cfg.run if isinstance(cfg.run, ListConfig) else [] if cfg.run is None else [cfg.run]:
         runs.find_run(run)
@@ -331,16 +343,16 @@ def evaluate(cfg: DictConfig) -> None:
 def predict(cfg: DictConfig) -> None:
     """What a finished run says to one given input."""
     runs.find_run(cfg.run)  # or it says what is wrong with run= itself
-    name = _system_of(cfg.run)
+    name = system_of(cfg.run)
     system(name).predict(asked("predict", name, cfg, f"run={checks.typed(cfg.run)}"))
 
 
 def plan(cfg: DictConfig) -> None:
     """Say what a training run would need and cost."""
-    name, choices = _trained(cfg), HydraConfig.get().runtime.choices
-    if cfg.steps is None:
-        cfg.steps = steps_of(cfg)
+    name, choices = system_for(cfg), HydraConfig.get().runtime.choices
     kept = asked("plan", name, cfg, f"model={choices['model']}")
+    if kept.steps is None:
+        kept.steps = steps_of(kept)
     from physworld.training.plan_report import report
 
     report(kept, system(name).plan, choices, runs.relative(HydraConfig.get().runtime.output_dir), console)
@@ -360,37 +372,9 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "simulate": simulate,
     "plan": plan,
 }
-OF_THE_RUN = "of_the_run"
 
 
-def offer_scenarios(arguments: Sequence[str]) -> None:
-    """Scene types that only the typed task has are choices of scenario=, too."""
-    name = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("task=")), "")
-    if not any(a.startswith("scenario=") for a in arguments) or name not in systems():
-        return
-    for scene in system(name).scene_types() if "scenario" in reads("simulate")[name] else ():
-        node = {"names": [scene]}
-        ConfigStore.instance().store(group="scenario", name=scene, node=node, provider=f"physworld.{name}")
-
-
-def offer_evaluation(arguments: list[str]) -> None:
-    """evaluation=of_the_run is the run's own; other systems' runs than text's are judged by it unless one is typed."""
-    typed = {name.lstrip("+"): value for name, _, value in (argument.partition("=") for argument in arguments)}
-    run = typed.get("run", "").strip("[]'\" ").split(",")[0] or None
-    name = _system_of(run)
-    try:
-        own = runs.read_config(runs.find_run(run)).get("evaluation")
-    except UserError:  # evaluate itself says what is wrong with run=
-        return
-    if not isinstance(own, dict) or not belongs(own, name):  # a preset such as debug=smoke chose text's
-        own = options("evaluation").get(name)
-    if own is not None and "evaluation" in reads("evaluate")[name]:
-        ConfigStore.instance().store(group="evaluation", name=OF_THE_RUN, node=own, provider="physworld.run")
-        if name != "text" and "evaluation" not in typed:
-            arguments.append(f"evaluation={OF_THE_RUN}")
-
-
-def _system_of(run: Any) -> str:
+def system_of(run: Any) -> str:
     """The system that a run (of several, the first) belongs to; without a readable one, text's own verbs speak."""
     first = next(iter(run), None) if isinstance(run, ListConfig) else run
     try:

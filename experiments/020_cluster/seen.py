@@ -27,6 +27,7 @@ def noted(self: Any, trainer: Any, module: Any, batch: Any, batch_idx: int) -> N
     Path(os.environ["SEEN"] + os.environ.get("RANK", "0")).write_text(json.dumps(seen))
 
 
-SeedEachPass.on_train_batch_start = noted  # type: ignore[method-assign]
-sys.argv[0] = str(ROOT / "train.py")
-runpy.run_path(sys.argv[0], run_name="__main__")
+if __name__ == "__main__":
+    SeedEachPass.on_train_batch_start = noted  # type: ignore[method-assign]
+    sys.argv[0] = str(ROOT / "train.py")
+    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -11,14 +11,15 @@ from collections import defaultdict
 from pathlib import Path
 
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
-from iphyre.games import PARAS
-from iphyre.simulator import IPHYRE
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actions", metavar="actions.json", type=Path)
     actions = parser.parse_args().actions
+    from iphyre.games import PARAS  # late: of that environment
+    from iphyre.simulator import IPHYRE
+
     agree: dict[tuple[bool, str], list[bool]] = defaultdict(list)
     solved = defaultdict(list)
     for line in json.loads(actions.read_text()):

@@ -145,9 +145,9 @@ def _judge_all(
                 found[left[place]] = result
                 journal.keep(keys[left[place]], result)
                 done(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         ready = sum(result is not None for result in found)
-        raise KeyboardInterrupt(
+        raise type(stopped)(
             f"Stopped after {ready} of {len(jobs)} clips; the same command goes on from there."
         ) from None
     return [result for result in found if result is not None], len(left)

@@ -7,7 +7,6 @@ of it is saved as safetensors in float32, so that everything that takes a folder
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ import torch
 from filelock import FileLock
 from tokenizers import Tokenizer, pre_tokenizers
 
+from physworld.io.checksums import digest
 from physworld.lm.gguf import CUTS, GgufError
 
 SUFFIX = ".gguf"
@@ -83,16 +83,15 @@ def _unpack(path: Path, _changed: int, _size: int) -> Path:
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise GgufError(f"weights={path} is no GGUF file: it does not begin with {MAGIC.decode()}.")
-        stream.seek(0)
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    folder = home() / f"{path.stem}-{digest[:16]}-{MADE_BY}"
+    whole = digest(path)
+    folder = home() / f"{path.stem}-{whole[:16]}-{MADE_BY}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder.parent) as work:
                 made = Path(work) / "made"
                 about = _convert(path, made)
-                (made / SOURCE).write_text(json.dumps({"file": path.name, "sha256": digest, **about}, indent=1) + "\n")
+                (made / SOURCE).write_text(json.dumps({"file": path.name, "sha256": whole, **about}, indent=1) + "\n")
                 os.replace(made, folder)
             print(f"Note: {path.name} is dequantised once, into {folder}.")
     return folder

@@ -30,6 +30,7 @@ from typing import Any
 from physworld.errors import UserError, first_line
 from physworld.io.checksums import digest_of
 from physworld.runs.directory import first_rank, write_json
+from physworld.settings import signals
 
 FILE = "run.json"
 HEARTBEAT = 15.0  # s between two signs of life
@@ -108,7 +109,10 @@ def recorded(directory: Path, *, verb: str, command: str) -> Iterator[Record]:
         record.end(state="stopped")
         raise
     except BaseException as error:
-        record.end(state="failed", error=first_line(error))
+        if signals.exit_code(error) is not None:
+            record.end(state="stopped")
+        else:
+            record.end(state="failed", error=first_line(error))
         raise
     else:
         record.end(state="finished")

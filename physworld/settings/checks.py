@@ -287,6 +287,22 @@ def settings(cfg: DictConfig) -> None:
         node = OmegaConf.select(cfg, parent) if parent else cfg
         if isinstance(node, DictConfig) and leaf in node:
             check(key, node[leaf])
+    if "early_stopping" in cfg:
+        _refuse_early_stopping(cfg)
+
+
+def _refuse_early_stopping(cfg: DictConfig) -> None:
+    """Refuse an early stopping that can stop nothing: the first validation is never worse than one before it."""
+    patience, steps, every = cfg.early_stopping.patience, cfg.steps, cfg.validate_every
+    debugging = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("debug")  # short on purpose
+    if patience is None or steps is None or debugging or (times := steps // every) > patience:
+        return
+    choices = [f"early_stopping.patience={times - 1}"] if times > 1 else []
+    choices += [f"validate_every={steps // (patience + 1)}"] if steps > patience else []
+    raise UserError(
+        f"early_stopping.patience={patience} needs {patience + 1} validations to stop a run, and steps={steps} with "
+        f"validate_every={every} makes {times}; choose {', '.join([*choices, 'early_stopping=none'])}, or more steps."
+    )
 
 
 def file(name: str, value: Any) -> Path | None:

@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from safetensors import SafetensorError
 
 from physworld import renamed
 from physworld.errors import SweepError, UserError, first_line, suggest, unwritable
-from physworld.settings import folders
+from physworld.settings import folders, signals
 
 Result = TypeVar("Result")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -80,7 +79,7 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
     try:
         _refuse_nameless(sys.argv[1:])
-        with _one_sentence_a_job(), _terminated():
+        with _one_sentence_a_job(), signals.listening():
             main()
     except UserError as error:
         _leave(str(error))
@@ -90,9 +89,9 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         if not str(error).startswith("Config group override must be"):
             raise
         _leave(_no_option(sys.argv[1:]))
-    except RuntimeError as error:
-        if "no compiled object yet" in str(error):  # numba, when a signal comes while it compiles
-            _leave("Stopped.", code=130)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if (code := signals.exit_code(error)) is not None:
+            _leave(signals.said(error), code)
         if (said := of_slurm(str(error))) is None:
             raise
         _leave(said)
@@ -101,8 +100,6 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
         sys.exit(1)
     except OSError as error:
         _leave(unwritable(error))
-    except KeyboardInterrupt as error:
-        _leave("Stopped.", code=143 if isinstance(error, Terminated) else 130)
 
 
 def of_slurm(said: str) -> str | None:
@@ -114,23 +111,6 @@ def of_slurm(said: str) -> str | None:
     if lost := re.match(r"Job (\S+) .* with path (.+)_result\.pkl\n.*\(state: (.*)\)", said):
         return f"Job {lost[1]} ended without a result ({lost[3]}); see {lost[2]}_log.err. The same command goes on."
     return None
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGUSR1, of `timeout` or a batch system: a command that makes files takes away what is unfinished."""
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    def stop(_number: int, _frame: Any) -> None:
-        raise Terminated
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def rename(arguments: list[str]) -> None:

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
+OF_THE_RUN = "of_the_run"  # evaluation= as the run was trained with
+OFFERED = f"evaluation='{OF_THE_RUN}'"  # where a command adds it to what was typed
+_silent = False  # within silence()
+
 
 def program(verb: str) -> list[str]:
     """As one types it: `python train.py` in a clone, `physworld train` where it is installed."""
@@ -16,7 +20,7 @@ def program(verb: str) -> list[str]:
 
 def typed_command(verb: str, overrides: Iterable[str]) -> str:
     """The whole command, as a shell reads it."""
-    return shlex.join([*program(verb), *overrides])
+    return shlex.join([*program(verb), *(override for override in overrides if override != OFFERED)])
 
 
 def quiet(arguments: Sequence[str]) -> tuple[bool, list[str]]:
@@ -25,9 +29,17 @@ def quiet(arguments: Sequence[str]) -> tuple[bool, list[str]]:
     return "true" in values[-1:], [a for a in arguments if a not in ("quiet=true", "quiet=false")]
 
 
+def loading(what: str) -> None:
+    """Say on stderr what takes the next seconds; not under quiet=true, nor where torch is loaded and nothing does."""
+    if "torch" not in sys.modules and not _silent:
+        print(f"Loading {what} ...", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def silence() -> Iterator[None]:
     """Nothing on standard output, of this process and of those that it starts; mistakes are still told on stderr."""
+    global _silent
+    _silent = True
     sys.stdout.flush()
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -36,6 +48,7 @@ def silence() -> Iterator[None]:
         with open(os.devnull, "w", encoding="utf-8") as stream, redirect_stdout(stream):
             yield
     finally:
+        _silent = False
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)

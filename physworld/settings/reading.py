@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError, suggest
-from physworld.settings.messages import explain_key, option_names
+from physworld.settings.messages import explain_key, option_names, options
 
 KINDS = {  # how each main speaks of what it works on
     "train": ("models", "model"),
@@ -88,6 +88,16 @@ def only(cfg: DictConfig, names: Iterable[str]) -> DictConfig:
     kept: DictConfig = OmegaConf.masked_copy(cfg, wanted)
     OmegaConf.set_struct(kept, True)
     return kept
+
+
+def own_evaluation(node: Any, system: str) -> Any:
+    """This system's evaluation for one that a preset such as debug=smoke chose: of the same size, or its usual one."""
+    if belongs(node, system):
+        return node
+    known = options("evaluation")
+    own = {name: option for name, option in known.items() if belongs(option, system)}
+    chosen = next((name for name, option in known.items() if option == node), "")
+    return own.get(f"{system}_{chosen}", own.get(system, node))
 
 
 def belongs(node: Any, system: str) -> bool:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from physworld.data import Repeated
 from physworld.errors import FormatError, UserError, call
 from physworld.runs.wiring import codec_and_network
-from physworld.settings.messages import options
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
@@ -72,7 +70,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         instantiate(cfg.data.stream), train=train, val=val, codec=codec, micro_batch=micro_batch,
         num_workers=hardware.workers(),
     )  # fmt: skip
-    evaluation = choose_evaluation(cfg.evaluation)
+    evaluation: SpatialEvaluation = instantiate(cfg.evaluation)
     return SpatialParts(
         hardware=hardware,
         codec=codec,
@@ -84,18 +82,6 @@ def build(cfg: DictConfig) -> SpatialParts:
         callbacks=[RulesValidation(evaluation, codec, seed=cfg.seed)],
         pad_id=int(codec.pad_id),
     )
-
-
-def choose_evaluation(*nodes: Any) -> SpatialEvaluation:
-    """The first of the nodes that is ours. Presets such as debug=smoke name text's `quick`: then ours of that kind."""
-    for node in nodes:
-        found = instantiate(node if OmegaConf.is_config(node) else OmegaConf.create(node))
-        if isinstance(found, SpatialEvaluation):
-            return found
-    quick = HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("evaluation") == "quick"
-    name = "spatial_quick" if quick else "spatial"
-    ours: SpatialEvaluation = instantiate(options("evaluation")[name])
-    return ours
 
 
 def _sources(cfg: DictConfig) -> tuple[Any, Any]:

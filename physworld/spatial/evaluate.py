@@ -21,7 +21,7 @@ from physworld.runs.pieces import ALONE, Pieces, kept_pieces
 from physworld.runs.shares import Share
 from physworld.settings import checks
 from physworld.settings.program import typed_command
-from physworld.spatial.build import SpatialParts, choose_evaluation
+from physworld.spatial.build import SpatialParts
 from physworld.spatial.card import scene_card
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import Cell, SpatialCases, SpatialEvaluation
@@ -39,7 +39,7 @@ def evaluate(cfg: DictConfig) -> None:
     share = Share.asked(shards=cfg.shards, shard=cfg.shard, cached=cfg.cache is not None)
     run = runs.find_run(cfg.run)
     network, codec, trained, untrained = load_candidates(run, share.device(placed(cfg).device()))
-    evaluation = choose_evaluation(cfg.evaluation, trained["evaluation"])
+    evaluation: SpatialEvaluation = instantiate(cfg.evaluation)
     hydra = HydraConfig.get()
     directory = runs.relative(hydra.runtime.output_dir)
     if share.reports:

@@ -30,6 +30,7 @@ from filelock import FileLock
 import physworld
 from physworld import scenarios
 from physworld.errors import UserError
+from physworld.io import checksums
 from physworld.seeding import generator
 from physworld.sim.ood import maybe_shifted
 from physworld.sim.pymunk_sim import simulate
@@ -231,8 +232,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 def digest(path: Path) -> tuple[str, int]:
     """sha256 and bytes of a file; of a folder, the sha256 of what `sha256sum` says of its files, sorted by name."""
     if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+        return checksums.digest(path), path.stat().st_size
     whole, size = hashlib.sha256(), 0
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     for name in sorted(files):

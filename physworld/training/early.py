@@ -25,7 +25,15 @@ class EarlyStop(EarlyStopping):
             best: the figure that best.ckpt has lowest.
             patience: validations in a row without a better figure.
             monitor: None = `best`.
+
+        Raises:
+            UserError: no validation logs `monitor`, as far as its name tells.
         """
+        if monitor is not None and monitor.startswith(NOT_OF_VALIDATIONS):
+            raise UserError(
+                f"early_stopping.monitor={monitor} is not logged by a validation; choose "
+                f"{', '.join(dict.fromkeys((best, 'val/loss')))}, or another figure that is."
+            )
         # An infinite figure (a baseline without error) is no reason to stop.
         super().__init__(
             monitor or best, patience=patience, mode=mode, min_delta=min_delta, check_finite=False,

@@ -22,6 +22,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from physworld.settings import signals
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 INTERRUPTED, AGAIN = 130, 75  # exit codes: of Ctrl-C; EX_TEMPFAIL of sysexits.h, "the same command again goes on"
 PREEMPTION = signal.SIGUSR2  # of submitit's jobs: their own handler puts the job into the queue again
@@ -60,6 +62,7 @@ def stops_at_once(step: int) -> Iterator[None]:
     """Within the block a signal raises `Interrupted`, another Ctrl-C KeyboardInterrupt."""
 
     def ask(number: int, _frame: Any) -> None:
+        signals.note(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise Interrupted(step, number)
 
@@ -107,6 +110,7 @@ class GracefulStop(Callback):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Several ranks leave it together, between two batches: one alone would leave the others waiting for it.
         if self.validating and self.ranks == 1:
+            signals.note(number)
             raise Interrupted(self.step, number)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

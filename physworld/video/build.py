@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from physworld.errors import UserError, call
-from physworld.settings.messages import CONFIG_DIR
+from physworld.settings.reading import own_evaluation
 from physworld.training.hardware import placed
 from physworld.training.parts import Parts
 from physworld.video import preview as pages
@@ -42,7 +42,7 @@ def build(cfg: DictConfig) -> VideoParts:
         raise UserError("init_from is for text runs; to go on from other video weights, give model.network.base=DIR.")
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
-    evaluation = choose_evaluation(cfg)
+    evaluation: VideoEvaluation = instantiate(cfg.evaluation)
     codec, source = codec_and_source(cfg)
     try:
         train, val = source("train"), source("val")
@@ -107,15 +107,10 @@ def module_around(network: Any, cfg: DictConfig, *, target: str, steps: int) -> 
     )
 
 
-def choose_evaluation(cfg: DictConfig, trained: dict[str, Any] | None = None) -> VideoEvaluation:
-    """As configured; where the choice is one for text, the run's own, small if the choice is a glance."""
-    chosen = instantiate(cfg.evaluation)
-    if isinstance(chosen, VideoEvaluation):
-        return chosen
-    if trained is not None:
-        return instantiate(OmegaConf.create(trained["evaluation"]))
-    usual = OmegaConf.load(CONFIG_DIR / "evaluation" / "video.yaml")
-    return instantiate(usual).quick()
+def evaluation_of(trained: DictConfig) -> VideoEvaluation:
+    """A run's own evaluation; smoke runs of earlier versions hold text's."""
+    found: VideoEvaluation = instantiate(own_evaluation(trained.evaluation, "video"))
+    return found
 
 
 def own_clips(cfg: DictConfig) -> bool:

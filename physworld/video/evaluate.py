@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError
@@ -25,7 +26,6 @@ from physworld.types import Sample
 from physworld.video import own_evaluation, own_report
 from physworld.video.build import (
     VideoParts,
-    choose_evaluation,
     codec_and_source,
     make_evaluator,
     make_module,
@@ -34,7 +34,7 @@ from physworld.video.build import (
 )
 from physworld.video.clip_files import ClipFiles, Still
 from physworld.video.controls import CONTROLS, train_controls
-from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEvaluator, VideoResult
+from physworld.video.evaluation import BASE, LORA, PLACEBO, VideoCases, VideoEvaluation, VideoEvaluator, VideoResult
 from physworld.video.network import LORA_FILE, VideoNetwork
 from physworld.video.own_evaluation import OwnCases, OwnEvaluator
 from physworld.video.own_report import write_own_report
@@ -60,7 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
     trained, codec, source, network = load_candidates(run)
     size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
     add_adapters(network, adapters)
-    evaluation = choose_evaluation(cfg, runs.read_config(run))
+    evaluation: VideoEvaluation = instantiate(cfg.evaluation)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
     if share.reports:
         runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))

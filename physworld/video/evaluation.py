@@ -73,13 +73,6 @@ class VideoEvaluation:
         if not self.violations:
             raise UserError(f"evaluation.violations is empty; give a list of {', '.join(VIOLATIONS)}.")
 
-    def quick(self) -> VideoEvaluation:
-        """The same at a glance."""
-        return VideoEvaluation(
-            pairs=2, times=2, generated=2, steps=2, card_noises=2, batch_size=4, guidance=self.guidance,
-            controls=(PLACEBO,), control_steps=1, card_steps=1, pictures=1, violations=("gravity_0.4", "linear"),
-        )  # fmt: skip
-
 
 class Pictured(Protocol):
     """A clip of any kind."""

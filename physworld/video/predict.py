@@ -19,7 +19,7 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
-from physworld.video.build import choose_evaluation
+from physworld.video.build import evaluation_of
 from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 from physworld.video.evaluation import (
     LORA,
@@ -40,7 +40,7 @@ def predict(cfg: DictConfig) -> None:
     adapters = adapters_of(run)
     device = placed(cfg).device()
     trained, codec, source, network = load_candidates(run)
-    evaluation = choose_evaluation(cfg=trained)
+    evaluation = evaluation_of(trained)
     add_adapters(network, {LORA: adapters[LORA]})
     network = network.eval().to(device)
     example = source("val")

@@ -84,7 +84,8 @@ def check_binding(path: str, node: dict[str, Any]) -> None:
 def test_option_composes_and_binds(group: str, option: str) -> None:
     need_plugin(option)
     main = "evaluate" if group == "suite" or option in JUDGED else "train"
-    cfg = composed(main, f"{group}={option}")
+    long = ["steps=400"] if group == "early_stopping" else []  # or there is nothing to stop
+    cfg = composed(main, f"{group}={option}", *long)
     tree = OmegaConf.to_container(cfg, resolve="hydra:" not in OmegaConf.to_yaml(cfg))
     found = dict(nodes(tree))
     assert main == "evaluate" or {
@@ -147,6 +148,16 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
                 "early_stopping=loss or rollout",
             )
             for one in ("monitor=val/loss", "mode=max", "min_delta=0.1")
+        ),
+        (
+            "early_stopping=loss steps=399",
+            "early_stopping.patience=3 needs 4 validations to stop a run, and steps=399 with validate_every=100 makes "
+            "3; choose early_stopping.patience=2, validate_every=99, early_stopping=none, or more steps",
+        ),
+        (
+            "early_stopping=rollout steps=3",
+            "early_stopping.patience=3 needs 4 validations to stop a run, and steps=3 with validate_every=100 makes 0; "
+            "choose early_stopping=none, or more steps",
         ),
     ],
 )

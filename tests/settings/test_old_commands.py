@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
-from physworld import renamed, run
+from physworld import mains, renamed, run
 from physworld.settings.reading import refuse_unread
 
 from repository import CONF, ROOT
@@ -51,7 +51,7 @@ def test_an_experiments_command_composes(experiment: str, main: str, typed: list
         # Of a sweep, its first job.
         value = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
         single.append(f"{override.get_key_element()}={value}" if value is not None else str(override.input_line))
-    run.offer_scenarios(single)
+    mains.offer_scenarios(single)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(main, single, return_hydra_config=True)
     if main == "train":  # of the others the run decides on the system, and the runs are not here

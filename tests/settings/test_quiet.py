@@ -6,7 +6,9 @@ import io
 import os
 import re
 import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,7 +18,9 @@ from physworld import cli
 from physworld.mains import MAINS, NEXT
 from physworld.reporting.progress import Lines
 from physworld.reporting.screen import screen
-from physworld.settings.program import quiet, silence
+from physworld.settings.program import loading, quiet, silence
+
+from repository import ROOT
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,46 @@ def test_silence_ends(capfd: pytest.CaptureFixture[str]) -> None:
         os.write(1, b"within a child\n")
     print("after", flush=True)
     assert capfd.readouterr().out == "after\n"
+
+
+def test_loading_is_said_once_and_not_in_silence(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    loading("what is there")
+    monkeypatch.delitem(sys.modules, "torch")
+    loading("it")
+    with silence():
+        loading("in silence")
+    assert capfd.readouterr() == ("", "Loading it ...\n")
+
+
+UNTIL_TORCH = """
+import sys
+from physworld import cli
+class Ends:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            sys.exit(9)  # it would be loaded now
+sys.meta_path.insert(0, Ends())
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("plan model=tiny_video", "Loading what video needs ...\n"),
+        ("plan model=tiny_video quiet=true", ""),
+        ("serve shipped", "Loading RUN=shipped ...\n"),
+    ],
+)
+def test_a_command_says_that_it_loads(typed: str, said: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", UNTIL_TORCH, *typed.split()]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (9, "", said)
 
 
 def test_no_color_and_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from physworld import run
+from physworld import mains, run
 from physworld.errors import UserError
 from physworld.settings import checks, folders
-from physworld.settings.messages import option_names
-from physworld.settings.reading import belongs
+from physworld.settings.messages import option_names, options
+from physworld.settings.program import typed_command
 
 from repository import CONF, ROOT, composed
 
@@ -194,11 +194,11 @@ def test_asking_for_more_than_is_named_is_an_error() -> None:
 
 def test_a_system_without_evaluation_settings_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spatial, called = run.system("spatial"), []
-    monkeypatch.setattr(run, "_system_of", lambda _run: "spatial")
+    monkeypatch.setattr(run, "system_of", lambda _run: "spatial")
     monkeypatch.setattr(spatial, "READS", {**spatial.READS, "evaluate": ("hardware", "split", "seed")})
     monkeypatch.setattr(spatial, "evaluate", called.append)
     arguments = ["run=shipped"]
-    run.offer_evaluation(arguments)
+    mains.offer_evaluation(arguments)
     assert arguments == ["run=shipped"]
     with asking("evaluate", *arguments, f"hydra.runtime.output_dir={tmp_path}") as config:
         run.evaluate(config)
@@ -269,6 +269,16 @@ def test_last_is_the_last_that_finished(tmp_path: Path, monkeypatch: pytest.Monk
     assert find_run("last") == Path("outputs/a")
 
 
+@pytest.mark.parametrize(("model", "own"), [("tiny_video", "video_quick"), ("tiny_gravity", "spatial_quick")])
+def test_a_smoke_run_names_its_own_evaluation(model: str, own: str) -> None:
+    with asking("train", f"model={model}", "debug=smoke") as config:
+        run.system_for(config)
+        assert config.evaluation == options("evaluation")[own]
+    sentence = f"^evaluation=few is not for {own[:-6]} models; leave it out, or choose among {own[:-6]}, .*{own}[.]$"
+    with asking("train", f"model={model}", "evaluation=few") as config, pytest.raises(UserError, match=sentence):
+        run.system_for(config)
+
+
 def test_evaluate_takes_the_evaluation_of_the_run(tmp_path: Path) -> None:
     """A video run is scored by settings of video evaluations; text's are refused by name."""
     with asking("train", "model=tiny_video") as config:
@@ -276,7 +286,7 @@ def test_evaluate_takes_the_evaluation_of_the_run(tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
         OmegaConf.save({"data": {"task": "video"}, "evaluation": own}, tmp_path / "config.yaml")
     typed = [f"run={tmp_path}", "evaluation.generated=4"]
-    run.offer_evaluation(typed)
+    mains.offer_evaluation(typed)
     with asking("evaluate", *typed) as config:
         kept = run.asked("evaluate", "video", config, "this")
     assert kept.evaluation == {**own, "generated": 4}
@@ -285,12 +295,16 @@ def test_evaluate_takes_the_evaluation_of_the_run(tmp_path: Path) -> None:
         pytest.raises(UserError, match="few is not"),
     ):
         run.evaluate(config)
-    OmegaConf.save(
-        {"data": {"task": "video"}, "evaluation": {"_target_": "physworld.text.X"}}, tmp_path / "config.yaml"
-    )
-    run.offer_evaluation(smoke := [f"run={tmp_path}"])
+    texts = OmegaConf.to_container(composed("train", "debug=smoke").evaluation)  # as earlier versions wrote it
+    OmegaConf.save({"data": {"task": "video"}, "evaluation": texts}, tmp_path / "config.yaml")
+    mains.offer_evaluation(smoke := [f"run={tmp_path}"])
     with asking("evaluate", *smoke) as config:
-        assert belongs(config.evaluation, "video")  # a preset had chosen text's
+        assert config.evaluation == options("evaluation")["video_quick"]
+        assert typed_command("evaluate", smoke).endswith(f" run={tmp_path}")  # what nobody typed is not printed
+    mains.offer_evaluation(own := [f"run={tmp_path}", "evaluation=of_the_run"])  # and it can be typed
+    with asking("evaluate", *own) as config:
+        assert config.evaluation == options("evaluation")["video_quick"]
+        assert typed_command("evaluate", own).endswith(f" run={tmp_path} evaluation=of_the_run")
     shipped = ["run=shipped"]
-    run.offer_evaluation(shipped)
+    mains.offer_evaluation(shipped)
     assert shipped == ["run=shipped"]  # text keeps the suite's own

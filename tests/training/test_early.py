@@ -90,6 +90,12 @@ def test_a_figure_that_nobody_logs_is_named(tmp_path: Path) -> None:
         train(tmp_path, [5.0, 4.0], stop(monitor="val/los"))
 
 
+@pytest.mark.parametrize("monitor", ["train/loss", "speed/samples", "lr-AdamW"])
+def test_a_figure_of_training_is_refused_before_it(monitor: str) -> None:
+    with pytest.raises(UserError, match=f"^early_stopping.monitor={monitor} is not logged by a validation; choose val"):
+        stop(monitor=monitor)
+
+
 def test_time_ends_a_run(tmp_path: Path) -> None:
     limit = TimeLimit(timedelta(seconds=0.3))
     trainer, _ = train(tmp_path, [1.0] * 100_000, limit)

@@ -153,6 +153,44 @@ def _sort_contacts(n, count, body, partner, nearest, rows, per):
 
 
 @compiled
+def ends_of(joints, position, angle, ends):
+    """Fill the world's places of each joint's anchors (J, 2, 2)."""
+    for j in range(len(joints)):
+        for side in range(2):
+            i, x, y = int(joints[j, 1 + side]), joints[j, 3 + 2 * side], joints[j, 4 + 2 * side]
+            if i >= 0:
+                cos, sin = math.cos(angle[i]), math.sin(angle[i])
+                x, y = position[i, 0] + cos * x - sin * y, position[i, 1] + sin * x + cos * y
+            ends[j, side, 0], ends[j, side, 1] = x, y
+
+
+@njit(inline="always")  # a call would count references of all these arrays
+def meetings(world, scratch, position, velocity, angle, spin):
+    """Fill the scratch's places that bodies come to in a step, the contacts there, and each body's own, nearest first.
+
+    Returns: number of contacts.
+    """
+    (
+        _, _, _, kind, extent, rounding, static_pose, static_corners, static_box, _, _, _, _, _, _, _, _, _, _, dt,
+        margin, _,
+    ) = world  # fmt: skip
+    body, partner, points, normal, gap, place, nearest, rows, per, coming, turned, _, _, _, _, _, _ = scratch
+    n = len(angle)
+    for i in range(n):
+        coming[i, 0] = position[i, 0] + velocity[i, 0] * dt
+        coming[i, 1] = position[i, 1] + velocity[i, 1] * dt
+        turned[i] = angle[i] + spin[i] * dt
+    count = find_contacts(
+        kind, extent, rounding, static_pose, static_corners, static_box, coming, turned, margin,
+        body, partner, normal, points, gap, place,
+    )  # fmt: skip
+    for c in range(count):
+        nearest[c] = gap[c, 0] if points[c] == 1 else min(gap[c, 0], gap[c, 1])
+    _sort_contacts(n, count, body, partner, nearest, rows, per)
+    return count
+
+
+@compiled
 def write_one(world, scratch, position, velocity, angle, spin, shift, ids, listed, frames):
     """Fill ids; returns (ids written, bodies listed).
 
@@ -160,16 +198,15 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
     numbers at once, turns both into ids in the end. Bits below LIMIT are words: as a number, less than 1e-317.
     """
     (
-        header, named, slots, kind, extent, rounding, static_pose, static_corners, static_box, friction, restitution,
-        mass, gyration, joints, first, mine, belts, fields, gravity, dt, margin, words,
+        header, named, slots, kind, extent, _, _, _, _, friction, restitution, mass, gyration, joints, first, mine,
+        belts, fields, gravity, dt, _, words,
     ) = world  # fmt: skip
     (
         base, first_body, bodies, fixed, w_self, w_touch, w_touch2, w_link, w_hold, w_tie, w_coil,
         w_drive, w_pull, w_air, w_next,
     ) = words  # fmt: skip
     (
-        body, partner, points, normal, gap, place, nearest, rows, per, coming, turned, ends, others, pulls, said,
-        raw, code,
+        body, partner, points, normal, gap, place, _, rows, per, coming, turned, ends, others, pulls, said, raw, code,
     ) = scratch  # fmt: skip
     n = len(angle)
     constant = len(header)
@@ -191,24 +228,8 @@ def write_one(world, scratch, position, velocity, angle, spin, shift, ids, liste
         for k in range(6):
             ids[slots[i] + k] = said[6 * i + k]
 
-    for i in range(n):
-        coming[i, 0] = position[i, 0] + velocity[i, 0] * dt
-        coming[i, 1] = position[i, 1] + velocity[i, 1] * dt
-        turned[i] = angle[i] + spin[i] * dt
-    count = find_contacts(
-        kind, extent, rounding, static_pose, static_corners, static_box, coming, turned, margin,
-        body, partner, normal, points, gap, place,
-    )  # fmt: skip
-    for c in range(count):
-        nearest[c] = gap[c, 0] if points[c] == 1 else min(gap[c, 0], gap[c, 1])
-    _sort_contacts(n, count, body, partner, nearest, rows, per)
-    for j in range(len(joints)):
-        for side in range(2):
-            i, x, y = int(joints[j, 1 + side]), joints[j, 3 + 2 * side], joints[j, 4 + 2 * side]
-            if i >= 0:
-                cos, sin = math.cos(turned[i]), math.sin(turned[i])
-                x, y = coming[i, 0] + cos * x - sin * y, coming[i, 1] + sin * x + cos * y
-            ends[j, side, 0], ends[j, side, 1] = x, y
+    meetings(world, scratch, position, velocity, angle, spin)
+    ends_of(joints, coming, turned, ends)
     m, at = 0, constant
     for i in range(n):
         if first[i] == first[i + 1] and per[i] == 0 and len(fields) == 0:

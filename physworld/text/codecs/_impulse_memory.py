@@ -22,8 +22,9 @@ from physworld.text.codecs._impulse_kernel import (
     SPRING,
     _index,
     _seen,
-    _sort_contacts,
     compiled,
+    ends_of,
+    meetings,
     scratch_for,
 )
 from physworld.text.codecs._impulse_words import LENGTH, MEMORY, MEMORY_WORD
@@ -35,18 +36,6 @@ PLUS = np.arange(len(LENGTH))  # id of a line's word -> of the same with memory 
 GAINS = np.zeros(len(LENGTH), np.int64)  # numbers that the memory is
 for _word, _count in MEMORY.items():
     PLUS[MEMORY_WORD[_word]], GAINS[MEMORY_WORD[_word]] = MEMORY_WORD[f"{_word}+"], _count
-
-
-@compiled
-def _ends(joints, position, angle, ends):
-    """Fill the world's places of each joint's anchors (J, 2, 2)."""
-    for j in range(len(joints)):
-        for side in range(2):
-            i, x, y = int(joints[j, 1 + side]), joints[j, 3 + 2 * side], joints[j, 4 + 2 * side]
-            if i >= 0:
-                cos, sin = math.cos(angle[i]), math.sin(angle[i])
-                x, y = position[i, 0] + cos * x - sin * y, position[i, 1] + sin * x + cos * y
-            ends[j, side, 0], ends[j, side, 1] = x, y
 
 
 @compiled
@@ -88,7 +77,7 @@ def impulses_before(world, gain, position, angle, force, jforce, found):
         body, partner, normal, points, gap, place,
     )  # fmt: skip
     ends = np.empty((len(joints), 2, 2))
-    _ends(joints, position, angle, ends)
+    ends_of(joints, position, angle, ends)
     total = 2 * count + len(joints)
     # rows: body, partner (-1: fixed), direction, arms along it and across
     first, other, way, arms = (
@@ -187,13 +176,11 @@ def remembered(world, gain, position, velocity, angle, spin, listed, frames, mem
     A contact's are JN JT of its points, a rod's and rope's JN, a hinge's JN JT, a motor's JN. Returns how many lines.
     """
     (
-        _, _, _, kind, extent, rounding, static_pose, static_corners, static_box, _, _, mass, gyration, joints,
-        begin, mine, _, _, _, dt, margin, _,
+        _, _, _, _, _, _, _, _, _, _, _, mass, gyration, joints, begin, mine, _, _, _, dt, _, _,
     ) = world  # fmt: skip
     n = len(angle)
-    (
-        body, partner, points, normal, gap, place, nearest, rows, per, coming, turned, _, _, _, _, _, _,
-    ) = scratch_for(n, len(joints), 1)  # fmt: skip
+    scratch = scratch_for(n, len(joints), 1)
+    body, partner, points, normal, gap, place, _, rows, per, coming, _, _, _, _, _, _, _ = scratch
     was = (
         np.empty_like(body),
         np.empty_like(body),
@@ -204,17 +191,9 @@ def remembered(world, gain, position, velocity, angle, spin, listed, frames, mem
     )
     force, jforce = np.zeros((len(body), 2, 2)), np.zeros((len(joints), 2))
     before = impulses_before(world, gain, position, angle, force, jforce, was)
-    for i in range(n):
-        coming[i, 0] = position[i, 0] + velocity[i, 0] * dt
-        coming[i, 1] = position[i, 1] + velocity[i, 1] * dt
-        turned[i] = angle[i] + spin[i] * dt
-    count = find_contacts(
-        kind, extent, rounding, static_pose, static_corners, static_box, coming, turned, margin,
-        body, partner, normal, points, gap, place,
-    )  # fmt: skip
+    count = meetings(world, scratch, position, velocity, angle, spin)
     carried = np.zeros((count, 2, 2))
     for c in range(count):
-        nearest[c] = gap[c, 0] if points[c] == 1 else min(gap[c, 0], gap[c, 1])
         for w in range(before):
             if was[0][w] != body[c] or was[1][w] != partner[c]:
                 continue
@@ -236,7 +215,6 @@ def remembered(world, gain, position, velocity, angle, spin, listed, frames, mem
                 carried[c, 0 if apart[0, 0] <= apart[0, 1] else 1] = force[w, 0]
             else:
                 carried[c, 0] = force[w, 0]
-    _sort_contacts(n, count, body, partner, nearest, rows, per)
     at = 0
     for m in range(len(listed)):
         i = listed[m]
