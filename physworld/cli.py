@@ -82,7 +82,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     from physworld.judge.options import add_arguments as judge_arguments
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
-    from physworld.runs.directory import EXPORTS, find_run
+    from physworld.runs.directory import EXPORTS, NAMED, find_run
     from physworld.settings.checks import installed
     from physworld.spatial.sound.options import listen_arguments, stem_verbs
 
@@ -157,7 +157,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     _preview_arguments(previewing)
     options = parser.parse_args(arguments)
     console = screen()
-    of_run = options.verb == "export" and (Path(options.what).is_dir() or not Path(options.what).suffix)
+    of_run = options.verb == "export" and (options.what in NAMED or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
     elif options.verb == "leaderboard":

@@ -30,8 +30,12 @@ def quiet(arguments: Sequence[str]) -> tuple[bool, list[str]]:
 
 
 def loading(what: str) -> None:
-    """Say on stderr what takes the next seconds; not under quiet=true, nor where torch is loaded and nothing does."""
-    if "torch" not in sys.modules and not _silent:
+    """Say on stderr what takes the next seconds.
+
+    Not under quiet=true, not where torch is loaded and nothing takes long, and not in a notebook, where what stands on
+    stderr looks like a mistake.
+    """
+    if "torch" not in sys.modules and "ipykernel" not in sys.modules and not _silent:
         print(f"Loading {what} ...", file=sys.stderr, flush=True)
 
 

@@ -227,4 +227,4 @@ def test_runs_are_offered_by_name_alone(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "outputs" / "x" / "model" / "config.json").write_text("{}")
     assert Models().names() == ["shipped", "solver", "copy_last", "linear", "ballistic"]  # no config.yaml: no run
     (tmp_path / "outputs" / "x" / "config.yaml").write_text("data: {task: text}")
-    assert Models().names()[1] == "outputs/x"
+    assert Models().names()[2] == "outputs/x"

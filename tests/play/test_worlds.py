@@ -114,7 +114,7 @@ def test_lines_said_side_by_side_have_doubts_too() -> None:
     solver = pw.load("solver")
     scene = scenarios.build("billiards", generator(2, "val", 0), 1)
     worlds, checked = Worlds(scene, solver), 0
-    for _ in range(20):
+    for _ in range(40):
         said = worlds.step().said
         for document in shown(solver, said)["documents"] if said is not None else []:
             for name, *numbers in document["says"][:-1]:

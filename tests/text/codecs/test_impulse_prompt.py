@@ -212,8 +212,9 @@ def test_compiled_code_is_kept_apart_by_what_it_calls() -> None:
     """A change in geometry.py must not leave the old contacts in the cached writers."""
     written = [value for value in {**vars(kernel), **vars(answers)}.values() if hasattr(value, "stats")]
     own = [f for f in written if f.py_func.__module__ in (kernel.__name__, answers.__name__)]
-    assert len(own) > 8
-    assert all("impulse-" in f.stats.cache_path for f in own)
+    kept = [f for f in own if f.targetoptions.get("inline") != "always"]  # what is inlined is part of its callers' code
+    assert len(kept) > 8
+    assert all("impulse-" in f.stats.cache_path for f in kept)
 
 
 @pytest.mark.parametrize(
