@@ -50,43 +50,26 @@ def examples(options: argparse.Namespace) -> list[Any]:
     return [item for item in found if item is not None][:count]
 
 
-# Sizes of the published configurations; random weights are as fast as learned ones.
-SIZES: dict[str, tuple[str, dict[str, Any]]] = {
-    "small": (
-        "lfm2",
-        {
-            "hidden_size": 256, "intermediate_size": 1152, "num_hidden_layers": 5,
-            "layer_types": ["conv", "full_attention", "conv", "full_attention", "conv"],
-        },
-    ),
-    "LFM2-350M": ("lfm2", {}),
-    "SmolLM2-135M": (
-        "llama",
-        {
-            "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-            "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True,
-        },
-    ),
+SMALL = {
+    "model_type": "lfm2", "hidden_size": 256, "intermediate_size": 1152, "num_hidden_layers": 5,
+    "layer_types": ["conv", "full_attention", "conv", "full_attention", "conv"], "max_position_embeddings": 8192,
 }  # fmt: skip
+# Random weights are as fast as learned ones; names as in physworld.lm.unweighted, which has the published sizes.
+RANDOM = {"small": None, "LFM2-350M": "LiquidAI/LFM2-350M", "SmolLM2-135M": "HuggingFaceTB/SmolLM2-135M"}
 
 
 def make_weights(folder: Path, name: str, vocab: int) -> Path:
-    """One of SIZES with random weights, and a tokenizer of 1,000 words learned from engine text."""
+    """One of RANDOM, and a tokenizer of 1,000 words learned from engine text."""
     import torch
-    from omegaconf import OmegaConf
     from transformers import AutoConfig, AutoModelForCausalLM
+
+    from physworld.lm.unweighted import ARCHITECTURES
 
     from tiny_lms import bpe_tokenizer
 
-    tokenizer = bpe_tokenizer(1000)
-    family, sizes = SIZES[name]
-    if name == "LFM2-350M":
-        published = OmegaConf.load(ROOT / "conf/model/lfm2_random.yaml").model.network.architecture
-        sizes = {k: v for k, v in OmegaConf.to_container(published).items() if k != "model_type"} | {  # type: ignore[union-attr]
-            "vocab_size": 65536
-        }
+    tokenizer, published = bpe_tokenizer(1000), RANDOM[name]
     config = AutoConfig.for_model(
-        family, **{"vocab_size": vocab, "max_position_embeddings": 8192, **sizes},
+        **(ARCHITECTURES[published] if published else {**SMALL, "vocab_size": vocab}),
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )  # fmt: skip
@@ -284,7 +267,7 @@ def trl(options: argparse.Namespace, items: list[Any], clock: Clock, model: Any 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="folder or repository; default: random weights, see --random")
-    parser.add_argument("--random", default="small", choices=SIZES, help="which network with random weights")
+    parser.add_argument("--random", default="small", choices=RANDOM, help="which network with random weights")
     parser.add_argument("--vocab", type=int, default=6144, help="words of the small LFM2")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--batch", type=int, default=4, help="examples per step")

@@ -27,7 +27,7 @@ IGNORE = -100
 SHARPEST = 0.002  # of the scale of a number: an error that does not count
 WIDE = 1.0  # how much wider the second part of a distribution is, for surprises
 NEVER = -1e9
-UNSURE = -2.0  # what scores of zero and of surprises begin with
+UNSURE = -2.0  # what scores of zero and of surprises begin with, the last two of each number
 
 
 def judged_of(numbers: int) -> int:

@@ -58,7 +58,7 @@ class Decoder(nn.Module):
         with torch.no_grad():
             self.last.weight.mul_(0.1)  # at first nobody is moved much
             self.last.bias.zero_()
-            self.last.bias[2 * len(scales) + 2 :] = UNSURE
+            self.last.bias[-2 * len(scales) :] = UNSURE
 
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
         """(numbers (N, S), judgement (N, 2 + 3 S))."""

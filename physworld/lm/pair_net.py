@@ -101,7 +101,7 @@ class PairNet(LineNet):
         self.judge_up, self.judge_down = nn.Linear(width + 20, 64), nn.Linear(64, judged_of(len(self.SCALES)))
         nn.init.zeros_(self.judge_down.weight)
         with torch.no_grad():
-            self.judge_down.bias[2 + len(self.SCALES) :] = UNSURE
+            self.judge_down.bias[-2 * len(self.SCALES) :] = UNSURE
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> PairNet:

@@ -133,7 +133,7 @@ class SolverNet(ContactLines):
                 last: Any = function[-1]
                 last.weight.mul_(0.1)
                 last.bias.zero_()
-            self.judge[-1].bias[2 * len(self.SCALES) + 2 :] = UNSURE  # type: ignore[operator]
+            self.judge[-1].bias[-2 * len(self.SCALES) :] = UNSURE  # type: ignore[operator]
 
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> SolverNet:

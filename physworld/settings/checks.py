@@ -367,8 +367,6 @@ def shards(cfg: Any) -> int | None:
     """How many shards simulate's settings ask for; None = single files, which only pictures and plain JSONL are."""
     whole("shards", cfg.shards, 1, or_null=True)
     whole("shard", cfg.shard, 0, or_null=True)
-    if cfg.format == "parquet":
-        installed("parquet", "pyarrow", what="format=parquet")
     if cfg.shards is None:
         if cfg.shard is not None:
             raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")

@@ -99,7 +99,6 @@ def write(path: Path, trajectory: Trajectory, form: str, *, seed: int) -> None:
     if form == "jsonl":
         write_jsonl(path, trajectory, seed=seed)
     elif form == "parquet":
-        checks.installed("parquet", "pyarrow", what="format=parquet")
         from physworld.text.codecs.scene_parquet import write_parquet
 
         write_parquet(path, [trajectory])

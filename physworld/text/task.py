@@ -40,6 +40,8 @@ def scene_types() -> tuple[str, ...]:
 
 def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
+    if "format" in cfg and cfg.format == "parquet":
+        checks.installed("parquet", "pyarrow", what="format=parquet")
     if "scenario" in cfg:
         checks.scenario_names(cfg.scenario.names)
     if "input" in cfg:
