@@ -284,6 +284,12 @@ def test_a_spatial_scene_is_dragged_broken_repaired_and_heard(browser: Any, serv
     context.close()
 
 
+SLOW_PICTURES = """
+const decode = HTMLImageElement.prototype.decode;
+HTMLImageElement.prototype.decode = async function () { await new Promise((done) => setTimeout(done, 300)); return decode.call(this); };
+"""  # a busy machine: whoever is quick must not find half a scene
+
+
 def test_clips_of_a_run_are_made_beside_the_simulators(browser: Any, tmp_path: Path) -> None:
     pytest.importorskip("warp", reason="the extra `video` is not installed")
     pytest.importorskip("peft", reason="the extra `video` is not installed")
@@ -292,6 +298,7 @@ def test_clips_of_a_run_are_made_beside_the_simulators(browser: Any, tmp_path: P
     own = Server(given=[video_run(tmp_path / "run")])
     for width, theme in ((1440, "light"), (390, "dark")):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        context.add_init_script(SLOW_PICTURES)
         me = Person(context.new_page(), f"http://127.0.0.1:{own.port}/video", "!!physworld.clips.truth")
         page = me.page
         assert page.evaluate("document.documentElement.scrollWidth") == width

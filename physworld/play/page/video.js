@@ -48,24 +48,25 @@ function asked() {
 async function show(own = false) {
   const mine = ++page.asked, kept = page.scene;
   page.scene = { ...kept, own };
+  if (page.making) await ask("stop", {});
   const said = await ask("scene", asked());
+  const names = ["camera", "truth", "wrong"].filter((name) => said[name]), pictures = await Promise.all(names.map((name) => decoded(said[name])));
   if (mine !== page.asked) return; // another scene was asked for meanwhile
   page.scene = { ...said, own };
-  page.clips = {};
+  page.clips = Object.fromEntries(names.map((name) => [name, said[name]])); // all at once: whoever looks finds a whole scene
+  names.forEach((name, k) => { page.pictures[name] = pictures[k]; });
   $("caption").value = said.caption;
   if (isDrop()) [$("height").value, $("bounce").value] = [said.height, said.restitution];
   $("drop").hidden = !isDrop();
-  for (const name of ["camera", "truth", "wrong"]) if (said[name]) await keep(name, said[name]);
   page.at = 0;
   lay();
 }
 
-async function keep(name, clip) {
+async function decoded(clip) {
   const picture = new Image();
   picture.src = clip.sheet;
   await picture.decode();
-  page.clips[name] = clip;
-  page.pictures[name] = picture;
+  return picture;
 }
 
 async function make() {
@@ -73,12 +74,13 @@ async function make() {
   if (!rows.length) throw new Error("Choose who makes a clip: the model, the placebo or the base.");
   const first = $("first").value === "own" ? page.picture : $("first").value;
   if (!first) throw new Error("Choose a picture for the first frame.");
+  const mine = page.asked;
   page.making = true;
   $("make").disabled = true;
   $("stop").hidden = $("progress").hidden = false;
-  for (const row of rows) delete page.clips[row];
-  lay();
   try {
+    for (const row of rows) delete page.clips[row];
+    lay();
     for (const row of rows) {
       tell(row, { done: 0, steps: 1, left_s: null });
       let job = await ask("make", { ...asked(), row, caption: $("caption").value, first, seed: Number($("seed").value) });
@@ -87,9 +89,11 @@ async function make() {
         await new Promise((done) => setTimeout(done, ASK));
         job = await ask("job");
       }
-      if (job.state === "stopped") break;
+      if (job.state === "stopped" || mine !== page.asked) break;
       if (job.state === "failed") throw new Error(job.sentence);
-      await keep(row, job.clip);
+      const picture = await decoded(job.clip);
+      if (mine !== page.asked) break; // the clip is of a scene that is gone
+      [page.clips[row], page.pictures[row]] = [job.clip, picture];
       lay();
     }
   } finally {
