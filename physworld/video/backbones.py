@@ -78,13 +78,30 @@ class CogVideoX:
             CogVideoXTransformer3DModel, self.pretrained, "transformer", torch_dtype=DTYPES[self.dtype], **SAFE
         )
         scheduler = _read(CogVideoXDDIMScheduler, self.pretrained, "scheduler")
-        if transformer.config.in_channels != shape[1]:
-            raise ValueError(f"{self.pretrained} reads {transformer.config.in_channels} channels, its codec {shape[1]}")
+        self.check(transformer.config, shape, text)
         network = VideoNetwork(transformer, scheduler, base=origin(self.pretrained))
         network.add_lora(**self.lora, seed=seed)
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         return network
+
+    def check(self, config: Any, shape: tuple[int, ...], text: tuple[int, int]) -> None:
+        """
+        Args:
+            config: the transformer's.
+            shape: (F, C, h, w) of the latents.
+            text: (L, D) of an embedded caption.
+
+        Raises:
+            ValueError: the codec gives what the transformer does not read.
+        """
+        if config.in_channels != shape[1]:
+            raise ValueError(f"{self.pretrained} reads {config.in_channels} channels, its codec {shape[1]}")
+        if not config.use_rotary_positional_embeddings and config.max_text_seq_length != text[0]:
+            raise ValueError(
+                f"{self.pretrained} reads captions of {config.max_text_seq_length} tokens; "
+                f"model.codec.tokens={text[0]} gives others"
+            )
 
 
 def _read(kind: Any, name: str, subfolder: str, **options: Any) -> Any:

@@ -48,7 +48,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
                 shape=latent, frames=source.frames, text=text, seed=cfg.seed
             )
         else:
-            network = _published(chosen, source.frames, latent, cfg.seed)
+            network = _published(chosen, latent, text, cfg.seed)
         module = module_around(network, cfg, target=cfg.model.target, steps=cfg.steps)
     except (ValueError, TypeError) as error:
         raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
@@ -74,7 +74,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     return Planned(module=module, stages=[stage], checkpointing=toggle, checkpointed=on, notes=notes)
 
 
-def _published(chosen: CogVideoX, frames: int, latent: tuple[int, ...], seed: int) -> VideoNetwork:
+def _published(chosen: CogVideoX, latent: tuple[int, ...], text: tuple[int, int], seed: int) -> VideoNetwork:
     if chosen.pretrained in ARCHITECTURES:
         settings: Any = ARCHITECTURES[chosen.pretrained]
     elif (Path(chosen.pretrained) / "transformer" / "config.json").is_file():
@@ -85,6 +85,7 @@ def _published(chosen: CogVideoX, frames: int, latent: tuple[int, ...], seed: in
             f"architecture that plan knows by name; give a folder, or one of {', '.join(ARCHITECTURES)}."
         )
     transformer = CogVideoXTransformer3DModel.from_config(settings).to(DTYPES[chosen.dtype])
+    chosen.check(transformer.config, latent, text)
     network = VideoNetwork(transformer, CogVideoXDDIMScheduler(), base=None)
     network.add_lora(**chosen.lora, seed=seed)
     return network

@@ -147,3 +147,8 @@ def test_a_machine_that_cannot_be_planned_for_is_a_sentence(gpu: str, choice: st
 def test_a_model_that_nobody_knows_is_a_sentence() -> None:
     with numberless(), pytest.raises(UserError, match="weights=who/knows is no folder with"):
         planned(*TINY, "model=hf", "weights=who/knows")
+
+
+def test_captions_that_a_transformer_does_not_read_are_a_sentence() -> None:
+    with numberless(), pytest.raises(UserError, match=r"captions of 226 tokens; model\.codec\.tokens=16 gives others"):
+        planned("model=cogvideox", "data.source.frames=9", "model.codec.tokens=16")
