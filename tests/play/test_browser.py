@@ -286,7 +286,10 @@ def test_a_spatial_scene_is_dragged_broken_repaired_and_heard(browser: Any, serv
 
 SLOW_PICTURES = """
 const decode = HTMLImageElement.prototype.decode;
-HTMLImageElement.prototype.decode = async function () { await new Promise((done) => setTimeout(done, 300)); return decode.call(this); };
+HTMLImageElement.prototype.decode = async function () {
+  await new Promise((done) => setTimeout(done, 300));
+  return decode.call(this);
+};
 """  # a busy machine: whoever is quick must not find half a scene
 
 
