@@ -25,6 +25,7 @@ DIGITS = "global_batch=16 evaluation.rollouts=2"
 RECIPES = {
     "impulse text, GPT": "codec=impulse",
     "islands of impulse text, GPT": "codec=islands",
+    "islands with memory, SolverNet": "model=solver codec.memory=true",
     "impulse text, interaction network": "model=contacts",
     "impulse text, per-contact MLP": "model=contact_mlp",
     "plain text, PairNet": "model=plain",
