@@ -90,7 +90,6 @@ def measure(overrides: list[str]) -> dict[str, Any]:
 
     from allocations import rise
 
-    torch.set_num_threads(2)
     cfg, system_plan, hardware = compose(overrides)
     micro, accumulate = hardware.split(cfg.global_batch)
     machine = plans.target("cpu", hardware.precision, None, None)
