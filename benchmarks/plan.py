@@ -123,11 +123,9 @@ def measure(overrides: list[str]) -> dict[str, Any]:
                 found["held"] = sum(map(size, held))
                 self.third = record_function(THIRD)
                 self.third.__enter__()
-                self.time = time.perf_counter()
 
         def on_train_batch_end(self, trainer: Any, module: Any, out: Any, batch: Any, index: int) -> None:
             if index == 3 * accumulate - 1:
-                found["profiled"] = time.perf_counter() - self.time
                 self.third.__exit__(None, None, None)
                 self.profile.__exit__(None, None, None)
                 found["asked"] = rise(self.profile, since=THIRD)
@@ -144,11 +142,6 @@ def measure(overrides: list[str]) -> dict[str, Any]:
     counter = FlopCounterMode(display=False, custom_mapping=COUNTED)
     mixed = hardware.precision == "bf16-mixed"
     module.trainer = None
-    started = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-        loss = module.training_step(batch, 0)
-    loss.backward()
-    seconds = time.perf_counter() - started
     with counter:
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             loss = module.training_step(batch, 0)
@@ -159,8 +152,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
         "memory_foretold": foretold.need.peak, "memory_measured": found["held"] + found["asked"], "resident": grown,
         "computed_foretold": part.computed, "computed_measured": counter.get_total_flops() * accumulate,
         "model_flops": part.flops, "by_formula": by_formula(module, batch, accumulate),
-        "seconds_plan": spent[0], "seconds_passes": spent[1], "seconds_pass": seconds,
-        "mfu": part.flops / accumulate / seconds / machine.peak,
+        "seconds_plan": spent[0], "seconds_passes": spent[1],
     }  # fmt: skip
     return row
 
