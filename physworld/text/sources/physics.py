@@ -11,6 +11,7 @@ from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.sim.turning import turned
+from physworld.text.sources.by_error import shares
 from physworld.text.sources.windows import Windows, cut_windows
 from physworld.types import Scene, State, Trajectory
 
@@ -46,10 +47,11 @@ class PhysicsSource(Windows):
         turned_scenes: float = 0.0,
         context_noise: float = 0.0,
         include_resting: bool = False,
+        errors: str | None = None,
     ) -> None:
         """
         Args:
-            names: scenario types to draw from, equally often.
+            names: scenario types to draw from, equally often unless `errors` says otherwise.
             difficulties: 1-5, drawn equally often.
             frames: simulated frames per scene (60 a second).
             event_fraction: share of windows whose target frame holds an event, where a scene has any.
@@ -60,7 +62,9 @@ class PhysicsSource(Windows):
                 too; gravity turns with them.
             context_noise: times KICK_SIZE, noise on the last given frame; the answer stays what follows the true one,
                 as in GNS (arXiv 2002.09405).
-            resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile without.
+            include_resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile
+                without.
+            errors: a finished run; half of the training scenes are drawn in proportion to its errors (`by_error`).
         """
         if not names:
             raise ValueError("no scenario types to draw from: scenario.names is empty")
@@ -83,9 +87,13 @@ class PhysicsSource(Windows):
                 f"turned_scenes={turned_scenes} must be from 0 to 1, context_noise={context_noise} 0 or more"
             )
         self.turned_scenes, self.context_noise = turned_scenes, context_noise
+        self._shares = shares(errors, self.names) if errors is not None and split == "train" else None
 
     def _draw(self, rng: np.random.Generator) -> Scene:
-        name = self.names[rng.integers(len(self.names))]
+        if self._shares is None:
+            name = self.names[rng.integers(len(self.names))]
+        else:
+            name = self.names[rng.choice(len(self.names), p=self._shares)]
         return scenarios.build(name, rng, int(self.difficulties[rng.integers(len(self.difficulties))]))
 
     def scene(self, number: int) -> Scene:
