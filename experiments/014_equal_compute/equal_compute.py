@@ -34,7 +34,7 @@ RECIPES = {
     "card text, GPT, digits": f"codec=card {DIGITS}",
 }
 COMMON = "hardware=cpu hardware.num_workers=0 evaluation.pictures=0 evaluation.horizons=[1,10,30] seed={seed}"
-PROBES = (8, 32)  # steps of the two short runs
+PROBES = (8, 32)  # steps of the two short runs that are compared
 HORIZONS = ("1", "10", "30")
 COLUMNS = (
     "recipe", "minutes", "seed", "steps", "windows", "cpu_s_per_step", "cpu_s", "parameters",
@@ -72,9 +72,10 @@ def cpu_seconds(folder: Path) -> float | None:
 def seconds_per_step(words: str, folder: Path) -> float:
     """CPU seconds between a run of few steps and one of some more, so that what is read and compiled once does not
     count."""
-    used = []
+    used, short = [], "evaluation.rollouts=1 evaluation.frames=1 evaluation.horizons=[1]"
+    train(f"{words} {short} steps=1 validate_every=1", folder / "warm")  # what is compiled is kept on disk from here on
     for steps in PROBES:
-        where, short = folder / f"speed{steps}", "evaluation.rollouts=1 evaluation.frames=1 evaluation.horizons=[1]"
+        where = folder / f"speed{steps}"
         if (where / "metrics.json").is_file() and cpu_seconds(where) is None:  # killed between the two files
             (where / "metrics.json").unlink()
         train(f"{words} {short} steps={steps} validate_every={steps}", where)
