@@ -57,10 +57,14 @@ def compare(truth: Truth, verdict: Verdict) -> dict[str, Any]:
     return row
 
 
+WEIGHTLESS = ("warp_uniform", "pymunk_orbit")  # the judge is told so, as with --view top
+
+
 def judge(truth: Truth) -> tuple[Verdict, float]:
     footage = Footage(frames=truth.frames, times=np.arange(len(truth.frames)) / FPS, shrink=1.0)
     begun = time.process_time()
-    verdict = judge_footage(footage, Source(name=truth.family, files=(), known=truth.known), Settings())
+    settings = Settings(side_view=truth.family not in WEIGHTLESS)
+    verdict = judge_footage(footage, Source(name=truth.family, files=(), known=truth.known), settings)
     return verdict, time.process_time() - begun
 
 
