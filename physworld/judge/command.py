@@ -41,6 +41,11 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     settings = _settings(options)
     sources = find(options.folder)
     others = [] if options.against is None else find(options.against)
+    if others and not {each.name for each in sources} & {each.name for each in others}:
+        raise UserError(
+            f"{options.folder} and {options.against} have no clip of one name to compare, such as {sources[0].name} and "
+            f"{others[0].name}; the path below the folder, without suffix, must be the same."
+        )
     for each in (*sources, *others):
         if is_sequence(each) and options.fps is None:
             raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")

@@ -188,7 +188,12 @@ def test_captions_files(form: str, tmp_path: Path) -> None:
     ({"videos.txt": "a.mp4"}, "there is no prompts.txt, prompt.txt"),
     ({"metadata.jsonl": '{"text": "one"}'}, "a row lacks file_name; it has text"),
     ({"metadata.jsonl": "nonsense"}, "cannot be read as a captions file"),
-    ({"captions.json": '"words"'}, "cannot be read as a captions file"),
+    ({"captions.json": '"words"'}, "it is neither a list of rows nor {file: caption}"),
+    ({"metadata.json": "[5]"}, "row 1 is no JSON object"),
+    ({"captions.json": "[" * 10**5}, "cannot be read as a captions file"),
+    ({"captions.json": '{"a.mp4": {"text": "a"}}'}, "the caption of a.mp4 is no text"),
+    ({"metadata.csv": "file_name,text\na.mp4,A ball falls, then bounces\n"}, "line 2 has more cells than the header"),
+    ({"metadata.csv": f"file_name,text\na.mp4,{'a' * 200_000}\n"}, "cannot be read as a captions file"),
     ({"metadata.csv": "file_name,text\na,b", "captions.json": "{}"}, "both list clips; leave one of them"),
 ])  # fmt: skip
 def test_captions_files_that_cannot_be(written: dict[str, str], said: str, tmp_path: Path) -> None:
