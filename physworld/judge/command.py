@@ -43,8 +43,8 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     others = [] if options.against is None else find(options.against)
     if others and not {each.name for each in sources} & {each.name for each in others}:
         raise UserError(
-            f"{options.folder} and {options.against} have no clip of one name to compare, such as {sources[0].name} and "
-            f"{others[0].name}; the path below the folder, without suffix, must be the same."
+            f"{options.folder} and {options.against} have no clip of one name to compare, such as {sources[0].name} "
+            f"and {others[0].name}; the path below the folder, without suffix, must be the same."
         )
     for each in (*sources, *others):
         if is_sequence(each) and options.fps is None:
