@@ -354,13 +354,31 @@ def test_preview_of_a_split_without_a_good_clip(tmp_path: Path, capsys: pytest.C
 
 
 def test_preview_of_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.mp4").touch()
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.mp4").touch()
     for words, said in (
         ([str(tmp_path / "no")], "is no folder"),
         (["data=physics"], "physworld preview is for clips, and data.task=text"),
         (["model=tiny_vidio"], "model=tiny_vidio is unknown. Did you mean tiny_video?"),
-        ([str(tmp_path), "data.source.fit=cropp"], "fit=cropp is unknown. Did you mean crop?"),
-        ([str(tmp_path), "--count", "0"], "--count from 1 on"),
+        ([str(clips), "data.source.fit=cropp"], "fit=cropp is unknown. Did you mean crop?"),
+        ([str(clips), "--count", "0"], "--count from 1 on"),
     ):
         assert main(["preview", *words, "--out", str(tmp_path / "out")]) == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["judge", "preview"])
+def test_a_report_among_clips_or_over_a_run_is_refused(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pictures would be the next command's clips."""
+    root = folder(tmp_path / "mine", 1, frames=20)
+    there = sorted(root.rglob("*"))
+    assert main([verb, str(root), "--out", str(root / "deep" / "report")]) == 1
+    assert "its pictures would be read as clips" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    assert main([verb, str(root), "--out", str(tmp_path / "run")]) == 1
+    assert "holds a run or another report" in capsys.readouterr().err
+    assert sorted(root.rglob("*")) == there and len(list((tmp_path / "run").iterdir())) == 1
