@@ -101,7 +101,7 @@ def test_a_server_that_stays_broken_is_one_sentence_and_nothing_is_lost(name: st
 def test_a_server_that_is_not_there_yet() -> None:
     with Scripted(echo) as server:
         url = server.url
-    with pytest.raises(UserError, match="does not answer after 3 attempts"):
+    with pytest.raises(UserError, match=r"does not answer after 3 attempts: .*; cache=null has kept no answers"):
         ask(api(url), "a")
 
 
@@ -174,6 +174,7 @@ def test_a_server_says_how_long_to_wait() -> None:
         ask(api(server.url), "a")
         assert 0.3 <= time.monotonic() - start < 3
     assert waits({"retry-after": "1000000"}) == 120 and waits({"retry-after": "soon"}) is None
+    assert waits({"retry-after": "nan"}) is None
     assert waits({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
 
 
@@ -239,6 +240,15 @@ def test_answers_on_disk(tmp_path: Path) -> None:
     (tmp_path / "b.sqlite").write_text("no database, but a text that is longer than the header of one" * 20)
     with pytest.raises(UserError, match="cannot be used"):
         Answers(tmp_path / "b.sqlite")
+    for k in range(200):
+        first.keep(request_key("u", {"a": k}), answer)
+    first.close()
+    second.close()
+    with (tmp_path / "x" / "a.sqlite").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 30_000)
+    with pytest.raises(UserError, match=r"cannot be read .*; give another cache="):
+        Answers(tmp_path / "x" / "a.sqlite").find(request_key("u", {"a": 1}))
 
 
 def test_a_reply_is_read_with_care() -> None:
