@@ -185,9 +185,9 @@ def _measured(summary: Mapping[str, Any], split: str) -> list[str]:
     lines = [
         "## What was measured",
         "",
-        f"{counted(summary['rollouts'], 'rollout')} of {counted(summary['scenes'], 'scene')} from split `{split}`, root seed {seeds}. The "
-        f"given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames on from "
-        "them on its own output.",
+        f"{counted(summary['rollouts'], 'rollout')} of {counted(summary['scenes'], 'scene')} from split `{split}`, "
+        f"root seed {seeds}. The given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames "
+        "on from them on its own output.",
         "",
         "RMSE is sqrt(mean over bodies of squared distance) at exactly that frame. A mean is the mean over scenario "
         "types of each type's mean over its rollouts; a median is over rollouts. Intervals are 95 % percentile "
