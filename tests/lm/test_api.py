@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from physworld.errors import UserError
 from physworld.lm.api_answers import Answer, Answers, request_key
 from physworld.lm.api_client import read_answer, waits
 from physworld.lm.api_generator import ApiLM, key_of
+from physworld.mains import composed
 
 from servers import Said, Scripted, completion
 
@@ -215,12 +217,27 @@ def test_more_of_the_request() -> None:
     ]
 
 
+def test_fields_of_a_request_are_given_as_the_guide_types_them() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "how_to" / "api.md").read_text(encoding="utf-8")
+    typed = re.findall(r"`'(model\.body=.*?)'`", guide)
+    bodies = [composed("evaluate", ["model=api", word]).model.body for word in typed]
+    assert bodies == [
+        {"reasoning_effort": "low"}, {"max_tokens": None, "max_completion_tokens": 4000, "temperature": None}
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"protocol": "grpc"}, "model.protocol=grpc is unknown"),
         ({"concurrency": 0}, "model.concurrency=0 must be a whole number from 1"),
         ({"timeout": -1}, "model.timeout=-1 must be a number above 0"),
+        ({"timeout": float("nan")}, "model.timeout=nan must be a number above 0"),
+        ({"price_prompt": "x"}, "model.price_prompt=x must be a number from 0 on"),
+        ({"price_answer": -1}, "model.price_answer=-1 must be a number from 0 on"),
+        ({"stop": "END"}, "model.stop=END must be a list of texts"),
+        ({"system": 5}, "model.system=5 must be a text"),
+        ({"body": 5}, "model.body=5 must be fields of a request"),
         ({"grammar": "regexp"}, "model.grammar=regexp is unknown. Did you mean regex"),
         ({"url": "127.0.0.1:8000"}, "must be an address such as"),
         ({"url": "http://127.0.0.1:99999/v1"}, "must be an address such as"),
