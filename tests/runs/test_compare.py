@@ -31,7 +31,7 @@ def test_many_runs_with_many_figures_are_told_in_parts_that_can_be_read(tmp_path
         folder.mkdir()
         (folder / "config.yaml").write_text(f"seed: {number}\nname: a_name_that_is_long_{number}\n")
         write_json(folder / "metrics.json", {"headline": {f"f{k}/model": f"v{k}_{number}" for k in range(20)}})
-    told = said(str(tmp_path), width=100)
+    told = said(str(tmp_path), width=115)
     assert told.count("┏") == 3 == -(-9 // SIDE_BY_SIDE)  # each name and each figure whole, every run once
     for number in range(9):
         assert told.count(f"run_{number}") == 1 and told.count(f"a_name_that_is_long_{number}") == 1
