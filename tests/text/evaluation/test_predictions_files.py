@@ -44,7 +44,7 @@ def test_an_export_takes_the_place_of_an_export_alone(tmp_path: Path) -> None:
     assert (tmp_path / "cases.jsonl").read_text() == written
     answers = lines(tmp_path / "answers.jsonl")
     kept = answers.read_text()
-    with pytest.raises(UserError, match="answers.jsonl is there already and is no export; choose another name"):
+    with pytest.raises(UserError, match=r"answers.jsonl is there already and is no export; choose another name"):
         write_cases(answers, cases, 2, EngineCodec())
     assert answers.read_text() == kept
 
