@@ -304,6 +304,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
 def _preview(options: argparse.Namespace, console: Console) -> Path:
     import shlex
 
+    from physworld.io.placing import report_folder
     from physworld.judge.footage import find
     from physworld.mains import composed
     from physworld.settings.messages import override
@@ -321,11 +322,13 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     cfg = composed("train", settings)
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
-    name = Path(str(cfg.data.path)).resolve().name if "path" in cfg.data and cfg.data.path is not None else "clips"
+    clips = [Path(str(cfg.data.path))] if "path" in cfg.data and cfg.data.path is not None else []
+    directory = options.out or Path("outputs") / "preview" / (clips[0].resolve().name if clips else "clips")
+    report_folder(directory, "preview.json", clips)
     from physworld.video.task import preview
 
-    command = shlex.join(["physworld", "preview", *options.words, "--count", str(options.count)])
-    directory = options.out or Path("outputs") / "preview" / name
+    seen = ["--seen"] if options.seen else []
+    command = shlex.join(["physworld", "preview", *options.words, "--count", str(options.count), *seen])
     return preview(cfg, directory, command=command, count=options.count, seen=options.seen, console=console)
 
 

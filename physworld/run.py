@@ -168,6 +168,10 @@ def train(cfg: DictConfig) -> float:
     name = system_for(cfg)
     asked("train", name, cfg, f"model={hydra.runtime.choices['model']}")
     sweep = hydra.mode == RunMode.MULTIRUN
+    search = hydra.runtime.choices["hparams_search"]
+    if search is not None and not sweep and cfg.ckpt is None:  # one trial may be continued by itself
+        command = typed_command("train", ["-m", *hydra.overrides.task])
+        raise UserError(f"hparams_search={search} searches with -m alone: {command}")
     instantiate(cfg.hardware).refuse_sweep(multirun=sweep, arguments=shlex.join(hydra.overrides.task))
     # Lightning names the first rank's directory to the others, whether the command does or not.
     named = runs.first_rank() and (

@@ -14,7 +14,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it over `path` when the block ends well, delete it otherwise.
 
     The temporary name keeps the suffix, because video writers choose their container by it. A write that fails (a full
-    disk) names no file by itself: it is given this one's name.
+    disk) or that never began (no folder) is told by this file's name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None or str(error.filename) == str(temporary):
             error.filename = str(path)
         raise
     finally:

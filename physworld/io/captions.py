@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,19 @@ def read_captions(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         rows = _two_lists(path) if path == lists else _rows(path)
         table = {_inside(folder, str(_first(row, FILES))): dict(row) for row in rows}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        for row in table.values():
+            row["captions"] = _said(row)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a captions file ({first_line(error)}).") from None
-    for row in table.values():
-        said = next((row[key] for key in CAPTIONS if row.get(key)), None)
-        several = said if isinstance(said, list) else [] if said is None else [said]
-        row["captions"] = [" ".join(str(each).split()) for each in several]
     return table
+
+
+def _said(row: dict[str, Any]) -> list[str]:
+    said = next((row[key] for key in CAPTIONS if row.get(key)), None)
+    several = said if isinstance(said, list) else [] if said is None else [said]
+    if any(not isinstance(each, str | int | float) for each in several):
+        raise ValueError(f"the caption of {_first(row, FILES)} is no text")
+    return [" ".join(str(each).split()) for each in several]
 
 
 def _inside(folder: Path, name: str) -> str:
@@ -67,16 +74,35 @@ def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
 def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            return [_whole(row, reader.line_num) for row in reader]
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return _objects(json.loads(line) for line in text.splitlines() if line.strip())
     whole = json.loads(text)
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
     if isinstance(whole, dict):
         return [{FILES[0]: name, CAPTIONS[0]: said} for name, said in whole.items()]
-    return list(whole)
+    if not isinstance(whole, list):
+        raise ValueError("it is neither a list of rows nor {file: caption}")
+    return _objects(whole)
+
+
+def _objects(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    found = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is no JSON object")
+        found.append(row)
+    return found
+
+
+def _whole(row: dict[str, Any], line: int) -> dict[str, Any]:
+    """csv puts what is beyond the header's columns under None: mostly a caption with a comma and without quotes."""
+    if None in row:
+        raise ValueError(f"line {line} has more cells than the header; put quotes around a caption with a comma")
+    return row
 
 
 def _two_lists(path: Path) -> list[dict[str, Any]]:

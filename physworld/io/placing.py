@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,3 +43,26 @@ def placing(directory: Path, option: str = "out") -> Iterator[Path]:
         for file, target in new.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
+
+
+def report_folder(directory: Path, mark: str, inputs: Sequence[Path]) -> None:
+    """Refuse a folder that a report must not be written into.
+
+    Args:
+        mark: a file that every report of this kind has.
+        inputs: folders that are read.
+
+    Raises:
+        UserError: it holds a run or another report, or lies in an input, whose next reader would take the report's
+            pictures for clips.
+    """
+    for folder in inputs:
+        if directory.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"The report would lie in {directory}, within the clips of {folder}, and its pictures would be read as "
+                "clips from then on; give --out another folder."
+            )
+    if (directory / "config.yaml").exists() or (
+        (directory / "report.html").exists() and not (directory / mark).exists()
+    ):
+        raise UserError(f"--out {directory} holds a run or another report; give a folder of its own.")

@@ -121,7 +121,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     return Verdict(
         kind=kind, figures=figures, laws=laws, unread=unread, scale=scale.source, tracks=tuple(tracks),
         motions=tuple(motions), bodies=tuple(_body(t, m, shrink) for t, m in zip(tracks, motions, strict=True)),
-        errors=_errors(figures, source.known), **facts,
+        errors=_errors(figures, source.known), notes=_unusable(source.known), **facts,
     )  # fmt: skip
 
 
@@ -166,38 +166,62 @@ def _again(track: Track, other: Track) -> bool:
 
 def _scale(tracks: list[Track], shrink: float, known: Mapping[str, Any], settings: Settings, height: int) -> Scale:
     """From the command line, else from what lies beside the clip."""
-
-    def number(name: str) -> float | None:
-        try:
-            value = float(known[name])
-        except (KeyError, TypeError, ValueError):
-            return None
-        return value if np.isfinite(value) and value > 0 else None
-
     largest = max(track.diameter for track in tracks)
     if settings.pixels_per_metre is not None:
         return Scale(pixels_per_metre=settings.pixels_per_metre / shrink, source="--pixels-per-metre")
     if settings.body_diameter is not None:
         return Scale(pixels_per_metre=largest / settings.body_diameter, source="--body-diameter")
-    if (given := number("pixels_per_metre")) is not None:
+    if (given := _positive(known, "pixels_per_metre")) is not None:
         return Scale(pixels_per_metre=given / shrink, source="pixels_per_metre beside the clip")
     camera = known.get("camera")
-    if isinstance(camera, dict) and isinstance(camera.get("view_m"), int | float) and camera["view_m"] > 0:
-        return Scale(pixels_per_metre=height / float(camera["view_m"]), source="camera.view_m beside the clip")
-    if (given := number("body_diameter_m")) is not None:
+    if isinstance(camera, dict) and (view := _positive(camera, "view_m")) is not None:
+        return Scale(pixels_per_metre=height / view, source="camera.view_m beside the clip")
+    if (given := _positive(known, "body_diameter_m")) is not None:
         return Scale(pixels_per_metre=largest / given, source="body_diameter_m beside the clip")
     return Scale()
 
 
 TRUTH = {"gravity_m_s2": "gravity", "restitution": "restitution", "period_s": "period"}  # sidecar -> figure
+ABOVE_ZERO = ("pixels_per_metre", "body_diameter_m", "period_s")  # of what may stand beside a clip
+
+
+def _number(known: Mapping[str, Any], key: str) -> float | None:
+    """None where it is no finite number. A CSV has its numbers as text."""
+    value = known.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _positive(known: Mapping[str, Any], key: str) -> float | None:
+    number = _number(known, key)
+    return number if number is not None and number > 0 else None
+
+
+def _unusable(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note for each figure beside the clip that is there and cannot be used."""
+    notes = []
+    for key in dict.fromkeys((*ABOVE_ZERO, *TRUTH)):
+        read = _positive if key in ABOVE_ZERO else _number
+        if known.get(key) not in (None, "") and read(known, key) is None:
+            what = "no number above 0" if key in ABOVE_ZERO else "no finite number"
+            notes.append(f"{key} beside the clip is {what}, and was not used")
+    return tuple(notes)
 
 
 def _errors(figures: Mapping[str, float | None], known: Mapping[str, Any]) -> dict[str, float]:
     """Relative error of g and of periods, difference of restitution, where a sidecar has the truth."""
     found = {}
     for key, name in TRUTH.items():
-        value, truth = figures.get(name), known.get(key)
-        if value is None or isinstance(truth, bool) or not isinstance(truth, int | float) or truth == 0:
+        value, truth = figures.get(name), _number(known, key)
+        if value is None or truth is None:
             continue
-        found[name] = float(value - truth) if name == "restitution" else float(value / truth - 1)
+        if name == "restitution":
+            found[name] = value - truth
+        elif truth != 0:
+            found[name] = value / truth - 1
     return found

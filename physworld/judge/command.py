@@ -19,6 +19,7 @@ from rich.console import Console
 
 from physworld.errors import UserError
 from physworld.io.names import safe_name
+from physworld.io.placing import report_folder
 from physworld.judge import controls, report
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Discard, Source, find, is_sequence, read
@@ -41,14 +42,16 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     settings = _settings(options)
     sources = find(options.folder)
     others = [] if options.against is None else find(options.against)
+    if others and not {each.name for each in sources} & {each.name for each in others}:
+        raise UserError(
+            f"{options.folder} and {options.against} have no clip of one name to compare, such as {sources[0].name} "
+            f"and {others[0].name}; the path below the folder, without suffix, must be the same."
+        )
     for each in (*sources, *others):
         if is_sequence(each) and options.fps is None:
             raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")
     directory = options.out or Path("outputs") / "judge" / (options.folder.resolve().name or "clips")
-    if (directory / "config.yaml").exists() or (
-        (directory / "report.html").exists() and not (directory / "clips.json").exists()
-    ):
-        raise UserError(f"--out {directory} holds a run or another report; give a folder of its own.")
+    report_folder(directory, "clips.json", [options.folder, *([] if options.against is None else [options.against])])
     with Journal(directory / JOURNAL) as journal:
         return _report(options, settings, sources, others, directory, journal, console)
 

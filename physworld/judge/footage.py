@@ -120,8 +120,8 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
         try:
             text = path.read_text(encoding="utf-8")
             known |= json.loads(text) if suffix == ".json" else {"caption": text.strip(), "captions": [text.strip()]}
-        except (OSError, ValueError, TypeError):  # somebody else's file of the same name: the clip is judged without
-            continue
+        except (OSError, ValueError, TypeError, RecursionError):
+            continue  # somebody else's file of the same name: the clip is judged without
     said = known.get("captions") or [known.get("caption", known.get("text", ""))]
     return Source(name=name, files=parts, caption=str(said[0]), captions=tuple(str(c) for c in said if c), known=known)
 

@@ -41,9 +41,18 @@ def _light(verdict: Verdict) -> Verdict:
 
 def key_of(source: Source, settings: Settings, **more: Any) -> str:
     """Changes with all that a result depends on."""
-    files = [(str(path), stat.st_size, stat.st_mtime_ns) for path in source.files for stat in (path.stat(),)]
+    files = [(str(path), *_stamp(path)) for path in source.files]
     whole = [physworld.__version__, source.name, files, source.caption, dict(source.known), asdict(settings), more]
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in ns); (-1, -1) of what is not there, which reading it will say."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
 
 
 class Journal:

@@ -53,9 +53,16 @@ class Answers:
             raise UserError(f"The answers in {path} cannot be used ({error}); give another cache=.") from None
 
     def find(self, key: str) -> Answer | None:
-        row = self._base.execute(
-            "SELECT text, finish, refused, prompt_tokens, answer_tokens FROM answers WHERE key = ?", (key,)
-        ).fetchone()
+        """
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            row = self._base.execute(
+                "SELECT text, finish, refused, prompt_tokens, answer_tokens FROM answers WHERE key = ?", (key,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise UserError(f"The answers in {self.path} cannot be read ({error}); give another cache=.") from None
         if row is None:
             return None
         text, finish, refused, prompt, answer = row

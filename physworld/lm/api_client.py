@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,8 +161,7 @@ class ApiClient:
         """Ask until there is an answer, and keep it."""
         if self._budget is not None and self.spent >= self._budget:
             raise ApiError(
-                f"model.budget={self._budget:g} is spent ({self.spent:.4g}); the answers that came are kept, and the "
-                "same command with a larger one goes on from them."
+                f"model.budget={self._budget:g} is spent ({self.spent:.4g}); {self._left('with a larger one ')}"
             )
         for attempt in range(self._attempts):
             await self._requests()
@@ -189,9 +189,14 @@ class ApiClient:
                 self._tell(f"{self.base_url}: {why}; trying again in {pause:.1f} s.")
                 await asyncio.sleep(pause)
         raise ApiError(
-            f"base_url={self.base_url} does not answer after {self._attempts} attempts: {why}; the answers that came "
-            "are kept, and the same command goes on from them."
+            f"base_url={self.base_url} does not answer after {self._attempts} attempts: {why}; {self._left()}"
         )
+
+    def _left(self, changed: str = "") -> str:
+        """What becomes of the answers that came."""
+        if self._answers.path is None:
+            return f"cache=null has kept no answers, and the same command {changed}begins anew."
+        return f"the answers that came are kept, and the same command {changed}goes on from them."
 
     def _tell(self, sentence: str) -> None:
         """At most once in ten seconds: all requests meet the same trouble."""
@@ -327,7 +332,8 @@ def waits(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks for by Retry-After (RFC 9110, 10.2.3)."""
     asked = headers.get("retry-after", "")
     try:
-        return min(max(float(asked), 0.0), LONGEST_WAIT)
+        seconds = float(asked)
+        return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
     except ValueError:
         pass
     try:

@@ -5,6 +5,7 @@ Prompts go out as text, and answers come back as text, which the codec's own tok
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -86,7 +87,9 @@ class ApiLM:
             above_or_none={
                 "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "budget": budget
             },
+            prices={"price_prompt": price_prompt, "price_answer": price_answer},
         )  # fmt: skip
+        _check_forms(system, stop, body)
         self.name, self.grammar, self.system = name, grammar, system
         self.max_length, self.most_tokens = max_length, max_tokens
         self._write, self._read, self._stop, self._body = write, read, list(stop), dict(body or {})
@@ -176,15 +179,29 @@ def _check(
     whole_or_none: Mapping[str, Any],
     above: Mapping[str, Any],
     above_or_none: Mapping[str, Any],
+    prices: Mapping[str, Any],
 ) -> None:
     """Raises: UserError: a number is none of its kind."""
     for setting, value in {**whole, **whole_or_none}.items():
         if not (value is None and setting in whole_or_none) and (type(value) is not int or value < 1):
             raise UserError(f"model.{setting}={value} must be a whole number from 1.")
-    for setting, value in {**above, **above_or_none}.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (value is None and setting in above_or_none) and not (number and value > 0):
-            raise UserError(f"model.{setting}={value} must be a number above 0.")
+    for setting, value in {**above, **above_or_none, **prices}.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not (value is None and setting in above_or_none) and not (
+            number and (value > 0 or (setting in prices and value == 0))
+        ):
+            least = "from 0 on" if setting in prices else "above 0"
+            raise UserError(f"model.{setting}={value} must be a number {least}.")
+
+
+def _check_forms(system: Any, stop: Any, body: Any) -> None:
+    """Raises: UserError: a setting that is no number has another form than it must have."""
+    if system is not None and not isinstance(system, str):
+        raise UserError(f"model.system={system} must be a text, or null.")
+    if not isinstance(stop, list | tuple) or not all(isinstance(text, str) for text in stop):
+        raise UserError(f"model.stop={stop} must be a list of texts, for example model.stop=[END].")
+    if body is not None and not isinstance(body, Mapping):
+        raise UserError(f"model.body={body} must be fields of a request, for example 'model.body={{top_k: 1}}'.")
 
 
 def key_of(variable: str | None, option: str = "model.key_from") -> str | None:

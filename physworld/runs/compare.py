@@ -13,10 +13,11 @@ from rich.table import Table
 
 from physworld.errors import UserError
 from physworld.io.atomic import replacing
-from physworld.runs.directory import differences, find_named, flatten, read_config, read_metrics, runs_under
+from physworld.runs.directory import brought_as, differences, find_named, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
 INCIDENTAL = ("ckpt",)
+SIDE_BY_SIDE = 4  # runs, however narrow their columns become
 
 
 def compare(directories: Sequence[str], console: Console, csv_file: Path | None = None) -> None:
@@ -37,23 +38,26 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
     settings = [key for key in differences(configs) if key not in INCIDENTAL] if len(runs) > 1 else []
     flats = [flatten(config) for config in configs]
     figures = [key for key in dict.fromkeys(key for row in metrics for key in row) if _tells(key)]
-    home = Path(os.path.commonpath(runs)) if len(runs) > 1 else runs[0].parent
+    elsewhere = [run for run in runs if brought_as(run) is None]
+    home = Path(os.path.commonpath([run.parent for run in elsewhere])) if elsewhere else None
+    names = [brought_as(run) or str(run.relative_to(home or run.parent)) for run in runs]
     columns = [(key, "cyan", [_show(flat.get(key)) for flat in flats]) for key in settings]
     columns += [
         (key.partition(".")[2].removesuffix("/model"), "dim" if key.startswith("cost.") else "bold",
          [_show(row.get(key)) for row in metrics])
         for key in figures
     ]  # fmt: skip
-    names = [str(run.relative_to(home)) for run in runs]
-    console.print(f"{home}: {len(runs)} run{'s' if len(runs) > 1 else ''}", style="italic", soft_wrap=True)
-    console.print(_fitting(names, columns, len(settings), console))
+    many = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    console.print(many if home is None else f"{home}: {many}", style="italic", soft_wrap=True)
+    for table in _fitting(names, columns, len(settings), console):
+        console.print(table)
     if csv_file is not None:
         known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
         with replacing(csv_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["run", *settings, *(key.partition(".")[2] for key in known)])
-            for run, flat, row in zip(runs, flats, metrics, strict=True):
-                writer.writerow([run.relative_to(home), *map(flat.get, settings), *map(row.get, known)])
+            for name, flat, row in zip(names, flats, metrics, strict=True):
+                writer.writerow([name, *map(flat.get, settings), *map(row.get, known)])
         console.print(f"Written: {csv_file}", soft_wrap=True)
     unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
     if unfinished:
@@ -62,8 +66,9 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
 
 def _fitting(
     names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]], settings: int, console: Console
-) -> Table:
-    """A run a row; where that is too wide and there are fewer runs than columns, a run a column.
+) -> list[Table]:
+    """A run a row; where that is too wide and there are fewer runs than columns, a run a column, with as many runs side
+    by side as have room, but SIDE_BY_SIDE at least.
 
     Args:
         columns: (title, style, a cell for each run), the first `settings` of them settings, the others figures.
@@ -79,14 +84,29 @@ def _fitting(
         )
     for k, name in enumerate(names):
         table.add_row(name, *(cells[k] for _, _, cells in columns))
-    needed = console.measure(table, options=console.options.update(max_width=10**6)).maximum
-    if needed <= console.width or len(names) >= len(columns):
-        return table
+    if _width(table, console) <= console.width or len(names) >= len(columns):
+        return [table]
+    tables, begin = [], 0
+    while begin < len(names):
+        end = min(begin + SIDE_BY_SIDE, len(names))
+        while end < len(names) and _width(_turned(names, columns, begin, end + 1), console) <= console.width:
+            end += 1
+        tables.append(_turned(names, columns, begin, end))
+        begin = end
+    return tables
+
+
+def _width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(max_width=10**6)).maximum
+
+
+def _turned(names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]], begin: int, end: int) -> Table:
+    """Runs `begin` to `end`, a run a column."""
     turned = Table()
-    for name in ("", *names):
+    for name in ("", *names[begin:end]):
         turned.add_column(name, overflow="fold")
     for key, style, cells in columns:
-        turned.add_row(key, *cells, style=style)
+        turned.add_row(key, *cells[begin:end], style=style)
     return turned
 
 

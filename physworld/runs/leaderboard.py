@@ -7,6 +7,7 @@ bring them along, under `leaderboard`: a list of objects with the keys of `repor
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +85,10 @@ def _below(folder: Path, readers: Mapping[str, Sequence[Reader]], console: Conso
 
 def _entries(path: Path, content: Mapping[str, Any], readers: Sequence[Reader]) -> Iterator[Entry]:
     about, measured = _about(path), content.get("measured", {})
-    numbers = [carried(one) for one in content.get(CARRIED, [])]
+    brought = content.get(CARRIED, [])
+    if not isinstance(brought, list) or not all(isinstance(one, dict) for one in brought):
+        raise ValueError(f"{CARRIED} is no list of numbers as objects")
+    numbers = [carried(one) for one in brought]
     for read in readers:
         numbers += read(content, about)
     seeds = content.get("seeds", measured.get("seed", about.seed))
@@ -108,8 +112,16 @@ def carried(one: Mapping[str, Any]) -> Number:
     if missing or unknown:
         raise ValueError(f"a number lacks {missing[0]}" if missing else f"a number has the unknown key {unknown[0]}")
     for name in ("mean", "low", "high"):
-        if one[name] is not None and (isinstance(one[name], bool) or not isinstance(one[name], int | float)):
-            raise ValueError(f"{name} of a number is {one[name]!r}")
+        value = one[name]
+        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise ValueError(f"{name} of a number is {value!r}, neither a finite number nor null")
+    if one["low"] is not None and one["high"] is not None and one["low"] > one["high"]:
+        raise ValueError(f"low of a number is {one['low']}, above high, {one['high']}")
+    if type(one["count"]) is not int or one["count"] < 0:
+        raise ValueError(f"count of a number is {one['count']!r}, no whole number from 0 on")
+    for name, kind in (("unit", str), ("same", str), ("higher", bool), ("reference", bool)):
+        if not isinstance(one.get(name, kind()), kind):
+            raise ValueError(f"{name} of a number is {one[name]!r}, no {'text' if kind is str else 'true or false'}")
     texts: dict[str, Any] = {name: str(one[name]) for name in ("board", "model", "figure")}
     return Number(**{**one, **texts})
 

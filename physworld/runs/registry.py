@@ -47,7 +47,8 @@ def found(folder: Path = OUTPUTS) -> Iterator[Run]:
         if state.FILE in files or old:
             folders.clear()  # what lies in a run belongs to it
             record = state.read(path)
-            started = record["started"] if record is not None else (path / "config.yaml").stat().st_mtime
+            began = path / ("config.yaml" if "config.yaml" in files else state.FILE)
+            started = record["started"] if record is not None else began.stat().st_mtime
             every.append((started, Run(name=_name(path), path=path, record=record)))
         folders[:] = [name for name in folders if not name.startswith(".")]
     yield from (run for _, run in sorted(every, key=lambda pair: (pair[0], pair[1].name)))
@@ -141,8 +142,9 @@ def show(name: str, console: Console) -> None:
     lines |= {key: f"{value:.6g}" for key, value in figures(run).items()}
     if (run.path / "config.yaml").is_file():
         lines["seed"] = str(read_config(run.path).get("seed"))
+    width = max(map(len, lines)) + 2
     for key, value in lines.items():
-        console.print(f"{key:14}{value}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{key:{width}}{value}", soft_wrap=True, highlight=False, markup=False)
 
 
 def dead(folder: Path, console: Console) -> None:

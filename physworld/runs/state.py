@@ -35,6 +35,7 @@ from physworld.settings import signals
 FILE = "run.json"
 HEARTBEAT = 15.0  # s between two signs of life
 DEAD = 180.0  # s without one, after which a run on another machine counts as dead; file servers delay what is written
+LATEST = 1e11  # s since 1970: the year 5138, which every clock can still write
 STATES = ("running", "finished", "stopped", "pruned", "failed")
 
 
@@ -122,13 +123,33 @@ def read(directory: Path) -> dict[str, Any] | None:
     """A run's record; None where it has none, or a damaged one."""
     try:
         found = json.loads((directory / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     blank = Record(directory, verb="", command="").content
-    if not isinstance(found, dict) or not set(blank) <= set(found) or found["state"] not in STATES:
+    if not isinstance(found, dict) or not set(blank) <= set(found) or not _usable(found):
         return None
     written = found.pop("sum", None)  # earlier versions wrote none
     return found if written in (None, _sum(found)) else None
+
+
+def _usable(record: dict[str, Any]) -> bool:
+    """Whether everything is of the kind that is written; earlier versions wrote no sum to tell it by."""
+    best = record["best"]
+    return (
+        record["state"] in STATES
+        and all(_number(record[key]) and 0 <= record[key] < LATEST for key in ("started", "heartbeat"))
+        and (record["ended"] is None or (_number(record["ended"]) and 0 <= record["ended"] < LATEST))
+        and type(record["pid"]) is int and 0 < record["pid"] < 2**31
+        and type(record["step"]) is int and (record["steps"] is None or type(record["steps"]) is int)
+        and (record["score"] is None or _number(record["score"]))
+        and (best is None or (
+            isinstance(best, dict) and {"name", "value", "step"} <= set(best) and _number(best["value"])
+        ))
+    )  # fmt: skip
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _sum(content: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ from physworld.errors import UserError
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.guides import MatcherGuide
 from physworld.lm.packed_lm import PackedLM
-from physworld.lm.weights import WeightsError
 from physworld.protocols import Generator, Guide
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
@@ -93,7 +92,7 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
     if what not in runs.NAMED and (folder is None or not (folder / "config.yaml").is_file()):
         try:
             network, tokenizer = load_hf(what, base, device)
-        except WeightsError as error:
+        except UserError as error:
             raise UserError(str(error).replace(f"weights={what} is", f"RUN={what} is no run, and", 1)) from None
         return Weights(network, tokenizer)
     if base is not None:

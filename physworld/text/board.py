@@ -8,6 +8,7 @@ from typing import Any
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import main_block
 from physworld.reporting.leaderboard import Number, number, share
+from physworld.reporting.markdown import counted
 from physworld.runs.leaderboard import About
 from physworld.text.report.phyworld import LEFT_OUT
 
@@ -22,8 +23,9 @@ def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
     which = "seen types" if metrics["seen"] else "held-out types"
     asked = f"suite={about.suite}" if about.suite else "at the end of training"
     split = metrics["measured"]["split"]
+    many = counted(block["rollouts"], "rollout")
     where: dict[str, Any] = {
-        "board": f"Text physics, {asked}, split {split}: {block['rollouts']} rollouts of {which}, {last} frames",
+        "board": f"Text physics, {asked}, split {split}: {many} of {which}, {last} frames",
         # Baselines read nothing but the truth: where they make the same error, the cases are the same.
         "same": " ".join(f"{m}={part['rmse'][m]['mean']:.6g}" for m in sorted(part["ratio"]) if m in part["rmse"]),
     }

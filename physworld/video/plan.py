@@ -16,6 +16,7 @@ from physworld.training.plan import Planned, Stage
 from physworld.types import ClipBatch
 from physworld.video.backbones import DTYPES, CogVideoX, TinyVideo
 from physworld.video.build import module_around
+from physworld.video.clips import check_shape
 from physworld.video.codecs.vae import VaeCodec
 from physworld.video.network import VideoNetwork
 
@@ -31,21 +32,28 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     """Network of a configuration, and latents of its clips' size; nothing is drawn.
 
     Raises:
-        UserError: an architecture is not known here.
+        UserError: an architecture is not known here, or clips cannot have this size.
     """
     codec = instantiate(cfg.model.codec)
-    source = cfg.data.source
+    asked = cfg.data.source
+    frames = codec.usual.frames if asked.frames is None else asked.frames  # null in data=clips
+    width = codec.usual.width if asked.width is None else asked.width
+    height = codec.usual.height if asked.height is None else asked.height
+    try:
+        check_shape(frames, width, height, multiple=codec.multiple)
+    except ValueError as error:
+        raise UserError(f"This data cannot be read: {error}.") from None
     if isinstance(codec, VaeCodec):
-        latent = (source.frames - 1) // codec.temporal + 1, CHANNELS, source.height // 8, source.width // 8
+        latent = (frames - 1) // codec.temporal + 1, CHANNELS, height // 8, width // 8
         text = codec.tokens, TEXT_WIDTH
     else:
-        latent = codec.latent_shape(source.frames, source.width, source.height)
+        latent = codec.latent_shape(frames, width, height)
         text = codec.prompt_tokens, codec.prompt_width
     chosen = instantiate(cfg.model.network)
     try:
         if isinstance(chosen, TinyVideo):
             network = dataclasses.replace(chosen, base=None).build(
-                shape=latent, frames=source.frames, text=text, seed=cfg.seed
+                shape=latent, frames=frames, text=text, seed=cfg.seed
             )
         else:
             network = _published(chosen, latent, text, cfg.seed)

@@ -85,6 +85,15 @@ def test_scale_from_the_body() -> None:
     assert found.figures["gravity"] == pytest.approx(10.0, rel=0.05)
 
 
+def test_figures_beside_the_clip_are_read_as_numbers_or_noted() -> None:
+    shot = Footage(frames=clip(bounce()), times=TIMES, shrink=1.0)
+    known = {"pixels_per_metre": "30", "gravity_m_s2": "10", "restitution": 0, "period_s": -1}  # a CSV has text
+    found = judge_footage(shot, Source(name="x", files=(), known=known), Settings())
+    assert found.errors["gravity"] == pytest.approx(0, abs=0.03)
+    assert found.errors["restitution"] == found.figures["restitution"]
+    assert found.notes == ("period_s beside the clip is no number above 0, and was not used",)
+
+
 def test_throw_keeps_the_parabola() -> None:
     path = line((20, 150), (150, -280)) + np.stack([0 * TIMES, 220 * TIMES**2 / 2], -1)
     found = judged(clip(path, size=(280, 200)))
@@ -276,6 +285,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "words.mp4").write_text("no clip")
+    (folder / "gone.mp4").symlink_to("nowhere")
     with av.open(folder / "nothing.mp4", "w") as whole_but_empty:
         whole_but_empty.add_stream("libx264", rate=30, width=64, height=48)
         whole_but_empty.start_encoding()
@@ -292,7 +302,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     reasons = {name: row["reason"] for name, row in rows.items()}
     assert reasons == {
         "portrait": "", "throw": "", "cut": "unreadable", "empty": "unreadable", "words": "unreadable",
-        "nothing": "unreadable",
+        "nothing": "unreadable", "gone": "unreadable",
         "short": "too_short", "long": "too_long",
     }  # fmt: skip
     assert all(f"{name}: it " in said for name, reason in reasons.items() if reason)
@@ -300,7 +310,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"]["oracle"]["lawful"]["mean"] == 1 and summary["rows"]["placebo"]["lawful"]["mean"] == 0
     assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
-    assert "2 of the first 8 clips were made again; not made again: 6 discarded." in (out / "report.md").read_text()
+    assert "2 of the first 9 clips were made again; not made again: 7 discarded." in (out / "report.md").read_text()
     page = (out / "report.html").read_text()
     assert "a ball" in page and page.count("data:image/png") == 2
 
@@ -363,6 +373,16 @@ def test_numbered_pictures_need_a_rate(tmp_path: Path) -> None:
     assert main(["judge", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     found = judge_file(find(tmp_path)[0], Settings(fps=FPS))
     assert found.kind == "bounce" and found.figures["gravity_px"] == pytest.approx(300, rel=0.02)
+
+
+def test_two_folders_without_a_common_name_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a/one.mp4", "b/two.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    assert main(["judge", str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--out", str(tmp_path / "o")]) == 1
+    assert "have no clip of one name to compare, such as one and two;" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_folder_without_clips_is_a_sentence(tmp_path: Path) -> None:

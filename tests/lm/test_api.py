@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from physworld.errors import UserError
 from physworld.lm.api_answers import Answer, Answers, request_key
 from physworld.lm.api_client import read_answer, waits
 from physworld.lm.api_generator import ApiLM, key_of
+from physworld.mains import composed
 
 from servers import Said, Scripted, completion
 
@@ -101,7 +103,7 @@ def test_a_server_that_stays_broken_is_one_sentence_and_nothing_is_lost(name: st
 def test_a_server_that_is_not_there_yet() -> None:
     with Scripted(echo) as server:
         url = server.url
-    with pytest.raises(UserError, match="does not answer after 3 attempts"):
+    with pytest.raises(UserError, match=r"does not answer after 3 attempts: .*; cache=null has kept no answers"):
         ask(api(url), "a")
 
 
@@ -174,6 +176,7 @@ def test_a_server_says_how_long_to_wait() -> None:
         ask(api(server.url), "a")
         assert 0.3 <= time.monotonic() - start < 3
     assert waits({"retry-after": "1000000"}) == 120 and waits({"retry-after": "soon"}) is None
+    assert waits({"retry-after": "nan"}) is None
     assert waits({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
 
 
@@ -214,12 +217,27 @@ def test_more_of_the_request() -> None:
     ]
 
 
+def test_fields_of_a_request_are_given_as_the_guide_types_them() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "how_to" / "api.md").read_text(encoding="utf-8")
+    typed = re.findall(r"`'(model\.body=.*?)'`", guide)
+    bodies = [composed("evaluate", ["model=api", word]).model.body for word in typed]
+    assert bodies == [
+        {"reasoning_effort": "low"}, {"max_tokens": None, "max_completion_tokens": 4000, "temperature": None}
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"protocol": "grpc"}, "model.protocol=grpc is unknown"),
         ({"concurrency": 0}, "model.concurrency=0 must be a whole number from 1"),
         ({"timeout": -1}, "model.timeout=-1 must be a number above 0"),
+        ({"timeout": float("nan")}, "model.timeout=nan must be a number above 0"),
+        ({"price_prompt": "x"}, "model.price_prompt=x must be a number from 0 on"),
+        ({"price_answer": -1}, "model.price_answer=-1 must be a number from 0 on"),
+        ({"stop": "END"}, "model.stop=END must be a list of texts"),
+        ({"system": 5}, "model.system=5 must be a text"),
+        ({"body": 5}, "model.body=5 must be fields of a request"),
         ({"grammar": "regexp"}, "model.grammar=regexp is unknown. Did you mean regex"),
         ({"url": "127.0.0.1:8000"}, "must be an address such as"),
         ({"url": "http://127.0.0.1:99999/v1"}, "must be an address such as"),
@@ -239,6 +257,15 @@ def test_answers_on_disk(tmp_path: Path) -> None:
     (tmp_path / "b.sqlite").write_text("no database, but a text that is longer than the header of one" * 20)
     with pytest.raises(UserError, match="cannot be used"):
         Answers(tmp_path / "b.sqlite")
+    for k in range(200):
+        first.keep(request_key("u", {"a": k}), answer)
+    first.close()
+    second.close()
+    with (tmp_path / "x" / "a.sqlite").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 30_000)
+    with pytest.raises(UserError, match=r"cannot be read .*; give another cache="):
+        Answers(tmp_path / "x" / "a.sqlite").find(request_key("u", {"a": 1}))
 
 
 def test_a_reply_is_read_with_care() -> None:

@@ -10,7 +10,7 @@ import yaml
 from physworld.errors import UserError
 from physworld.reporting.leaderboard import Number, Source, boards, markdown, share
 from physworld.reporting.screen import screen
-from physworld.runs.leaderboard import leaderboard
+from physworld.runs.leaderboard import carried, leaderboard
 from physworld.text.board import numbers
 
 SOURCE = Source(folder="a", command="python evaluate.py run=a", commit="c" * 40, seeds="0")
@@ -75,12 +75,31 @@ def evaluation(folder: Path, content: dict, **config) -> Path:
     return folder
 
 
+BROUGHT = {"board": "Elsewhere", "model": "them", "figure": "score", "mean": 1, "low": 0.5, "high": 2, "count": 9}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"low": 3}, "low of a number is 3, above high, 2"),
+        ({"mean": float("nan")}, "mean of a number is nan, neither a finite number nor null"),
+        ({"count": -3}, "count of a number is -3, no whole number"),
+        ({"count": "9"}, "count of a number is '9', no whole number"),
+        ({"higher": "no"}, "higher of a number is 'no', no true or false"),
+        ({"unit": 5}, "unit of a number is 5, no text"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(wrong: dict, said: str) -> None:
+    assert carried({**BROUGHT, "low": None, "high": None}).mean == 1
+    with pytest.raises(ValueError, match=said):
+        carried(BROUGHT | wrong)
+
+
 def test_folders_of_runs_and_of_predictions_meet_in_one_table(tmp_path: Path, capsys) -> None:
     ours = evaluation(tmp_path / "ours", metrics(1.0), run="shipped", predictions=None)
     theirs = evaluation(tmp_path / "theirs", metrics(2.0), run=None, predictions="far/away/graph_net.jsonl")
-    brought = {"board": "Elsewhere", "model": "them", "figure": "score", "mean": 1, "low": 0.5, "high": 2, "count": 9}
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "metrics.json").write_text(json.dumps({"leaderboard": [brought]}))
+    (tmp_path / "more" / "metrics.json").write_text(json.dumps({"leaderboard": [BROUGHT]}))
     (tmp_path / "more" / "broken").mkdir()
     (tmp_path / "more" / "broken" / "metrics.json").write_text('{"leaderboard": [{"model": "x"}]}')
     out = tmp_path / "out"

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,19 @@ def test_a_damaged_or_unwritable_record_harms_nothing(place: Path) -> None:
     run(place / "a", 1.0)
     (place / "a" / "run.json").write_text('{"state": "fin')
     assert state.read(place / "a") is None and registry.one("a").state == "finished"  # by its metrics
+    whole = json.loads((run(place / "b", 1.0) / "run.json").read_text())
+    del whole["sum"]  # as earlier versions wrote it
+    for number, wrong in enumerate(
+        ({"heartbeat": "now"}, {"started": 1e300}, {"pid": -1}, {"best": 5}, {"step": None})
+    ):
+        (place / f"c{number}").mkdir()  # and with no config.yaml
+        (place / f"c{number}" / "run.json").write_text(json.dumps(whole | wrong))
+        assert state.read(place / f"c{number}") is None
+    (place / "b" / "run.json").write_text(json.dumps(whole))
+    assert state.read(place / "b") == whole
+    assert said(partial(registry.ls, place)).count("unknown") == 5
+    assert "state   unknown" in said(partial(registry.show, "c0"))
+    registry.dead(place, Console(quiet=True))
     (place / "file").write_text("")
     with state.recorded(place / "file" / "b", verb="train", command="") as record:  # a folder that cannot be
         record.write(step=1)

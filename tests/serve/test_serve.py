@@ -17,11 +17,12 @@ import torch
 pytest.importorskip("uvicorn", reason="the extra `play` is not installed")
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
+from physworld.errors import UserError
 from physworld.lm.api_generator import ApiLM
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.gpt import GPT
 from physworld.lm.tiny_lm import TinyLM
-from physworld.serve.served import FrameRun, SceneRun, Weights
+from physworld.serve.served import FrameRun, SceneRun, Weights, load
 from physworld.serve.server import Service
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.pointers import PointerCodec
@@ -286,6 +287,11 @@ def test_a_key_may_be_asked_for(weights: Weights) -> None:
         for key, status in (("wrong", 401), ("right", 200)):
             answer = httpx2.get(f"{serving.url}/models", headers={"authorization": f"Bearer {key}"})
             assert answer.status_code == status
+
+
+def test_what_is_neither_run_nor_weights_is_called_as_it_was_typed() -> None:
+    with pytest.raises(UserError, match=r"^RUN=shiped/nothing is no run, and no folder here"):
+        load("shiped/nothing", None, torch.device("cpu"))
 
 
 def test_who_leaves_frees_the_model(served: Serving, client: Any) -> None:

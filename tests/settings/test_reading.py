@@ -55,6 +55,7 @@ REFUSED = [
     ("train", "data=spatial", "codec=impulse does not write spatial samples, which data=spatial gives"),
     *[("train", f"{key}=null", f"{key}=null leaves nothing to build") for key in checks.BUILT if key != "model.codec"],
     ("train", "model=tiny_video model.codec=3", "model.codec=3 leaves nothing to build"),
+    ("train", "hparams_search=optuna seed=1", " -m hparams_search=optuna seed=1"),
     ("train", "steps=0", "steps=0 must be a whole number from 1"),
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),

@@ -152,3 +152,12 @@ def test_a_model_that_nobody_knows_is_a_sentence() -> None:
 def test_captions_that_a_transformer_does_not_read_are_a_sentence() -> None:
     with numberless(), pytest.raises(UserError, match=r"captions of 226 tokens; model\.codec\.tokens=16 gives others"):
         planned("model=cogvideox", "data.source.frames=9", "model.codec.tokens=16")
+
+
+def test_own_clips_have_the_size_that_the_model_was_made_for_unless_one_is_named() -> None:
+    """The plan reads none of them."""
+    with numberless():
+        own, simulated = (planned("model=tiny_video", *more)[1].stages[0].batch for more in (["data=clips"], []))
+    assert own.latents.shape == simulated.latents.shape
+    with numberless(), pytest.raises(UserError, match="frames=7 must be a multiple of 8 and one more"):
+        planned("model=tiny_video", "data=clips", "data.source.frames=7")

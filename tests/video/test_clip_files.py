@@ -188,7 +188,12 @@ def test_captions_files(form: str, tmp_path: Path) -> None:
     ({"videos.txt": "a.mp4"}, "there is no prompts.txt, prompt.txt"),
     ({"metadata.jsonl": '{"text": "one"}'}, "a row lacks file_name; it has text"),
     ({"metadata.jsonl": "nonsense"}, "cannot be read as a captions file"),
-    ({"captions.json": '"words"'}, "cannot be read as a captions file"),
+    ({"captions.json": '"words"'}, "it is neither a list of rows nor {file: caption}"),
+    ({"metadata.json": "[5]"}, "row 1 is no JSON object"),
+    ({"captions.json": "[" * 10**5}, "cannot be read as a captions file"),
+    ({"captions.json": '{"a.mp4": {"text": "a"}}'}, "the caption of a.mp4 is no text"),
+    ({"metadata.csv": "file_name,text\na.mp4,A ball falls, then bounces\n"}, "line 2 has more cells than the header"),
+    ({"metadata.csv": f"file_name,text\na.mp4,{'a' * 200_000}\n"}, "cannot be read as a captions file"),
     ({"metadata.csv": "file_name,text\na,b", "captions.json": "{}"}, "both list clips; leave one of them"),
 ])  # fmt: skip
 def test_captions_files_that_cannot_be(written: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -349,13 +354,31 @@ def test_preview_of_a_split_without_a_good_clip(tmp_path: Path, capsys: pytest.C
 
 
 def test_preview_of_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.mp4").touch()
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.mp4").touch()
     for words, said in (
         ([str(tmp_path / "no")], "is no folder"),
         (["data=physics"], "physworld preview is for clips, and data.task=text"),
         (["model=tiny_vidio"], "model=tiny_vidio is unknown. Did you mean tiny_video?"),
-        ([str(tmp_path), "data.source.fit=cropp"], "fit=cropp is unknown. Did you mean crop?"),
-        ([str(tmp_path), "--count", "0"], "--count from 1 on"),
+        ([str(clips), "data.source.fit=cropp"], "fit=cropp is unknown. Did you mean crop?"),
+        ([str(clips), "--count", "0"], "--count from 1 on"),
     ):
         assert main(["preview", *words, "--out", str(tmp_path / "out")]) == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["judge", "preview"])
+def test_a_report_among_clips_or_over_a_run_is_refused(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pictures would be the next command's clips."""
+    root = folder(tmp_path / "mine", 1, frames=20)
+    there = sorted(root.rglob("*"))
+    assert main([verb, str(root), "--out", str(root / "deep" / "report")]) == 1
+    assert "its pictures would be read as clips" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    assert main([verb, str(root), "--out", str(tmp_path / "run")]) == 1
+    assert "holds a run or another report" in capsys.readouterr().err
+    assert sorted(root.rglob("*")) == there and len(list((tmp_path / "run").iterdir())) == 1

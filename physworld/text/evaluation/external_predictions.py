@@ -59,7 +59,13 @@ SHAPES = {"position": 3, "velocity": 3, "angle": 2, "spin": 2}  # axes
 
 
 def write_cases(path: Path, cases: EvalCases, frames: int, codec: FrameCodec) -> None:
-    """One line per moment; the file appears complete or not at all."""
+    """One line per moment; the file appears complete or not at all.
+
+    Raises:
+        UserError: another file lies there; an older export is written over, which its command makes again.
+    """
+    if path.exists() and not _is_export(path):
+        raise UserError(f"export={path} is there already and is no export; choose another name, or move it.")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for given in cases.given:
             scene = given.scene
@@ -74,6 +80,15 @@ def write_cases(path: Path, cases: EvalCases, frames: int, codec: FrameCodec) ->
                 "prompt": codec.write_prompt(given),
             }
             stream.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            line = json.loads(stream.readline(LONGEST_LINE))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(line, dict) and {"id", "scene", "given", "prompt"} <= set(line)
 
 
 @dataclass(frozen=True, kw_only=True)

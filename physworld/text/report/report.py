@@ -18,7 +18,7 @@ from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
 from physworld.metrics.scores import BASELINES, FLOOR, METRICS, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
-from physworld.reporting.markdown import figure, header, no_bounds, span, table
+from physworld.reporting.markdown import counted, figure, header, no_bounds, span, table
 from physworld.reporting.report import Gallery, captioned
 from physworld.reporting.report import write_report as write_files
 from physworld.reporting.screen import screen
@@ -122,8 +122,8 @@ def _scenario_table(summary: Mapping[str, Any], horizon: str, held_out: bool) ->
 def _counts(block: Mapping[str, Any]) -> str:
     broken = block.get("not_finite", {}).get(MODEL, 0)
     tail = f", {broken} without a finite error (they make means infinite)" if broken else ""
-    types = len(block["scenarios"])
-    return f"{block['rollouts']} rollouts of {types} scenario types, {block['parse_rate']:.1%} parsed{tail}"
+    what = f"{counted(block['rollouts'], 'rollout')} of {counted(len(block['scenarios']), 'scenario type')}"
+    return f"{what}, {block['parse_rate']:.1%} parsed{tail}"
 
 
 def _single(block: Mapping[str, Any]) -> bool:
@@ -185,9 +185,9 @@ def _measured(summary: Mapping[str, Any], split: str) -> list[str]:
     lines = [
         "## What was measured",
         "",
-        f"{summary['rollouts']} rollouts of {summary['scenes']} scenes from split `{split}`, root seed {seeds}. The "
-        f"given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames on from "
-        "them on its own output.",
+        f"{counted(summary['rollouts'], 'rollout')} of {counted(summary['scenes'], 'scene')} from split `{split}`, "
+        f"root seed {seeds}. The given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames "
+        "on from them on its own output.",
         "",
         "RMSE is sqrt(mean over bodies of squared distance) at exactly that frame. A mean is the mean over scenario "
         "types of each type's mean over its rollouts; a median is over rollouts. Intervals are 95 % percentile "

@@ -162,6 +162,8 @@ def read(path: Path) -> list[Clip]:
     installed("spatial", "h5py", what=f"suite.file={path}")
     import h5py
 
+    if not os.path.isfile(path):
+        raise UserError(f"suite.file={path} cannot be read (there is no such file).")
     found: list[Clip] = []
     try:
         with h5py.File(os.fspath(path), "r") as file:

@@ -194,6 +194,8 @@ def test_a_broken_file_is_named(tmp_path: Path, harm: str) -> None:
         path.write_text("no HDF5")
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(UserError, match=r"^suite\.file=.*gone\.hdf5 cannot be read \(there is no such file\)\.$"):
+        phyworld.read(tmp_path / "gone.hdf5")
     with pytest.raises(UserError, match=r"broken\.hdf5"):
         phyworld.read(path)
 

@@ -10,7 +10,8 @@ import pytest
 from physworld.errors import UserError
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.engine import EngineCodec
-from physworld.text.evaluation.external_predictions import Predictions
+from physworld.text.evaluation.evaluation import EvalCases
+from physworld.text.evaluation.external_predictions import Predictions, write_cases
 from physworld.text.evaluation.store import moment_id
 
 from worlds import disc, world
@@ -32,6 +33,20 @@ def test_what_export_wrote_and_remarks_may_stay(tmp_path: Path) -> None:
     given = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 4)
     file = Predictions(lines(tmp_path / "a.JSONL", scenario="x", prompt="", dt=0.1, _model="mine"), EngineCodec())
     assert file.load([given], 2).parsed == [2]
+
+
+def test_an_export_takes_the_place_of_an_export_alone(tmp_path: Path) -> None:
+    run = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 6)
+    cases = EvalCases(given=[run.window(0, 4)], truth=[run.window(4, 6)], meta=[], left_out={})
+    write_cases(tmp_path / "cases.jsonl", cases, 2, EngineCodec())
+    written = (tmp_path / "cases.jsonl").read_text()
+    write_cases(tmp_path / "cases.jsonl", cases, 2, EngineCodec())
+    assert (tmp_path / "cases.jsonl").read_text() == written
+    answers = lines(tmp_path / "answers.jsonl")
+    kept = answers.read_text()
+    with pytest.raises(UserError, match=r"answers.jsonl is there already and is no export; choose another name"):
+        write_cases(answers, cases, 2, EngineCodec())
+    assert answers.read_text() == kept
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])

@@ -1,0 +1,46 @@
+"""The table of several runs: what each is called, and how many stand side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from physworld.io.atomic import replacing
+from physworld.runs.compare import SIDE_BY_SIDE, compare
+from physworld.runs.directory import write_json
+
+
+def said(*runs: str, width: int = 120) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as caught:
+        compare(runs, console)
+    return caught.get()
+
+
+def test_runs_that_come_with_the_package_keep_their_names() -> None:
+    lines = said("shipped", "solver").splitlines()
+    assert lines[0] == "2 runs"
+    assert [cell.strip() for cell in lines[2].strip("┃").split("┃")][1:] == ["shipped", "solver"]
+
+
+def test_many_runs_with_many_figures_are_told_in_parts_that_can_be_read(tmp_path: Path) -> None:
+    for number in range(9):
+        folder = tmp_path / f"run_{number}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"seed: {number}\nname: a_name_that_is_long_{number}\n")
+        write_json(folder / "metrics.json", {"headline": {f"f{k}/model": f"v{k}_{number}" for k in range(20)}})
+    told = said(str(tmp_path), width=115)
+    assert told.count("┏") == 3 == -(-9 // SIDE_BY_SIDE)  # each name and each figure whole, every run once
+    for number in range(9):
+        assert told.count(f"run_{number}") == 1 and told.count(f"a_name_that_is_long_{number}") == 1
+        assert told.count(f"v19_{number}") == 1
+    assert said(str(tmp_path), width=400).count("┏") == 1
+
+
+def test_a_file_without_a_folder_to_lie_in_is_told_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "a.csv") as temporary:
+        tmp_path.rename(tmp_path.with_name("gone"))
+        temporary.write_text("")
+    assert caught.value.filename == str(tmp_path / "a.csv")
