@@ -156,7 +156,7 @@ def _vanishes(track: Track, times: np.ndarray, size: tuple[int, int]) -> str:
         (track.first, min(track.first + 1, len(times) - 1), "appears", track.first),
         (track.last, max(track.last - 1, 0), "vanishes", len(times) - 1 - track.last),
     ):
-        if missing < 3:
+        if missing < 3 or track.cut[at]:
             continue
         top, left, bottom, right = track.box[at]
         other = track.box[neighbour]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from physworld.judge.bodies import Blob
+from physworld.judge.occluders import find_bands, whole_again
 from physworld.judge.plate import Plate
 
 SHORTEST = 5  # frames in which a body must be seen
@@ -55,6 +56,7 @@ class Track:
     center: np.ndarray  # (T, 2) px column, row; NaN where the body is not seen whole
     seen: np.ndarray  # (T,) bool: something of it is seen
     whole: np.ndarray  # (T,) bool
+    cut: np.ndarray  # (T,) bool: the border of the picture, or what stands before it, cuts it off
     area: np.ndarray  # (T,) px², NaN where not seen
     box: np.ndarray  # (T, 4) int top, left, bottom, right; 0 where not seen
     colour: np.ndarray  # (3,)
@@ -140,6 +142,7 @@ def follow(blobs: list[list[Blob]], size: tuple[int, int]) -> list[Track]:
         blobs: of every frame.
         size: (W, H) px.
     """
+    blobs = whole_again(blobs, find_bands(blobs, size))
     bodies: list[Body] = []
     alive: list[Body] = []
     diagonal = float(np.hypot(*size))
@@ -225,20 +228,20 @@ def _joined(bodies: list[Body], count: int, size: tuple[int, int]) -> list[Track
 def _track(chain: list[Body], count: int) -> Track:
     center, area = np.full((count, 2), np.nan), np.full(count, np.nan)
     box = np.zeros((count, 4), int)
-    seen, whole = np.zeros(count, bool), np.zeros(count, bool)
+    seen, whole, cut = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, bool)
     inner = [b.area for body in chain for t, b in zip(body.frames, body.blobs, strict=True)
              if not b.edge and t not in body.touching]  # fmt: skip
     own = float(np.median(inner or [b.area for body in chain for b in body.blobs]))
     for body in chain:
         for t, blob in zip(body.frames, body.blobs, strict=True):
-            seen[t], area[t], box[t] = True, blob.area, blob.box
+            seen[t], area[t], box[t], cut[t] = True, blob.area, blob.box, blob.edge
             local = _local(chain, t, own)
             good = not blob.edge and t not in body.touching and PART * local < blob.area < TOUCH * local
             if good:
                 whole[t], center[t] = True, blob.center
     colour = np.median([blob.colour for body in chain for blob in body.blobs], axis=0)
     return Track(
-        center=center, seen=seen, whole=whole, area=area, box=box, colour=colour,
+        center=center, seen=seen, whole=whole, cut=cut, area=area, box=box, colour=colour,
         diameter=2 * float(np.sqrt(own / np.pi)), jumps=tuple(body.frames[0] for body in chain[1:]),
         shade=float(np.median([blob.shade for body in chain for blob in body.blobs])),
     )  # fmt: skip
