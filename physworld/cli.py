@@ -341,7 +341,9 @@ def _runs_parser(parser: argparse.ArgumentParser) -> None:
     }
     for name, place in places.items():
         if name == "best":
-            place.add_argument("metric", help="a figure of the headline in metrics.json, or score")
+            place.add_argument(
+                "metric", nargs="?", help="a figure of the headline in metrics.json, or score; without, which there are"
+            )
             place.add_argument("--highest", action="store_true", help="the highest first")
         place.add_argument("--under", type=Path, default=Path("outputs"), metavar="FOLDER", help="by default outputs")
     does.add_parser("show", help="all that a run keeps of itself").add_argument("run", help="name or folder")
