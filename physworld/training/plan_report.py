@@ -57,7 +57,8 @@ def show(plan: plans.Plan, precision: str, strategy: str, console: Console) -> N
     need, machine = plan.need, plan.target
     share = plan.trainable / plan.parameters
     how = f", {strategy}" if plan.devices > 1 and strategy != "auto" else ""
-    passes = f"{plan.accumulate} {'pass' if plan.accumulate == 1 else 'passes'} of {counted(plan.micro_batch, 'sample')} a step and device"
+    passes = f"{plan.accumulate} {'pass' if plan.accumulate == 1 else 'passes'}"
+    passes += f" of {counted(plan.micro_batch, 'sample')} a step and device"
     lines = [
         f"{plan.parameters:,} parameters, {plan.trainable:,} of them trained ({share:.2%})",
         f"{plan.devices} x {machine.name}{how}, {precision}, {passes}",
