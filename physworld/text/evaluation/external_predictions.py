@@ -243,7 +243,7 @@ class Predictions:
 
 def _in_range(array: np.ndarray) -> int:
     """Frames of (T, ...) before the first with a number that is out of range, as it is for frames that are text."""
-    wild = np.abs(array).reshape(len(array), -1).max(axis=1, initial=0.0) > LARGEST
+    wild = np.abs(array).max(axis=tuple(range(1, array.ndim)), initial=0.0) > LARGEST
     return int(wild.argmax()) if wild.any() else len(array)
 
 

@@ -61,6 +61,8 @@ def test_a_frame_out_of_range_is_not_read_as_it_is_not_of_text(name: str, value:
     with np.errstate(all="raise"):
         found = Predictions(path, EngineCodec()).load([run.window(0, 4)], 2)
     assert found.parsed == [1]
+    nothing = Predictions(lines(tmp_path / "b.jsonl", position=[]), EngineCodec())
+    assert nothing.coverage([run.window(0, 4)]).unanswered == 0 and nothing.load([run.window(0, 4)], 2).parsed == [0]
     assert found.predicted[0].position.tolist() == [run.position[4].tolist()] * 2  # from there on it stands still
 
 
