@@ -155,7 +155,11 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     judge_arguments(judging)
     previewing = verbs.add_parser("preview", help="a page of exactly what train.py's loader feeds to a video model")
     _preview_arguments(previewing)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise UserError(
+            f"physworld {options.verb} does not take {' '.join(unknown)}; see physworld {options.verb} --help."
+        )
     console = screen()
     of_run = options.verb == "export" and (options.what in NAMED or Path(options.what).is_dir())
     if options.verb == "runs":
@@ -163,7 +167,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     elif options.verb == "leaderboard":
         _leaderboard(options, console)
     elif of_run:
-        run = find_run(options.what)
+        run = find_run(options.what, "")
         loading("what an export needs")
         from physworld.text.hub import export as export_run
 
@@ -207,7 +211,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         if page is not None:
             console.print(str(page), soft_wrap=True)
     elif options.verb == "publish":
-        run = find_run(options.run)
+        run = find_run(options.run, "")
         loading("what publishing needs")
         from physworld.text.hub import publish
 
@@ -248,7 +252,7 @@ def _play(options: argparse.Namespace) -> None:
         raise UserError("--chipmunk goes with --export.")
     from physworld.runs.directory import find_run
 
-    given = [find_run(run) for run in options.run]
+    given = [find_run(run, "") for run in options.run]
     loading("what the page needs")
     import webbrowser
 
@@ -341,7 +345,9 @@ def _runs_parser(parser: argparse.ArgumentParser) -> None:
     }
     for name, place in places.items():
         if name == "best":
-            place.add_argument("metric", help="a figure of the headline in metrics.json, or score")
+            place.add_argument(
+                "metric", nargs="?", help="a figure of the headline in metrics.json, or score; without, which there are"
+            )
             place.add_argument("--highest", action="store_true", help="the highest first")
         place.add_argument("--under", type=Path, default=Path("outputs"), metavar="FOLDER", help="by default outputs")
     does.add_parser("show", help="all that a run keeps of itself").add_argument("run", help="name or folder")

@@ -25,7 +25,7 @@ ROWS = {"clips": "these clips", ORACLE: "the same scenes, the law kept", PLACEBO
 
 
 def percent(interval: Mapping[str, Any] | None) -> str:
-    """`95 % (85–100)`; `100 % (n = 1)` of one clip."""
+    """`95 % (85–100)`; `100 % (n = 1)` of one pair."""
     if interval is None:
         return "–"
     mean, low, high = (100 * interval[part] for part in ("mean", "low", "high"))
@@ -38,7 +38,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     if not ours["judged"]:
         return f"None of {ours['clips']} clips could be judged."
     share = ours["lawful"]
-    if single(share):
+    if ours["judged"] == 1:
         said = f"The one clip that was judged {'keeps every law' if share['mean'] else 'breaks a law'}"
         return f"{said}; {ours['clips'] - 1} more were discarded." if ours["clips"] > 1 else f"{said}."
     word = (
@@ -64,7 +64,8 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
          for n, b in rows.items()],
     )  # fmt: skip
     asked = [law for law in LAWS if any(law in block["laws"] for block in rows.values())]
-    lines += ["Intervals are 95 % percentile bootstrap over clips.", "", *_again(summary), "## Law by law", ""]
+    lines += ["95 % intervals over clips: Wilson's of shares, percentile bootstrap of figures and differences.", ""]
+    lines += [*_again(summary), "## Law by law", ""]
     lines += table(
         ["law", *(plain(labels[n]) for n in rows)],
         [[LAWS[law], *(_counted(b["laws"].get(law)) for b in rows.values())] for law in asked],

@@ -13,6 +13,7 @@ from physworld.judge.clip import Verdict
 from physworld.judge.footage import REASONS
 from physworld.judge.laws import LAWS
 from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.types import Interval
 
 FIGURES = {  # figure -> label
     "gravity": "g, m/s²",
@@ -32,7 +33,15 @@ def interval(values: Sequence[float]) -> dict[str, Any] | None:
     """Mean with its 95 % interval over clips; None where there are none."""
     if not len(values):
         return None
-    found = bootstrap_mean(np.asarray(values, float))
+    return _plain(bootstrap_mean(np.asarray(values, float)))
+
+
+def share(said: Sequence[bool]) -> dict[str, Any] | None:
+    """Part of the clips of which something holds, with its 95 % interval; None where there are none."""
+    return _plain(Interval.of_share(sum(said) / len(said), len(said))) if len(said) else None
+
+
+def _plain(found: Interval) -> dict[str, Any]:
     return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.count}
 
 
@@ -43,17 +52,17 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "clips": len(verdicts),
         "judged": len(judged),
         "discarded": {r: n for r in REASONS if (n := sum(v.reason == r for v in verdicts))},
-        "discard_rate": interval([float(not v.judged) for v in verdicts]),
-        "lawful": interval([float(v.lawful) for v in judged]),
+        "discard_rate": share([not v.judged for v in verdicts]),
+        "lawful": share([v.lawful for v in judged]),
         "kinds": dict(Counter(v.kind for v in judged)),
         "laws": {},
         "figures": {},
         "errors": {},
     }
     for name in LAWS:
-        asked = [float(v.laws[name]["kept"]) for v in judged if name in v.laws]
+        asked = [bool(v.laws[name]["kept"]) for v in judged if name in v.laws]
         if asked:
-            out["laws"][name] = interval(asked)
+            out["laws"][name] = share(asked)
     for name in FIGURES:
         values = [float(x) for v in judged if (x := v.figures.get(name)) is not None and np.isfinite(x)]
         if values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from physworld.io.atomic import replacing
 from physworld.reporting.charts import interval_bars, svg
 from physworld.reporting.html import page
 from physworld.reporting.markdown import fenced, header, plain, span, table
+from physworld.types import Interval
 
 SHORT = 10  # letters of a commit in a table
 
@@ -67,12 +68,8 @@ def number(interval: Mapping[str, Any], **about: Any) -> Number:
 
 
 def share(part: float, count: int, **about: Any) -> Number:
-    """A share of `count` cases with Wilson's 95 % interval (1927), which holds near 0 and 1, too."""
-    z = 1.96
-    middle, wide = part + z * z / (2 * count), z * math.sqrt(part * (1 - part) / count + (z / count) ** 2 / 4)
-    low, high = ((middle + side * wide) / (1 + z * z / count) for side in (-1, 1))
-    # Rounding must not leave the figure itself outside.
-    return Number(mean=part, low=min(part, max(0.0, low)), high=max(part, min(1.0, high)), count=count, **about)
+    """A share of `count` cases with Wilson's 95 % interval."""
+    return Number(**asdict(Interval.of_share(part, count)), **about)
 
 
 def boards(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -126,6 +126,9 @@ def brought_as(run: Path) -> str | None:
 def find_run(run: str | None, option: str = "run") -> Path:
     """A run directory that holds a trained model.
 
+    Args:
+        option: what stands before it on the command line; '' where nothing does.
+
     Raises:
         UserError: there is none there.
     """
@@ -133,19 +136,20 @@ def find_run(run: str | None, option: str = "run") -> Path:
         raise UserError(
             f"{option}=DIR is missing; give the directory of a finished run, {option}=last, shipped or solver."
         )
+    typed = f"{option}={run}" if option else str(run)
     if run in BROUGHT:
         return BROUGHT[run]
     if run == "last":
         path = newest("metrics.json", beside="model/config.json")
         if path is None:
             raise UserError(
-                f"{option}=last finds no finished run under {OUTPUTS}/; train one with: {typed_command('train', [])}"
+                f"{typed} finds no finished run under {OUTPUTS}/; train one with: {typed_command('train', [])}"
             )
         return path
     path = find_named(str(run)) or Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
         raise UserError(
-            f"{option}={run} is no run directory: it has no config.yaml with a model/ folder beside it."
+            f"{typed} is no run directory: it has no config.yaml with a model/ folder beside it."
             f"{suggest(str(run), NAMED)} Give the directory of a finished run, last, shipped or solver."
         )
     return path

@@ -5,10 +5,13 @@ A run's name is its folder below outputs/, such as 2026-01-31/12-00-00, and work
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
+import shlex
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.errors import UserError, suggest
+from physworld.reporting.markdown import counted
 from physworld.runs import state
 from physworld.runs.directory import OUTPUTS, find_named, flatten, held, read_config, read_metrics
 
 OLD = ("metrics.json", "ranking.json", "checkpoints")  # of runs from before there was a run.json
+FEW = 5  # names of figures that a message offers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +115,26 @@ def figures(run: Run) -> dict[str, float]:
     return numbers
 
 
-def best(metric: str, folder: Path, console: Console, *, highest: bool = False, count: int = 10) -> None:
-    """The runs with the lowest (or highest) value of a figure, the best first.
+def best(metric: str | None, folder: Path, console: Console, *, highest: bool = False, count: int = 10) -> None:
+    """The runs with the lowest (or highest) value of a figure, the best first; without one, what figures there are.
 
     Raises:
         UserError: no run has that figure.
     """
     table = {run.name: figures(run) for run in found(_there(folder))}
+    known = Counter(key for row in table.values() for key in row)
+    if not known:
+        raise UserError(f"No run below {folder} has a figure yet.")
+    if metric is None:
+        for name in sorted(known):
+            console.print(f"{name}: {counted(known[name], 'run')}", soft_wrap=True, highlight=False, markup=False)
+        return
     have = {name: row[metric] for name, row in table.items() if metric in row and math.isfinite(row[metric])}
     if not have:
-        known = sorted({key for row in table.values() for key in row})
-        choices = f"Choose one of {', '.join(known)}." if known else f"No run below {folder} has any yet."
-        raise UserError(f"No run has the figure {metric}.{suggest(metric, known)} {choices}")
+        near = difflib.get_close_matches(metric, list(known), n=FEW, cutoff=0.6) or sorted(known)[:FEW]
+        where = "" if folder == OUTPUTS else f" --under {shlex.quote(str(folder))}"
+        more = f" All {len(known)} are listed by: physworld runs best{where}" if len(known) > len(near) else ""
+        raise UserError(f"No run has the figure {metric}. Choose one of {', '.join(near)}.{more}")
     shown = Table(box=None, pad_edge=False, header_style="dim")
     shown.add_column("run", overflow="fold")
     shown.add_column(metric, justify="right")

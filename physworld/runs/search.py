@@ -8,6 +8,8 @@ before), so a search that was killed and one that was not try the same.
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ from hydra.core.override_parser.types import (
     RangeSweep,
     Transformer,
 )
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from physworld.errors import UserError, first_line
 from physworld.reporting.screen import screen
@@ -85,15 +89,52 @@ class Search:
                 "hydra.sweeper.study_name."
             ) from None
         try:
-            study = trials.optuna().create_study(
-                study_name=self.study_name, storage=trials.storage(self.home), direction=self.direction,
-                load_if_exists=True,
-            )  # fmt: skip
-            self._same(study, fixed, space)
+            study = self._opened(fixed, space)
             self._go_on(study, fixed, space, launch)
             self._conclude(study)
         finally:
             lock.release()
+
+    def _opened(self, fixed: Sequence[str], space: Mapping[str, Any]) -> Any:
+        """The study of this command: a study is of one command; only how long and by what it is searched may change.
+
+        Where all trials of another command failed, it gives way, as that command was most likely a mistake.
+        """
+        mine = {override.partition("=")[0]: override for override in fixed} | {k: repr(v) for k, v in space.items()}
+        home = trials.storage(self.home)
+        about: dict[str, Any] = {"study_name": self.study_name, "storage": home, "direction": self.direction}
+        study = trials.optuna().create_study(load_if_exists=True, **about)
+        theirs = study.user_attrs.get("command")
+        if theirs is not None and theirs != mine:
+            failed = trials.optuna().trial.TrialState.FAIL
+            every = study.get_trials(deepcopy=False)
+            if not all(trial.state == failed for trial in every):
+                odd = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+                raise UserError(
+                    f"The search in {self.home} is of another command: they differ in {', '.join(odd)}; give the "
+                    "same settings, or another hydra.sweeper.study_name."
+                )
+            self._put_aside([trial.number for trial in every])
+            trials.optuna().delete_study(study_name=self.study_name, storage=home)
+            study = trials.optuna().create_study(**about)
+        study.set_user_attr("command", mine)
+        return study
+
+    def _put_aside(self, failed: Sequence[int]) -> None:
+        """Make room for the trials of another command; of those that had begun nothing is lost."""
+        home = Path(self.directory)
+        aside = next(path for n in itertools.count(1) if not (path := home / f"failed-{n}").exists())
+        for folder in (home / str(number) for number in failed):
+            if (folder / "config.yaml").is_file():
+                aside.mkdir(exist_ok=True)
+                folder.rename(aside / folder.name)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        kept = f"; what they left is in {aside}" if aside.is_dir() else ""
+        console.print(
+            f"{home} holds another command's search, of which no trial succeeded{kept}. This one begins anew.",
+            soft_wrap=True,
+        )
 
     def _go_on(self, study: Any, fixed: Sequence[str], space: Mapping[str, Any], launch: Launch) -> None:
         before = study.get_trials(deepcopy=False)
@@ -118,7 +159,12 @@ class Search:
                     pruner=self.pruner,
                 )  # fmt: skip
             chosen = [(*fixed, *(f"{name}={value}" for name, value in values.items())) for values in tried]
-            for number, values, result in zip(batch, tried, launch(chosen, initial_job_idx=batch[0]), strict=True):
+            try:
+                results = launch(chosen, initial_job_idx=batch[0])
+            except (HydraException, OmegaConfBaseException):  # settings of which no configuration can be made
+                self._fail_unbegun(study, batch)
+                raise
+            for number, values, result in zip(batch, tried, results, strict=True):
                 why = self._tell(study, number, result)
                 failed = failed + 1 if why else 0
                 words = " ".join(f"{name}={value}" for name, value in values.items())
@@ -130,6 +176,12 @@ class Search:
             if time.monotonic() - drawn > PAGE_EVERY:
                 write_page(study, Path(self.directory) / "study.html")
                 drawn = time.monotonic()
+
+    def _fail_unbegun(self, study: Any, batch: Sequence[int]) -> None:
+        """Trials of a batch that have begun stay under way, and the same command goes on with them."""
+        for number in batch:
+            if not (Path(self.directory) / str(number) / "config.yaml").is_file():
+                study.tell(number, state=trials.optuna().trial.TrialState.FAIL)
 
     def _sampler(self, number: int) -> Any:
         """Each trial has a sampler of its own seed: one seed for all would repeat the first trials after a restart."""
@@ -163,19 +215,6 @@ class Search:
         if study.get_trials(deepcopy=False)[number].state == states.FAIL:
             return "its figure is no number"
         return ""
-
-    def _same(self, study: Any, fixed: Sequence[str], space: Mapping[str, Any]) -> None:
-        """A study is of one command; only how long and by what it is searched may change."""
-        mine = {override.partition("=")[0]: override for override in fixed} | {k: repr(v) for k, v in space.items()}
-        theirs = study.user_attrs.get("command")
-        if theirs is None:
-            study.set_user_attr("command", mine)
-        elif theirs != mine:
-            odd = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
-            raise UserError(
-                f"The search in {self.home} is of another command: they differ in {', '.join(odd)}; give the "
-                "same settings, or another hydra.sweeper.study_name."
-            )
 
     def _conclude(self, study: Any) -> None:
         write_page(study, Path(self.directory) / "study.html")

@@ -54,7 +54,12 @@ def drop(folder: Path) -> None:
     if folder in _before:
         _restore(folder)
         return
-    if not _before or not folder.is_dir() or {path.name for path in folder.iterdir()} - EMPTY:
+    if not _before or not folder.is_dir():
+        return
+    there = {path.name for path in folder.iterdir()}
+    if OWN not in there and _ours(folder / STATE):  # it was refused before it began
+        there.discard(STATE)
+    if there - EMPTY:
         return
     shutil.rmtree(folder)
     with contextlib.suppress(OSError):  # another command has put something there
@@ -70,6 +75,9 @@ def _restore(folder: Path) -> None:
     own = folder / OWN
     if (own.stat().st_mtime_ns if own.is_file() else None) != _owned.get(own):
         return  # it has begun, and what lies there is its own
+    state = folder / STATE
+    if state not in _kept and _ours(state):
+        state.unlink(missing_ok=True)
     for path, content in _kept.items():
         if path.parent in (folder, folder / ".hydra") and (path.name != STATE or _ours(path)):
             with contextlib.suppress(OSError), replacing(path) as temporary:

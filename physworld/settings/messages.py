@@ -50,6 +50,8 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
             _leave(str(error))
         except (HydraException, OmegaConfBaseException) as error:  # building the parts
             folders.drop(Path(HydraConfig.get().runtime.output_dir))
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise UserError(_plain(error)) from None
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))

@@ -23,14 +23,14 @@ from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
 from physworld.settings.checks import whole
 from physworld.spatial.codecs.grammar import MODES
 from physworld.spatial.codecs.scene_codec import SceneCodec
-from physworld.spatial.metrics import ERRORS, RATES, Score, diversity, score_scene
+from physworld.spatial.metrics import ERRORS, PARTIAL, RATES, Score, diversity, score_scene
 from physworld.spatial.scene.brief import Brief
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import Invalid, as_dict, scene_from
 from physworld.spatial.scene.repair import distance, repair
 from physworld.spatial.scene.rules import tag
 from physworld.spatial.sources.drawn import EVERY, SpatialSource
-from physworld.types import Sample
+from physworld.types import Interval, Sample
 
 REPAIRED = "repaired"
 ALONE_AGAIN = "raw, one by one"  # to see whether the batch changes an answer
@@ -85,7 +85,7 @@ class Cell:
 
     def summary(self) -> dict[str, Any]:
         """Every figure as {mean, low, high, n}; figures that apply to no payload are left out."""
-        found: dict[str, Any] = {name: _interval(v) for name, v in known_figures(self.scores).items()}
+        found: dict[str, Any] = {name: _interval(name, v) for name, v in known_figures(self.scores).items()}
         valid = [scene for scene in map(_valid, self.scenes) if scene is not None]
         found["diversity"] = {"mean": diversity(valid), "n": len(valid)}
         if self.speed is not None:
@@ -93,8 +93,9 @@ class Cell:
         return {**found, **{name: {"mean": value, "n": len(self.scores)} for name, value in self.extra.items()}}
 
 
-def _interval(values: list[float]) -> dict[str, float]:
-    interval = bootstrap_mean(values)
+def _interval(name: str, values: list[float]) -> dict[str, float]:
+    holds = name in RATES and name not in PARTIAL
+    interval = Interval.of_share(sum(values) / len(values), len(values)) if holds else bootstrap_mean(values)
     return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.count}
 
 

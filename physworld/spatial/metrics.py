@@ -36,6 +36,7 @@ RATES = {
     "unique": "no id twice",
     "honest": "constraints_applied is exactly what holds",
 }
+PARTIAL = ("coverage",)  # of RATES: a part of each scene; the others hold or do not, so their means are shares
 ERRORS = {
     "direction_deg": "angle to the engineer's direction, °",
     "gain_db": "gain against the engineer's, dB",

@@ -96,8 +96,9 @@ def report_lines(summary: Mapping[str, Any], measured: Mapping[str, Any], cost: 
     return [
         *lines,
         "## What was measured", "",
-        "Shares in %, with 95 % bootstrap intervals over payloads. *raw* is the model alone; *schema* and *pinned* are "
-        "held to a grammar, *repaired* is raw after repair (for an answer that cannot be read: the engineer's scene). "
+        "Shares in %, with 95 % intervals over payloads: Wilson's of what holds or does not, bootstrap of the rest. "
+        "*raw* is the model alone; *schema* and *pinned* are held to a grammar, *repaired* is raw after repair (for an "
+        "answer that cannot be read: the engineer's scene). "
         "These make scenes valid whatever the model says, so compare them with the row of random weights. Means of "
         "errors are over the scenes that could be read. A rule that one of higher precedence forbids is not counted.",
         "",

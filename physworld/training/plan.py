@@ -104,6 +104,11 @@ def choose(gpu: str | None, choice: str, hardware: Hardware) -> tuple[str, Hardw
         gpu = next((key for key, device in DEVICES.items() if device.name in here), None)
     if gpu is None and hardware.accelerator == "cuda":
         raise UserError(f"hardware={choice} names no kind of GPU; give gpu=, one of {', '.join(DEVICES)}.")
+    if gpu is None and hardware.accelerator == "auto" and hardware.devices == "auto" and hardware.strategy != "auto":
+        raise UserError(
+            f"hardware={choice} takes every GPU of a machine, and none is visible here; give gpu=, one of "
+            f"{', '.join(DEVICES)}, with hardware.devices=N, or hardware.accelerator=cpu hardware.devices=2."
+        )
     name = CPU if gpu is None else gpu
     accelerator = "cpu" if name == CPU else "cuda"
     if name != CPU and hardware.devices == "auto" and not torch.cuda.is_available():

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from physworld.errors import UserError
 from physworld.lm.next_token import NextTokenModule
+from physworld.reporting.markdown import counted
 from physworld.runs.directory import write_json
 from physworld.training import plan as plans
 from physworld.training.fake import numberless
@@ -56,7 +57,8 @@ def show(plan: plans.Plan, precision: str, strategy: str, console: Console) -> N
     need, machine = plan.need, plan.target
     share = plan.trainable / plan.parameters
     how = f", {strategy}" if plan.devices > 1 and strategy != "auto" else ""
-    passes = f"{plan.accumulate} passes of {plan.micro_batch} samples a step and device"
+    passes = f"{plan.accumulate} {'pass' if plan.accumulate == 1 else 'passes'}"
+    passes += f" of {counted(plan.micro_batch, 'sample')} a step and device"
     lines = [
         f"{plan.parameters:,} parameters, {plan.trainable:,} of them trained ({share:.2%})",
         f"{plan.devices} x {machine.name}{how}, {precision}, {passes}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,12 +96,24 @@ class Vocabulary:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean with its bootstrap interval."""
+    """A mean with its 95 % interval."""
 
     mean: float
     low: float
     high: float
     count: int = field(default=0)
+
+    @staticmethod
+    def of_share(part: float, count: int) -> Interval:
+        """A share of `count` independent cases with Wilson's interval (1927), which holds near 0 and 1, too.
+
+        A bootstrap of cases that are all alike has no width: 4 of 4 would be 100 % for sure.
+        """
+        z = 1.96
+        middle, wide = part + z * z / (2 * count), z * math.sqrt(part * (1 - part) / count + (z / count) ** 2 / 4)
+        low, high = ((middle + side * wide) / (1 + z * z / count) for side in (-1, 1))
+        # Rounding must not leave the figure itself outside.
+        return Interval(mean=part, low=min(part, max(0.0, low)), high=max(part, min(1.0, high)), count=count)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

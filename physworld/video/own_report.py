@@ -92,7 +92,7 @@ def report_lines(summary: Mapping[str, Any]) -> list[str]:
         "## What was measured", "",
         f"Losses are read at t = {measured['times']} with the same noise for every row and every order of frames; "
         f"clips are sampled in {measured['sampler_steps']} deterministic DDIM steps from the same noise for every row. "
-        "Intervals are 95 % percentile bootstrap over clips.", "",
+        "95 % intervals over clips: Wilson's of shares, percentile bootstrap of means.", "",
     ]  # fmt: skip
 
 

@@ -211,8 +211,8 @@ def report_lines(summary: Mapping[str, Any]) -> list[str]:
         "## What was measured", "",
         f"Losses are read at t = {measured['times']} with noise that is the same for right and wrong version of a clip "
         f"and for every row; clips are sampled in {measured['sampler_steps']} deterministic DDIM steps from the same "
-        "noise for every row. Intervals are 95 % percentile bootstrap over clips (2000 resamples); differences are "
-        "paired.", "",
+        "noise for every row. 95 % intervals over clips: Wilson's of shares, percentile bootstrap (2000 resamples) "
+        "of means; differences are paired.", "",
     ]  # fmt: skip
 
 

@@ -39,11 +39,12 @@ class Measure:
     label: str  # in the report
     function: Callable[[Pair], float]  # NaN where it cannot be told
     valid_only: bool = True  # only of clips in which one ball is seen throughout
+    share: bool = False  # it is yes or no, so its mean is a share
 
 
 GENERATED: dict[str, Measure] = {  # in the order of the report
     "validity": Measure(
-        label="one ball in ≥ 90 % of frames", function=lambda p: float(p.track.valid), valid_only=False
+        label="one ball in ≥ 90 % of frames", function=lambda p: float(p.track.valid), valid_only=False, share=True
     ),
     "gravity": Measure(label="g, m/s²", function=lambda p: p.physics.gravity),
     "gravity_error": Measure(
@@ -83,11 +84,13 @@ def interval(found: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
+def _mean(values: Sequence[float] | np.ndarray, *, share: bool) -> dict[str, Any] | None:
     """Mean with interval over those that could be told; None where there is none."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
-    return interval(bootstrap_mean(known)) if len(known) else None
+    if not len(known):
+        return None
+    return interval(Interval.of_share(float(known.mean()), len(known)) if share else bootstrap_mean(known))
 
 
 class PreferenceError(Samples):
@@ -171,7 +174,9 @@ def _generation(result: VideoResult, scenario: str) -> dict[str, Any]:
             for clip, track, physics, mask in zip(truth, made.tracks, made.physics, masks, strict=True)
         ]
         rows[row] = {
-            name: _mean([measure.function(p) for p in pairs if p.track.valid or not measure.valid_only])
+            name: _mean(
+                [measure.function(p) for p in pairs if p.track.valid or not measure.valid_only], share=measure.share
+            )
             for name, measure in GENERATED.items()
         }
     return rows

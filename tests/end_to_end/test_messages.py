@@ -250,7 +250,7 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
             ["compare"],
             "physworld compare: the following arguments are required: directory; see physworld compare --help.",
         ),
-        (["compare", "last", "--cvs", "x"], "physworld: unrecognized arguments: --cvs x; see physworld --help."),
+        (["compare", "last", "--cvs", "x"], "physworld compare does not take --cvs x; see physworld compare --help."),
     ],
 )
 def test_a_wrong_verb_is_one_sentence(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,8 +103,18 @@ def test_runs_are_ranked_by_a_figure(place: Path) -> None:
     assert [row.split()[0] for row in rows] == order
     rows = said(lambda console: registry.best("parse_rate", place, console, highest=True)).split("\n")[1:4]
     assert [row.split()[0] for row in rows] == order
-    with pytest.raises(UserError, match=r"No run has the figure parse_rat\. Did you mean parse_rate\? Choose one of"):
+    with pytest.raises(
+        UserError, match=r"No run has the figure parse_rat\. Choose one of parse_rate\. All 2 are listed by: "
+    ):
         registry.best("parse_rat", place, Console())
+    assert said(lambda console: registry.best(None, place, console)).split("\n")[:2] == [
+        "parse_rate: 3 runs",
+        "score: 3 runs",
+    ]
+    run(place / "d", 1.0, **{f"figure@{k}": k for k in range(30)})
+    with pytest.raises(UserError) as caught:
+        registry.best("nope", place, Console())
+    assert str(caught.value).count(",") == registry.FEW - 1 and "All 32 are listed by: " in str(caught.value)
     assert find_named("x/b") == place / "x" / "b" and find_named("x/c") is None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import ConfigCompositionException
 
 from physworld.errors import UserError
 from physworld.runs import trial as trials
@@ -148,6 +149,27 @@ def test_a_hopeless_trial_is_given_up(tmp_path: Path) -> None:
     search(tmp_path, n_trials=4, pruner=pruner).run(ASKED, launch)
     assert given_up == [2, 3]
     assert [state for state, *_ in told(tmp_path)] == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED"]
+
+
+@pytest.mark.parametrize("composed", [True, False])
+def test_a_search_whose_trials_all_failed_gives_way_to_the_corrected_command(tmp_path: Path, composed: bool) -> None:
+    def wrong(batch: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        if not composed:  # Hydra's launchers let this through
+            raise ConfigCompositionException("Could not override 'nope.x'")
+        (tmp_path / str(initial_job_idx) / "config.yaml").write_text("seed: 3\n")  # this one has begun
+        return [done(UserError("too hot"))]
+
+    says, first = ("2 trials in a row", UserError) if composed else ("nope.x", ConfigCompositionException)
+    with pytest.raises(first, match=says):
+        search(tmp_path, max_failures=2).run((*ASKED, "nope.x=choice(1,2)"), wrong)
+    assert {state for state, *_ in told(tmp_path)} == {"FAIL"}
+    log = Launcher(tmp_path / "log")
+    search(tmp_path, n_trials=2).run(ASKED, log)
+    assert log.lines("ends") == [0, 1] and [state for state, *_ in told(tmp_path)] == ["COMPLETE"] * 2
+    begun = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("config.yaml"))
+    assert begun == (["failed-1/0/config.yaml", "failed-1/1/config.yaml"] if composed else [])
+    with pytest.raises(UserError, match="is of another command"):  # what is finished stays
+        search(tmp_path).run((*ASKED, "more=1"), log)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld import mains, run
 from physworld.errors import UserError
+from physworld.runs.state import recorded
 from physworld.settings import checks, folders
 from physworld.settings.messages import option_names, options
 from physworld.settings.program import typed_command
@@ -252,6 +253,24 @@ def test_a_refused_command_drops_its_own_folder_alone(tmp_path: Path) -> None:
     (sweep / "1").mkdir()
     folders.drop(sweep / "0")
     assert [path.name for path in sweep.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_evaluation_that_is_refused_before_it_begins_leaves_no_failed_run(tmp_path: Path, there: bool) -> None:
+    """Its record is written first, its config.yaml when everything that it scores is loaded."""
+    new = tmp_path / "run"
+    for begun in (False, True):
+        if there:
+            new.mkdir(exist_ok=True)
+        folders.look(new)
+        new.mkdir(exist_ok=True)
+        with pytest.raises(UserError), recorded(new, verb="evaluate", command="c"):
+            if begun:
+                (new / "config.yaml").write_text("run: a")
+            raise UserError("model.budget=-1 must be a number above 0.")
+        folders.drop(new)
+        assert new.is_dir() == (there or begun)
+        assert (new / "run.json").exists() == begun
 
 
 def test_last_is_the_last_that_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

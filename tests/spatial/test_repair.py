@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from physworld.spatial.evaluation import cell
 from physworld.spatial.metrics import score_scene
 from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.documents import RULE_TYPES, Payload
@@ -17,6 +18,7 @@ from physworld.spatial.scene.reading import as_dict, dumps
 from physworld.spatial.scene.repair import repair
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
+from physworld.types import Interval
 
 from spatial_tools import payload, samples, spoiled
 
@@ -133,3 +135,11 @@ def test_both_objects_of_one_id_are_judged(kind: str) -> None:
         assert report.passed(kind) is False and not report.contract
         mended = repair({**scene, "objects": objects}, asked).scene
         assert [thing.id for thing in mended.objects].count("kick") == 1 and not check(mended, asked).violations
+
+
+def test_a_rule_that_every_scene_keeps_has_an_interval_with_a_width() -> None:
+    some = samples(count=12)
+    found = cell([s.target for s in some], some).summary()
+    sure = Interval.of_share(1.0, 12)
+    assert found["schema"] == {"mean": 1.0, "low": sure.low, "high": 1.0, "n": 12} and sure.low < 0.8
+    assert found["coverage"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 12}  # a part of each scene, no share

@@ -132,12 +132,16 @@ def test_every_stage_of_a_curriculum_is_a_row() -> None:
 @pytest.mark.parametrize(
     ("gpu", "choice", "devices", "says"),
     [
+        (None, "ddp", "auto", "hardware=ddp takes every GPU of a machine, and none is visible here; give gpu="),
+        (None, "fsdp", "auto", "hardware=fsdp takes every GPU of a machine, and none is visible here; give gpu="),
         ("h1000", "auto", 1, "gpu=h1000 is unknown. Did you mean h100?"),
         ("h100", "fsdp", "auto", "give hardware.devices=N"),
     ],
 )
-def test_a_machine_that_cannot_be_planned_for_is_a_sentence(gpu: str, choice: str, devices: Any, says: str) -> None:
-    hardware = instantiate(composed("plan").hardware, devices=devices)
+def test_a_machine_that_cannot_be_planned_for_is_a_sentence(
+    gpu: str | None, choice: str, devices: Any, says: str
+) -> None:
+    hardware = instantiate(composed("plan", f"hardware={choice}").hardware, devices=devices)
     if torch.cuda.is_available():
         pytest.skip("devices=auto means those that are here")
     with pytest.raises(UserError, match=says):

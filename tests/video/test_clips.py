@@ -12,6 +12,7 @@ import pytest
 from physworld import scenarios
 from physworld.seeding import SPLITS, generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.types import Interval
 from physworld.video.clips import check_shape, film, write_clip
 from physworld.video.evaluation import follow, plate
 from physworld.video.metrics import likelihood, pisa
@@ -168,6 +169,7 @@ def test_scores_of_paths_and_masks() -> None:
 def test_likelihood_scores() -> None:
     right, wrong = np.array([1.0, 1.0, 1.0, 1.0]), np.array([2.0, 0.5, 1.0, 3.0])
     assert likelihood.preference_error(right, wrong).mean == 0.5  # a tie is an error
+    assert likelihood.preference_error(right, right + 1) == Interval.of_share(0.0, 4)  # which has a width
     assert likelihood.relative_gap(right, wrong).mean == pytest.approx(2.5 / 4)
     assert likelihood.specificity(right, right - 0.3, wrong, wrong - 0.1).mean == pytest.approx(0.2)
     assert likelihood.specificity(right, right - 0.3, wrong, wrong - 0.3).mean == pytest.approx(0.0)

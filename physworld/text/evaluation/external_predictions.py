@@ -13,7 +13,7 @@
 
 Without `velocity` it is worked out from the positions, p[t+1] = p[t] + v[t]·dt as in the simulator; without `angle` and
 `spin` bodies go on turning as they did. A moment without a line, or with fewer than F frames, counts as not parsed and
-stands still from there on.
+stands still from there on; a frame with a number beyond 1e6 ends it, too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from physworld.errors import UserError, suggest
 from physworld.io.atomic import replacing
 from physworld.io.compression import BROKEN, opened
 from physworld.text.codecs._scene_dict import is_remark
+from physworld.text.codecs._text import LARGEST
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import scene_to_dict
 from physworld.text.evaluation.evaluation import EvalCases
@@ -148,8 +149,19 @@ class Predictions:
         self.lines[line["id"]] = (row, line)
 
     def coverage(self, given: Sequence[Trajectory]) -> Coverage:
-        """Which lines are about the moments that will be evaluated, and which moments have no line."""
-        asked = {moment_id(moment) for moment in given}
+        """Which lines are about the moments that will be evaluated, and which moments have no line.
+
+        Raises:
+            UserError: one of these lines is no prediction of its moment.
+        """
+        moments = {moment_id(moment): moment for moment in given}
+        asked = set(moments)
+        for key in sorted(asked & set(self.lines), key=lambda key: self.lines[key][0]):
+            row, line = self.lines[key]
+            if "text" in line:
+                self._texts(row, line["text"])
+            else:
+                self._states(row, line, moments[key])
         strangers = [(row, key) for key, (row, _) in self.lines.items() if key not in asked]
         return Coverage(
             lines=len(self.lines),
@@ -176,13 +188,16 @@ class Predictions:
             return _held(given, [], frames), 0, len(given.scene.bodies), 0
         row, line = self.lines[key]
         if "text" in line:
-            return self._read(row, line["text"], given, frames)
+            return self._read(self._texts(row, line["text"]), given, frames)
         states = self._states(row, line, given)[:frames]
         return _held(given, states, frames), len(states), 0, 0
 
-    def _read(self, row: int, texts: Any, given: Trajectory, frames: int) -> tuple[Trajectory, int, int, int]:
+    def _texts(self, row: int, texts: Any) -> list[str]:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise UserError(f'{self.path} line {row}: "text" must be a list of texts, one per frame.')
+        return texts
+
+    def _read(self, texts: list[str], given: Trajectory, frames: int) -> tuple[Trajectory, int, int, int]:
         states: list[State] = []
         context, missing, drifted = given, 0, 0
         for text in texts[:frames]:
@@ -196,19 +211,21 @@ class Predictions:
         return _held(given, states, frames), len(states), missing, drifted
 
     def _states(self, row: int, line: dict[str, Any], given: Trajectory) -> list[State]:
-        position = self._array(row, line, "position", given)
-        count = len(position)
+        said = {name: self._array(row, line, name, given) for name in SHAPES if name in line}
+        if len({len(array) for array in said.values()}) > 1:
+            raise UserError(f"{self.path} line {row}: {', '.join(said)} have different lengths.")
+        count = min(map(_in_range, said.values()))
+        said = {name: array[:count] for name, array in said.items()}
+        position = said["position"]
         dt, last = given.scene.dt, given.frame(-1)
-        if "velocity" in line:
-            velocity = self._array(row, line, "velocity", given)
+        if "velocity" in said:
+            velocity = said["velocity"]
         else:  # Chipmunk moves a body with the velocity it had before, so the last frame repeats the one before it
             moved = np.diff(np.concatenate([last.position[None], position]), axis=0) / dt
             velocity = np.concatenate([moved[1:], moved[-1:]]) if count else moved
         steps = np.arange(1, count + 1)[:, None]
-        angle = self._array(row, line, "angle", given) if "angle" in line else last.angle + steps * dt * last.spin
-        spin = self._array(row, line, "spin", given) if "spin" in line else np.repeat(last.spin[None], count, axis=0)
-        if {len(velocity), len(angle), len(spin)} != {count}:
-            raise UserError(f"{self.path} line {row}: position, velocity, angle and spin have different lengths.")
+        angle = said["angle"] if "angle" in said else last.angle + steps * dt * last.spin
+        spin = said["spin"] if "spin" in said else np.repeat(last.spin[None], count, axis=0)
         return [State(position=position[t], velocity=velocity[t], angle=angle[t], spin=spin[t]) for t in range(count)]
 
     def _array(self, row: int, line: dict[str, Any], name: str, given: Trajectory) -> np.ndarray:
@@ -222,6 +239,12 @@ class Predictions:
         if not np.isfinite(array).all():
             raise UserError(f'{self.path} line {row}: "{name}" holds a number that is not finite.')
         return array
+
+
+def _in_range(array: np.ndarray) -> int:
+    """Frames of (T, ...) before the first with a number that is out of range, as it is for frames that are text."""
+    wild = np.abs(array).max(axis=tuple(range(1, array.ndim)), initial=0.0) > LARGEST
+    return int(wild.argmax()) if wild.any() else len(array)
 
 
 def _held(given: Trajectory, states: list[State], frames: int) -> Trajectory:

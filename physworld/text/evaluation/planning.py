@@ -33,7 +33,7 @@ from physworld.text.evaluation.suites import Suite, Together
 from physworld.text.rollout import Store, rollout
 from physworld.text.sources.puzzles import STEP, Action, Outcome, Puzzle, iphyre
 from physworld.text.sources.virtual_tools import levels
-from physworld.types import FIXED, Scene, Trajectory
+from physworld.types import FIXED, Interval, Scene, Trajectory
 
 TRUTH, CHANCE = "truth", "chance"  # the simulator as planner; any order of the actions, in expectation
 OFTEN = 4  # at most one in so many of a puzzle's actions works
@@ -308,7 +308,7 @@ class PlanningSuite(Suite):
             "levels": [one.puzzle.name for one in written],
             "left_out": left_out,
             "actions": self.actions,
-            "rows": {name: _means(found) for name, found in rows.items()},
+            "rows": {name: _means(found, tried=name != CHANCE) for name, found in rows.items()},
             "first": {name: [one["first"] for one in found] for name, found in rows.items() if name != CHANCE},
         }
 
@@ -326,13 +326,19 @@ def _judged(one: Problem, foreseen: Sequence[Outcome]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Means over puzzles with their 95 % intervals."""
+def _means(rows: Sequence[Mapping[str, float]], *, tried: bool) -> dict[str, Any]:
+    """Means over puzzles with their 95 % intervals.
+
+    Args:
+        tried: a puzzle is solved or not, so these means are shares; else it is solved with some probability.
+    """
     found = {}
     for name in rows[0]:
         if name == "first":
             continue
-        interval = bootstrap_mean([row[name] for row in rows])
+        values = [row[name] for row in rows]
+        share = tried and name.startswith("solved@")
+        interval = Interval.of_share(sum(values) / len(values), len(values)) if share else bootstrap_mean(values)
         found[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high, "count": interval.count}
     return found
 

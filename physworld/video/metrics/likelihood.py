@@ -16,7 +16,7 @@ from physworld.types import Interval
 def preference_error(right: np.ndarray, wrong: np.ndarray) -> Interval:
     """PPE: share of pairs (n,) in which the wrong clip does not have the higher loss; 0.5 is chance."""
     found = (wrong > right) & np.isfinite(wrong) & np.isfinite(right)
-    return bootstrap_mean((~found).astype(float))
+    return Interval.of_share(float((~found).mean()), len(found))
 
 
 def mean(values: np.ndarray) -> Interval:

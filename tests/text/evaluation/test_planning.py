@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import jsonschema
@@ -37,7 +38,7 @@ from physworld.text.evaluation.planning import (
 from physworld.text.report.planning import planning_section
 from physworld.text.sources.puzzles import STEP, Action, Outcome, iphyre, iphyre_games
 from physworld.text.sources.virtual_tools import Inside, levels
-from physworld.types import PinJoint
+from physworld.types import Interval, PinJoint
 
 from evaluations import EVALUATION, untrained_run
 from repository import ROOT
@@ -208,6 +209,7 @@ def test_the_table_has_everybody_and_follows_the_schema(tmp_path: Path, games: P
     suite.more(result, network, codec, evaluation, **how)
     found = result.summary["planning"]
     assert found["first"]["truth"] == [1] * len(found["levels"])
+    assert found["rows"]["truth"]["solved@1"] == asdict(Interval.of_share(1.0, len(found["levels"])))  # with a width
     assert found["rows"]["truth"]["auccess"]["mean"] == 1 and found["rows"]["chance"]["solved@1"]["mean"] == 0.25
     schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())["properties"]["planning"]
     jsonschema.validate(found, schema)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from physworld.errors import UserError
@@ -49,6 +50,22 @@ def test_an_export_takes_the_place_of_an_export_alone(tmp_path: Path) -> None:
     assert answers.read_text() == kept
 
 
+@pytest.mark.parametrize("name", ["position", "velocity"])
+@pytest.mark.parametrize("value", [1e308, -2e6])
+def test_a_frame_out_of_range_is_not_read_as_it_is_not_of_text(name: str, value: float, tmp_path: Path) -> None:
+    run = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 6)
+    path = lines(tmp_path / "a.jsonl", velocity=run.velocity[4:].tolist())
+    line = json.loads(path.read_text())
+    line[name][1][0][1] = value
+    path.write_text(json.dumps(line))
+    with np.errstate(all="raise"):
+        found = Predictions(path, EngineCodec()).load([run.window(0, 4)], 2)
+    assert found.parsed == [1]
+    nothing = Predictions(lines(tmp_path / "b.jsonl", position=[]), EngineCodec())
+    assert nothing.coverage([run.window(0, 4)]).unanswered == 0 and nothing.load([run.window(0, 4)], 2).parsed == [0]
+    assert found.predicted[0].position.tolist() == [run.position[4].tolist()] * 2  # from there on it stands still
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_a_number_that_is_none_is_named(value: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
@@ -57,4 +74,4 @@ def test_a_number_that_is_none_is_named(value: str, tmp_path: Path) -> None:
     file = Predictions(path, EngineCodec())
     given = simulate(world(disc(100.0, 100.0, velocity=(60.0, 0.0))), 4)
     with pytest.raises(UserError, match='line 1: "position" holds a number that is not finite'):
-        file.load([given], 2)
+        file.coverage([given])  # before anything is scored
