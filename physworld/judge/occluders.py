@@ -98,7 +98,7 @@ def whole_again(blobs: Sequence[Sequence[Blob]], bands: Sequence[Band]) -> list[
 
 def _frame(blobs: list[Blob], bands: Sequence[Band]) -> list[Blob]:
     for band in bands:
-        side = {-1: [], 0: [], 1: []}  # type: dict[int, list[Blob]]
+        side: dict[int, list[Blob]] = {-1: [], 0: [], 1: []}
         for blob in blobs:
             side[band.cuts(blob)].append(blob)
         blobs = side[0]
