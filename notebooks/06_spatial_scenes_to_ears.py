@@ -59,6 +59,7 @@ from physworld.spatial.scene.reading import payload_from
 from physworld.spatial.scene.repair import repair
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
+from physworld.types import Interval
 
 # %% tags=["parameters"]
 payloads = 200  # over which the figures are taken
@@ -162,12 +163,9 @@ print(f"{'n = ' + str(payloads):18} {'all rules kept':>22} {'after repair':>22} 
 for name, given in answers.items():
     scores = [score_scene(a, s.given, s.target) for a, s in zip(given, samples, strict=True)]
     after = [score_scene(a, s.given, s.target) for a, s in zip(repaired[name], samples, strict=True)]
-    columns = [
-        [s["all_rules"] for s in scores],
-        [s["all_rules"] for s in after],
-        [s["masking"] for s in scores if s["masking"] is not None],
-    ]
-    shown = [bootstrap_mean(column) for column in columns]
+    kept = [np.mean([s["all_rules"] for s in some]) for some in (scores, after)]
+    shown = [Interval.of_share(share, payloads) for share in kept]
+    shown.append(bootstrap_mean([s["masking"] for s in scores if s["masking"] is not None]))
     print(f"{name:18}" + "".join(f" {i.mean:8.3f} ({i.low:.3f}–{i.high:.3f})" for i in shown))
 
 # %% [markdown]
