@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from physworld.errors import FormatError, UserError
+from physworld.errors import FormatError, UserError, counted
 from physworld.io import listing
 from physworld.io.captions import TABLES
 from physworld.io.compression import BROKEN, opened
@@ -57,7 +57,7 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
         findings.write(report, folder, checks)
         console.print(f"Report:       {report}", soft_wrap=True)
     console.print(
-        f"{folder}: {count} finding{'s' if count > 1 else ''}." if count else f"{folder}: nothing is wrong.",
+        f"{folder}: {counted(count, 'finding')}." if count else f"{folder}: nothing is wrong.",
         soft_wrap=True,
     )
     return WRONG if count else FINE

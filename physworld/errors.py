@@ -32,6 +32,11 @@ def suggest(wrong: str, valid: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """'1 ball', '2 balls'."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     """Call what Hydra made of a node with `_partial_: true`; a setting it does not take is a user error.
 

@@ -104,10 +104,11 @@ def _frame(blobs: list[Blob], bands: Sequence[Band]) -> list[Blob]:
         blobs = side[0]
         for one in side[-1]:
             other = next((b for b in side[1] if _beside(one, b, 1 - band.axis)), None)
-            if other is not None:
+            if other is None:
+                blobs.append(replace(one, edge=True))
+            else:
                 side[1].remove(other)
-                one = _both(one, other)
-            blobs.append(replace(one, edge=True))
+                blobs.append(_both(one, other))
         blobs += [replace(blob, edge=True) for blob in side[1]]
     return sorted(blobs, key=lambda blob: -blob.area)
 

@@ -12,7 +12,7 @@ import numpy as np
 from physworld.judge.clip import Verdict
 from physworld.judge.footage import REASONS
 from physworld.judge.laws import LAWS
-from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.metrics.bootstrap import bootstrap_mean, share
 from physworld.types import Interval
 
 FIGURES = {  # figure -> label
@@ -36,9 +36,9 @@ def interval(values: Sequence[float]) -> dict[str, Any] | None:
     return _plain(bootstrap_mean(np.asarray(values, float)))
 
 
-def share(said: Sequence[bool]) -> dict[str, Any] | None:
+def part(said: Sequence[bool]) -> dict[str, Any] | None:
     """Part of the clips of which something holds, with its 95 % interval; None where there are none."""
-    return _plain(Interval.of_share(sum(said) / len(said), len(said))) if len(said) else None
+    return _plain(share(said)) if len(said) else None
 
 
 def _plain(found: Interval) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "clips": len(verdicts),
         "judged": len(judged),
         "discarded": {r: n for r in REASONS if (n := sum(v.reason == r for v in verdicts))},
-        "discard_rate": share([not v.judged for v in verdicts]),
-        "lawful": share([v.lawful for v in judged]),
+        "discard_rate": part([not v.judged for v in verdicts]),
+        "lawful": part([v.lawful for v in judged]),
         "kinds": dict(Counter(v.kind for v in judged)),
         "laws": {},
         "figures": {},
@@ -62,7 +62,7 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     for name in LAWS:
         asked = [bool(v.laws[name]["kept"]) for v in judged if name in v.laws]
         if asked:
-            out["laws"][name] = share(asked)
+            out["laws"][name] = part(asked)
     for name in FIGURES:
         values = [float(x) for v in judged if (x := v.figures.get(name)) is not None and np.isfinite(x)]
         if values:

@@ -185,13 +185,16 @@ def _check(
     for setting, value in {**whole, **whole_or_none}.items():
         if not (value is None and setting in whole_or_none) and (type(value) is not int or value < 1):
             raise UserError(f"model.{setting}={value} must be a whole number from 1.")
-    for setting, value in {**above, **above_or_none, **prices}.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not (value is None and setting in above_or_none) and not (
-            number and (value > 0 or (setting in prices and value == 0))
-        ):
-            least = "from 0 on" if setting in prices else "above 0"
-            raise UserError(f"model.{setting}={value} must be a number {least}.")
+    for setting, value in {**above, **above_or_none}.items():
+        if not (value is None and setting in above_or_none) and not (_finite(value) and value > 0):
+            raise UserError(f"model.{setting}={value} must be a number above 0.")
+    for setting, value in prices.items():
+        if not (_finite(value) and value >= 0):
+            raise UserError(f"model.{setting}={value} must be a number from 0 on.")
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_forms(system: Any, stop: Any, body: Any) -> None:

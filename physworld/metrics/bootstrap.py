@@ -33,6 +33,11 @@ def _clean(values: Values, groups: Groups) -> tuple[np.ndarray, list[np.ndarray]
     return array, [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
+def share(held: Sequence[bool] | Values) -> Interval:
+    """The part of some cases (n,) of which something holds, 1 or 0, with Wilson's 95 % interval."""
+    return Interval.of_share(float(np.mean(held)), len(held))
+
+
 def _mean(values: np.ndarray, rows: list[np.ndarray]) -> float:
     return float(np.mean([values[r].mean() for r in rows]))
 

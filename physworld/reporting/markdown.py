@@ -81,8 +81,3 @@ def _fact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_fact, value))
     return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def counted(number: int, noun: str) -> str:
-    """'1 rollout', '2 rollouts'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from physworld.errors import UserError
+from physworld.errors import UserError, counted
 from physworld.io.atomic import replacing
 from physworld.runs.directory import brought_as, differences, find_named, flatten, read_config, read_metrics, runs_under
 
@@ -47,7 +47,7 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
          [_show(row.get(key)) for row in metrics])
         for key in figures
     ]  # fmt: skip
-    many = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    many = counted(len(runs), "run")
     console.print(many if home is None else f"{home}: {many}", style="italic", soft_wrap=True)
     for table in _fitting(names, columns, len(settings), console):
         console.print(table)

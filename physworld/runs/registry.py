@@ -20,8 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from physworld.errors import UserError, suggest
-from physworld.reporting.markdown import counted
+from physworld.errors import UserError, counted, suggest
 from physworld.runs import state
 from physworld.runs.directory import OUTPUTS, find_named, flatten, held, read_config, read_metrics
 

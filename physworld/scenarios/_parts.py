@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from physworld.errors import counted as counted  # for a scene's sentence
 from physworld.types import (
     EVERYTHING,
     FIXED,
@@ -38,11 +39,6 @@ def draw_count(rng: np.random.Generator, difficulty: int, ranges: dict[int, tupl
     """How many bodies, uniform over the difficulty's range."""
     low, high = (ranges or CARD_COUNTS)[difficulty]
     return int(rng.integers(low, high + 1))
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """'1 ball', '2 balls': for a scene's sentence."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:

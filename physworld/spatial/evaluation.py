@@ -17,7 +17,7 @@ import numpy as np
 
 from physworld.accumulators import Samples
 from physworld.errors import UserError, suggest
-from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.metrics.bootstrap import bootstrap_mean, share
 from physworld.protocols import Generator
 from physworld.runs.pieces import ALONE, Arrays, Ask, Pieces
 from physworld.settings.checks import whole
@@ -30,7 +30,7 @@ from physworld.spatial.scene.reading import Invalid, as_dict, scene_from
 from physworld.spatial.scene.repair import distance, repair
 from physworld.spatial.scene.rules import tag
 from physworld.spatial.sources.drawn import EVERY, SpatialSource
-from physworld.types import Interval, Sample
+from physworld.types import Sample
 
 REPAIRED = "repaired"
 ALONE_AGAIN = "raw, one by one"  # to see whether the batch changes an answer
@@ -95,7 +95,7 @@ class Cell:
 
 def _interval(name: str, values: list[float]) -> dict[str, float]:
     holds = name in RATES and name not in PARTIAL
-    interval = Interval.of_share(sum(values) / len(values), len(values)) if holds else bootstrap_mean(values)
+    interval = share(values) if holds else bootstrap_mean(values)
     return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.count}
 
 

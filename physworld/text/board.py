@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from physworld.errors import counted
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import main_block
 from physworld.reporting.leaderboard import Number, number, share
-from physworld.reporting.markdown import counted
 from physworld.runs.leaderboard import About
 from physworld.text.report.phyworld import LEFT_OUT
 

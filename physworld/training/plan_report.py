@@ -11,9 +11,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from physworld.errors import UserError
+from physworld.errors import UserError, counted
 from physworld.lm.next_token import NextTokenModule
-from physworld.reporting.markdown import counted
 from physworld.runs.directory import write_json
 from physworld.training import plan as plans
 from physworld.training.fake import numberless
@@ -57,7 +56,7 @@ def show(plan: plans.Plan, precision: str, strategy: str, console: Console) -> N
     need, machine = plan.need, plan.target
     share = plan.trainable / plan.parameters
     how = f", {strategy}" if plan.devices > 1 and strategy != "auto" else ""
-    passes = f"{plan.accumulate} {'pass' if plan.accumulate == 1 else 'passes'}"
+    passes = counted(plan.accumulate, "pass", "passes")
     passes += f" of {counted(plan.micro_batch, 'sample')} a step and device"
     lines = [
         f"{plan.parameters:,} parameters, {plan.trainable:,} of them trained ({share:.2%})",

@@ -118,8 +118,8 @@ class ClipFiles:
         Raises:
             ValueError, UserError: a setting cannot be, or the folder holds no clips of this split.
         """
-        self.frames = usual.frames if frames is None else frames
-        self.size = (usual.width if width is None else width, usual.height if height is None else height)
+        self.frames, width, height = usual.shape(frames, width, height)
+        self.size = (width, height)
         check_shape(self.frames, *self.size, multiple=multiple)
         for name, value, valid in (
             ("window", window, WINDOWS), ("fit", fit, FITS), ("on_error", on_error, ("raise", "skip")),

@@ -36,9 +36,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     """
     codec = instantiate(cfg.model.codec)
     asked = cfg.data.source
-    frames = codec.usual.frames if asked.frames is None else asked.frames  # null in data=clips
-    width = codec.usual.width if asked.width is None else asked.width
-    height = codec.usual.height if asked.height is None else asked.height
+    frames, width, height = codec.usual.shape(asked.frames, asked.width, asked.height)  # null in data=clips
     try:
         check_shape(frames, width, height, multiple=codec.multiple)
     except ValueError as error:

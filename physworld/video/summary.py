@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from physworld.accumulators import Samples
-from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.metrics.bootstrap import bootstrap_mean, share
 from physworld.types import Interval
 from physworld.video.clips import Clip
 from physworld.video.evaluation import BASE, ORACLE, VideoEvaluation, VideoResult
@@ -39,12 +39,12 @@ class Measure:
     label: str  # in the report
     function: Callable[[Pair], float]  # NaN where it cannot be told
     valid_only: bool = True  # only of clips in which one ball is seen throughout
-    share: bool = False  # it is yes or no, so its mean is a share
+    yes_or_no: bool = False  # its mean is a share
 
 
 GENERATED: dict[str, Measure] = {  # in the order of the report
     "validity": Measure(
-        label="one ball in ≥ 90 % of frames", function=lambda p: float(p.track.valid), valid_only=False, share=True
+        label="one ball in ≥ 90 % of frames", function=lambda p: float(p.track.valid), valid_only=False, yes_or_no=True
     ),
     "gravity": Measure(label="g, m/s²", function=lambda p: p.physics.gravity),
     "gravity_error": Measure(
@@ -84,13 +84,13 @@ def interval(found: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mean(values: Sequence[float] | np.ndarray, *, share: bool) -> dict[str, Any] | None:
+def _mean(values: Sequence[float] | np.ndarray, *, yes_or_no: bool) -> dict[str, Any] | None:
     """Mean with interval over those that could be told; None where there is none."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not len(known):
         return None
-    return interval(Interval.of_share(float(known.mean()), len(known)) if share else bootstrap_mean(known))
+    return interval(share(known) if yes_or_no else bootstrap_mean(known))
 
 
 class PreferenceError(Samples):
@@ -175,7 +175,8 @@ def _generation(result: VideoResult, scenario: str) -> dict[str, Any]:
         ]
         rows[row] = {
             name: _mean(
-                [measure.function(p) for p in pairs if p.track.valid or not measure.valid_only], share=measure.share
+                [measure.function(p) for p in pairs if p.track.valid or not measure.valid_only],
+                yes_or_no=measure.yes_or_no,
             )
             for name, measure in GENERATED.items()
         }

@@ -31,6 +31,7 @@ import re
 
 from transformers import PreTrainedTokenizerBase
 
+from physworld.errors import counted
 from physworld.text.codecs._card_reader import NoCard, read_card
 from physworld.text.codecs._frame_grammar import Count, Number, Piece
 from physworld.text.codecs._text import NUMBER, TextCodec, one_line, read_bodies
@@ -124,7 +125,7 @@ def write_header(scene: Scene) -> str:
     rects = len(scene.bodies) - circles
     walls = sum(isinstance(part, Segment) for part in scene.static)
     return (
-        f"Scene: {len(scene.bodies)} objects ({_count(circles, 'circle')}, {_count(rects, 'rectangle')})."
+        f"Scene: {len(scene.bodies)} objects ({counted(circles, 'circle')}, {counted(rects, 'rectangle')})."
         f" Gravity: ({scene.gravity[0]:.2f}, {scene.gravity[1]:.2f}). Timestep: {scene.dt:.4f}.\n"
         f"Scenario: {one_line(scene.name)} ({one_line(scene.category)}), difficulty: {scene.difficulty}\n\n"
         f"Objects:\n{''.join(_object(index, body) for index, body in enumerate(scene.bodies))}\n"
@@ -141,7 +142,3 @@ def _object(index: int, body: Body) -> str:
     density = body.mass / area * PIXELS_PER_METRE**2
     x, y = body.position
     return f"  obj_{index}: {shape} at ({x:.2f}, {y:.2f}), density={density:.1f}, friction={body.friction:.1f}\n"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

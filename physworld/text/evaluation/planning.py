@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from physworld.errors import UserError
-from physworld.metrics.bootstrap import bootstrap_mean
+from physworld.metrics.bootstrap import bootstrap_mean, share
 from physworld.metrics.scores import MODEL, RolloutMeta
 from physworld.reporting.progress import bar
 from physworld.seeding import generator
@@ -33,7 +33,7 @@ from physworld.text.evaluation.suites import Suite, Together
 from physworld.text.rollout import Store, rollout
 from physworld.text.sources.puzzles import STEP, Action, Outcome, Puzzle, iphyre
 from physworld.text.sources.virtual_tools import levels
-from physworld.types import FIXED, Interval, Scene, Trajectory
+from physworld.types import FIXED, Scene, Trajectory
 
 TRUTH, CHANCE = "truth", "chance"  # the simulator as planner; any order of the actions, in expectation
 OFTEN = 4  # at most one in so many of a puzzle's actions works
@@ -337,8 +337,7 @@ def _means(rows: Sequence[Mapping[str, float]], *, tried: bool) -> dict[str, Any
         if name == "first":
             continue
         values = [row[name] for row in rows]
-        share = tried and name.startswith("solved@")
-        interval = Interval.of_share(sum(values) / len(values), len(values)) if share else bootstrap_mean(values)
+        interval = share(values) if tried and name.startswith("solved@") else bootstrap_mean(values)
         found[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high, "count": interval.count}
     return found
 

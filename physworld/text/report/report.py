@@ -12,13 +12,14 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from physworld import scenarios
+from physworld.errors import counted
 from physworld.io.checksums import summed
 from physworld.metrics.errors import EVENT_THRESHOLD
 from physworld.metrics.events import TOLERANCE
 from physworld.metrics.horizon import SMALLEST_SPREAD
 from physworld.metrics.scores import BASELINES, FLOOR, METRICS, MODEL, PLACEBO, RolloutMeta, score_rollouts
 from physworld.metrics.summary import summarise
-from physworld.reporting.markdown import counted, figure, header, no_bounds, span, table
+from physworld.reporting.markdown import figure, header, no_bounds, span, table
 from physworld.reporting.report import Gallery, captioned
 from physworld.reporting.report import write_report as write_files
 from physworld.reporting.screen import screen

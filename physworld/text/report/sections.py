@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from physworld.errors import counted
 from physworld.metrics.scores import BASELINES, FAULTS, FLOOR, HORIZON, METRICS, MODEL, PLACEBO
 from physworld.metrics.summary import APART
 from physworld.reporting.markdown import figure, plain, span, table
@@ -210,7 +211,7 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
         )
     h = ranking["horizon"]
     return [
-        f"## Ranking after {h} frame{'s' if h > 1 else ''}",
+        f"## Ranking after {counted(h, 'frame')}",
         "",
         f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
         "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the "

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
+from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, share
 from physworld.types import Interval
 
 
 def preference_error(right: np.ndarray, wrong: np.ndarray) -> Interval:
     """PPE: share of pairs (n,) in which the wrong clip does not have the higher loss; 0.5 is chance."""
     found = (wrong > right) & np.isfinite(wrong) & np.isfinite(right)
-    return Interval.of_share(float((~found).mean()), len(found))
+    return share(~found)
 
 
 def mean(values: np.ndarray) -> Interval:
