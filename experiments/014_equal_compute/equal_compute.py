@@ -3,10 +3,10 @@
     python experiments/014_equal_compute/equal_compute.py --minutes 6 --out outputs/014_equal_compute
 
 A budget is minutes of one thread's CPU time, spent on training. Two short runs tell a recipe's CPU seconds per step;
-from them follow its steps, which are kept in steps.json, so that the run can be repeated anywhere. Finished rows are
-skipped and a run that was killed goes on from its last checkpoint, so the command can be stopped in any way and said
-again; two commands with different --recipes may fill the same folder. Writes numbers.csv and table.md beside this file
-from all runs that are there. --more NAME="OVERRIDES" adds a recipe.
+from them follow its steps, which are kept in steps.json, so that the run can be repeated anywhere: with --hardware h100
+on a GPU, in float32 as on a CPU. Finished rows are skipped and a run that was killed goes on from its last checkpoint,
+so the command can be stopped in any way and said again; two commands with different --recipes may fill the same folder.
+Writes numbers.csv and table.md beside this file from all runs that are there. --more NAME="OVERRIDES" adds a recipe.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # Digits take minutes a rollout on a CPU: few windows a step, so that there are steps, and two scenes of each type.
 DIGITS = "global_batch=16 evaluation.rollouts=2"
+BY_VALUE = (
+    "model=smollm2 model.network.numbers=value codec.context_frames=1 global_batch=4 hardware.micro_batch=2 "
+    "model.learning_rate=0.001 model.warmup_steps=5 model.network.rank=16 model.network.alpha=32 "
+    "model.network.dropout=0.0 model.network.gradient_checkpointing=false evaluation.rollouts=2"
+)
 RECIPES = {
     "impulse text, GPT": "codec=impulse",
     "islands of impulse text, GPT": "codec=islands",
@@ -32,8 +37,10 @@ RECIPES = {
     "plain text, interaction network": "model=interaction",
     "engine text, GPT, digits": f"codec=engine {DIGITS}",
     "card text, GPT, digits": f"codec=card {DIGITS}",
+    "engine text, SmolLM2 with LoRA, by value": BY_VALUE,
 }
 COMMON = "hardware=cpu hardware.num_workers=0 evaluation.pictures=0 evaluation.horizons=[1,10,30] seed={seed}"
+PLACED = "hardware.precision=32-true hardware.num_workers=2 evaluation.batch_size=64"  # on a GPU
 PROBES = (8, 32)  # steps of the two short runs that are compared
 HORIZONS = ("1", "10", "30")
 COLUMNS = (
@@ -60,7 +67,8 @@ def train(words: str, folder: Path) -> dict:
         _, status, used = os.wait4(process.pid, 0)
         if status:
             raise SystemExit(f"{' '.join(command)}\n{said[-2000:]}")
-        (folder / "cpu.json").write_text(json.dumps(used.ru_utime + used.ru_stime))
+        if said_last["hardware"] == "hardware=cpu":
+            (folder / "cpu.json").write_text(json.dumps(used.ru_utime + used.ru_stime))
     return json.loads((folder / "metrics.json").read_text())
 
 
@@ -170,6 +178,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=10, help="scenes of each type that a run is judged on")
     parser.add_argument("--recipes", nargs="+", metavar="RECIPE", help="by their names; all when left out")
     parser.add_argument("--more", nargs="+", default=[], metavar="NAME=OVERRIDES", help="further recipes")
+    parser.add_argument("--hardware", default="cpu", help="that makes the steps; the speed is always a CPU's")
     parser.add_argument("--out", type=Path, default=Path("outputs/014_equal_compute"))
     options = parser.parse_args()
     recipes = {**RECIPES, **dict(one.split("=", 1) for one in options.more)}
@@ -177,6 +186,7 @@ def main() -> None:
     unknown = [name for name in chosen if name not in recipes]
     if unknown:
         parser.error(f"there is no recipe {unknown[0]!r}; choose from: {'; '.join(recipes)}")
+    placed = "" if options.hardware == "cpu" else f"hardware={options.hardware} {PLACED}"
     for minutes in options.minutes:
         for recipe in chosen:
             for seed in options.seeds:
@@ -184,7 +194,7 @@ def main() -> None:
                 words = f"evaluation.rollouts={options.rollouts} {COMMON.format(seed=seed)} {recipes[recipe]}"
                 steps, _ = steps_of(words, folder, minutes)
                 where = folder / f"{minutes:g}min" / f"seed{seed}"
-                train(f"{words} steps={steps} validate_every={steps}", where)
+                train(f"{words} steps={steps} validate_every={steps} {placed}", where)
                 rows = [row for name in recipes for row in rows_of(name, options.out)]
                 with (HERE / "numbers.csv").open("w", newline="") as file:
                     writer = csv.DictWriter(file, COLUMNS)
