@@ -67,6 +67,7 @@ class Rows(NamedTuple):
     mu: Tensor  # (Q,)
     before: Tensor  # (Q, 2) impulse of the frame before
     known: Tensor  # (Q,) whether that is known
+    given: Tensor  # (Q,) impulse along the normal that the text says, of springs
     vector: Tensor  # (Q, D)
 
 
@@ -89,6 +90,7 @@ class SolverNet(ContactLines):
         hidden: int = 96,
         rounds: int = 8,
         state: int = 24,
+        known_springs: bool = False,
         median: bool = True,
     ) -> None:
         """
@@ -97,6 +99,8 @@ class SolverNet(ContactLines):
             width, hidden: of vectors of bodies and lines, and of the functions of them.
             rounds: how often every line answers anew.
             state: numbers that a line keeps from round to round, besides its impulse.
+            known_springs: springs begin from what the text says that they give. Without it they begin from nothing,
+                and springs longer and softer than any trained one are pulled at too hard.
             median: numbers are chosen as the median of their distribution; False: the likeliest token.
 
         Raises:
@@ -108,7 +112,7 @@ class SolverNet(ContactLines):
         )  # fmt: skip
         if rounds < 1:
             raise ValueError(f"rounds={rounds} must be 1 or more")
-        self.rounds, self.state = rounds, state
+        self.rounds, self.state, self.known_springs = rounds, state, known_springs
         self.records = {}
         for name, (word, count, numbers) in records.items():
             plain = name.removesuffix("+")
@@ -232,7 +236,7 @@ class SolverNet(ContactLines):
             zero = axis_N2.new_zeros
             return Rows(
                 none, none, zero(0, 2), zero(0, 2), zero(0, 4), zero(0, 2), zero(0, 2), zero(0), zero(0), zero(0),
-                zero(0, 2), zero(0), zero(0, self.words["self"].shape[0]),
+                zero(0, 2), zero(0), zero(0), zero(0, self.words["self"].shape[0]),
             ), 0  # fmt: skip
         return Rows(*(torch.cat(column) for column in zip(*parts, strict=True))), split
 
@@ -272,9 +276,10 @@ class SolverNet(ContactLines):
             vector = self.read(kind, torch.stack([number[name] for name in COLUMNS[kind]], dim=1))
         vector = vector + self.of_row(vector)
         known = torch.ones_like(nothing) if "jn" in number else nothing
+        given = number["kick"] if kind == "coil" and self.known_springs else nothing
         return Rows(
             body, other, normal, tangent, arms, speed, wrong, of("gap"), (1 - share) / share,
-            number.get("mu", nothing), torch.stack([of("jn"), of("jt")], dim=1), known, vector,
+            number.get("mu", nothing), torch.stack([of("jn"), of("jt")], dim=1), known, given, vector,
         )  # fmt: skip
 
     # --- rounds
@@ -286,7 +291,7 @@ class SolverNet(ContactLines):
         body, other, arms = rows.body, rows.other, rows.arms
         begin = self.start(z_QD)
         h_QS = torch.tanh(begin[:, 2:])
-        impulse = rows.before * rows.known[:, None] * (1 + begin[:, :2])
+        impulse = rows.before * rows.known[:, None] * (1 + begin[:, :2]) + F.pad(rows.given[:, None], (0, 1))
         stiff = torch.stack(
             [
                 rows.normal.square().sum(1) + arms[:, 0] ** 2 + rows.weight * (1 + arms[:, 2] ** 2),

@@ -23,7 +23,7 @@ from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.plain import PlainCodec
-from physworld.types import Sample, Trajectory
+from physworld.types import FIXED, Body, Sample, Scene, Spring, Trajectory
 
 PLAIN, IMPULSE = PlainCodec(shuffle_names=False), ImpulseCodec(shuffle_names=False)
 REMEMBERING = ImpulseCodec(shuffle_names=False, memory=True)
@@ -207,3 +207,17 @@ def test_a_solver_that_has_learned_nothing_is_moved_the_way_a_field_moves(kind: 
                 assert np.sign(float(some.said[row, 0].detach())) == np.sign(float(answer[at])), words
                 checked += 1
     assert checked > 5
+
+
+@pytest.mark.parametrize(("stiffness", "stretch"), [(9.81, 300.0), (60.0, 40.0), (900.0, -15.0)])
+def test_springs_begin_from_what_they_give(stiffness: float, stretch: float) -> None:
+    """However soft and long a spring is: by Hooke's law k·x/m·dt, and nothing of it where the network is not told."""
+    spring = Spring(body_a=FIXED, body_b=0, anchor_a=(100, 300), anchor_b=(0, 0), length=20, stiffness=stiffness)
+    ball = Body(shape="circle", size=(10.0,), mass=2.0, position=(120 + stretch, 300))
+    scene = Scene(name="coil", category="laws", difficulty=1, text="", bodies=(ball,), joints=(spring,), gravity=(0, 0))
+    run = simulate(scene, 3)
+    ids = torch.as_tensor(IMPULSE.encode(Sample(seed=0, given=run.window(0, 1), target=run.window(1, 2))).input_ids)
+    pull = -stiffness * stretch / 2.0 / 60  # px/s along the normal, which points away from the wall
+    told, untold = (network("solver", known_springs=known).stated(ids[None]).said for known in (True, False))
+    assert float(told[0, 0].detach()) == pytest.approx(pull, rel=0.25)
+    assert abs(float(untold[0, 0].detach())) < 0.25 * abs(pull)
