@@ -22,8 +22,8 @@ COMMON = ["hardware=cpu", "hardware.num_workers=0"]
 TEXT = ["scenario.names=[billiards,pendulum,tower]", "data.source.windows_per_scene=1"]
 LORA = ["codec=engine", "model.network.tuning=lora", "model.optimizer=adamw"]
 RUNS = {
-    "text": [*TEXT, "global_batch=8"],
-    "finetuning": [*TEXT, "model=tiny_lfm2", "global_batch=4"],
+    "text": [*TEXT, "codec=impulse", "global_batch=8"],
+    "finetuning": [*TEXT, "codec=impulse", "model=tiny_lfm2", "global_batch=4"],
     "lora": [*TEXT, "model=tiny_lfm2", *LORA, "global_batch=2"],
     "video": ["model=tiny_video", "global_batch=4"],
     "spatial": ["model=tiny_gravity", "codec=spatial", "global_batch=8"],

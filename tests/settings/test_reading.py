@@ -53,7 +53,7 @@ REFUSED = [
         "codec=spatial",
         "codec=spatial does not write text samples, which data=physics gives; choose a codec of",
     ),
-    ("train", "data=spatial", "codec=impulse does not write spatial samples, which data=spatial gives"),
+    ("train", "data=spatial", "codec=islands does not write spatial samples, which data=spatial gives"),
     *[("train", f"{key}=null", f"{key}=null leaves nothing to build") for key in checks.BUILT if key != "model.codec"],
     ("train", "model=tiny_video model.codec=3", "model.codec=3 leaves nothing to build"),
     ("train", "hparams_search=optuna seed=1", " -m hparams_search=optuna seed=1"),
