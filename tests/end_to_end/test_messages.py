@@ -49,7 +49,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("scenario=billiard", ["Did you mean billiards?", "tower"]),
         ("curriculum=stage9", ["stage9 is unknown", "stage4", "progressive"]),
         ("model.learning_rat=1", ["model.learning_rat is unknown", "Did you mean model.learning_rate?"]),
-        ("codec.collision_sampling=0.5", ["codec.collision_sampling is unknown", "codec=islands has it"]),
+        ("codec.context_frames=3", ["codec.context_frames is unknown", "codec=card, codec=engine have it"]),
         ("modle=gpt_small", ["modle is unknown", "Did you mean model?"]),
         ("steps=1,2", ["steps=1,2", "-m", "steps=[1,2]", "\"steps='1,2'\""]),
         ("steps=[1", ["steps=[1 cannot be read as NAME=VALUE: "]),
