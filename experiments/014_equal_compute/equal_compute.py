@@ -19,13 +19,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from physworld.settings.groups import DEFAULT
+
 HERE = Path(__file__).parent
 # Digits take minutes a rollout on a CPU: few windows a step, so that there are steps, and two scenes of each type.
 DIGITS = "global_batch=16 evaluation.rollouts=2"
 BY_VALUE = (
-    "model=smollm2 model.network.numbers=value codec.context_frames=1 global_batch=4 hardware.micro_batch=2 "
-    "model.learning_rate=0.001 model.warmup_steps=5 model.network.rank=16 model.network.alpha=32 "
-    "model.network.dropout=0.0 model.network.gradient_checkpointing=false evaluation.rollouts=2"
+    "experiment=smollm2_cpu curriculum=mixed evaluation=standard model.network.numbers=value evaluation.rollouts=2 "
+    f"scenario.names=[{','.join(DEFAULT)}]"
 )
 RECIPES = {
     "impulse text, GPT": "codec=impulse",

@@ -4,7 +4,7 @@
     python experiments/024_near_the_floor/peer_scenes.py outputs/engine outputs/peer --seeds 3
     python evaluate.py run=solver scenes=outputs/peer evaluation.rollouts=3 evaluation.starts=3
 
-Its modules are imported, so look at them first. The seeds are those of its validation split.
+Its modules are imported, so look at them first. The seeds lie where those of its validation split do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-FIRST = 5_000_000  # of its validation split
+FIRST = 5_000_000  # where its validation split begins
 FRAMES = 120
 
 

@@ -7,7 +7,8 @@ velocities follow from the impulses by the lever arms that the text gives. Round
 of a Gauss-Seidel solver do (all lines at once here, which is Jacobi's way).
 
 Given by hand: impulses act along the contact's normal and tangent, with the lever arms; a contact only pushes; laws of
-contact do not depend on the unit of speed, so speeds are divided by the line's own before the function sees them.
+contact do not depend on the unit of speed, so speeds are divided by the line's own before the function sees them; with
+`known_springs` the force of a spring, which the text says.
 Learned: how much to push, restitution, friction, how hard a joint pulls, what is carried over from the frame before,
 and what else 10 sweeps of Chipmunk's solver leave undone.
 
