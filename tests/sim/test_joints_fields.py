@@ -199,9 +199,9 @@ def test_no_python_runs_inside_a_step() -> None:
 
     def spent(joints: tuple) -> float:
         space = build_space(world(*bodies, joints=joints))
-        start = time.process_time()
+        start = time.thread_time()
         for _ in range(200):
             space.step(DT)
-        return time.process_time() - start
+        return time.thread_time() - start
 
     assert min(spent(springs) for _ in range(3)) < 10 * min(spent(ropes) for _ in range(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +39,7 @@ from physworld.spatial.scene.terms import (
 from physworld.spatial.sources.drawn import SpatialSource
 
 from spatial_tools import EXAMPLE, payload, samples
+from timing import within
 
 
 def test_great_circle_and_circular_distance() -> None:
@@ -93,9 +93,7 @@ def test_a_scene_of_full_size_is_judged_in_seconds() -> None:
         dials = {"width": 0.1, "gain_db": 0, "reverb_send": 0.1, "early_reflections": 0.1}
         things.append({"id": stem["id"], "class": "pad", **first, **dials, "motion": keys})
     scene = {**as_dict(engineer(payload())), "objects": things, "constraints_applied": []}
-    start = time.process_time()
-    report = check(scene, asked)
-    assert time.process_time() - start < 3
+    report = within(3, lambda: check(scene, asked))
     assert not report.strict and [v.status for v in report.verdicts][-1] == "fail"
 
 
@@ -365,7 +363,4 @@ def test_a_sample_is_a_function_of_its_index() -> None:
 def test_a_sample_costs_about_a_millisecond() -> None:
     source = SpatialSource(seed=0, split="train")
     source.sample(0)
-    start = time.process_time()
-    for index in range(300):
-        source.sample(index)
-    assert (time.process_time() - start) / 300 < 1e-3  # s of CPU; 0.33 ms measured on a quiet core
+    within(0.1, lambda: [source.sample(index) for index in range(100)])  # 0.33 ms a sample on a quiet core
