@@ -6,7 +6,8 @@ A budget is minutes of one thread's CPU time, spent on training. Two short runs 
 from them follow its steps, which are kept in steps.json, so that the run can be repeated anywhere: with --hardware h100
 on a GPU, in float32 as on a CPU. Finished rows are skipped and a run that was killed goes on from its last checkpoint,
 so the command can be stopped in any way and said again; two commands with different --recipes may fill the same folder.
-Writes numbers.csv and table.md beside this file from all runs that are there. --more NAME="OVERRIDES" adds a recipe.
+Writes numbers.csv and table.md beside this file: its rows stay, those of finished runs in --out are added or replace
+their own, and the CPU seconds per step are those that it says, if it says any. --more NAME="OVERRIDES" adds a recipe.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from physworld.settings.groups import DEFAULT
 
 HERE = Path(__file__).parent
+NUMBERS = HERE / "numbers.csv"
 # Digits take minutes a rollout on a CPU: few windows a step, so that there are steps, and two scenes of each type.
 DIGITS = "global_batch=16 evaluation.rollouts=2"
 BY_VALUE = (
@@ -31,7 +33,7 @@ BY_VALUE = (
 RECIPES = {
     "impulse text, GPT": "codec=impulse",
     "islands of impulse text, GPT": "codec=islands",
-    "islands with memory, SolverNet": "model=solver codec.memory=true",
+    "islands with memory, SolverNet": "model=solver codec.memory=true model.network.known_springs=false",
     "impulse text, interaction network": "model=contacts",
     "impulse text, per-contact MLP": "model=contact_mlp",
     "plain text, PairNet": "model=plain",
@@ -93,11 +95,12 @@ def seconds_per_step(words: str, folder: Path) -> float:
 
 
 def steps_of(words: str, folder: Path, minutes: float) -> tuple[int, float]:
-    """(steps in the budget, CPU seconds per step), measured once."""
+    """(steps in the budget, CPU seconds per step), measured once, here or for a row that is kept."""
     path = folder / "seconds_per_step.json"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(seconds_per_step(words, folder)))
+        said = [float(row["cpu_s_per_step"]) for row in kept_rows() if name_of(row["recipe"]) == folder.name]
+        path.write_text(json.dumps(said[0] if said else seconds_per_step(words, folder)))
     each = float(json.loads(path.read_text()))
     kept = folder / f"{minutes:g}min" / "steps.json"
     if not kept.is_file():
@@ -133,6 +136,29 @@ def rows_of(recipe: str, out: Path) -> list[dict]:
                     }
                 )  # fmt: skip
     return rows
+
+
+def kept_rows() -> list[dict]:
+    """The rows of numbers.csv, numbers as numbers."""
+    if not NUMBERS.is_file():
+        return []
+    with NUMBERS.open(newline="") as file:
+        rows: list[dict] = list(csv.DictReader(file))
+    for row in rows:
+        for name in ("steps", "windows", "parameters", "rollouts"):
+            row[name] = int(row[name])
+        for name in ("cpu_s_per_step", "cpu_s", "model", "best", "ratio", "low", "high", "parsed"):
+            row[name] = float(row[name]) if row[name] else None
+    return rows
+
+
+def all_rows(recipes: list[str], out: Path) -> list[dict]:
+    """Those that are kept, and those of finished runs in their place."""
+    rows = {}
+    for row in kept_rows() + [row for name in recipes for row in rows_of(name, out)]:
+        rows[tuple(row[name] for name in ("recipe", "minutes", "seed", "types", "h"))] = row
+    order = [*recipes, *(row["recipe"] for row in rows.values())]
+    return sorted(rows.values(), key=lambda row: (order.index(row["recipe"]), float(row["minutes"]), row["seed"]))
 
 
 def figure(value: float | None) -> str:
@@ -196,8 +222,8 @@ def main() -> None:
                 steps, _ = steps_of(words, folder, minutes)
                 where = folder / f"{minutes:g}min" / f"seed{seed}"
                 train(f"{words} steps={steps} validate_every={steps} {placed}", where)
-                rows = [row for name in recipes for row in rows_of(name, options.out)]
-                with (HERE / "numbers.csv").open("w", newline="") as file:
+                rows = all_rows(list(recipes), options.out)
+                with NUMBERS.open("w", newline="") as file:
                     writer = csv.DictWriter(file, COLUMNS)
                     writer.writeheader()
                     writer.writerows(rows)
