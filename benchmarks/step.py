@@ -3,8 +3,8 @@
     python benchmarks/step.py        # a minute of one core; takes train.py's options, too
 
 step     forward and backward of one batch, and the optimiser's step
-limit    for every linear map of the network, the products that its forward and its backward are made of, each as one
-         dense matrix product of float32 over all positions of the batch; attention and all else are left out
+limit    for every linear map of the network, its output table included, the products that its forward and its backward
+         are made of, each as one dense matrix product of float32; attention and all else are left out
 rest     the operations of the step that take most, by their own CPU time
 
 All in turn, several times; a figure is the lowest CPU time. Tokens are those of the samples, padding not counted.
@@ -41,15 +41,22 @@ def lowest(work: Callable[[], Any], rounds: int) -> float:
     return min(took)
 
 
-def products(network: nn.Module, run: Callable[[], Any]) -> list[tuple[int, int, int]]:
-    """(rows, inputs, outputs) of every linear map that `run` goes through."""
+def products(network: Any, run: Callable[[], Any]) -> list[tuple[int, int, int]]:
+    """(rows, inputs, outputs) of every linear map that `run` goes through, and of the scores of all outputs."""
     seen: list[tuple[int, int, int]] = []
+    losses = network.losses
+
+    def scores(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        seen.append((len(logits), network.output_table().shape[1], logits.shape[1]))
+        return losses(logits, target)
 
     def note(part: Any, inputs: Any, _: Any) -> None:
         seen.append((inputs[0].numel() // part.in_features, part.in_features, part.out_features))
 
     handles = [part.register_forward_hook(note) for part in network.modules() if isinstance(part, nn.Linear)]
+    network.losses = scores
     run()
+    del network.losses
     for handle in handles:
         handle.remove()
     return seen
