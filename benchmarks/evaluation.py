@@ -5,8 +5,8 @@
     python benchmarks/evaluation.py --rollouts      # rollouts alone
     python benchmarks/evaluation.py --run solver    # the other model, here; beside it still run=shipped
 
-frames/s   24 scenes of eight types side by side, one scene of 8 to 12 bodies, and 84 scenes of 30 bodies or more side by
-           side, in frames of one scene per CPU second
+frames/s   24 scenes of eight types side by side, one scene of 8 to 12 bodies, and 84 scenes of 30 bodies or more side
+           by side, in frames of one scene per CPU second
 command    CPU seconds of `evaluate.py run=RUN suite=standard limit=1`, pictures and report included
 tables     the share of that which scoring the rollouts and the bootstrap take
 """
