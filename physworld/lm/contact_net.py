@@ -116,7 +116,9 @@ class ContactNet(ContactLines):
     @classmethod
     def for_vocabulary(cls, vocabulary: Vocabulary, **sizes: int | float) -> ContactNet:
         """A new network for a codec's tokens; see `contacts_of`."""
-        taken = cls.contacts_of(vocabulary, "contacts", (*MATERIAL, "self", *ACTING), median=sizes.get("median", True))
+        taken = cls.contacts_of(
+            vocabulary, "contacts or contact_mlp", (*MATERIAL, "self", *ACTING), median=sizes.get("median", True)
+        )
         return cls(**taken, **sizes).with_values(vocabulary)  # type: ignore[arg-type]
 
     def stated(self, ids_BL: Tensor) -> Stated:

@@ -9,6 +9,8 @@ import pickle
 import re
 import shutil
 import zipfile
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -241,11 +243,21 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
 
 
 def _shape(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The overrides that would make our network theirs, as far as the two configurations tell."""
-    have, want = (flatten(config["model"]["network"], "model.network.") for config in (ours, theirs))
-    words = [f"{key}={typed(want[key])}" for key in want if key in have and have[key] != want[key]]
-    target = theirs["codec"]["_target_"]
-    if target != ours["codec"]["_target_"]:
-        name = next((name for name, option in options("codec").items() if option["_target_"] == target), target)
-        words.insert(0, f"codec={name}")
+    """The overrides that would make our network and codec theirs, as far as the two configurations tell."""
+    words = []
+    for group, path in (("model", ("model", "network")), ("codec", ("codec",))):
+        have, want = (reduce(getitem, path, config) for config in (ours, theirs))
+        target = want["_target_"]
+        if have["_target_"] != target:  # then whatever differs from that choice
+            choices = ((name, reduce(_part, path[1:], option)) for name, option in options(group).items())
+            name, have = next(((n, node) for n, node in choices if node.get("_target_") == target), (target, want))
+            words.append(f"{group}={name}")
+        before = ".".join(path) + "."
+        have, want = flatten(have, before), flatten(want, before)
+        words += [f"{key}={typed(want[key])}" for key in want if key in have and have[key] != want[key]]
     return " ".join(words) or "the same model= and codec="
+
+
+def _part(node: Any, name: str) -> Any:
+    """A part of a configuration, empty where there is none."""
+    return node.get(name, {})

@@ -144,6 +144,11 @@ def _mfu(name: str, value: Any) -> None:
 
 FROM_0 = partial(number, above=0, or_equal=True)
 # What settings may be, wherever a main and the chosen groups have them.
+# Of networks: what is true or false.
+SWITCHES = (
+    *("ahead", "compile_layers", "gap_start", "gradient_checkpointing", "known_springs", "own_axes", "pair_bias"),
+    *("reuse_cache", "shared_rounds"),
+)
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "checkpoint_every": partial(whole, least=1),
     "count": partial(whole, least=1),
@@ -210,6 +215,9 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "model.network.depth": partial(whole, least=1),
     "model.network.dropout": share,
     "model.network.heads": partial(whole, least=1),
+    **{f"model.network.{name}": partial(whole, least=1) for name in ("hidden", "inner", "layers", "rounds", "state")},
+    "model.network.passes": partial(whole, least=0),
+    **{f"model.network.{name}": flag for name in SWITCHES},
     "model.network.median": flag,
     "model.network.prefix": flag,
     "model.network.relations": flag,

@@ -129,7 +129,8 @@ def _plain(value: Any) -> str:
 
 
 def _cut(line: str) -> str:
-    return line[: shutil.get_terminal_size((120, 50)).columns]
+    """As much as a terminal is wide; all of it for a file or another program."""
+    return line[: shutil.get_terminal_size().columns] if sys.stdout.isatty() else line
 
 
 def comments(files: Any) -> dict[str, str]:
