@@ -54,7 +54,7 @@ class ContactLines(LineNet):
             raise ValueError(f"median={median} must be true or false")
         word = {name: place for place, name in enumerate(vocabulary.words)}
         if "self" not in word:
-            raise ValueError(f"model={model} reads codec=impulse or codec=islands: no other text says contacts")
+            raise ValueError(f"model={model} needs codec=impulse or codec=islands: no other text says contacts")
         names = [*needed, *(name for name in extra if name in word)]
         records = {name: [word[name], *vocabulary.records[word[name]]] for name in names}
         return {**cls.shape_of(vocabulary), "records": records}

@@ -10,7 +10,6 @@ import re
 import shutil
 import zipfile
 from functools import reduce
-from operator import getitem
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -246,9 +245,9 @@ def _shape(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     """The overrides that would make our network and codec theirs, as far as the two configurations tell."""
     words = []
     for group, path in (("model", ("model", "network")), ("codec", ("codec",))):
-        have, want = (reduce(getitem, path, config) for config in (ours, theirs))
-        target = want["_target_"]
-        if have["_target_"] != target:  # then whatever differs from that choice
+        have, want = (reduce(_part, path, config) for config in (ours, theirs))
+        target = want.get("_target_")
+        if have.get("_target_") != target:  # then whatever differs from that choice
             choices = ((name, reduce(_part, path[1:], option)) for name, option in options(group).items())
             name, have = next(((n, node) for n, node in choices if node.get("_target_") == target), (target, want))
             words.append(f"{group}={name}")

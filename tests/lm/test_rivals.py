@@ -160,7 +160,7 @@ def test_messages_travel_with_passes_and_not_without() -> None:
 
 
 def test_other_texts_and_switches_are_refused() -> None:
-    with pytest.raises(ValueError, match="model=contacts reads codec=impulse or codec=islands"):
+    with pytest.raises(ValueError, match="model=contacts or contact_mlp needs codec=impulse or codec=islands"):
         ContactNet.for_vocabulary(PLAIN.vocabulary)
     for codec in (IMPULSE, CardCodec()):
         with pytest.raises(ValueError, match="model=interaction reads codec=plain alone"):
