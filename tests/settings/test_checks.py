@@ -205,9 +205,18 @@ def test_weights_alone_are_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_network_say_what_they_are_of() -> None:
-    ours = {"codec": {"_target_": "physworld.text.codecs.impulse.ImpulseCodec"}, "model": {"network": {"depth": 4}}}
-    with pytest.raises(UserError, match=r"another network.* what it has: codec=islands model\.network\.depth=6\.$"):
-        start_from(network(), find_run("shipped"), ours)
+    gpt = {"_target_": "physworld.lm.gpt.GPT.for_vocabulary", "depth": 4}
+    ours = {"codec": {"_target_": "physworld.text.codecs.impulse.ImpulseCodec"}, "model": {"network": gpt}}
+    for run, said in (
+        ("shipped", "model.network.depth=6 codec=islands codec.collision_sampling=0.5."),
+        (
+            "solver",
+            "model=solver codec=islands codec.collision_sampling=0.5 codec.memory=true codec.memory_dropout=0.1.",
+        ),
+    ):
+        with pytest.raises(UserError, match="another network.* what it has: ") as refused:
+            start_from(network(), find_run(run), ours)
+        assert str(refused.value).endswith(f" has: {said}")
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
