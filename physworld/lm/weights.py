@@ -96,6 +96,11 @@ def load_network(
             network = _with_adapter(network, weights).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
+    for part in network.modules():  # bitsandbytes' 4-bit maps on a CPU with AVX512-BF16
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            part.support_avx512bf16_for_cpu = (
+                False  # packed for inference by one evaluation, they could not be tuned on
+            )
     return network.eval()
 
 

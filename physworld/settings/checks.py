@@ -143,12 +143,12 @@ def _mfu(name: str, value: Any) -> None:
 
 
 FROM_0 = partial(number, above=0, or_equal=True)
-# What settings may be, wherever a main and the chosen groups have them.
-# Of networks: what is true or false.
+SIZES = ("depth", "heads", "hidden", "inner", "layers", "rounds", "state", "width")  # of networks
 SWITCHES = (
-    *("ahead", "compile_layers", "gap_start", "gradient_checkpointing", "known_springs", "own_axes", "pair_bias"),
-    *("reuse_cache", "shared_rounds"),
+    "ahead compile_layers gap_start gradient_checkpointing known_springs median numeric_embedding own_axes pair_bias"
 )
+SWITCHES += " prefix relations reuse_cache shared_rounds"
+# What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "checkpoint_every": partial(whole, least=1),
     "count": partial(whole, least=1),
@@ -211,18 +211,11 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "model.network.lora.dropout": below_one,
     "model.network.lora.rank": partial(whole, least=1),
     "model.network.learned_positions": partial(whole, least=0),
-    "model.network.numeric_embedding": flag,
-    "model.network.depth": partial(whole, least=1),
     "model.network.dropout": share,
-    "model.network.heads": partial(whole, least=1),
-    **{f"model.network.{name}": partial(whole, least=1) for name in ("hidden", "inner", "layers", "rounds", "state")},
+    **{f"model.network.{name}": partial(whole, least=1) for name in SIZES},
     "model.network.passes": partial(whole, least=0),
-    **{f"model.network.{name}": flag for name in SWITCHES},
-    "model.network.median": flag,
-    "model.network.prefix": flag,
-    "model.network.relations": flag,
+    **{f"model.network.{name}": flag for name in SWITCHES.split()},
     "model.network.smoothing": FROM_0,
-    "model.network.width": partial(whole, least=1),
     "model.warmup_fraction": share,
     "model.warmup_steps": FROM_0,
     "model.weight_decay": FROM_0,

@@ -75,7 +75,7 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
             if len(named) < 4:  # beside what the group is
                 lines[-1] += f": {', '.join(named)}"
                 continue
-            lines += textwrap.wrap(", ".join(named), 112, initial_indent=" " * 24, subsequent_indent=" " * 24)
+            lines += textwrap.wrap(", ".join(named), 120, initial_indent=" " * 24, subsequent_indent=" " * 24)
     lines += ["", "Settings"]
     for key in cfg:
         if key not in (*groups, "hydra", "trainer") and cfg[key] != {}:  # which some other option fills
