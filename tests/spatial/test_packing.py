@@ -112,8 +112,7 @@ def test_directions_are_unit_vectors_of_the_grid() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_hold_is_said_to_at_once(wanted: Payload) -> None:
-    mended = within(2, lambda: repair({}, wanted))
-    report = within(2, lambda: check(mended.scene, wanted))
+    mended, report = within(2, lambda: ((done := repair({}, wanted)), check(done.scene, wanted)))
     assert report.verdicts[0].status == "conflict" and not report.violations and report.obeys
     assert all("apart" in str(v) or "azimuth" in str(v) or "direction" in str(v) for v in report.conflicts)
     assert len(mended.scene.objects) == len(wanted.stems)

@@ -18,7 +18,7 @@ import torch
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.seeding import generator
-from physworld.text.rollout import rollout
+from physworld.text.sources.on_policy import rollout_alone
 from physworld.text.sources.physics import PhysicsSource
 from physworld.types import State, Trajectory
 
@@ -74,11 +74,8 @@ class DistilledSource(PhysicsSource):
         """The teachers' mean in each window; the simulator's own where none can be read."""
         if not windows:
             return []
-        given, teachers, threads = [before for before, _ in windows], self._load(), torch.get_num_threads()
-        torch.set_num_threads(1)  # sums come out the same wherever this runs
-        with torch.inference_mode():
-            said = [rollout(model, codec, given, self.target_frames) for model, codec in teachers]
-        torch.set_num_threads(threads)
+        given = [before for before, _ in windows]
+        said = [rollout_alone(model, codec, given, self.target_frames) for model, codec in self._load()]
         answers = []
         for place, (_, truth) in enumerate(windows):
             read = [part.predicted[place] for part in said if part.parsed[place] == self.target_frames]

@@ -9,6 +9,7 @@ Brandstetter et al. 2022, arXiv 2202.03376, has the same aim).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.rollout import rollout
+from physworld.text.rollout import Rollout, rollout
 from physworld.text.sources.physics import PhysicsSource
 from physworld.text.sources.windows import choose, events
 from physworld.types import Sample, Scene, State, Trajectory
@@ -83,11 +84,7 @@ class OnPolicySource(PhysicsSource):
             scene = self._draw(rng)
             last = int(rng.integers(context - 1, self.frames - self.rollout_frames))
             given.append(simulate(scene, last + 1).window(last + 1 - context, last + 1))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums come out the same wherever this runs
-        with torch.inference_mode():
-            said = rollout(model, codec, given, self.rollout_frames).predicted
-        torch.set_num_threads(threads)
+        said = rollout_alone(model, codec, given, self.rollout_frames).predicted
         windows = []
         for start, own in zip(given, said, strict=True):
             windows += self._windows_of(start.then(own), len(start), rng)
@@ -108,6 +105,16 @@ class OnPolicySource(PhysicsSource):
             pool = choose(wanted, calm_at, event_at)
             found.append(moments[int(pool[rng.integers(len(pool))])])
         return found
+
+
+def rollout_alone(model: Any, codec: Any, given: Sequence[Trajectory], frames: int) -> Rollout:
+    """`rollout` in one thread, so that sums come out the same wherever this runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        said = rollout(model, codec, given, frames)
+    torch.set_num_threads(threads)
+    return said
 
 
 def answer(scene: Scene, state: State, frames: int) -> Trajectory:
