@@ -36,9 +36,11 @@ if importlib.util.find_spec("physworld") is None:
 # %%
 import warnings
 from importlib.util import find_spec
+from logging import getLogger
 
 warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars here
 warnings.filterwarnings("ignore", category=FutureWarning)  # of transformers, to PEFT
+getLogger("bitsandbytes").setLevel("ERROR")  # a line about a package that some CPUs could use
 
 # %%
 import json
