@@ -96,11 +96,13 @@ def load_network(
             network = _with_adapter(network, weights).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
         raise _plain(weights, error) from None
-    for part in network.modules():  # bitsandbytes' 4-bit maps on a CPU with AVX512-BF16
-        if hasattr(part, "support_avx512bf16_for_cpu"):
-            part.support_avx512bf16_for_cpu = (
-                False  # packed for inference by one evaluation, they could not be tuned on
-            )
+    if four_bit:
+        from bitsandbytes.nn import Linear4bit
+
+        for part in network.modules():
+            if isinstance(part, Linear4bit):
+                # Packed for inference by one evaluation on a CPU with AVX512-BF16, they could not be tuned on.
+                part.support_avx512bf16_for_cpu = False
     return network.eval()
 
 

@@ -140,39 +140,36 @@ def test_eight_clients_at_once(weights: Weights, served: Serving, client: Any) -
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_a_stream_is_the_answer_in_pieces(client: Any, chat: bool) -> None:
+def test_a_stream_is_the_answer_in_pieces(client: Any, weights: Weights, chat: bool) -> None:
+    """The model waits in the middle of its answer until the client has read a piece of it."""
     messages = [{"role": "user", "content": [{"type": "text", "text": "Frame 1:"}]}]
+    asked = {"messages": messages} if chat else {"prompt": "Frame 1:"}
+    ask = client.chat.completions.create if chat else client.completions.create
     form = {"response_format": {"type": "regex", "regex": "[é0-9]{12}"}}
-    if chat:
-        whole = client.chat.completions.create(model="m", messages=messages, max_tokens=60, extra_body=form)
-        parts = list(
-            client.chat.completions.create(
-                model="m",
-                messages=messages,
-                max_tokens=60,
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body=form,
-            )
-        )
-        text = whole.choices[0].message.content
-        pieces = [part.choices[0].delta.content for part in parts if part.choices]
-    else:
-        whole = client.completions.create(model="m", prompt="Frame 1:", max_tokens=60, extra_body=form)
-        parts = list(
-            client.completions.create(
-                model="m",
-                prompt="Frame 1:",
-                max_tokens=60,
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body=form,
-            )
-        )
-        text = whole.choices[0].text
-        pieces = [part.choices[0].text for part in parts if part.choices]
-    assert "".join(pieces) == text and len(text) == 12 and sum(map(bool, pieces)) > 3
-    assert [part.choices[0].finish_reason for part in parts if part.choices][-1] == "stop"
+    asked |= {"model": "m", "max_tokens": 60, "extra_body": form}
+    whole = ask(**asked)
+    heard, in_time, calls = threading.Event(), [], []
+
+    def hold(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 6:
+            in_time.append(heard.wait(60))
+
+    parts = []
+    hook = weights.model.network.register_forward_pre_hook(hold)  # type: ignore[attr-defined]
+    try:
+        for part in ask(**asked, stream=True, stream_options={"include_usage": True}):
+            parts.append(part)
+            if part.choices and (part.choices[0].delta.content if chat else part.choices[0].text):
+                heard.set()
+    finally:
+        hook.remove()
+    said = [part.choices[0] for part in parts if part.choices]
+    pieces = [choice.delta.content if chat else choice.text for choice in said]
+    text = whole.choices[0].message.content if chat else whole.choices[0].text
+    assert "".join(pieces) == text and len(text) == 12
+    assert in_time == [True] and sum(map(bool, pieces)) > 1
+    assert said[-1].finish_reason == "stop"
     assert parts[-1].usage == whole.usage and whole.usage.completion_tokens > 1
 
 

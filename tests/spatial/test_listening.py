@@ -23,7 +23,7 @@ from physworld.spatial.sources.listened import ListenedPairs
 from repository import composed
 from spatial_tools import payload
 
-SONGS = ("ant", "bee", "cow", "dog", "elk", "fox")
+SONGS = ("ant", "cow", "dog", "elk", "fox", "gnu")  # none is made of hexadecimal digits, as the blind names are
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_page_is_whole_and_blind_and_its_sounds_equally_loud(test: Path) -> 
 
 
 def test_answers_are_counted(test: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = [chosen(test, "a.json", "model"), chosen(test, "b.json", "model", skip=("ant", "bee"))]
+    files = [chosen(test, "a.json", "model"), chosen(test, "b.json", "model", skip=("ant", "cow"))]
     assert main(["listen", str(test), "--answers", *map(str, files)]) == 0
     said = capsys.readouterr().out
     assert "engineer: chosen 0 times" in said and "model: chosen 10 times" in said and "no difference: 2 times" in said
@@ -83,7 +83,7 @@ def test_answers_are_counted(test: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_preferences_are_pairs_to_learn_from(test: Path) -> None:
-    answers = [str(chosen(test, "c.json", "model", skip=("bee",)))]
+    answers = [str(chosen(test, "c.json", "model", skip=("cow",)))]
     train, val = (
         ListenedPairs(seed=0, split=split, key=str(test / "key.json"), answers=answers) for split in ("train", "val")
     )

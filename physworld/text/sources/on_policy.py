@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from physworld.protocols import Generator
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.rollout import Rollout, rollout
 from physworld.text.sources.physics import PhysicsSource
 from physworld.text.sources.windows import choose, events
@@ -107,7 +109,7 @@ class OnPolicySource(PhysicsSource):
         return found
 
 
-def rollout_alone(model: Any, codec: Any, given: Sequence[Trajectory], frames: int) -> Rollout:
+def rollout_alone(model: Generator, codec: FrameCodec, given: Sequence[Trajectory], frames: int) -> Rollout:
     """`rollout` in one thread, so that sums come out the same wherever this runs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
