@@ -104,13 +104,15 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     )
     listing = verbs.add_parser("runs", help="which runs there are, which is best, which were killed; remove some")
     _runs_parser(listing)
-    validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, or with a folder of data")
-    validating.add_argument("scene", type=Path, metavar="SCENE or FOLDER", help="a scene as JSON, or a folder of data")
+    validating = verbs.add_parser("validate", help="what is wrong with a spatial scene, or with data")
+    validating.add_argument(
+        "scene", type=Path, metavar="SCENE or DATA", help="a spatial scene as JSON; a folder of data, or a file of it"
+    )
     validating.add_argument(
         "payload", type=Path, nargs="?", help="what it was asked for; else only the scene is judged"
     )
-    validating.add_argument("--report", type=Path, metavar="FILE", help="of a folder: everything as JSON")
-    validating.add_argument("--not-trained-on", action="store_true", help="of a folder: it may hold held-out types")
+    validating.add_argument("--report", type=Path, metavar="FILE", help="of data: everything as JSON")
+    validating.add_argument("--not-trained-on", action="store_true", help="of data: it may hold held-out types")
     stem_verbs(verbs)
     listen_arguments(verbs.add_parser("listen", help="a blind A/B listening test of mixes as a page; or its result"))
     exporting = verbs.add_parser(
@@ -161,6 +163,10 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
             f"physworld {options.verb} does not take {' '.join(unknown)}; see physworld {options.verb} --help."
         )
     console = screen()
+    if options.verb == "validate":
+        from physworld.datasets import is_data
+        from physworld.datasets import validate as validate_data
+
     of_run = options.verb == "export" and (options.what in NAMED or Path(options.what).is_dir())
     if options.verb == "runs":
         _runs(options, console)
@@ -173,11 +179,9 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
 
         written = export_run(run, options.format)
         console.print(str(written), soft_wrap=True)
-    elif options.verb == "validate" and options.scene.is_dir():
-        from physworld.datasets import validate as validate_folder
-
+    elif options.verb == "validate" and is_data(options.scene):
         training = not options.not_trained_on
-        return validate_folder(options.scene, console, training=training, report=options.report), "validate a folder"
+        return validate_data(options.scene, console, training=training, report=options.report), "validate a folder"
     elif options.verb in ("validate", "export"):
         installed("spatial", "pydantic", "soundfile", "scipy", what=f"physworld {options.verb} of a scene")
         from physworld.spatial.commands import export, validate

@@ -21,7 +21,7 @@ ROWS = {"prompt", "completion"}
 
 
 def validate(folder: Path, console: Console, *, training: bool = True, report: Path | None = None) -> int:
-    """Check every scene, row and clip below a folder; 0 = nothing is wrong, 1 = something is.
+    """Check every scene, row and clip below a folder, or those of one file; 0 = nothing is wrong, 1 = something is.
 
     Args:
         training: held-out types are out of place in what is trained on.
@@ -30,11 +30,15 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
     Raises:
         UserError: the folder holds no data, or the report would be among it.
     """
+    from physworld.text.codecs.yaml_scene import is_by_hand
     from physworld.text.sources.files import SUFFIXES, is_table
 
     if report is not None and report.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--report {report} lies in {folder}, where nothing is changed; write it elsewhere.")
-    files = [path for path in listing.files(folder, SUFFIXES) if path.name not in TABLES]
+    if is_by_hand(folder):
+        return _by_hand(folder, console)
+    found = [folder] if folder.is_file() else listing.files(folder, SUFFIXES)
+    files = [path for path in found if path.name not in TABLES]
     rows = [path for path in files if not is_table(path) and _holds_rows(path)]
     scenes = [path for path in files if path not in set(rows)]
     checks: list[Checked] = []
@@ -45,7 +49,7 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
         from physworld.spatial.dataset import check as check_rows
 
         checks.append(check_rows(rows))
-    clips = _clips(folder)
+    clips = [] if folder.is_file() else _clips(folder)
     if clips:
         from physworld.video.dataset import check as check_clips
 
@@ -61,6 +65,27 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
         soft_wrap=True,
     )
     return WRONG if count else FINE
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path is a folder, or a file of scenes or rows by its name; another file is a spatial scene."""
+    from physworld.text.codecs.yaml_scene import is_by_hand
+    from physworld.text.sources.files import SUFFIXES
+
+    return path.is_dir() or path.name.lower().endswith(SUFFIXES) or is_by_hand(path)
+
+
+def _by_hand(file: Path, console: Console) -> int:
+    from physworld.text.codecs.yaml_scene import read_yaml
+
+    try:
+        scene = read_yaml(file)
+    except FormatError as error:
+        console.print(str(error), soft_wrap=True)
+        return UNREADABLE
+    bodies = counted(len(scene.bodies), "body", "bodies")
+    console.print(f"{file}: a scene of {bodies}, nothing is wrong.", soft_wrap=True)
+    return FINE
 
 
 def _scenes(folder: Path, files: list[Path], training: bool) -> Checked:

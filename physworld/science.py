@@ -33,15 +33,16 @@ from physworld.metrics.energy import linear_momentum, total_energy
 from physworld.metrics.errors import angle_rmse, per_horizon, velocity_rmse
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
-from physworld.sim.pymunk_sim import simulate
+from physworld.sim import pymunk_sim
 from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
-from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml, write_yaml
+from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml, write_yaml
 from physworld.text.evaluation.baselines import BASELINES
 from physworld.text.rollout import Sampling, rollout
 from physworld.text.sources.files import Row, is_table
 from physworld.text.sources.files import read_scene as read_trajectory
-from physworld.types import PIXELS_PER_METRE, Scene, Trajectory
+from physworld.types import PIXELS_PER_METRE, Scene, State, Trajectory
+from physworld.types.limits import is_whole, range_fault, shown
 
 __all__ = [
     "Animation",
@@ -57,6 +58,33 @@ __all__ = [
     "write_yaml",
 ]
 HORIZONS = (1, 10, 30, 60, 100)  # frames ahead that a comparison prints, and the last one
+
+
+def _wanted(name: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        names = " or a ".join(kind.__name__ for kind in kinds)
+        raise UserError(f"{name} must be a {names}, and {shown(value)} is none.")
+
+
+def _wanted_number(name: str, value: float, *, positive: bool) -> None:
+    fault = range_fault(value, positive=positive)
+    if fault:
+        raise UserError(f"{name}={shown(value)} cannot be used; {fault}.")
+
+
+def simulate(
+    scene: Scene, num_frames: int, *, start: State | None = None, kicks: np.ndarray | None = None
+) -> Trajectory:
+    """Roll a scene forward with Pymunk; see `physworld.sim.pymunk_sim.simulate`.
+
+    Raises:
+        UserError: the scene is none, or num_frames is not a whole number from 1.
+        ValueError: `start` or `kicks` are of another shape than the scene, or it has no bodies.
+    """
+    _wanted("scene", scene, Scene)
+    if not is_whole(num_frames, 1, 2**53):
+        raise UserError(f"num_frames={shown(num_frames)} must be a whole number, 1 or more.")
+    return pymunk_sim.simulate(scene, num_frames, start=start, kicks=kicks)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,13 +120,19 @@ class Model:
         Raises:
             UserError: the model's text has no words for a thing in the scene, or there is no room for own frames.
         """
+        _wanted("start", start, Scene, Trajectory)
+        _wanted_number("temperature", temperature, positive=False)
+        if not is_whole(seed, 0, 2**63 - 1):
+            raise UserError(f"seed={shown(seed)} must be a whole number, 0 or more.")
         scene = start if isinstance(start, Scene) else start.scene
         context = 1 if self.codec is None else self.codec.context_frames
         known = simulate(scene, context) if isinstance(start, Scene) else start
         if len(known) < context:
             raise UserError(f"{self.name} reads {context} frames, and {len(known)} are given.")
-        if not isinstance(frames, int) or frames <= len(known):
-            raise UserError(f"frames={frames} must be a whole number above {len(known)}, the frames that are given.")
+        if not is_whole(frames, len(known) + 1, 2**53):
+            raise UserError(
+                f"frames={shown(frames)} must be a whole number above {len(known)}, the frames that are given."
+            )
         own = frames - len(known)
         if self.codec is None:
             predicted, readable = BASELINES[self.name](known, own), own
@@ -138,14 +172,21 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     chosen = str(name)
     if chosen in BASELINES:
         return Model(name=chosen, network=None, codec=None)
-    if chosen not in runs.NAMED and not Path(chosen).is_dir():
+    if chosen not in runs.NAMED and (not chosen or not Path(chosen).is_dir()):
         known = (*runs.NAMED, *BASELINES)
-        raise UserError(f"{chosen} is no model.{suggest(chosen, known)} Give a run directory, or {', '.join(known)}.")
-    run = runs.find_run(chosen)
+        raise UserError(
+            f"{chosen or repr(chosen)} is no model.{suggest(chosen, known)} "
+            f"Give a run directory, or {', '.join(known)}."
+        )
+    try:
+        where = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise UserError(f"device={shown(device)} is none; choose cpu, cuda, or cuda:1 and so on.") from None
+    run = runs.find_run(chosen, "")
     task = runs.read_config(run).get("data", {}).get("task", "text")
     if task != "text":
         raise UserError(f"{chosen} is a {task} run; scenes of bodies go on with runs of text physics.")
-    network, codec, config = load_model(run, torch.device(device))
+    network, codec, config = load_model(run, where)
     return Model(name=chosen, network=network, codec=codec, timesteps=timestep.of_run(run, config))
 
 
@@ -155,8 +196,9 @@ def read_scene(path: str | os.PathLike[str], *, row: int = 0) -> Scene:
     Raises:
         FormatError: names the file, the place in it and the problem.
     """
+    _wanted("path", path, str, os.PathLike)
     file = Path(path)
-    if file.suffix.lower() in SUFFIXES:
+    if is_by_hand(file):
         return read_yaml(file)
     return read_trajectory(Row(file, row) if is_table(file) else file).scene
 
@@ -205,12 +247,20 @@ def draw(
         speed: 1 = as fast as in the world; a GIF shows at most 50 pictures a second.
 
     Raises:
+        UserError: what is given is none of these.
         ValueError: the two have other bodies.
     """
+    _wanted("the first argument", what, Scene, Trajectory)
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(is_whole(side, 16, 2**16) for side in size):
+        raise UserError(f"size={shown(size)} must be (width, height), whole numbers from 16 (px).")
+    if not is_whole(every, 1, 2**53):
+        raise UserError(f"every={shown(every)} must be a whole number, 1 or more.")
+    _wanted_number("speed", speed, positive=True)
     trajectory = Trajectory.of(what, [what.state]) if isinstance(what, Scene) else what
     fps = speed / trajectory.scene.dt / every
     if predicted is None:
         return Animation(frames=render(trajectory, size=size, every=every), fps=fps)
+    _wanted("predicted", predicted, Trajectory)
     shared = min(len(trajectory), len(predicted))
     pictures = comparison(trajectory.window(0, shared), predicted.window(0, shared), size=size)
     return Animation(frames=pictures[::every], fps=fps)
@@ -246,17 +296,19 @@ class Comparison:
 
 
 def compare(truth: Trajectory, predicted: Trajectory, *, units: str = "px") -> Comparison:
-    """How far a prediction is from the truth, frame by frame.
+    """How far a prediction is from the truth, frame by frame, for the frames that both have.
 
     Args:
         units: px, or m, of lengths in the result.
 
     Raises:
-        UserError: other units.
+        UserError: other units, or one of the two is no trajectory.
         ValueError: the two have other bodies.
     """
     if units not in ("px", "m"):
         raise UserError(f"units={units} is unknown; choose px or m.")
+    _wanted("truth", truth, Trajectory)
+    _wanted("predicted", predicted, Trajectory)
     metre = PIXELS_PER_METRE if units == "m" else 1.0
     shared = min(len(truth), len(predicted))
     true, guess = truth.window(0, shared), predicted.window(0, shared)

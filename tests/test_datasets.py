@@ -16,6 +16,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.spatial.codecs.rows import row
 from physworld.text.codecs.scene_json import write_jsonl
+from physworld.text.codecs.yaml_scene import write_yaml
 from physworld.text.dataset import gained, through_wall
 from physworld.types import Trajectory
 
@@ -32,6 +33,23 @@ def test_what_the_simulator_makes_is_right(tmp_path: Path, capsys: pytest.Captur
     assert main(["validate", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert f"{len(scenarios.seen())} scenes in" in said and "nothing is wrong" in said and "billiards 1" in said
+
+
+def test_one_file_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = scene("billiards")
+    write_jsonl(tmp_path / "right.jsonl", first)
+    write_yaml(tmp_path / "right.yaml", first.scene)
+    write_jsonl(tmp_path / "fast.jsonl", replace(first, velocity=first.velocity * np.arange(1, 61)[:, None, None]))
+    (tmp_path / "wrong.yaml").write_text("bodies: [{shape: ball}]\n")
+    (tmp_path / "words.yaml").write_text("words\n")
+    said = {}
+    for name in ("right.jsonl", "right.yaml", "fast.jsonl", "wrong.yaml", "words.yaml"):
+        said[name] = main(["validate", str(tmp_path / name)]), capsys.readouterr().out
+    assert {name: code for name, (code, _) in said.items()} == {
+        "right.jsonl": 0, "right.yaml": 0, "fast.jsonl": 1, "wrong.yaml": 2, "words.yaml": 2,
+    }  # fmt: skip
+    assert "fast.jsonl" in said["fast.jsonl"][1] and "body 0 position must be" in said["wrong.yaml"][1]
+    assert "JSON" not in said["words.yaml"][1]
 
 
 def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -116,6 +117,43 @@ def test_pictures(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there(name: str, sentence: str) -> None:
     with pytest.raises(UserError) as raised:
         pw.load(name)
+    assert sentence in str(raised.value)
+
+
+BALL = pw.Body.circle(20.0, position=(150.0, 400.0))
+SCENE = pw.Scene(bodies=[BALL])
+PATH = pw.simulate(SCENE, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: pw.Scene(bodies="ball"), "a scene has bodies 'ball', it must be a list of Body"),
+        (lambda: pw.Scene(bodies=[{"a": 1}]), "number 0 of its bodies; each must be Body"),
+        (lambda: pw.Scene(bodies=[BALL], static=[BALL]), "number 0 of its static; each must be Peg or Segment"),
+        (lambda: pw.Scene(bodies=[BALL], fields=[FLOOR]), "each must be Attractor or MutualGravity or Wind"),
+        (lambda: pw.simulate(pw.Scene(bodies=[]), 5), "scene 'own' has no bodies, so nothing moves"),
+        (lambda: pw.simulate("scene.yaml", 5), "scene must be a Scene, and 'scene.yaml' is none"),
+        (lambda: pw.simulate(SCENE, 2.5), "num_frames=2.5 must be a whole number, 1 or more"),
+        (lambda: pw.compare(PATH, SCENE), "predicted must be a Trajectory"),
+        (lambda: pw.draw("scene"), "the first argument must be a Scene or a Trajectory, and 'scene' is none"),
+        (lambda: pw.draw(PATH, "guess"), "predicted must be a Trajectory, and 'guess' is none"),
+        (lambda: pw.draw(PATH, size=400), "size=400 must be (width, height), whole numbers from 16 (px)"),
+        (lambda: pw.draw(PATH, every=0), "every=0 must be a whole number, 1 or more"),
+        (lambda: pw.draw(PATH, speed=0), "speed=0 cannot be used; it must be positive"),
+        (lambda: pw.load(""), "'' is no model. Give a run directory"),
+        (lambda: pw.load("shipped", device="gpu"), "device='gpu' is none; choose cpu, cuda"),
+        (lambda: pw.load("linear").rollout("scene", 5), "start must be a Scene or a Trajectory"),
+        (lambda: pw.load("linear").rollout(SCENE, "5"), "frames='5' must be a whole number above 1"),
+        (lambda: pw.load("linear").rollout(SCENE, 5, temperature=-1), "temperature=-1 cannot be used"),
+        (lambda: pw.load("linear").rollout(SCENE, 5, seed="x"), "seed='x' must be a whole number, 0 or more"),
+        (lambda: pw.read_scene(3), "path must be a str or a PathLike, and 3 is none"),
+        (lambda: pw.write_yaml("a.yaml", "scene"), "'scene' is no Scene"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_one_sentence(call: Callable[[], object], sentence: str) -> None:
+    with pytest.raises((UserError, ValueError)) as raised:
+        call()
     assert sentence in str(raised.value)
 
 

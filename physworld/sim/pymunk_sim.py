@@ -64,6 +64,7 @@ from physworld.types import (
     State,
     Trajectory,
 )
+from physworld.types.limits import is_whole, shown
 
 POSITION, ANGLE, VELOCITY, SPIN = slice(0, 2), 2, slice(3, 5), 5  # columns of `roll`
 
@@ -81,7 +82,7 @@ def simulate(
             dx, dy px; dvx, dvy px/s; dangle rad; dspin rad/s. The returned frame t is the state after its kick.
 
     Raises:
-        ValueError: num_frames < 1, or `start` / `kicks` of another shape than the scene.
+        ValueError: num_frames < 1, a scene without bodies, or `start` / `kicks` of another shape than the scene.
     """
     first = scene.state if start is None else start
     _check(scene, num_frames, first, kicks)
@@ -135,8 +136,10 @@ def deepest_overlap(scene: Scene, state: State) -> float:
 
 def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None) -> None:
     count = len(scene.bodies)
-    if num_frames < 1:
-        raise ValueError(f"num_frames must be >= 1, got {num_frames}")
+    if not is_whole(num_frames, 1, 2**53):
+        raise ValueError(f"num_frames must be a whole number, 1 or more, got {shown(num_frames)}")
+    if not count:
+        raise ValueError(f"scene {scene.name!r} has no bodies, so nothing moves")
     if start.position.shape != (count, 2):
         raise ValueError(f"start holds {len(start.position)} bodies but scene {scene.name!r} has {count}")
     if kicks is not None and kicks.shape != (num_frames, count, COLUMNS):

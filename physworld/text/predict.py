@@ -19,7 +19,7 @@ from physworld.sim.pymunk_sim import simulate
 from physworld.text import timestep
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.codecs.scene_json import write_jsonl
-from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
+from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
 from physworld.text.rollout import rollout
 from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.training.hardware import placed
@@ -36,7 +36,7 @@ def predict(cfg: DictConfig) -> None:
     checks.whole("row", cfg.row, 0)
     if cfg.row and not is_table(path):
         raise UserError(f"row={cfg.row} is for Parquet files; {path} holds one scene, so leave it out.")
-    by_hand = path.suffix.lower() in SUFFIXES
+    by_hand = is_by_hand(path)
     known = (
         None
         if path.suffix.lower() == ".txt" or by_hand

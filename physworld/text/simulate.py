@@ -18,7 +18,7 @@ from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.sim.pymunk_sim import simulate as roll
 from physworld.text.codecs.scene_json import write_jsonl
-from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
+from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
 from physworld.text.shards import Dataset, Recipe
 from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.types import Trajectory
@@ -81,7 +81,7 @@ def _of_file(path: Path, cfg: DictConfig) -> None:
             raise UserError(f"{key}= is for scenes that are drawn, and input={path} is one; leave one of the two out.")
     if cfg.format == "gallery":
         raise UserError("format=gallery shows every scenario type; of input= make gif, mp4, png, jsonl or parquet.")
-    by_hand = path.suffix.lower() in SUFFIXES
+    by_hand = is_by_hand(path)
     if by_hand:
         scene = checks.read(read_yaml, path)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from physworld.types import shapes
@@ -220,6 +221,18 @@ def acting(who: str, part: Any, points: tuple[str, ...], numbers: tuple[str, ...
     for name in numbers:
         unit, signed = NUMBERS[name]
         number(who, name, getattr(part, name), unit, signed=signed)
+
+
+def parts(scene: Any, allowed: Iterable[tuple[str, set[type]]]) -> None:
+    """What a scene holds are lists, each of parts of its own kinds."""
+    for name, kinds in allowed:
+        names = " or ".join(sorted(kind.__name__ for kind in kinds))
+        held = getattr(scene, name)
+        if not isinstance(held, tuple):
+            raise Impossible("scene", f"has {name} {shown(held)}, it must be a list of {names}")
+        for index, part in enumerate(held):
+            if type(part) not in kinds:
+                raise Impossible("scene", f"has {shown(part)} as number {index} of its {name}; each must be {names}")
 
 
 def scene(scene: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from physworld.types import limits
 from physworld.types.bodies import Body, Peg, Segment
 from physworld.types.joints import Field, Joint
 from physworld.types.shapes import Point
+
+PARTS: tuple[tuple[str, set[type]], ...] = (
+    ("bodies", {Body}),
+    ("static", {Segment, Peg}),
+    ("joints", set(get_args(Joint))),
+    ("fields", set(get_args(Field))),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,12 +59,14 @@ class Scene:
             total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
             plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
             plain = plain and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            plain = plain and all({type(part) for part in self.__dict__[name]} <= kinds for name, kinds in PARTS)
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
             ):
                 return
         except (TypeError, ValueError, IndexError):
             pass
+        limits.parts(self, PARTS)
         limits.scene(self)
 
     @cached_property

@@ -174,7 +174,7 @@ def test_batch_equals_one_by_one_and_one_frame_is_the_initial_state() -> None:
 
 def test_wrong_shapes_are_named() -> None:
     scene = world(disc(400, 300))
-    with pytest.raises(ValueError, match="num_frames must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="num_frames must be a whole number, 1 or more, got 0"):
         simulate(scene, 0)
     with pytest.raises(ValueError, match=r"kicks must have shape \(4, 1, 6\), got \(3, 1, 6\)"):
         simulate(scene, 4, kicks=np.zeros((3, 1, 6)))

@@ -70,6 +70,11 @@ _WORDS = {"object": "body", "bodies": "body", "static": "wall", "joints": "joint
 _POWERS_OF = {"rotary_spring": {"stiffness": 2, "damping": 2}}
 
 
+def is_by_hand(path: Path) -> bool:
+    """Whether a file is such a scene, by its suffix in any case."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def read_yaml(path: str | os.PathLike[str]) -> Scene:
     """The scene of a file.
 
@@ -126,7 +131,13 @@ def parse_yaml(text: str) -> Scene:
 
 
 def write_yaml(path: str | os.PathLike[str], scene: Scene) -> None:
-    """A scene as a file that `read_yaml` reads back as an equal one; it is whole or absent."""
+    """A scene as a file that `read_yaml` reads back as an equal one; it is whole or absent.
+
+    Raises:
+        ValueError: what is given is no scene.
+    """
+    if not isinstance(scene, Scene):
+        raise ValueError(f"{shown(scene)} is no Scene, so it cannot be written; write_yaml(path, scene)")
     text = yaml.safe_dump(_plain(scene_to_dict(scene)), sort_keys=False, allow_unicode=True, default_flow_style=None)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -21,6 +21,7 @@ from physworld.io import listing
 from physworld.seeding import SPLITS, generator
 from physworld.text.codecs._text import LARGEST
 from physworld.text.codecs.scene_json import read_jsonl
+from physworld.text.codecs.yaml_scene import is_by_hand
 from physworld.text.shards import digest
 from physworld.text.sources.windows import Windows, cut_windows
 from physworld.types import Scene, Trajectory
@@ -48,9 +49,12 @@ def scene_files(root: Path) -> list[Path]:
     """`root` itself, or every file of scenes below it, in path order; links are followed, hidden names left out.
 
     Raises:
-        FormatError: one scene is there twice, so that it would count twice and might be in two splits.
+        FormatError: it is a YAML scene; or one scene is there twice, so that it would count
+            twice and might be in two splits.
     """
     if root.is_file():
+        if is_by_hand(root):
+            raise FormatError(f"{root} is a scene by hand, without frames; make them with: simulate.py input={root}")
         return [root]
     found = listing.files(root, SUFFIXES)
     for key, what in ((_without_suffix, "are one scene with two suffixes"), (os.path.realpath, "are one file")):
