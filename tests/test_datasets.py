@@ -96,7 +96,7 @@ def test_rows_and_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (tmp_path / "cut.gif").write_bytes((tmp_path / "moves.gif").read_bytes()[:20])
     assert main(["validate", str(tmp_path)]) == 1
     said = capsys.readouterr().out
-    assert "3 rows in 1 files" in said and "rows.jsonl line 4: unreadable" in said
+    assert "3 rows in 1 file\n" in said and "rows.jsonl line 4: unreadable" in said
     assert "2 clips in 3 files" in said and "cut.gif: unreadable" in said
     assert "stands.gif: still" in said and "stands.gif: caption" in said and "moves.gif" not in said
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from physworld.errors import counted
 from physworld.io.atomic import replacing
 
 SHOWN = 20  # findings on the screen; the report holds all
@@ -25,7 +26,7 @@ class Finding:
 class Checked:
     """What a check of one kind of data saw."""
 
-    what: str  # scenes, rows or clips
+    what: str  # scene, row or clip
     count: int = 0  # of them that could be read
     files: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -45,9 +46,8 @@ def told(checks: Sequence[Checked], console: Console) -> int:
     """Print counts, ranges and findings; the number of findings."""
     for check in checks:
         kinds = ", ".join(f"{name} {count}" for name, count in sorted(check.counts.items()))
-        console.print(
-            f"{check.count} {check.what} in {check.files} files{f': {kinds}' if kinds else ''}", soft_wrap=True
-        )
+        held = f"{counted(check.count, check.what)} in {counted(check.files, 'file')}"
+        console.print(f"{held}{f': {kinds}' if kinds else ''}", soft_wrap=True)
         for name, (low, high) in check.ranges.items():
             console.print(f"  {name:<28}{low:>12.4g} to {high:.4g}")
     findings = [finding for check in checks for finding in check.findings]

@@ -14,7 +14,7 @@ from physworld.spatial.scene.rules import check as check_scene
 
 def check(files: Sequence[Path]) -> Checked:
     """Every row of some files."""
-    checked = Checked(what="rows", files=len(files))
+    checked = Checked(what="row", files=len(files))
     for path in files:
         try:
             with opened(path) as lines:

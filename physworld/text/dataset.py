@@ -27,7 +27,7 @@ def check(files: Sequence[Path], *, training: bool) -> Checked:
     Args:
         training: whether held-out types are out of place; shards called val-* and test-* may hold them.
     """
-    checked = Checked(what="scenes", files=len(files))
+    checked = Checked(what="scene", files=len(files))
     for file in files:
         try:
             for scene, _ in scenes_below(file):

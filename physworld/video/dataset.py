@@ -17,7 +17,7 @@ GAP = 1.5  # times the usual distance of two frames, from which on one is missin
 def check(clips: Sequence[Source]) -> Checked:
     """Each clip is decoded once, at a small size."""
     told = any(clip.captions for clip in clips)  # clips without any captions are there to be judged
-    checked = Checked(what="clips", files=sum(len(clip.files) for clip in clips))
+    checked = Checked(what="clip", files=sum(len(clip.files) for clip in clips))
     for clip in clips:
         path = clip.files[0]
         try:
