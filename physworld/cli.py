@@ -180,6 +180,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         written = export_run(run, options.format)
         console.print(str(written), soft_wrap=True)
     elif options.verb == "validate" and is_data(options.scene):
+        if options.payload is not None:
+            raise UserError(f"{options.payload} is one too many: data is checked one folder or file at a time.")
         training = not options.not_trained_on
         return validate_data(options.scene, console, training=training, report=options.report), "validate a folder"
     elif options.verb in ("validate", "export"):
@@ -187,6 +189,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         from physworld.spatial.commands import export, validate
 
         if options.verb == "validate":
+            if options.report is not None or options.not_trained_on:
+                raise UserError(f"--report and --not-trained-on are for data, and {options.scene} is a spatial scene.")
             return validate(options.scene, options.payload, console), options.verb
         console.print(str(export(options)), soft_wrap=True)
     elif options.verb == "play" and options.export is not None:

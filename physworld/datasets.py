@@ -16,7 +16,7 @@ from physworld.reporting import findings
 from physworld.reporting.findings import Checked
 from physworld.settings.checks import installed
 
-FINE, WRONG, UNREADABLE = 0, 1, 2  # exit codes
+FINE, WRONG = 0, 1  # exit codes
 ROWS = {"prompt", "completion"}
 
 
@@ -33,9 +33,13 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
     from physworld.text.codecs.yaml_scene import is_by_hand
     from physworld.text.sources.files import SUFFIXES, is_table
 
+    if report is not None and report.is_dir():
+        raise UserError(f"--report {report} is a folder; give the file to write.")
     if report is not None and report.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--report {report} lies in {folder}, where nothing is changed; write it elsewhere.")
     if is_by_hand(folder):
+        if report is not None:
+            raise UserError(f"--report is for folders and files of frames; {folder} is one scene by hand.")
         return _by_hand(folder, console)
     found = [folder] if folder.is_file() else listing.files(folder, SUFFIXES)
     files = [path for path in found if path.name not in TABLES]
@@ -82,7 +86,7 @@ def _by_hand(file: Path, console: Console) -> int:
         scene = read_yaml(file)
     except FormatError as error:
         console.print(str(error), soft_wrap=True)
-        return UNREADABLE
+        return WRONG
     bodies = counted(len(scene.bodies), "body", "bodies")
     console.print(f"{file}: a scene of {bodies}, nothing is wrong.", soft_wrap=True)
     return FINE

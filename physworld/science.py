@@ -124,14 +124,19 @@ class Model:
         _wanted_number("temperature", temperature, positive=False)
         if not is_whole(seed, 0, 2**63 - 1):
             raise UserError(f"seed={shown(seed)} must be a whole number, 0 or more.")
+        if temperature and self.codec is None:
+            raise UserError(f"{self.name} is a baseline, which draws nothing; leave temperature= out.")
+        if seed and not temperature:
+            raise UserError(f"seed={seed} is of the drawing; give a temperature above 0, too, or leave it out.")
         scene = start if isinstance(start, Scene) else start.scene
         context = 1 if self.codec is None else self.codec.context_frames
         known = simulate(scene, context) if isinstance(start, Scene) else start
         if len(known) < context:
             raise UserError(f"{self.name} reads {context} frames, and {len(known)} are given.")
         if not is_whole(frames, len(known) + 1, 2**53):
+            whose = "simulator makes of a scene" if isinstance(start, Scene) and context > 1 else "start gives"
             raise UserError(
-                f"frames={shown(frames)} must be a whole number above {len(known)}, the frames that are given."
+                f"frames={shown(frames)} must be a whole number above {len(known)}, the frames that the {whose}."
             )
         own = frames - len(known)
         if self.codec is None:

@@ -20,6 +20,7 @@ from physworld.text.codecs.yaml_scene import write_yaml
 from physworld.text.dataset import gained, through_wall
 from physworld.types import Trajectory
 
+from repository import ROOT
 from spatial_tools import samples
 
 
@@ -46,10 +47,29 @@ def test_one_file_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for name in ("right.jsonl", "right.yaml", "fast.jsonl", "wrong.yaml", "words.yaml"):
         said[name] = main(["validate", str(tmp_path / name)]), capsys.readouterr().out
     assert {name: code for name, (code, _) in said.items()} == {
-        "right.jsonl": 0, "right.yaml": 0, "fast.jsonl": 1, "wrong.yaml": 2, "words.yaml": 2,
+        "right.jsonl": 0, "right.yaml": 0, "fast.jsonl": 1, "wrong.yaml": 1, "words.yaml": 1,
     }  # fmt: skip
     assert "fast.jsonl" in said["fast.jsonl"][1] and "body 0 position must be" in said["wrong.yaml"][1]
     assert "JSON" not in said["words.yaml"][1]
+
+
+def test_what_validate_would_leave_unread_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = scene("billiards")
+    write_jsonl(tmp_path / "a.jsonl", first)
+    write_yaml(tmp_path / "a.yaml", first.scene)
+    (tmp_path / "scene.json").write_text("{}")
+    report = str(tmp_path.with_suffix(".json"))
+    for words, sentence in (
+        (["a.jsonl", "b.jsonl"], "b.jsonl is one too many: data is checked one folder or file at a time"),
+        ([".", "a.jsonl"], "a.jsonl is one too many"),
+        (["a.yaml", "--report", report], "--report is for folders and files of frames"),
+        (["scene.json", "--report", report], "--report and --not-trained-on are for data"),
+        (["a.jsonl", "--report", str(tmp_path)], "is a folder; give the file to write"),
+    ):
+        full = [word if word.startswith("-") or Path(word).is_absolute() else str(tmp_path / word) for word in words]
+        assert main(["validate", *full]) == 1
+        assert sentence in capsys.readouterr().err
+    assert not Path(report).exists()
 
 
 def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,3 +124,9 @@ def test_rows_and_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_folder_without_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(tmp_path)]) == 1
     assert "holds no data: no scenes or rows" in capsys.readouterr().err
+
+
+def test_a_payload_is_told_from_a_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    payload = ROOT / "physworld" / "spatial" / "examples" / "payload.json"
+    assert main(["validate", str(payload)]) == 2
+    assert f"{payload} is a payload and no scene" in capsys.readouterr().out

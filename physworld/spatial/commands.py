@@ -58,6 +58,9 @@ def validate(scene: Path, payload: Path | None, console: Console) -> int:
     except UserError as error:
         console.print(str(error), soft_wrap=True)
         return UNREADABLE
+    if isinstance(data, dict) and "stems" in data and "objects" not in data:
+        console.print(f"{scene} is a payload and no scene; validate takes SCENE PAYLOAD.", soft_wrap=True)
+        return UNREADABLE
     report = check(data, asked)
     for violation in report.violations:
         console.print(str(violation), soft_wrap=True)

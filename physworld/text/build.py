@@ -45,7 +45,7 @@ def build(cfg: DictConfig) -> TextParts:
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
     if "network" not in cfg.model:
-        raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
+        raise UserError("A model of hf or api is judged by evaluate.py, not trained; choose another one, such as gpt.")
     codec, make_network = codec_and_network(cfg)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)
@@ -79,7 +79,7 @@ def build(cfg: DictConfig) -> TextParts:
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
-        console.print(f"Note: {', '.join(kept)} are held-out types; trained on, they test nothing.")
+        console.print(f"Note: of held-out types, {', '.join(kept)}: what is trained on them is not tested by them.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)

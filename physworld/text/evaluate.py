@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from physworld.errors import UserError
+from physworld.errors import UserError, counted
 from physworld.io.checksums import summed
 from physworld.io.names import safe_name
 from physworld.reporting.markdown import span
@@ -53,6 +53,12 @@ def evaluate(cfg: DictConfig) -> None:
     checks.whole("seed", cfg.seed, 0)
     checks.whole("limit", cfg.limit, 1, or_null=True)
     checks.split(cfg.split)
+    if cfg.scenes is not None and cfg.split != "test":
+        raise UserError(
+            f"split={cfg.split} is of simulated scenes; those of scenes={cfg.scenes} are judged as they are."
+        )
+    if cfg.export is not None and cfg.predictions is not None:
+        raise UserError("export= writes the moments and stops; leave predictions= out, they are scored afterwards.")
     checks.scenario_names(cfg.scenario.names)
     evaluation: Evaluation = instantiate(cfg.evaluation)
     suite: Suite = instantiate(cfg.suite)
@@ -250,7 +256,7 @@ def _export(cfg: DictConfig, evaluation: Evaluation, suite: Suite) -> None:
     codec = instantiate(cfg.codec)
     cases = sample_cases(cfg, evaluation, suite, [], codecs=[codec])
     write_cases(Path(str(cfg.export)), cases, evaluation.frames, codec)
-    console.print(f"{cfg.export}: {len(cases.given)} moments of {evaluation.frames} frames", soft_wrap=True)
+    console.print(f"{cfg.export}: {counted(len(cases.given), 'moment')} of {evaluation.frames} frames", soft_wrap=True)
 
 
 # --- 3. score

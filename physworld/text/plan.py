@@ -16,6 +16,7 @@ from physworld.runs.planning import network_for, switch
 from physworld.runs.wiring import longest, stage_samples
 from physworld.settings import checks
 from physworld.text.build import sources
+from physworld.training.fake import real
 from physworld.training.plan import Planned, Stage
 
 DRAWN = 32  # samples at most, each of another scene; a larger batch holds them again
@@ -29,9 +30,10 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     """
     names = checks.scenario_names(cfg.scenario.names)
     if "network" not in cfg.model:
-        raise UserError("This model is judged by evaluate.py, not trained; choose another one.")
+        raise UserError("A model of hf or api is judged by evaluate.py, not trained; choose another one, such as gpt.")
     codec, network, weights, notes = network_for(cfg, precision)
-    train, _ = sources(cfg, names, codec)
+    with real():  # a finished run may make the samples
+        train, _ = sources(cfg, names, codec)
     module: NextTokenModule = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
     each = stage_samples(cfg)
     count = 1 if each is None else len(cfg.curriculum.difficulties)
@@ -44,7 +46,8 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
             break
         if number == count - 1:  # the last one goes on until the steps are over
             steps = cfg.steps - first // cfg.global_batch
-        drawn = _encoded(train, codec, [first + k * apart for k in range(min(micro_batch, DRAWN))], longest(cfg))
+        with real():
+            drawn = _encoded(train, codec, [first + k * apart for k in range(min(micro_batch, DRAWN))], longest(cfg))
         batch = collate([drawn[k % len(drawn)] for k in range(micro_batch)], pad=int(codec.tokenizer.pad_token_id))
         with torch.no_grad():
             tokens = int((batch.input_ids != int(codec.tokenizer.pad_token_id)).sum())

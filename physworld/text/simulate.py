@@ -16,6 +16,7 @@ from physworld.io.placing import placing
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
+from physworld.sim.ood import FAMILIES
 from physworld.sim.pymunk_sim import simulate as roll
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
@@ -41,6 +42,9 @@ def simulate(cfg: DictConfig) -> None:
         return
     checks.split(cfg.split)
     checks.ood(**cfg.ood)
+    if cfg.ood.family is None and cfg.ood.level != 1:
+        families = ", ".join(FAMILIES)
+        raise UserError(f"ood.level={cfg.ood.level} moves nothing without a family; choose ood= of {families}.")
     recipe = Recipe(
         names=tuple(checks.scenario_names(cfg.scenario.names)),
         difficulties=tuple(checks.difficulties(cfg.curriculum.difficulties)),

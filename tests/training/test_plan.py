@@ -123,6 +123,12 @@ def test_time_and_price_are_arithmetic() -> None:
     assert part.hours == pytest.approx(part.seconds * 3 / 3600) and part.dollars == pytest.approx(2 * part.hours)
 
 
+def test_samples_that_a_finished_run_makes_can_be_planned_for() -> None:
+    """Its answers are real, though the pass itself has no numbers; what is learned from them costs the same."""
+    small = ("scenario.names=[projectile]", "data.source.frames=12", "global_batch=2")
+    assert foretold(*small, "data=distilled").stages[0].flops > 0
+
+
 def test_every_stage_of_a_curriculum_is_a_row() -> None:
     stages = ("curriculum=progressive", "curriculum.samples_per_stage=8", "curriculum.difficulties=[1,3]", "steps=5")
     told = foretold(*TINY, *stages)

@@ -113,7 +113,7 @@ class ImpulseCodec(LinesCodec):
         if isinstance(memory_dropout, bool) or not 0 <= memory_dropout <= 1:
             raise ValueError(f"memory_dropout={memory_dropout} must be a number from 0 to 1")
         if memory_dropout and not memory:
-            raise ValueError(f"memory_dropout={memory_dropout} has no effect without memory=true")
+            raise ValueError(f"codec.memory_dropout={memory_dropout} has no effect without codec.memory=true")
         self.memory, self.memory_dropout = memory, memory_dropout
         if memory:
             self.word, self.records, self.most_bodies = MEMORY_WORD, MEMORY_RECORDS, MEMORY_BODIES

@@ -26,6 +26,7 @@ The file is data: no tags, no anchors and aliases, no key twice, at most MAX_BYT
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import os
 import re
@@ -134,8 +135,10 @@ def write_yaml(path: str | os.PathLike[str], scene: Scene) -> None:
     """A scene as a file that `read_yaml` reads back as an equal one; it is whole or absent.
 
     Raises:
-        ValueError: what is given is no scene.
+        ValueError: what is given is no scene, or the file has another suffix.
     """
+    if not is_by_hand(Path(path)):
+        raise ValueError(f"{path} must end in {' or '.join(SUFFIXES)}, or read_scene would not know it for a scene")
     if not isinstance(scene, Scene):
         raise ValueError(f"{shown(scene)} is no Scene, so it cannot be written; write_yaml(path, scene)")
     text = yaml.safe_dump(_plain(scene_to_dict(scene)), sort_keys=False, allow_unicode=True, default_flow_style=None)
@@ -239,7 +242,8 @@ def _body(body: dict[str, Any], what: str) -> dict[str, Any]:
         raise FormatError(f"{what} has both {short[0]} and {short[1]}; a body has one shape")
     value = body.pop(short[0])
     if "position" not in body:
-        raise FormatError(f'{what} lacks the key "position"')
+        near = difflib.get_close_matches("position", map(str, body), n=1)
+        raise FormatError(f'{what} lacks the key "position"' + (f"; is {shown(near[0])} meant for it?" if near else ""))
     if short[0] == "circle":
         return {"shape": "circle", "size": [number(value, f"{what} circle")], **body}
     if short[0] == "box":

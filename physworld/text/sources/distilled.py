@@ -46,7 +46,7 @@ class DistilledSource(PhysicsSource):
             UserError: a run is not there, is damaged or is not a text model's.
         """
         if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, got {share}")
+            raise ValueError(f"data.source.share must be above 0 and at most 1, got {share}")
         self.share, self.shown = share, context_frames
         self._loaded: list[tuple[Any, Any]] | None = None  # models and codecs, once a worker needs them
         self._folders = _found(runs)
@@ -86,7 +86,11 @@ class DistilledSource(PhysicsSource):
 def _found(names: Sequence[str]) -> list[Any]:
     if isinstance(names, str) or not names:
         raise ValueError(f"{OPTION} must be a list of finished runs, for example {OPTION}=[solver], got {names}")
-    return [runs.find_run(str(name), OPTION) for name in names]
+    found = [runs.find_run(str(name), OPTION) for name in names]
+    twice = [str(name) for place, name in enumerate(names) if found[place] in found[:place]]
+    if twice:
+        raise ValueError(f"{OPTION} names {twice[0]} twice, and the mean of one teacher with itself is its own answer")
+    return found
 
 
 def _mean(paths: list[Trajectory]) -> Trajectory:
