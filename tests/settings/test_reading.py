@@ -61,8 +61,6 @@ REFUSED = [
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),
     ("evaluate", "run=shipped codec=card", "codec= is for model=hf, predictions= and export=; a run brings its own"),
-    ("evaluate", f"run=shipped scenes={__file__} split=val", "split=val is of simulated scenes; those of scenes="),
-    ("evaluate", f"export=x.jsonl predictions={__file__}", "export= writes the moments and stops; leave predictions="),
     ("simulate", "ood.level=0.5", "ood.level=0.5 moves nothing without a family; choose ood= of"),
     ("evaluate", "limit=1", "Nothing to judge: give run=DIR"),
     ("evaluate", "run=[]", "Nothing to judge: give run=DIR"),
@@ -99,6 +97,18 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
     with asking(main, *overrides.split()) as config, pytest.raises(UserError) as refused:
         run.VERBS[main](config)
     assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ("run=shipped scenes=FILE split=val", "split=val is of simulated scenes; those of scenes=FILE are judged as"),
+        ("export=x.jsonl predictions=FILE", "export= writes the moments and stops; leave predictions= out"),
+    ],
+)
+def test_what_an_evaluation_does_not_read_is_refused(overrides: str, says: str) -> None:
+    with asking("evaluate", *overrides.split()) as config, pytest.raises(UserError, match=says):
+        evaluate(config)
 
 
 @pytest.mark.parametrize(
