@@ -21,6 +21,7 @@ from physworld.runs.state import recorded
 from physworld.settings import checks, folders
 from physworld.settings.messages import option_names, options
 from physworld.settings.program import typed_command
+from physworld.text.evaluate import evaluate
 
 from repository import CONF, ROOT, composed
 
