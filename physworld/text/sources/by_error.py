@@ -36,7 +36,8 @@ def shares(run: str, names: Sequence[str]) -> np.ndarray:
     types = metrics["scenarios"]
     if missing := [name for name in names if name not in types]:
         raise UserError(f"{OPTION}={run} has no figures of {', '.join(missing)}; evaluate it on every trained type.")
-    ratios = [types[name]["horizons"][horizon]["ratio_best"]["mean"] for name in names]
+    found = [types[name]["horizons"][horizon]["ratio_best"] for name in names]  # none where no baseline is off
+    ratios = [ratio["mean"] if ratio else None for ratio in found]
     if unknown := [name for name, ratio in zip(names, ratios, strict=True) if ratio is None]:
         raise UserError(f"{OPTION}={run} has no finite error on {', '.join(unknown)}.")
     error = np.array(ratios, float)
