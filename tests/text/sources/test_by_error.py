@@ -20,7 +20,7 @@ def run(folder: Path, *, split: str = "val", **ratios: float | None) -> str:
     """A folder with the figures of a run; `ratios` by type at the longest horizon."""
 
     def at(ratio: float | None) -> dict[str, Any]:
-        return {"1": {"ratio_best": {"mean": 9.0}}, "30": {"ratio_best": {"mean": ratio}}}
+        return {"1": {"ratio_best": {"mean": 9.0}}, "30": {"ratio_best": None if ratio is None else {"mean": ratio}}}
 
     types = {name: {"horizons": at(ratio)} for name, ratio in ratios.items()}
     folder.mkdir()
