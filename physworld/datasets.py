@@ -15,6 +15,7 @@ from physworld.io.compression import BROKEN, opened
 from physworld.reporting import findings
 from physworld.reporting.findings import Checked
 from physworld.settings.checks import installed
+from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
 
 FINE, WRONG = 0, 1  # exit codes
 ROWS = {"prompt", "completion"}
@@ -30,8 +31,7 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
     Raises:
         UserError: the folder holds no data, or the report would be among it.
     """
-    from physworld.text.codecs.yaml_scene import is_by_hand
-    from physworld.text.sources.files import SUFFIXES, is_table
+    from physworld.text.sources.files import is_table
 
     if report is not None and report.is_dir():
         raise UserError(f"--report {report} is a folder; give the file to write.")
@@ -41,7 +41,7 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
         if report is not None:
             raise UserError(f"--report is for folders and files of frames; {folder} is one scene by hand.")
         return _by_hand(folder, console)
-    found = [folder] if folder.is_file() else listing.files(folder, SUFFIXES)
+    found = [folder] if folder.is_file() else listing.files(folder, listing.SCENES)
     files = [path for path in found if path.name not in TABLES]
     rows = [path for path in files if not is_table(path) and _holds_rows(path)]
     scenes = [path for path in files if path not in set(rows)]
@@ -59,7 +59,7 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
 
         checks.append(check_clips(clips))
     if not checks:
-        raise UserError(f"{folder} holds no data: no scenes or rows ({', '.join(SUFFIXES)}), and no clips.")
+        raise UserError(f"{folder} holds no data: no scenes or rows ({', '.join(listing.SCENES)}), and no clips.")
     count = findings.told(checks, console)
     if report is not None:
         findings.write(report, folder, checks)
@@ -73,15 +73,10 @@ def validate(folder: Path, console: Console, *, training: bool = True, report: P
 
 def is_data(path: Path) -> bool:
     """Whether a path is a folder, or a file of scenes or rows by its name; another file is a spatial scene."""
-    from physworld.text.codecs.yaml_scene import is_by_hand
-    from physworld.text.sources.files import SUFFIXES
-
-    return path.is_dir() or path.name.lower().endswith(SUFFIXES) or is_by_hand(path)
+    return path.is_dir() or path.name.lower().endswith(listing.SCENES) or is_by_hand(path)
 
 
 def _by_hand(file: Path, console: Console) -> int:
-    from physworld.text.codecs.yaml_scene import read_yaml
-
     try:
         scene = read_yaml(file)
     except FormatError as error:

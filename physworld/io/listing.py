@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+SCENES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")  # files of scenes over time, or of rows
+
 
 def files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Every file below `folder` whose name ends in one of the suffixes, in any case, in path order.

@@ -38,7 +38,7 @@ from physworld.runs import directory as runs
 from physworld.science import Model, load
 from physworld.seeding import generator
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
-from physworld.text.codecs.yaml_scene import SUFFIXES, read_yaml
+from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
 from physworld.text.evaluation.baselines import BASELINES
 from physworld.text.sources.files import Row, is_table, read_scene
 from physworld.types import Trajectory
@@ -226,7 +226,7 @@ def _open(request: Request, body: bytes) -> dict[str, Any]:
         path = Path(folder) / name
         path.write_bytes(body)
         try:
-            if path.suffix.lower() in SUFFIXES:
+            if is_by_hand(path):
                 return {"scene": scene_to_dict(read_yaml(path)), "frames": 0}
             run = read_scene(Row(path, 0) if is_table(path) else path)
         except FormatError as error:

@@ -145,9 +145,9 @@ def _mfu(name: str, value: Any) -> None:
 FROM_0 = partial(number, above=0, or_equal=True)
 SIZES = ("depth", "heads", "hidden", "inner", "layers", "rounds", "state", "width")  # of networks
 SWITCHES = (
-    "ahead compile_layers gap_start gradient_checkpointing known_springs median numeric_embedding own_axes pair_bias"
-)
-SWITCHES += " prefix relations reuse_cache shared_rounds"
+    "ahead", "compile_layers", "gap_start", "gradient_checkpointing", "known_springs", "median", "numeric_embedding",
+    "own_axes", "pair_bias", "prefix", "relations", "reuse_cache", "shared_rounds",
+)  # fmt: skip
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "checkpoint_every": partial(whole, least=1),
@@ -214,7 +214,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "model.network.dropout": share,
     **{f"model.network.{name}": partial(whole, least=1) for name in SIZES},
     "model.network.passes": partial(whole, least=0),
-    **{f"model.network.{name}": flag for name in SWITCHES.split()},
+    **{f"model.network.{name}": flag for name in SWITCHES},
     "model.network.smoothing": FROM_0,
     "model.warmup_fraction": share,
     "model.warmup_steps": FROM_0,

@@ -141,19 +141,19 @@ def test_eight_clients_at_once(weights: Weights, served: Serving, client: Any) -
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_stream_is_the_answer_in_pieces(client: Any, weights: Weights, chat: bool) -> None:
-    """The model waits in the middle of its answer until the client has read a piece of it."""
+    """Four times in its answer the model waits until the client has read one more piece of it."""
     messages = [{"role": "user", "content": [{"type": "text", "text": "Frame 1:"}]}]
     asked = {"messages": messages} if chat else {"prompt": "Frame 1:"}
     ask = client.chat.completions.create if chat else client.completions.create
     form = {"response_format": {"type": "regex", "regex": "[é0-9]{12}"}}
     asked |= {"model": "m", "max_tokens": 60, "extra_body": form}
     whole = ask(**asked)
-    heard, in_time, calls = threading.Event(), [], []
+    heard, in_time, calls = threading.Semaphore(0), [], []
 
     def hold(*_: Any) -> None:
         calls.append(1)
-        if len(calls) == 6:
-            in_time.append(heard.wait(60))
+        if 3 <= len(calls) <= 6:
+            in_time.append(heard.acquire(timeout=60))
 
     parts = []
     hook = weights.model.network.register_forward_pre_hook(hold)  # type: ignore[attr-defined]
@@ -161,14 +161,14 @@ def test_a_stream_is_the_answer_in_pieces(client: Any, weights: Weights, chat: b
         for part in ask(**asked, stream=True, stream_options={"include_usage": True}):
             parts.append(part)
             if part.choices and (part.choices[0].delta.content if chat else part.choices[0].text):
-                heard.set()
+                heard.release()
     finally:
         hook.remove()
     said = [part.choices[0] for part in parts if part.choices]
     pieces = [choice.delta.content if chat else choice.text for choice in said]
     text = whole.choices[0].message.content if chat else whole.choices[0].text
     assert "".join(pieces) == text and len(text) == 12
-    assert in_time == [True] and sum(map(bool, pieces)) > 1
+    assert in_time == [True] * 4 and sum(map(bool, pieces)) > 3
     assert said[-1].finish_reason == "stop"
     assert parts[-1].usage == whole.usage and whole.usage.completion_tokens > 1
 

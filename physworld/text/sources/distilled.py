@@ -95,10 +95,5 @@ def _found(names: Sequence[str]) -> list[Any]:
 
 def _mean(paths: list[Trajectory]) -> Trajectory:
     """Frame by frame, of the same scene."""
-    states = []
-    for t in range(len(paths[0])):
-        frames = [path.frame(t) for path in paths]
-        states.append(
-            State(**{part.name: np.mean([getattr(one, part.name) for one in frames], axis=0) for part in fields(State)})
-        )
-    return Trajectory.of(paths[0].scene, states)
+    parts = {part.name: np.mean([getattr(path, part.name) for path in paths], axis=0) for part in fields(State)}
+    return Trajectory(scene=paths[0].scene, **parts)

@@ -26,7 +26,7 @@ from physworld.text.shards import digest
 from physworld.text.sources.windows import Windows, cut_windows
 from physworld.types import Scene, Trajectory
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+SUFFIXES = listing.SCENES
 SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+-of-\d+(\.parquet)?")
 
 
