@@ -35,6 +35,7 @@ KNOW_HYDRA = {"mains", "run", "runs", "settings", "training"}
 VERBS = {
     "build",
     "candidates",
+    "conclude",
     "controls",
     "evaluate",
     "plan",

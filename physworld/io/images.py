@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import GifImagePlugin, Image
@@ -22,10 +23,10 @@ def _palette(frames: np.ndarray) -> Image.Image:
 
     In the rest every colour counts once, however rare, else a thin red line loses its red to the background.
     """
-    packed = frames.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    colours, counts = np.unique(packed, return_counts=True)
-    colours = colours[np.argsort(-counts, kind="stable")]
-    rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)
+    flat = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    counted: Any = flat.getcolors(flat.width * flat.height)  # None if there were more colours than pixels
+    counted.sort(key=lambda pair: (-pair[0], pair[1]))
+    rgb = np.array([colour for _, colour in counted], dtype=np.uint8)
     entries = rgb[:96]
     if len(rgb) > 96:
         rest = Image.fromarray(rgb[None, 96:]).quantize(96, method=Image.Quantize.MEDIANCUT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,18 +67,27 @@ class _Table:
         found.flags.writeable = False
         return found
 
-    def per_scene(self, mask: np.ndarray, method: str, name: str) -> np.ndarray:
-        """(S,) float64: the column's mean over the rollouts of each scene in `mask` (n,), NaN left out."""
-        values, (_, place) = self.column(method, name)[mask], np.unique(self.unit[mask], return_inverse=True)
-        known = ~np.isnan(values)
-        counts = np.bincount(place[known], minlength=place.max() + 1)
-        with np.errstate(invalid="ignore"):
-            return np.bincount(place[known], values[known], minlength=len(counts)) / counts
+    def of(self, mask: np.ndarray) -> _Scenes:
+        """The scenes that rollouts in `mask` (n,) are of."""
+        _, first, place = np.unique(self.unit[mask], return_index=True, return_inverse=True)
+        return _Scenes(self, mask, place, self.scenario[mask][first])
 
-    def scene_types(self, mask: np.ndarray) -> np.ndarray:
-        """(S,) scenario type of each scene in `mask` (n,), in the order of `per_scene`."""
-        types: np.ndarray = self.scenario[mask][np.unique(self.unit[mask], return_index=True)[1]]
-        return types
+
+class _Scenes(NamedTuple):
+    """Some rollouts, by scene: S scenes."""
+
+    table: _Table
+    mask: np.ndarray  # (n,) bool
+    place: np.ndarray  # (k,) scene of each of the k rollouts in the mask
+    types: np.ndarray  # (S,) scenario type
+
+    def mean(self, method: str, name: str) -> np.ndarray:
+        """(S,) float64: a column's mean over the rollouts of each scene, NaN left out."""
+        values = self.table.column(method, name)[self.mask]
+        known = ~np.isnan(values)
+        counts = np.bincount(self.place[known], minlength=len(self.types))
+        with np.errstate(invalid="ignore"):
+            return np.bincount(self.place[known], values[known], minlength=len(self.types)) / counts
 
 
 def _number(value: float) -> float | None:
@@ -113,19 +122,20 @@ def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] |
 
 def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     """Everything about the rollouts in `mask` (n,); group means are taken over the scenario types among them."""
-    groups = table.scene_types(mask)
+    scenes = table.of(mask)
+    groups = scenes.types
     types = np.unique(groups)
     with_interval = [name for name, metric in METRICS.items() if metric.interval and name != "rmse"]
     horizons: dict[str, Any] = {}
     for h in table.horizons:
-        rmse = {m: table.per_scene(mask, m, f"rmse@{h}") for m in table.methods}
+        rmse = {m: scenes.mean(m, f"rmse@{h}") for m in table.methods}
         by_type = {m: np.array([rmse[m][groups == t].mean() for t in types]) for m in table.baselines}
         best = min(table.baselines, key=lambda m: by_type[m].mean())
         chosen = {t: min(table.baselines, key=lambda m: by_type[m][k]) for k, t in enumerate(types)}
         strict = np.array([rmse[chosen[t]][n] for n, t in enumerate(groups)])
         horizons[str(h)] = {
             **{
-                name: _means({m: table.per_scene(mask, m, f"{name}@{h}") for m in table.methods}, groups)
+                name: _means({m: scenes.mean(m, f"{name}@{h}") for m in table.methods}, groups)
                 for name in with_interval
             },
             "rmse": _means({**rmse, "best_per_scenario": strict}, groups),
@@ -134,7 +144,7 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
             "ratio_best": _ratio(rmse[MODEL], rmse[best], groups),
             "ratio_best_per_scenario": _ratio(rmse[MODEL], strict, groups),
         }
-    jumps = {m: table.per_scene(mask, m, "event_velocity_rmse") for m in table.methods}
+    jumps = {m: scenes.mean(m, "event_velocity_rmse") for m in table.methods}
     return {
         "rollouts": int(mask.sum()),
         "events": _events(table, mask),
@@ -191,8 +201,9 @@ def _breakdown(table: _Table, labels: np.ndarray, counted: np.ndarray) -> dict[s
     last = table.horizons[-1]
     for label in sorted(set(labels[counted].tolist()), key=lambda text: (len(text.split("-")[0]), text)):
         mask = counted & (labels == label)
-        groups = table.scene_types(mask)
-        rmse = {m: table.per_scene(mask, m, f"rmse@{last}") for m in table.methods}
+        scenes = table.of(mask)
+        groups = scenes.types
+        rmse = {m: scenes.mean(m, f"rmse@{last}") for m in table.methods}
         by_type = {m: np.mean([rmse[m][groups == t].mean() for t in np.unique(groups)]) for m in table.baselines}
         best = min(table.baselines, key=lambda m: by_type[m])
         found[str(label)] = {

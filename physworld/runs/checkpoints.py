@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import pickle
 import re
-import shutil
 import zipfile
 from functools import reduce
 from pathlib import Path
@@ -16,15 +14,12 @@ from typing import Any
 
 import torch
 from hydra.errors import HydraException
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
 from physworld.errors import FormatError, UserError
-from physworld.io.atomic import replacing, replacing_within
+from physworld.io.atomic import replacing_within
 from physworld.io.checksums import refuse_changed, write_sums
 from physworld.lm.gpt import GPT
-from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
 from physworld.protocols import Codec, Network
 from physworld.runs.directory import first_rank, flatten, read_config
@@ -37,41 +32,7 @@ WEIGHTS = ("model", "adapter", "base")  # folders of a run that hold weights
 TRAINING_STATE = ("state_dict", "global_step", "optimizer_states", "lr_schedulers")  # what a run goes on from
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """The previous checkpoint stays whole until the new one is: Lightning's own way copies over it."""
-
-    def __init__(self, keep: int = 1) -> None:
-        """
-        Args:
-            keep: how many of the checkpoints that were called last.ckpt stay; from 2 on as step_N.ckpt, too.
-        """
-        super().__init__()
-        self.keep = keep
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
-            try:
-                torch.save(checkpoint, stream)
-            except RuntimeError as error:  # how torch ends when the disk is full, the cause in its context
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-        if self.keep > 1 and Path(path).name == LAST:
-            _keep(Path(path), int(checkpoint["global_step"]), self.keep)
-
-
-def _keep(last: Path, step: int, count: int) -> None:
-    """`last` under the name of its step as well, which takes no room; names of older steps go."""
-    named = last.with_name(f"step_{step}.ckpt")
-    named.unlink(missing_ok=True)
-    try:
-        os.link(last, named)
-    except OSError:  # a file system without links
-        shutil.copy2(last, named)
-    for old in _by_step(last.parent)[count:]:
-        old.unlink()
-
-
-def _by_step(folder: Path) -> list[Path]:
+def by_step(folder: Path) -> list[Path]:
     """step_N.ckpt of a folder, the latest first."""
     steps = {path: re.fullmatch(r"step_(\d+)\.ckpt", path.name) for path in folder.glob("step_*.ckpt")}
     return sorted((p for p, found in steps.items() if found), key=lambda p: -int(steps[p][1]))  # type: ignore[index]
@@ -116,7 +77,7 @@ def read_newest(asked: Path) -> tuple[Path, dict[str, Any]]:
         broken = str(error)
     whole: list[tuple[int, Path]] = []
     skipped = [asked.name]
-    for path in (*_by_step(asked.parent), asked.with_name("best.ckpt")):
+    for path in (*by_step(asked.parent), asked.with_name("best.ckpt")):
         try:
             whole.append((int(read_checkpoint(path)["global_step"]), path))
         except UserError:
@@ -151,6 +112,8 @@ def save_model(network: Network, codec: Codec, run: Path) -> None:
 
     Beside them SHA256SUMS, by which damage is noticed. A model that is there stays until the new one is whole.
     """
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()  # of files that are written in a blink
     with replacing_within(run) as new:
         network.save_run(new, codec.tokenizer, codec.end_id)
@@ -223,6 +186,8 @@ def start_from(network: torch.nn.Module, run: Path, config: dict[str, Any]) -> N
     Raises:
         UserError: the shapes differ.
     """
+    from physworld.lm.packed_lm import PackedLM  # late: it loads the models of transformers
+
     if isinstance(network, PackedLM) and network.tuning != "full":  # it knows what of it is trained
         _refuse_damage(run)
         try:

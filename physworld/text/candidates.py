@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from physworld import scenarios
 from physworld.errors import UserError, call
 from physworld.io.checksums import digest_of, files_digest
-from physworld.lm.generator import CachedGenerator
 from physworld.lm.weights import (
     WeightsError,
     find_adapter,
@@ -136,6 +135,8 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
     base = None if cfg.base is None else str(cfg.base)
     if cfg.engine == "vllm":
         return from_vllm(cfg, str(weights), base)
+    from physworld.lm.generator import CachedGenerator  # late: it loads the models of transformers
+
     network, tokenizer = load_hf(str(weights), base, device)
     codec = _with_shots(codec_for(cfg.codec, tokenizer), cfg)
     answering = {

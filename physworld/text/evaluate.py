@@ -20,19 +20,16 @@ from physworld.reporting.markdown import span
 from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
-from physworld.runs.checkpoints import save_model
 from physworld.runs.shares import Share
 from physworld.scenarios import DIFFICULTIES
 from physworld.settings import checks
 from physworld.settings.program import typed_command
 from physworld.text import timestep
-from physworld.text.build import TextParts, cases_of_run
 from physworld.text.candidates import Candidate, candidates
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
 from physworld.text.evaluation.external_predictions import Coverage, write_cases
 from physworld.text.evaluation.suites import Suite
-from physworld.text.hub import example_of, write_cards
 from physworld.text.report.figures import figures, to_tensorboard, worst
 from physworld.text.report.laws import laws_section
 from physworld.text.report.paper import Published
@@ -100,13 +97,13 @@ def evaluate(cfg: DictConfig) -> None:
                 *laws_section(result.summary),
                 *shift_table(result.summary, result.rows),
             ]
-        report(
+        charts = report(
             result, candidate.model, candidate.codec, evaluation,
             directory if len(named) == 1 else directory / safe_name(candidate.name),
             command=command, split=cfg.split, cost=candidate.cost, title=f"{suite.name}: {candidate.name}",
             extra=extra, coverage=covered.get(candidate.name),
         )  # fmt: skip
-        to_tensorboard(directory, candidate.name, suite.name, candidate.cost, result)
+        to_tensorboard(directory, candidate.name, suite.name, candidate.cost, result, charts)
         results[candidate.name] = result
     if len(named) > 1:
         measured = {"split": f"`{cfg.split}`", "seed": cfg.seed, "commit": runs.versions()["commit"]}
@@ -115,27 +112,6 @@ def evaluate(cfg: DictConfig) -> None:
             line = f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px"
             console.print(line, soft_wrap=True)
         console.print(f"Report:       {directory / 'report.md'}, report.html", soft_wrap=True)
-
-
-def conclude(
-    cfg: DictConfig, parts: TextParts, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
-) -> tuple[dict[str, float], float]:
-    """Save the model, score it and write the report; a search lowers RMSE at the last horizon over the best
-    baseline's."""
-    save_model(network, parts.codec, directory)
-    timestep.write(directory, parts.timesteps)
-    cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
-    result = score(network, parts.codec, parts.evaluation, cases)
-    stages = [] if parts.stages is None else parts.stages.markdown()
-    report(
-        result, network, parts.codec, parts.evaluation, directory, command=command, split="val", cost=cost,
-        extra=stages,
-    )  # fmt: skip
-    if parts.stages is not None:
-        parts.stages.write(directory, console)
-    write_cards(directory, command, example_of(network, parts.codec, cases.given))
-    headline: dict[str, float] = result.summary["headline"]
-    return headline, headline.get(f"ratio_best@{max(parts.evaluation.horizons)}", float("inf"))
 
 
 # --- 1. load candidates
@@ -320,12 +296,15 @@ def report(
     title: str = "Rollout report",
     extra: Sequence[str] = (),
     coverage: Coverage | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Write metrics.json, rows.jsonl, report.md, report.html and pictures; print the table.
 
     Args:
         extra: Markdown of a suite's own tables.
         coverage: of a predictions file, where the answers are from one.
+
+    Returns:
+        The charts: caption -> figure.
     """
     cases, summary = result.cases, result.summary
     summary["cost"] = cost
@@ -342,15 +321,17 @@ def report(
             f"{coverage.lines} lines, {coverage.unmatched} of them about none of these scenes; "
             f"{coverage.unanswered} moments have no line and count as not parsed"
         )
+    charts = figures(result)
     path = write_report(
         directory, summary, evaluation.draw_pictures(result, directory / "pictures"), command=command, split=split,
-        notes=notes, extra=extra, title=title, charts=figures(result),
+        notes=notes, extra=extra, title=title, charts=charts,
         worst=worst(result, evaluation, directory / "worst") if evaluation.pictures else [],
     )  # fmt: skip
     with summed(directory / "rows.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(_plain(row)) + "\n" for row in result.rows), encoding="utf-8")
     print_table(summary, console)
     console.print(f"Report:       {path}\n              {directory / 'report.html'}", soft_wrap=True)
+    return charts
 
 
 def _prepare(cfg: DictConfig) -> tuple[Path, str]:

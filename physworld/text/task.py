@@ -118,7 +118,7 @@ def conclude(
     cfg: DictConfig, parts: Any, network: Any, directory: Path, *, command: str, cost: dict[str, Any]
 ) -> tuple[dict[str, float], float]:
     """Save the trained model, score it, write its report: (main figures, the one that a search lowers)."""
-    from physworld.text.evaluate import conclude as run
+    from physworld.text.conclude import conclude as run
 
     return run(cfg, parts, network, directory, command=command, cost=cost)
 

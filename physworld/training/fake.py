@@ -184,7 +184,7 @@ def run_pass(mode: Numberless, module: Any, batch: Any, precision: str, *, accum
     Args:
         mode: the network's weights were made in.
         batch: with real whole numbers.
-        precision: one of precision.PRECISIONS but auto.
+        precision: one of hardware.PRECISIONS but auto.
         accumulating: gradients of a pass before are kept, and are there all the time.
     """
     network: nn.Module = module.network

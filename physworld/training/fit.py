@@ -19,13 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError, call
 from physworld.runs import directory as runs
-from physworld.runs.checkpoints import AtomicCheckpointIO
 from physworld.runs.state import Record
 from physworld.settings import checks
 from physworld.settings.messages import override
 from physworld.settings.program import typed_command
 from physworld.training import early
 from physworld.training.callbacks import ProgressBar, SeedEachPass, Throughput
+from physworld.training.checkpoint_io import AtomicCheckpointIO
 from physworld.training.finite import StopWhereNotFinite
 from physworld.training.followed import Followed
 from physworld.training.loggers import make_loggers

@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from physworld.errors import SweepError, UserError
 from physworld.settings.checks import whole
 from physworld.settings.program import program, typed_command
-from physworld.training.precision import PRECISIONS, plugin
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 STRATEGIES = ("auto", "ddp", "fsdp")
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,8 @@ class Hardware:
         Args:
             plugins: others than that of the precision.
         """
+        from physworld.training.precision import plugin  # late: it loads Lightning
+
         # A batch without, say, a joint leaves the weights that read joints unused, on one rank and not on another.
         strategy: Any = "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy
         if self.strategy == "fsdp":

@@ -5,7 +5,6 @@ animations, texts, and what came of the run. Those of services are in `logger_se
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import DictConfig
-from PIL import Image
 
 from physworld.errors import call
 from physworld.io.atomic import replacing
+from physworld.reporting.tensorboard import add_picture
 
 # The custom-scalars tab of TensorBoard: title -> chart -> tags, as regular expressions.
 LAYOUT: dict[str, dict[str, list[Any]]] = {
@@ -126,12 +125,7 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def show_picture(self, tag: str, content: bytes, step: int) -> None:
-        """As an image summary: `add_video` drops the video without a word where moviepy is missing."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        width, height = Image.open(io.BytesIO(content)).size
-        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
-        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
+        add_picture(self.experiment, tag, content, step)
 
     @rank_zero_only
     def show_text(self, tag: str, text: str, step: int) -> None:

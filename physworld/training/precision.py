@@ -10,7 +10,6 @@ from torch import nn
 
 from physworld.errors import UserError
 
-PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 SPLIT = ("32-true", "bf16-mixed", "bf16-true")  # those that a network split over devices can have
 
 
@@ -33,7 +32,7 @@ def plugin(precision: str, device: str, *, split: bool = False) -> Precision:
     """What a Trainer computes in.
 
     Args:
-        precision: one of PRECISIONS but auto.
+        precision: one of hardware.PRECISIONS but auto.
         device: cpu or cuda; 16-mixed is 16-mixed on both, where Lightning would take bf16 on a CPU.
         split: the network is split over devices.
 

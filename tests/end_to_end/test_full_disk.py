@@ -20,10 +20,11 @@ import torch
 from safetensors import SafetensorError
 
 from physworld.io.atomic import replacing
-from physworld.runs.checkpoints import AtomicCheckpointIO, read_checkpoint, save_model
+from physworld.runs.checkpoints import read_checkpoint, save_model
 from physworld.runs.directory import write_json
 from physworld.runs.pieces import Pieces
 from physworld.text.shards import Dataset, Recipe
+from physworld.training.checkpoint_io import AtomicCheckpointIO
 
 from commands import ended, run
 from tiny_gpt import CODEC, network

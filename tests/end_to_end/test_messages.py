@@ -299,7 +299,7 @@ def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(tmp_path: Path) -> None:
     from physworld.errors import unwritable
-    from physworld.runs.checkpoints import AtomicCheckpointIO
+    from physworld.training.checkpoint_io import AtomicCheckpointIO
 
     content = {"state_dict": {str(k): torch.zeros(10_000) for k in range(20)}}
     writer, target = AtomicCheckpointIO(), tmp_path / "checkpoints" / "last.ckpt"

@@ -19,13 +19,14 @@ from physworld.io.film import read_frames, read_timeline
 from physworld.io.images import write_gif
 from physworld.io.pictures import Unreadable
 from physworld.runs import state, trial
-from physworld.runs.checkpoints import AtomicCheckpointIO, load_model, read_checkpoint, read_newest
+from physworld.runs.checkpoints import load_model, read_checkpoint, read_newest
 from physworld.runs.directory import read_metrics, write_result
 from physworld.runs.pieces import Pieces
 from physworld.spatial.codecs.rows import read_row, row
 from physworld.spatial.sources.rows import RowsSource
 from physworld.text.shards import Dataset, Recipe
 from physworld.text.sources import files
+from physworld.training.checkpoint_io import AtomicCheckpointIO
 
 from commands import same
 from evaluations import untrained_run

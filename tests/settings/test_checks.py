@@ -11,11 +11,12 @@ import torch
 
 from physworld.errors import UserError
 from physworld.runs import directory as runs
-from physworld.runs.checkpoints import AtomicCheckpointIO, check_fits, read_checkpoint, start_from
+from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
 from physworld.settings import checks
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.evaluation.evaluation import Evaluation
+from physworld.training.checkpoint_io import AtomicCheckpointIO
 from physworld.training.hardware import Hardware
 from physworld.types import Scene
 
@@ -229,7 +230,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         place.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("physworld.runs.checkpoints.torch", SimpleNamespace(save=full))
+    monkeypatch.setattr("physworld.training.checkpoint_io.torch", SimpleNamespace(save=full))
     with pytest.raises(OSError, match="No space"):
         writer.save_checkpoint({"step": 2}, path)
     monkeypatch.undo()

@@ -17,8 +17,8 @@ from physworld.run import build
 from physworld.seeding import SEEDS, generator, short
 from physworld.settings import checks
 from physworld.training.fit import fit
-from physworld.training.hardware import ACCELERATORS, STRATEGIES
-from physworld.training.precision import PRECISIONS, SPLIT, plugin
+from physworld.training.hardware import ACCELERATORS, PRECISIONS, STRATEGIES
+from physworld.training.precision import SPLIT, plugin
 from physworld.video.backbones import DTYPES
 from physworld.video.codecs.vae import DTYPES as CODEC_DTYPES
 from physworld.video.diffusion_module import TARGETS

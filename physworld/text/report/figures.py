@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch.utils.tensorboard import SummaryWriter
+
 from physworld.io.images import gif_bytes, write_animation
 from physworld.io.names import safe_name
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import scalars
 from physworld.reporting.charts import pixels
+from physworld.reporting.tensorboard import add_picture, add_row
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
 from physworld.text.report.laws import laws_chart
-from physworld.training.loggers import TensorBoard
 from physworld.types import State
 
 WORST = 10  # rollouts in the gallery
+LAYOUT = {"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}}  # custom-scalars tab
 
 
 def _before(result: EvalResult) -> list[State]:
@@ -66,23 +69,34 @@ def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tupl
     return found
 
 
-def to_tensorboard(directory: Path, name: str, suite: str, cost: Mapping[str, Any], result: EvalResult) -> None:
-    """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up."""
-    logger = TensorBoard(directory=directory, reached=0, version=safe_name(name))
-    logger.begin({"model": name, "suite": suite, **cost}, {})
-    logger.lay_out({"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}})
-    for method, values in result.summary["curves"].items():
-        for frame, value in enumerate(values, start=1):
-            if value is not None:
-                logger.experiment.add_scalar(f"rmse_by_frame/{method}", value, frame)
-    for key, value in scalars(result.summary).items():
-        logger.experiment.add_scalar(f"metrics/{key}", value, 0)
-    for caption, figure in figures(result).items():
-        logger.experiment.add_image(
-            f"charts/{re.sub(r'[^A-Za-z0-9._-]+', '_', caption)[:40]}", pixels(figure), 0, dataformats="HWC"
+def to_tensorboard(
+    directory: Path,
+    name: str,
+    suite: str,
+    cost: Mapping[str, Any],
+    result: EvalResult,
+    charts: Mapping[str, Any],
+) -> None:
+    """Curves over frames, charts, a picture and one row of the HParams tab, so that candidates line up.
+
+    Args:
+        charts: caption -> figure.
+    """
+    with SummaryWriter(directory / "tensorboard" / safe_name(name)) as writer:
+        writer.add_custom_scalars(
+            {"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}}
         )
-    if len(result.cases.truth[0]) > 1:
-        shown = gif_bytes(result_frames(result, 0), FRAMES_PER_SECOND)
-        logger.show_picture(f"rollout/{result.cases.truth[0].scene.name}", shown, 0)
-    headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}
-    logger.conclude(headline, [])
+        for method, values in result.summary["curves"].items():
+            for frame, value in enumerate(values, start=1):
+                if value is not None:
+                    writer.add_scalar(f"rmse_by_frame/{method}", value, frame)
+        for key, value in scalars(result.summary).items():
+            writer.add_scalar(f"metrics/{key}", value, 0)
+        for caption, figure in charts.items():
+            tag = f"charts/{re.sub(r'[^A-Za-z0-9._-]+', '_', caption)[:40]}"
+            writer.add_image(tag, pixels(figure), 0, dataformats="HWC")
+        if len(result.cases.truth[0]) > 1:
+            shown = gif_bytes(result_frames(result, 0), FRAMES_PER_SECOND)
+            add_picture(writer, f"rollout/{result.cases.truth[0].scene.name}", shown, 0)
+        headline = {f"final/{key}": value for key, value in result.summary["headline"].items()}
+        add_row(writer, {"model": name, "suite": suite, **cost}, headline)

@@ -97,7 +97,7 @@ def test_a_metric_is_one_entry(tmp_path, monkeypatch, when, interval):
     cases = EvalCases(given=truth, truth=truth, meta=[], left_out={})
     summary["curves"] = {"model": [1.0] * 5}
     to_tensorboard(
-        tmp_path, "toy", "standard", {}, EvalResult(rows=scored, summary=summary, cases=cases, predicted=truth)
+        tmp_path, "toy", "standard", {}, EvalResult(rows=scored, summary=summary, cases=cases, predicted=truth), {}
     )
     events = EventAccumulator(str(tmp_path / "tensorboard" / "toy")).Reload()
     assert [event.value for event in events.Scalars(f"metrics/{key}")] == [7.5]
