@@ -91,9 +91,10 @@ def comparison(
     errors = per_horizon(truth, predicted)
     width, height = size
     sheet = np.empty((len(truth), height + HEADER, 3 * width + 2 * GAP, 3), dtype=np.uint8)
-    sheet[:] = mix(INK, GROUND, 0.18)
     for k, panel in enumerate(panels):
-        sheet[:, HEADER:, k * (width + GAP) : k * (width + GAP) + width] = panel
+        start, end = k * (width + GAP), k * (width + GAP) + width
+        sheet[:, HEADER:, start:end] = panel
+        sheet[:, HEADER:, end : end + GAP] = mix(INK, GROUND, 0.18)
     for t, error in enumerate(errors):
         sheet[t, :HEADER] = _header(sheet.shape[2], width, t + 1, float(error))
     return sheet

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 PAD, UNKNOWN, BEGIN, END = "⟨pad⟩", "⟨unknown⟩", "⟨begin⟩", "⟨end⟩"
 CHARACTERS = ("\n", *(chr(code) for code in range(0x20, 0x7F)))
@@ -32,6 +35,8 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
     It adds no special token by itself; codecs place begin and end.
     """
+    from transformers import PreTrainedTokenizerFast  # late: it loads slowly
+
     vocabulary, longest_first = _vocabulary(words)
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     # The alternatives are tried in order, so a longer word wins; the last one takes any single character.
@@ -50,6 +55,8 @@ def word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
 def word_level_tokenizer(tokens: list[str], *, pad: str, end: str, unknown: str) -> PreTrainedTokenizerFast:
     """Tokenizer of blank-separated words, `tokens` in id order."""
+    from transformers import PreTrainedTokenizerFast  # late: it loads slowly
+
     tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad, eos_token=end, unk_token=unknown)

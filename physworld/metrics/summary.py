@@ -167,20 +167,21 @@ def _not_finite(table: _Table, mask: np.ndarray) -> dict[str, Any]:
 
 def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     """Quantities that need no interval, by horizon where they have one: {name: {method: {mean, median}}}."""
-    groups = table.scenario[mask]
+    names = table.scenario[mask]
+    types = [np.flatnonzero(names == name) for name in np.unique(names)]
     at_horizons = [name for name, metric in METRICS.items() if metric.when == HORIZON and not metric.interval]
     whole = [name for name, metric in METRICS.items() if metric.when == ROLLOUT]
-    names = [*(f"{name}@{h}" for name in at_horizons for h in table.horizons), *whole, *FAULTS]
+    keys = [*(f"{name}@{h}" for name in at_horizons for h in table.horizons), *whole, *FAULTS]
     found: dict[str, Any] = {}
-    for name in names:
+    for key in keys:
         for method in table.methods:
-            column = table.column(method, name)[mask]
-            kept = ~np.isnan(column)
-            if kept.any():
-                values, labels = column[kept], groups[kept]
-                mean = float(np.mean([values[labels == t].mean() for t in np.unique(labels)]))
-                figures = {"mean": _number(mean), "median": _number(float(np.median(values)))}
-                found.setdefault(name, {})[method] = figures
+            column = table.column(method, key)[mask]
+            known = ~np.isnan(column)
+            if known.any():
+                by_type = [column[rows][known[rows]] for rows in types]
+                mean = float(np.mean([values.mean() for values in by_type if values.size]))
+                figures = {"mean": _number(mean), "median": _number(float(np.median(column[known])))}
+                found.setdefault(key, {})[method] = figures
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,21 +32,28 @@ def new_axes(width: float = 6.4, height: float = 3.6, columns: int = 1) -> tuple
     return figure, found
 
 
-def _letters(figure: Figure) -> None:
-    """A `$` in the name of a run or a file is a letter, no formula."""
+@contextlib.contextmanager
+def _placed(figure: Figure) -> Iterator[None]:
+    """Everything gets its place when a figure is first drawn, and keeps it: finding places takes as long as drawing."""
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)  # a `$` in the name of a run or a file is a letter, no formula
+    yield
+    figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> str:
     """The <svg> element alone; the same figure gives the same text."""
     import matplotlib
 
-    _letters(figure)
     out = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "physworld", "font.family": "sans-serif"}):
+    with (
+        _placed(figure),
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "physworld", "font.family": "sans-serif"}),
+    ):
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
@@ -55,9 +63,9 @@ def pixels(figure: Figure) -> np.ndarray:
     """uint8 (H, W, 3), for TensorBoard."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    _letters(figure)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with _placed(figure):
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

@@ -7,9 +7,11 @@ Numbers have no leading zeros and at most six digits before the point, so whatev
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 WHOLE = r"-?(?:0|[1-9][0-9]{0,5})"
 DIGITS = "0123456789"

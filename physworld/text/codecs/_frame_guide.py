@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from physworld.lm.guides import MatcherGuide
 from physworld.text.codecs._frame_grammar import ANY, Graph, Piece, expression
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 KEPT = 256  # grammars kept ready; scenes of one type share theirs
 

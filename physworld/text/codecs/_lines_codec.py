@@ -45,7 +45,6 @@ class LinesCodec(PromptReader):
         """
         self.shuffle_names = shuffle_names
         self.number_base = len(self.word)
-        self.tokenizer = word_level_tokenizer([*self.word, *number_texts()], pad="pad", end="end", unknown="pad")
         names = np.arange(self.first_body, self.first_body + self.most_bodies)
         self.vocabulary = Vocabulary(
             num_words=self.number_base,
@@ -59,6 +58,11 @@ class LinesCodec(PromptReader):
             names=(self.first_body, self.most_bodies),
             **more,
         )
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """A PreTrainedTokenizerFast, made when it is asked for: rollouts need none, and transformers loads slowly."""
+        return word_level_tokenizer([*self.word, *number_texts()], pad="pad", end="end", unknown="pad")
 
     # --- writing
 

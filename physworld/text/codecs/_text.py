@@ -13,10 +13,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from physworld.lm.guides import MatcherGuide
 from physworld.lm.tokenizers import WordCutter, word_tokenizer
@@ -28,6 +27,9 @@ from physworld.text.codecs._refusal import refusal
 from physworld.text.codecs._text_writer import Layout, Page, TextWriter, utf8
 from physworld.text.codecs.frame_codec import DocumentsCodec
 from physworld.types import Encoded, Sample, Scene, State, TokenFamily, Trajectory, Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 UNSCORED = -100
 MOVING = 1.0  # px/s: a body moves when a velocity component is above this (the published engine's threshold)

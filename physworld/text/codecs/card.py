@@ -28,8 +28,7 @@ from __future__ import annotations
 
 import math
 import re
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from physworld.errors import counted
 from physworld.text.codecs._card_reader import NoCard, read_card
@@ -37,6 +36,9 @@ from physworld.text.codecs._frame_grammar import Count, Number, Piece
 from physworld.text.codecs._text import NUMBER, TextCodec, one_line, read_bodies
 from physworld.text.codecs._text_writer import Layout
 from physworld.types import PIXELS_PER_METRE, Body, Scene, Segment, State, Trajectory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _LINE = re.compile(rf"\s*obj_([0-9]{{1,6}}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)")
 

@@ -30,15 +30,18 @@ With number tokens (`by_value`, see `_number_tokens`) numbers are the nearest of
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from physworld.text.codecs._frame_grammar import Choice, Count, Number, Piece
 from physworld.text.codecs._scene_dict import PYMUNK_NAMES
 from physworld.text.codecs._text import AT_REST, IN_MOTION, NUMBER, SOME_MOVE, TextCodec, one_line, read_bodies
 from physworld.text.codecs._text_writer import Layout
 from physworld.types import FIXED, Joint, Peg, Scene, Segment, State, Trajectory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TURNED = 0.001  # rad and rad/s: angle and spin are printed when one of them is larger
 
