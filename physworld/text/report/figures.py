@@ -83,9 +83,7 @@ def to_tensorboard(
         charts: caption -> figure.
     """
     with SummaryWriter(directory / "tensorboard" / safe_name(name)) as writer:
-        writer.add_custom_scalars(
-            {"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}}
-        )
+        writer.add_custom_scalars(LAYOUT)
         for method, values in result.summary["curves"].items():
             for frame, value in enumerate(values, start=1):
                 if value is not None:
