@@ -44,8 +44,6 @@ def build(cfg: DictConfig) -> TextParts:
     hardware = placed(cfg)
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     names = checks.scenario_names(cfg.scenario.names)
-    if "network" not in cfg.model:
-        raise UserError("A model of hf or api is judged by evaluate.py, not trained; choose another one, such as gpt.")
     codec, make_network = codec_and_network(cfg)
     for name in names:
         why = unwritable(codec, name, list(cfg.curriculum.difficulties), split="train", seed=cfg.seed, scenes=20)

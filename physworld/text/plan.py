@@ -29,8 +29,6 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
         UserError: the configuration asks for something that does not fit together.
     """
     names = checks.scenario_names(cfg.scenario.names)
-    if "network" not in cfg.model:
-        raise UserError("A model of hf or api is judged by evaluate.py, not trained; choose another one, such as gpt.")
     codec, network, weights, notes = network_for(cfg, precision)
     with real():  # a finished run may make the samples
         train, _ = sources(cfg, names, codec)

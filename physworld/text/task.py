@@ -56,6 +56,8 @@ def check(cfg: DictConfig) -> None:
     if "engine" in cfg:
         _check_candidates(cfg)
     if "model" in cfg and cfg.model is not None:
+        if "curriculum" in cfg and checks.is_api(cfg.model):  # train.py and plan.py
+            raise UserError("model=api is judged by evaluate.py, not trained; choose another one, such as gpt.")
         if "suite" in cfg and not checks.is_api(cfg.model):  # evaluate.py
             checks.with_weights(cfg)
         checks.pretrained(cfg)

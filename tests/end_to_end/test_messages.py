@@ -58,6 +58,7 @@ def ends(where: Path, main: str, *arguments: str) -> str:
         ("scenario=pong,tower", ["add -m", "scenario.names=[pong,tower]"]),
         ("model=gpt,gpt_small", ["add -m to run with each of them."]),
         ("model=null", ["model=null is unknown; choose one of", "gpt_small"]),
+        ("model=api", ["model=api is judged by evaluate.py, not trained; choose another one, such as gpt."]),
         ("=3", ["=3 has no name before the ="]),
     ],
 )
