@@ -11,6 +11,8 @@ from PIL import GifImagePlugin, Image
 
 from physworld.io.atomic import replacing
 
+FEW_COLOURS = 1 << 14  # of drawings; counted one by one up to here
+
 
 def _checked(frames: np.ndarray) -> np.ndarray:
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
@@ -18,15 +20,25 @@ def _checked(frames: np.ndarray) -> np.ndarray:
     return frames
 
 
+def _by_frequency(frames: np.ndarray) -> np.ndarray:
+    """(K, 3) uint8: the colours of frames, the commonest first."""
+    flat = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    few: Any = flat.getcolors(FEW_COLOURS)  # None if there are more, as in clips with noise: sorting is faster then
+    if few is not None:
+        few.sort(key=lambda pair: (-pair[0], pair[1]))
+        return np.array([colour for _, colour in few], dtype=np.uint8)
+    packed = frames.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    colours, counts = np.unique(packed, return_counts=True)
+    colours = colours[np.argsort(-counts, kind="stable")]
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)
+
+
 def _palette(frames: np.ndarray) -> Image.Image:
     """The 96 commonest colours exactly, and 96 that share out the rest.
 
     In the rest every colour counts once, however rare, else a thin red line loses its red to the background.
     """
-    flat = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
-    counted: Any = flat.getcolors(flat.width * flat.height)  # None if there were more colours than pixels
-    counted.sort(key=lambda pair: (-pair[0], pair[1]))
-    rgb = np.array([colour for _, colour in counted], dtype=np.uint8)
+    rgb = _by_frequency(frames)
     entries = rgb[:96]
     if len(rgb) > 96:
         rest = Image.fromarray(rgb[None, 96:]).quantize(96, method=Image.Quantize.MEDIANCUT)

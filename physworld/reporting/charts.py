@@ -46,7 +46,7 @@ def _placed(figure: Figure) -> Iterator[None]:
 
 
 def svg(figure: Figure) -> str:
-    """The <svg> element alone; the same figure gives the same text."""
+    """The <svg> element alone; a figure that was not drawn before gives the same text every time."""
     import matplotlib
 
     out = io.StringIO()

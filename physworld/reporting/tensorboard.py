@@ -24,5 +24,6 @@ def add_row(writer: SummaryWriter, asked: Mapping[str, Any], final: Mapping[str,
     """A row of the HParams tab, in the same file: `add_hparams` would open a second one in a folder of its own."""
     for key, value in final.items():
         writer.add_scalar(key, value, 0)
-    for summary in hparams(dict(asked), dict(final)):
+    plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in asked.items()}
+    for summary in hparams(plain, dict(final)):
         writer._get_file_writer().add_summary(summary, 0)

@@ -60,6 +60,10 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
                 writer.writerow([name, *map(flat.get, settings), *map(row.get, known)])
         console.print(f"Written: {csv_file}", soft_wrap=True)
     unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
+    several = [run for run in unfinished if any(Path(run).glob("*/metrics.json"))]
+    if several:
+        console.print(f"Of several models, which its report.md has side by side: {', '.join(several)}", soft_wrap=True)
+    unfinished = [run for run in unfinished if run not in several]
     if unfinished:
         console.print(f"No metrics.json yet: {', '.join(unfinished)}", soft_wrap=True)
 

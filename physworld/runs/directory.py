@@ -148,10 +148,6 @@ def find_run(run: str | None, option: str = "run") -> Path:
         return path
     path = find_named(str(run)) or Path(str(run))
     if not (path / "config.yaml").is_file() or not (path / "model").is_dir():
-        from physworld.metrics.scores import BASELINES, FLOOR, PLACEBO  # late: a path that is right needs no metrics
-
-        if run in (*BASELINES, PLACEBO, FLOOR):
-            raise UserError(f"{typed} names no run: {run} stands beside the model in every evaluation anyway.")
         raise UserError(
             f"{typed} is no run directory: it has no config.yaml with a model/ folder beside it."
             f"{suggest(str(run), NAMED)} Give the directory of a finished run, last, shipped or solver."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -112,6 +113,7 @@ def evaluate(cfg: DictConfig) -> None:
             line = f"{place}. {entry['name']}: RMSE@{last['horizon']} {span(entry['rmse'])} px"
             console.print(line, soft_wrap=True)
         console.print(f"Report:       {directory / 'report.md'}, report.html", soft_wrap=True)
+    console.print(f"TensorBoard:  tensorboard --logdir {shlex.quote(str(directory / 'tensorboard'))}", soft_wrap=True)
 
 
 # --- 1. load candidates

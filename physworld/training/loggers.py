@@ -91,16 +91,13 @@ def layout(horizons: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
 class TensorBoard(TensorBoardLogger):
     """DIRECTORY/tensorboard: curves, pictures, one row in the HParams tab."""
 
-    def __init__(self, *, directory: Path, reached: int, version: str = "") -> None:
+    def __init__(self, *, directory: Path, reached: int) -> None:
         """
         Args:
-            version: a folder of its own below, where several share a directory.
             reached: the step from which the run goes on; later points, of a process that was killed, are dropped.
         """
         # Step k is drawn at k - 1.
-        super().__init__(
-            directory, name="tensorboard", version=version, default_hp_metric=False, purge_step=reached or None
-        )
+        super().__init__(directory, name="tensorboard", version="", default_hp_metric=False, purge_step=reached or None)
         self._asked: dict[str, Any] = {}
         self._laid_out = False
 

@@ -131,7 +131,10 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
         (("predictions=[a,b]",), "must be one path"),
         (("run=shipped", "suite=ood", "suite.levels=far"), "suite.levels=far must be a list of numbers above 0"),
         (("run=5",), "run=5 is no run directory"),
-        (("run=linear",), "run=linear names no run: linear stands beside the model in every evaluation anyway"),
+        (
+            ("run=Copy-last",),
+            "run=Copy-last names no run: Copy-last stands beside the model in every evaluation anyway",
+        ),
         (("limit=0",), "limit=0 must be a whole number from 1"),
         (("run=nowhere",), "no run directory"),
         (("engine=vlm", "model=hf", "weights=x"), "engine=vlm is unknown; choose one of transformers, vllm"),

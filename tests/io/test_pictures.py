@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from physworld.errors import UserError
-from physworld.io.images import write_animation, write_mp4
+from physworld.io import images
+from physworld.io.images import gif_bytes, write_animation, write_mp4
 from physworld.io.pictures import FITS, colour, first_frame, fitted
 
 RED, GREEN = (200, 30, 40), (20, 180, 60)
@@ -45,6 +46,14 @@ def test_a_gif_shows_each_frame_as_long(tmp_path: Path) -> None:
             gif.seek(k)
             durations.append(gif.info["duration"])
         assert durations == [120] * 17 and gif.info["loop"] == 0
+
+
+def test_colours_are_counted_alike_where_they_are_few_and_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawings are counted in compiled code, clips with noise by sorting."""
+    frames = np.random.default_rng(0).integers(0, 12, (3, 24, 24, 3), dtype=np.uint8) ** 2  # 1,115 colours, many ties
+    few = gif_bytes(frames, 15)
+    monkeypatch.setattr(images, "FEW_COLOURS", 64)
+    assert gif_bytes(frames, 15) == few
 
 
 def test_a_gif_of_random_pixels_keeps_its_exact_colours_frame_by_frame(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def worst(result: EvalResult, evaluation: Evaluation, folder: Path) -> list[tupl
         row = mine[n]
         frames = result_frames(result, n, size=(280, 210))
         every = max(1, len(frames) // 30)
-        path = folder / f"{place:02d}_{safe_name(row['scenario'])}.gif"
+        path = folder / f"{place:02d}_{safe_name(row['scenario'])}.{evaluation.video}"
         write_animation(path, frames[::every], FRAMES_PER_SECOND / every)
         shifted = f", {row['shift']}" if row["shift"] else ""
         unread = "" if row["parsed"] else ", text not readable to the end"
@@ -82,7 +82,8 @@ def to_tensorboard(
     Args:
         charts: caption -> figure.
     """
-    with SummaryWriter(directory / "tensorboard" / safe_name(name)) as writer:
+    # An evaluation may be made again in its folder: what the first one wrote is then no longer shown.
+    with SummaryWriter(directory / "tensorboard" / safe_name(name), purge_step=0) as writer:
         writer.add_custom_scalars(LAYOUT)
         for method, values in result.summary["curves"].items():
             for frame, value in enumerate(values, start=1):

@@ -96,9 +96,9 @@ def test_a_metric_is_one_entry(tmp_path, monkeypatch, when, interval):
     truth = [straight("a"), straight("b")]
     cases = EvalCases(given=truth, truth=truth, meta=[], left_out={})
     summary["curves"] = {"model": [1.0] * 5}
-    to_tensorboard(
-        tmp_path, "toy", "standard", {}, EvalResult(rows=scored, summary=summary, cases=cases, predicted=truth), {}
-    )
+    result = EvalResult(rows=scored, summary=summary, cases=cases, predicted=truth)
+    for _ in range(2):  # an evaluation that is made again in its folder
+        to_tensorboard(tmp_path, "toy", "standard", {"tried": [1, 2], "tokens": np.int64(3)}, result, {})
     events = EventAccumulator(str(tmp_path / "tensorboard" / "toy")).Reload()
     assert [event.value for event in events.Scalars(f"metrics/{key}")] == [7.5]
 
