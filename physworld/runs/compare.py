@@ -59,13 +59,16 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
             for name, flat, row in zip(names, flats, metrics, strict=True):
                 writer.writerow([name, *map(flat.get, settings), *map(row.get, known)])
         console.print(f"Written: {csv_file}", soft_wrap=True)
-    unfinished = [str(run) for run, row in zip(runs, metrics, strict=True) if not row]
-    several = [run for run in unfinished if any(Path(run).glob("*/metrics.json"))]
-    if several:
-        console.print(f"Of several models, which its report.md has side by side: {', '.join(several)}", soft_wrap=True)
-    unfinished = [run for run in unfinished if run not in several]
-    if unfinished:
-        console.print(f"No metrics.json yet: {', '.join(unfinished)}", soft_wrap=True)
+    without = [run for run, row in zip(runs, metrics, strict=True) if not row]
+    brought = [run for run in without if brought_as(run)]
+    several = [run for run in without if any(run.glob("*/metrics.json"))]
+    for why, some in (
+        ("No metrics.json comes with", brought),
+        ("Of several models, which its report.md has side by side", several),
+        ("No metrics.json yet", [run for run in without if run not in (*brought, *several)]),
+    ):
+        if some:
+            console.print(f"{why}: {', '.join(brought_as(run) or str(run) for run in some)}", soft_wrap=True)
 
 
 def _fitting(

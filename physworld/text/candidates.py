@@ -25,7 +25,6 @@ from physworld.lm.weights import (
     refuse_damage,
     whole_weights,
 )
-from physworld.metrics.scores import BASELINES, FLOOR, PLACEBO
 from physworld.protocols import Generator
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
@@ -77,9 +76,6 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
         UserError: nothing is named, or something is not there or not usable.
     """
     named = [] if cfg.run is None else list(cfg.run) if isinstance(cfg.run, ListConfig) else [cfg.run]
-    for run in named:
-        if str(run).lower().replace("-", "_") in (*BASELINES, PLACEBO, FLOOR) and not Path(str(run)).exists():
-            raise UserError(f"run={run} names no run: {run} stands beside the model in every evaluation anyway.")
     found = [from_run(runs.find_run(str(run)), device) for run in named]
     if cfg.engine not in ENGINES:
         raise UserError(f"engine={cfg.engine} is unknown; choose one of {', '.join(ENGINES)}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from physworld.errors import UserError
 from physworld.settings import checks
@@ -86,6 +86,11 @@ def _check_candidates(cfg: DictConfig) -> None:
         raise UserError(
             "Nothing to judge: give run=DIR (or run=last, run=[A,B]), model=hf weights=..., or predictions=FILE."
         )
+    from physworld.metrics.scores import BASELINES, FLOOR, PLACEBO  # late: help needs no metrics
+
+    for run in cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]:
+        if str(run).lower().replace("-", "_") in (*BASELINES, PLACEBO, FLOOR) and not Path(str(run)).exists():
+            raise UserError(f"run={run} names no run: {run} stands beside the model in every evaluation anyway.")
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     if any(override.lstrip("+").startswith(("codec=", "codec.")) for override in typed):
         raise UserError(

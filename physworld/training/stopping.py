@@ -29,8 +29,11 @@ INTERRUPTED, AGAIN = 130, 75  # exit codes: of Ctrl-C; EX_TEMPFAIL of sysexits.h
 PREEMPTION = signal.SIGUSR2  # of submitit's jobs: their own handler puts the job into the queue again
 
 
-class Interrupted(Exception):
-    """Stopped from outside, after a checkpoint had been saved."""
+class Interrupted(BaseException):
+    """Stopped from outside, after a checkpoint had been saved.
+
+    As KeyboardInterrupt, it is no Exception: it may come anywhere, also where a library turns every error into another.
+    """
 
     def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
         """

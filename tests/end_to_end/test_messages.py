@@ -195,14 +195,6 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = capsys.readouterr().out
     assert "model.learning_rate" in table and "0.02" in table and "34.5" in table and "61.5" in table
     assert "seed" not in table and "pong" not in table  # the same everywhere; a detail of one scenario
-    both = tmp_path / "both"  # an evaluation of two models
-    for folder in (both / "a", both / "b"):
-        folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text("{}")
-    (both / "config.yaml").write_text("seed: 1\n")
-    assert cli.main(["compare", str(tmp_path / "sweep"), str(both)]) == 0
-    said = capsys.readouterr().out
-    assert f"Of several models, which its report.md has side by side: {both}" in said and "yet" not in said
     assert cli.main(["compare", str(tmp_path / "nothing")]) == 1
     said = capsys.readouterr().err
     assert "nothing is no directory" in said and "Traceback" not in said

@@ -39,6 +39,16 @@ def test_many_runs_with_many_figures_are_told_in_parts_that_can_be_read(tmp_path
     assert said(str(tmp_path), width=400).count("┏") == 1
 
 
+def test_an_evaluation_of_several_models_is_told_from_a_run_that_has_not_ended(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / "both" / name).mkdir(parents=True)
+        write_json(tmp_path / "both" / name / "metrics.json", {})
+    (tmp_path / "both" / "config.yaml").write_text("seed: 1\n")
+    told = said("solver", str(tmp_path / "both"), width=400)
+    assert f"Of several models, which its report.md has side by side: {tmp_path / 'both'}" in told and "yet" not in told
+    assert "No metrics.json comes with: solver" in told
+
+
 def test_a_file_without_a_folder_to_lie_in_is_told_by_its_own_name(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught, replacing(tmp_path / "a.csv") as temporary:
         tmp_path.rename(tmp_path.with_name("gone"))

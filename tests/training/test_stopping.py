@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -203,3 +204,8 @@ def test_workers_outlive_signals_and_end_with_their_trainer() -> None:
 @pytest.fixture(autouse=True)
 def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_NOTE", str(tmp_path / "worker"))
+
+
+def test_a_stop_is_not_taken_for_an_error_by_code_that_catches_all_errors() -> None:
+    with pytest.raises(Interrupted), stops_at_once(3), contextlib.suppress(Exception):
+        signal.raise_signal(signal.SIGTERM)
