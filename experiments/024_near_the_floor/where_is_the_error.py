@@ -1,6 +1,7 @@
 """Where is the error: in the words of an answer, in what one frame hides, or in what the model has not learned?
 
     python experiments/024_near_the_floor/where_is_the_error.py [--runs shipped] [--each 1] [--csv FILE]
+        [--family extreme_mass --level 1]
 
 Validation scenes, one of each seen type and difficulty, 30 frames. Exact answers with parts replaced; the simulator
 goes on from what was said, so that errors add up as a model's do:
@@ -29,12 +30,15 @@ from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import score_events
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
-from physworld.sim.pymunk_sim import Live
+from physworld.seeding import generator
+from physworld.sim.ood import FAMILIES, shift
+from physworld.sim.pymunk_sim import Live, simulate
 from physworld.text.codecs.islands import IslandCodec
 from physworld.text.evaluation.baselines import linear, rounded_state
 from physworld.text.rollout import rollout
 from physworld.text.sources.physics import PhysicsSource
-from physworld.types import State, Trajectory
+from physworld.text.sources.windows import cut_windows
+from physworld.types import Sample, State, Trajectory
 
 FRAMES = 30
 CODEC = IslandCodec()
@@ -72,6 +76,23 @@ def stepped(given: Trajectory, *, remembers: bool, change: Callable[[Trajectory,
     return Trajectory.of(given.scene, states)
 
 
+def drawn(name: str, difficulty: int, number: int, family: str | None, level: float) -> Sample:
+    """Two frames and the thirty behind them, of a validation scene as it is or moved out of training's range."""
+    source = PhysicsSource(
+        seed=24, split="val", names=[name], difficulties=[difficulty], kicked_scenes=0.0, context_frames=2,
+        target_frames=FRAMES, windows_per_scene=1, event_fraction=0.0,
+    )  # fmt: skip
+    if family is None:
+        return source.sample(number)
+    rng = generator(24, "val", number)
+    run = simulate(shift(source.scene(number), family, rng, level=level).scene, 150)
+    ((given, target),) = cut_windows(
+        run, rng, count=1, context_frames=2, target_frames=FRAMES, event_fraction=0.0, kicked=np.zeros(150, bool),
+        include_resting=False,
+    )  # fmt: skip
+    return Sample(given=given, target=target, seed=number)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="*", default=[])
@@ -79,16 +100,14 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=scenarios.seen(), metavar="TYPE")
     parser.add_argument("--difficulties", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--family", choices=FAMILIES, help="scenes moved out of training's range")
+    parser.add_argument("--level", type=float, default=1.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     samples = []
     for difficulty in options.difficulties:
         for number, name in enumerate(options.names * options.each):
-            source = PhysicsSource(
-                seed=24, split="val", names=[name], difficulties=[difficulty], kicked_scenes=0.0, context_frames=2,
-                target_frames=FRAMES, windows_per_scene=1, event_fraction=0.0,
-            )  # fmt: skip
-            samples.append(source.sample(number))
+            samples.append(drawn(name, difficulty, number, options.family, options.level))
 
     def text(now: Trajectory, then: State) -> State:
         return through(now, then, places=False)

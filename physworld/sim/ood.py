@@ -113,6 +113,20 @@ def distance(scene: Scene, moved: Scene, family: str) -> float:
     return math.dist(moved.gravity, scene.gravity) / 981
 
 
+def varied(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene with masses, frictions and restitutions of its bodies drawn anew, anywhere in training's range.
+
+    0.5-20 kg (evenly by logarithm), friction 0.1-1, restitution 0-0.95: up to the edges that the families leave.
+    """
+    count = len(scene.bodies)
+    masses = np.maximum(np.exp(rng.uniform(math.log(LIGHTEST), math.log(HEAVIEST), count)), _least_masses(scene))
+    drawn = zip(
+        scene.bodies, masses.tolist(), rng.uniform(SMOOTHEST, ROUGHEST, count).tolist(),
+        rng.uniform(0.0, BOUNCIEST, count).tolist(), strict=True,
+    )  # fmt: skip
+    return replace(scene, bodies=tuple(replace(body, mass=m, friction=f, restitution=e) for body, m, f, e in drawn))
+
+
 def _mean(values: object) -> float:
     return float(np.mean(list(values)))  # type: ignore[call-overload]
 
@@ -216,13 +230,18 @@ def _crosses(spots: np.ndarray, eye: np.ndarray, start: np.ndarray, end: np.ndar
     return apart & (side(spots, eye, start) * side(spots, eye, end) < 0)
 
 
-def _with_masses(scene: Scene, rng: np.random.Generator, level: float) -> Scene:
-    # A spring throws a body ever further when stiffness·dt² exceeds its mass: what hangs on stiff ones gets heavy.
+def _least_masses(scene: Scene) -> np.ndarray:
+    """(bodies,) kg. A spring throws a body ever further when stiffness·dt² exceeds its mass."""
     least = np.zeros(len(scene.bodies))
     for joint in scene.joints:
         if isinstance(joint, Spring):
             for end in {joint.body_a, joint.body_b} - {FIXED}:
                 least[end] += joint.stiffness * scene.dt**2
+    return least
+
+
+def _with_masses(scene: Scene, rng: np.random.Generator, level: float) -> Scene:
+    least = _least_masses(scene)
     share = rng.uniform(0.3, 1.0, len(least))
     lighter, heavier = LIGHTEST * 50 ** (-level * share), HEAVIEST * 10 ** (level * share)
     # Whoever must stay heavy at level 1 does so at every level, so that the level never changes sides.

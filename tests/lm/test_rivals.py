@@ -94,6 +94,32 @@ def test_probabilities_sum_to_one_and_are_those_that_are_scored(rival: str) -> N
 
 
 @each
+def test_the_median_by_halving_is_that_of_all_probabilities(rival: str) -> None:
+    made = network(rival)
+    generator = torch.Generator().manual_seed(1)
+    slots = len(made.SCALES)
+    sizes = 10 ** torch.empty(600, 1, dtype=torch.float64).uniform_(-2, 4, generator=generator)
+    said = torch.randn(600, slots, generator=generator, dtype=torch.float64) * sizes
+    judged = torch.randn(600, judged_of(slots), generator=generator, dtype=torch.float64) * 4
+    words, zeros = 0, 0
+    quick = made._medians(said, judged)
+    for slot in range(slots):
+        scores = made._scores(said, judged, slot)
+        # float32 sums of thousands of numbers may stop one short of where the half is passed
+        assert (quick[:, slot] - outputs.median(scores, made.ordered_from)).abs().max() <= 1
+        numbers = scores[:, made.ordered_from :].softmax(dim=1).cumsum(dim=1)
+        exact = made.ordered_from + (numbers < 0.5).sum(dim=1)
+        is_word = quick[:, slot] < made.ordered_from
+        near = (numbers - 0.5).abs().min(dim=1).values < 1e-5
+        assert torch.equal(quick[~is_word & ~near, slot], exact[~is_word & ~near])
+        words, zeros = (
+            words + int(is_word.sum()),
+            zeros + int((made.values[made.outputs[exact] - made.num_words] == 0).sum()),
+        )
+    assert words > 100 and zeros > 100  # each way of answering is among them
+
+
+@each
 def test_it_learns(rival: str) -> None:
     """After sixty steps on one batch the truth is more than four times as likely, a number."""
     net, some = network(rival, width=32, hidden=48).float().train(), batch(rival, *TYPES[:4])

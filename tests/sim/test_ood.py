@@ -16,7 +16,7 @@ from physworld.metrics.scores import RolloutMeta
 from physworld.seeding import generator
 from physworld.settings import checks
 from physworld.settings.groups import register
-from physworld.sim.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened
+from physworld.sim.ood import FAMILIES, THICK, distance, maybe_shifted, shift, thickened, varied
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.scene_json import read_jsonl
@@ -209,3 +209,13 @@ def test_levels_of_an_evaluation_are_in_order(family: str) -> None:
         if _shifted(cases, codec, scene, (family, level), about, "test") is not None:
             distances.append(about["distance"])
     assert distances and distances == sorted(distances)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_varied_scenes_are_in_range_and_nothing_bursts(name: str) -> None:
+    plain = scene(name, 4)
+    moved = varied(plain, generator(0, "test", 2))
+    assert distance(plain, moved, "extreme_mass") == distance(plain, moved, "extreme_friction") == 0
+    assert distance(plain, moved, "extreme_elasticity") == 0 and moved.bodies != plain.bodies
+    speeds = np.linalg.norm(simulate(moved, 90).velocity, axis=-1)
+    assert speeds.max() < 3000  # px/s; a spring that gains energy passes this within a second

@@ -9,6 +9,7 @@ import numpy as np
 from physworld import scenarios
 from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
+from physworld.sim.ood import varied
 from physworld.sim.pymunk_sim import simulate
 from physworld.sim.turning import turned
 from physworld.text.sources.by_error import shares
@@ -45,6 +46,7 @@ class PhysicsSource(Windows):
         kick_rate: float = 0.15,
         kick_size: float = 1.0,
         turned_scenes: float = 0.0,
+        varied_scenes: float = 0.0,
         context_noise: float = 0.0,
         include_resting: bool = False,
         errors: str | None = None,
@@ -60,6 +62,8 @@ class PhysicsSource(Windows):
             kick_size: times KICK_SIZE.
             turned_scenes: share of scenes that are turned by any angle before they are simulated, half of them mirrored
                 too; gravity turns with them.
+            varied_scenes: share of scenes whose bodies get new masses, frictions and restitutions, anywhere in
+                training's range (`physworld.sim.ood.varied`).
             context_noise: times KICK_SIZE, noise on the last given frame; the answer stays what follows the true one,
                 as in GNS (arXiv 2002.09405).
             include_resting: whether a body that lies or hangs makes an event too, which leaves few frames of a pile
@@ -82,11 +86,12 @@ class PhysicsSource(Windows):
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
         super().__init__(windows_per_scene, event_fraction, include_resting)
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
-        if not 0 <= turned_scenes <= 1 or not context_noise >= 0:
-            raise ValueError(
-                f"turned_scenes={turned_scenes} must be from 0 to 1, context_noise={context_noise} 0 or more"
-            )
-        self.turned_scenes, self.context_noise = turned_scenes, context_noise
+        for option, value in (("turned_scenes", turned_scenes), ("varied_scenes", varied_scenes)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{option}={value} must be from 0 to 1")
+        if not context_noise >= 0:
+            raise ValueError(f"context_noise={context_noise} must be 0 or more")
+        self.turned_scenes, self.varied_scenes, self.context_noise = turned_scenes, varied_scenes, context_noise
         self._shares = shares(errors, self.names) if errors is not None and split == "train" else None
 
     def _draw(self, rng: np.random.Generator) -> Scene:
@@ -105,6 +110,8 @@ class PhysicsSource(Windows):
         scene = self._draw(rng)
         if self.turned_scenes and rng.random() < self.turned_scenes:
             scene = turned(mirrored(scene) if rng.random() < 0.5 else scene, float(rng.uniform(-np.pi, np.pi)))
+        if self.varied_scenes and rng.random() < self.varied_scenes:
+            scene = varied(scene, rng)
         kicked = np.zeros(self.frames, bool)
         kicks = None
         if rng.random() < self.kicked_scenes:

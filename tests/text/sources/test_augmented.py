@@ -1,4 +1,4 @@
-"""Training scenes that are turned, and context that is noisy."""
+"""Training scenes that are turned or made of other stuff, and context that is noisy."""
 
 from __future__ import annotations
 
@@ -59,12 +59,42 @@ def test_noise_is_on_the_last_given_frame_alone_and_of_its_size() -> None:
 
 
 def test_none_of_either_draws_nothing() -> None:
-    one, other = source(), source(turned_scenes=0.0, context_noise=0.0)
+    one, other = source(), source(turned_scenes=0.0, varied_scenes=0.0, context_noise=0.0)
     for index in (0, 7, 33):
         assert np.array_equal(one.sample(index).given.position, other.sample(index).given.position)
 
 
-@pytest.mark.parametrize("options", [{"turned_scenes": 1.5}, {"turned_scenes": -0.1}, {"context_noise": -1.0}])
-def test_what_cannot_be_is_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be from 0 to 1"):
+def test_varied_scenes_fill_the_range_that_training_has_and_stay_inside() -> None:
+    found = []
+    for index in range(0, 400, 4):
+        one, other = source().sample(index), source(varied_scenes=1.0).sample(index)
+        bodies = other.given.scene.bodies
+        assert np.array_equal([body.position for body in bodies], [body.position for body in one.given.scene.bodies])
+        found += [(body.mass, body.friction, body.restitution) for body in bodies]
+    mass, friction, restitution = np.array(found).T
+    # a share of q lies below the q-quantile of what is drawn
+    for drawn, low, high in ((np.log(mass), np.log(0.5), np.log(20)), (friction, 0.1, 1.0), (restitution, 0.0, 0.95)):
+        assert drawn.min() >= low and drawn.max() <= high
+        np.testing.assert_allclose(
+            (np.quantile(drawn, [0.1, 0.5, 0.9]) - low) / (high - low), [0.1, 0.5, 0.9], atol=0.06
+        )
+    plain, half = source(), source(varied_scenes=0.5)
+    moved = [
+        plain.sample(index).given.scene.bodies[0].mass != half.sample(index).given.scene.bodies[0].mass
+        for index in range(0, 400, 4)
+    ]
+    assert 0.35 < np.mean(moved) < 0.65
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"turned_scenes": 1.5}, "turned_scenes=1.5 must be from 0 to 1"),
+        ({"turned_scenes": -0.1}, "turned_scenes=-0.1 must be from 0 to 1"),
+        ({"varied_scenes": 2}, "varied_scenes=2 must be from 0 to 1"),
+        ({"context_noise": -1.0}, "context_noise=-1.0 must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         source(**options)
