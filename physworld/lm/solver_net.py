@@ -49,6 +49,7 @@ MEMORY: dict[str, tuple[str, ...]] = {
 FIELDS = {"pull": 3, "air": 1}  # numbers behind the direction
 RATE = 6.0  # 1/s: a tenth of an error is mended in a frame of 1/60 s, the scale of errors as speeds
 TINY = 0.02  # px/s; slower than this is rounding
+HEAVIER = 40.0  # times its partner, 20 kg beside 0.5 kg, is the most that a body is in training
 SCALARS = 14  # speeds that the function of a line sees
 PUSHED = 3  # the same of position corrections
 
@@ -270,8 +271,13 @@ class SolverNet(ContactLines):
                 wrong = torch.stack([number["kick"], number["damp"] / 100 * of("vn")], dim=1)
             else:
                 wrong = RATE * torch.stack([of("wrong_n"), of("wrong_t")], dim=1)
+        # What is far lighter or heavier than anything in training is read as if it were that; the exact share is in
+        # `weight`. Of a motor it is a share of moments, which sizes alone bring out of these bounds.
+        if kind != "drive":
+            edge = 1 / (1 + HEAVIER)
+            number = {**number, "share": torch.where(share < 1, share.clamp(edge, 1 - edge), share)}
         if kind.startswith("touch"):
-            read = torch.stack([number["e"], number["mu"], share, *(of(name) for name in POINT)], dim=1)
+            read = torch.stack([*(number[name] for name in ("e", "mu", "share")), *(of(name) for name in POINT)], dim=1)
             vector = self.read("touch", read)
         else:
             vector = self.read(kind, torch.stack([number[name] for name in COLUMNS[kind]], dim=1))
