@@ -112,10 +112,8 @@ def test_the_median_by_halving_is_that_of_all_probabilities(rival: str) -> None:
         is_word = quick[:, slot] < made.ordered_from
         near = (numbers - 0.5).abs().min(dim=1).values < 1e-5
         assert torch.equal(quick[~is_word & ~near, slot], exact[~is_word & ~near])
-        words, zeros = (
-            words + int(is_word.sum()),
-            zeros + int((made.values[made.outputs[exact] - made.num_words] == 0).sum()),
-        )
+        words += int(is_word.sum())
+        zeros += int((made.values[made.outputs[exact] - made.num_words] == 0).sum())
     assert words > 100 and zeros > 100  # each way of answering is among them
 
 
@@ -210,6 +208,21 @@ def test_each_number_has_a_zero_of_its_own(rival: str) -> None:
     chosen = [net.outputs[outputs.median(net._scores(said, judged, slot), net.ordered_from)] for slot in (0, 1)]
     first, second = (float(net.values[token - net.num_words]) for token in chosen)
     assert abs(first - 300) < 10 and second == 0
+
+
+def test_masses_beyond_training_are_read_as_its_edge_and_weigh_what_they_are() -> None:
+    made = network("solver")
+    assert isinstance(made, SolverNet)
+    one, none = torch.ones(5, dtype=torch.float64), torch.zeros(5, dtype=torch.long)
+    axes = torch.eye(2, dtype=torch.float64)[none]
+    share = torch.tensor([0.001, 1 / 41, 0.5, 40 / 41, 1.0], dtype=torch.float64)
+    columns = ("e", "mu", "cn", "ct", "gap", "next", "vn", "vt", "an", "at", "bn", "bt")
+    number = {"share": share, **dict.fromkeys(columns, one)}
+    rows = made._part("touch", number, "", none, none, axes, axes, one)
+    torch.testing.assert_close(rows.weight, (1 - share) / share)  # 999 times as heavy stays so
+    assert torch.equal(rows.vector[0], rows.vector[1])
+    assert not torch.allclose(rows.vector[3], rows.vector[4])  # what does not move is no heavy body
+    assert not torch.allclose(rows.vector[1], rows.vector[2])
 
 
 @pytest.mark.parametrize("kind", ["orbit", "gravity_well", "solar_system", "planetary_rotation", "wind"])
