@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from physworld.metrics.bootstrap import paired_ratio
+from physworld.metrics.scores import BASELINES, FLOOR, MODEL
 
-BASELINES = ("copy_last", "linear", "ballistic")
 METRIC = "rmse@30"
 Rows = list[dict[str, Any]]
 
@@ -33,8 +33,7 @@ def means(rows: Rows) -> dict[str, np.ndarray]:
         error = np.inf if row[METRIC] is None else row[METRIC]
         errors[row["scenario"], row["index"], row["shift"]][row["method"]].append(error)
     found = {
-        method: np.array([np.mean(some[method]) for some in errors.values()])
-        for method in ("model", "floor", *BASELINES)
+        method: np.array([np.mean(some[method]) for some in errors.values()]) for method in (MODEL, FLOOR, *BASELINES)
     }
     return {**found, "types": np.array([name for name, *_ in errors])}
 
@@ -46,11 +45,11 @@ def line(name: str, rows: Rows) -> str:
         method: np.mean([errors[types == one].mean() for one in np.unique(types)]) for method, errors in scenes.items()
     }
     best = min(BASELINES, key=lambda method: over_types[method])
-    ratio = paired_ratio(scenes["model"], scenes[best], groups=types.tolist())
-    rollouts = sum(row["method"] == "model" for row in rows)
+    ratio = paired_ratio(scenes[MODEL], scenes[best], groups=types.tolist())
+    rollouts = sum(row["method"] == MODEL for row in rows)
     return (
         f"| {name} | {len(types):,} | {rollouts:,} | {best} | {ratio.mean:.3f} ({ratio.low:.3f}–{ratio.high:.3f}) | "
-        f"{over_types['floor'] / over_types[best]:.3f} |"
+        f"{over_types[FLOOR] / over_types[best]:.3f} |"
     )
 
 
@@ -71,13 +70,13 @@ def main() -> None:
     ratios = {}
     for name in sorted({row["scenario"] for row in moved}):
         scenes = means([row for row in moved if row["scenario"] == name])
-        ratios[name] = scenes["model"].mean() / min(scenes[method].mean() for method in BASELINES)
+        ratios[name] = scenes[MODEL].mean() / min(scenes[method].mean() for method in BASELINES)
     print("\nby type:", ", ".join(f"{k} {v:.2f}" for k, v in sorted(ratios.items(), key=lambda pair: -pair[1])))
-    for method in ("model", "floor"):
+    for method in (MODEL, FLOOR):
         own = [row for row in moved if row["method"] == method]
         total = {part: sum(row[f"events_{part}_impulse"] or 0 for row in own) for part in ("found", "true")}
         print(f"contacts found by impulse, {method}: {total['found'] / total['true']:.1%}")
-    unread = sum(not row["parsed"] for row in rows if row["method"] == "model")
+    unread = sum(not row["parsed"] for row in rows if row["method"] == MODEL)
     print(f"answers that could not be read: {unread}")
 
 

@@ -86,10 +86,7 @@ def drawn(name: str, difficulty: int, number: int, family: str | None, level: fl
         return source.sample(number)
     rng = generator(24, "val", number)
     run = simulate(shift(source.scene(number), family, rng, level=level).scene, 150)
-    ((given, target),) = cut_windows(
-        run, rng, count=1, context_frames=2, target_frames=FRAMES, event_fraction=0.0, kicked=np.zeros(150, bool),
-        include_resting=False,
-    )  # fmt: skip
+    ((given, target),) = cut_windows(run, rng, count=1, context_frames=2, target_frames=FRAMES, event_fraction=0.0)
     return Sample(given=given, target=target, seed=number)
 
 

@@ -163,9 +163,13 @@ class LineNet(
         zero = judged[body_M, 2 + count + slot_M]
         return middle, torch.stack([narrow, narrow + WIDE], dim=1), shares, F.logsigmoid(-zero), F.logsigmoid(zero)
 
+    def _numbers(self) -> Tensor:
+        """(R,) values of the number tokens that can be said, ascending."""
+        return self.values[self.outputs[self.ordered_from :] - self.num_words]
+
     def _edges(self, slot: int) -> tuple[Tensor, Tensor]:
         """Where each number's share of the scale begins and ends (R,); the outermost go on for ever."""
-        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words]
+        numbers = self._numbers()
         grid = torch.asinh(numbers / self.SCALES[slot])
         between = (grid[1:] + grid[:-1]) / 2
         return F.pad(between, (1, 0), value=-1e6), F.pad(between, (0, 1), value=1e6)
@@ -188,7 +192,7 @@ class LineNet(
         """(N, K) logarithms of the probabilities of tokens at place `slot` of every body's line."""
         which = torch.arange(len(said), device=said.device)
         low, high = (edge.to(said.dtype)[None] for edge in self._edges(slot))
-        is_zero = (self.values[self.outputs[self.ordered_from :] - self.num_words] == 0)[None]
+        is_zero = (self._numbers() == 0)[None]
         numbers_NR = self._of_numbers(
             self._shape(said, judged, which, torch.full_like(which, slot)), low, high, is_zero
         )
@@ -212,7 +216,7 @@ class LineNet(
         middle, widths, *logarithms = self._shape(said.double(), judged.double(), body, slot)
         shares, other, zero = (part.exp() for part in logarithms)
         upper = torch.stack([self._edges(k)[1] for k in range(slots)]).double()
-        nought = int((self.values[self.outputs[self.ordered_from :] - self.num_words] < 0).sum())
+        nought = int((self._numbers() < 0).sum())
         first, last = torch.zeros_like(slot), torch.full_like(slot, upper.shape[1] - 1)
         for _ in range(upper.shape[1].bit_length()):
             place = (first + last) // 2
@@ -267,7 +271,7 @@ class LineNet(
 
     def _of_exact(self, said: Tensor, judged: Tensor, body: Tensor, slot: Tensor, exact: Tensor) -> Tensor:
         """(M,) logarithm of the probability of the numbers nearest to `exact`."""
-        numbers = self.values[self.outputs[self.ordered_from :] - self.num_words].to(said.dtype)
+        numbers = self._numbers().to(said.dtype)
         nearest = torch.searchsorted((numbers[1:] + numbers[:-1]) / 2, exact)
         edges = torch.stack([torch.stack(self._edges(k)) for k in range(len(self.SCALES))]).to(said.dtype)  # (S, 2, R)
         low, high = edges[slot, 0, nearest], edges[slot, 1, nearest]
