@@ -142,6 +142,12 @@ def _mfu(name: str, value: Any) -> None:
         raise UserError(f"{name}={typed(value)} must be a number above 0 and at most 1, or null.")
 
 
+def path(name: str, value: Any) -> None:
+    """Refuse what is no path and not null; a number would be taken for something else in one place or another."""
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{name}={typed(value)} must be a path; write a name that is a number as {name}=./3.")
+
+
 FROM_0 = partial(number, above=0, or_equal=True)
 SIZES = ("depth", "heads", "hidden", "inner", "layers", "rounds", "state", "width")  # of networks
 SWITCHES = (
@@ -150,7 +156,9 @@ SWITCHES = (
 )  # fmt: skip
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
+    "cache": path,
     "checkpoint_every": partial(whole, least=1),
+    "ckpt": path,
     "count": partial(whole, least=1),
     "difficulties": lambda name, value: None if value is None else difficulties(value, name),
     "frames": partial(whole, least=1),
@@ -176,8 +184,11 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "curriculum.keep_easier": flag,
     "curriculum.samples_per_stage": partial(whole, least=1, or_null=True),
     "data.repeat": partial(whole, least=1, or_null=True),
+    "data.source.context_noise": FROM_0,
+    "data.source.errors": path,
     "data.source.event_fraction": share,
     "data.source.fps": partial(number, above=0, or_null=True),  # null: of own clips
+    "data.source.path": path,
     "data.source.repeat": partial(whole, least=1, or_null=True),
     "data.source.samples": partial(whole, least=1),
     "data.source.variation": share,
@@ -190,6 +201,10 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "data.source.include_resting": flag,
     "data.source.rollout_frames": partial(whole, least=1),
     "data.source.share": share,
+    "data.source.train_file": path,
+    "data.source.turned_scenes": share,
+    "data.source.valid_file": path,
+    "data.source.varied_scenes": share,
     "data.source.windows_per_scene": partial(whole, least=1),
     "data.stream.val_samples": partial(whole, least=1),
     "early_stopping.min_delta": FROM_0,
@@ -362,27 +377,6 @@ def scenario_names(value: Any) -> list[str]:
     if not value:
         raise UserError(f"scenario.names is empty; choose from {', '.join(known)}.")
     return list(value)
-
-
-def shards(cfg: Any) -> int | None:
-    """How many shards simulate's settings ask for; None = single files, which only pictures and plain JSONL are."""
-    whole("shards", cfg.shards, 1, or_null=True)
-    whole("shard", cfg.shard, 0, or_null=True)
-    if cfg.shards is None:
-        if cfg.shard is not None:
-            raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")
-        return 1 if cfg.format == "parquet" else None
-    if cfg.format not in ("jsonl", "parquet"):
-        raise UserError(f"format={cfg.format} has no shards; choose jsonl or parquet, or leave shards out.")
-    if cfg.out is None:
-        raise UserError(
-            "shards need out=DIR, one folder for all of them, which stays the same when the command runs again."
-        )
-    if cfg.shards > cfg.count:
-        raise UserError(f"shards={cfg.shards} is more than count={cfg.count}, so some would be empty.")
-    if cfg.shard is not None and cfg.shard >= cfg.shards:
-        raise UserError(f"shard={cfg.shard} is not there: shards={cfg.shards} are numbered 0 to {cfg.shards - 1}.")
-    return int(cfg.shards)
 
 
 def read(reader: Callable[[Any], Read], path: Any) -> Read:

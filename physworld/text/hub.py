@@ -29,20 +29,27 @@ from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.types import Trajectory
 
 
-def write_cards(run: Path, command: str, example: cards.Example) -> None:
+def write_cards(run: Path, command: str, example: cards.Example | None) -> None:
     """README.md beside the weights, in the words of the hub."""
     cards.write_cards(run, lambda adapter: card(run, command, adapter=adapter, example=example))
 
 
-def example_of(network: Any, codec: FrameCodec, given: Sequence[Trajectory]) -> cards.Example:
-    """The smallest of these moments as a prompt, and what the model says to it; nothing keeps it within a grammar."""
-    moment = min(given, key=lambda one: len(one.scene.bodies))
-    moment = moment.window(len(moment) - codec.context_frames, len(moment))
+def example_of(network: Any, codec: FrameCodec, given: Sequence[Trajectory]) -> cards.Example | None:
+    """The smallest of these moments as a prompt, and what the model says to it; nothing keeps it within a grammar.
+
+    None, where a codec of many documents has nothing to ask of any of these moments: nothing meets anything.
+    """
+    moments = sorted(given, key=lambda one: len(one.scene.bodies))
+    moments = [one.window(len(one) - codec.context_frames, len(one)) for one in moments]
     documents = codec.documents()
     if documents is None:
+        moment = moments[0]
         prompt, most, text = codec.prompt(moment), codec.max_new_tokens(moment.scene), codec.write_prompt(moment)
     else:
-        prompt = documents.prompts(moment)[0]
+        asked = next(filter(None, map(documents.prompts, moments)), None)
+        if asked is None:
+            return None
+        prompt = asked[0]
         most, text = documents.most_new_tokens(prompt), codec.tokenizer.decode(prompt)
     said = network.generate([prompt], [most], codec.end_id)[0]
     penalty = network.repetition_penalty if isinstance(network, PackedLM) else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -55,7 +56,7 @@ def simulate(cfg: DictConfig) -> None:
     )
     suffix = f"{cfg.format}.{cfg.compress}" if cfg.compress else cfg.format
     directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
-    shards = checks.shards(cfg)
+    shards = asked_shards(cfg)
     if shards is not None:
         dataset = Dataset(recipe=recipe, directory=directory, count=cfg.count, shards=shards, suffix=suffix)
         dataset.write(cfg.shard, say=lambda line: console.print(line, soft_wrap=True))
@@ -75,6 +76,27 @@ def simulate(cfg: DictConfig) -> None:
 
 
 DRAWN = ("scenario", "curriculum", "ood", "count", "split", "seed", "shards", "shard")  # what a file leaves nothing to
+
+
+def asked_shards(cfg: Any) -> int | None:
+    """How many shards simulate's settings ask for; None = single files, which only pictures and plain JSONL are."""
+    checks.whole("shards", cfg.shards, 1, or_null=True)
+    checks.whole("shard", cfg.shard, 0, or_null=True)
+    if cfg.shards is None:
+        if cfg.shard is not None:
+            raise UserError(f"shard={cfg.shard} needs the number of them, for example shards={cfg.shard + 1}.")
+        return 1 if cfg.format == "parquet" else None
+    if cfg.format not in ("jsonl", "parquet"):
+        raise UserError(f"format={cfg.format} has no shards; choose jsonl or parquet, or leave shards out.")
+    if cfg.out is None:
+        raise UserError(
+            "shards need out=DIR, one folder for all of them, which stays the same when the command runs again."
+        )
+    if cfg.shards > cfg.count:
+        raise UserError(f"shards={cfg.shards} is more than count={cfg.count}, so some would be empty.")
+    if cfg.shard is not None and cfg.shard >= cfg.shards:
+        raise UserError(f"shard={cfg.shard} is not there: shards={cfg.shards} are numbered 0 to {cfg.shards - 1}.")
+    return int(cfg.shards)
 
 
 def _of_file(path: Path, cfg: DictConfig) -> None:

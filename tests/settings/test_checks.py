@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,14 @@ EVALUATION: dict[str, Any] = {
     "guided": True,
     "pictures": 0,
 }
+
+
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (True, "true"), (0.5, "0.5"), (["a"], "['a']")])
+def test_a_path_is_text(value: Any, shown: str) -> None:
+    checks.path("cache", "outputs/3")
+    checks.path("cache", None)
+    with pytest.raises(UserError, match=f"cache={re.escape(shown)} must be a path; write a name"):
+        checks.path("cache", value)
 
 
 @pytest.mark.parametrize(

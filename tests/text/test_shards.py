@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
 from physworld.errors import UserError
-from physworld.settings import checks
 from physworld.text.shards import Dataset, Recipe, digest
+from physworld.text.simulate import asked_shards
 from physworld.text.task import simulate
 
 from commands import run, start
@@ -260,4 +260,4 @@ def test_other_code_does_not_mix(tmp_path: Path) -> None:
 def test_mistakes_in_one_sentence(settings: dict[str, Any], says: str) -> None:
     cfg = OmegaConf.create({"count": 10, "format": "jsonl", "out": None, "shards": None, "shard": None, **settings})
     with pytest.raises(UserError, match=says):
-        checks.shards(cfg)
+        asked_shards(cfg)

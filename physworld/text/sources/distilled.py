@@ -8,7 +8,7 @@ such as what the simulator's solver remembers, is spread in the truth and is not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -84,7 +84,7 @@ class DistilledSource(PhysicsSource):
 
 
 def _found(names: Sequence[str]) -> list[Any]:
-    if isinstance(names, str) or not names:
+    if isinstance(names, str) or not isinstance(names, Iterable) or not list(names):
         raise ValueError(f"{OPTION} must be a list of finished runs, for example {OPTION}=[solver], got {names}")
     found = [runs.find_run(str(name), OPTION) for name in names]
     twice = [str(name) for place, name in enumerate(names) if found[place] in found[:place]]

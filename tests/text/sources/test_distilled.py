@@ -72,6 +72,7 @@ def test_validation_is_not_taught() -> None:
         ({"share": 0}, ValueError, "share must be above 0 and at most 1, got 0"),
         ({"runs": []}, ValueError, "must be a list of finished runs"),
         ({"runs": "solver"}, ValueError, "must be a list of finished runs"),
+        ({"runs": 3}, ValueError, "must be a list of finished runs"),
         ({"runs": ["solver", "solver"]}, ValueError, "data.source.runs names solver twice"),
         ({"runs": ["solver", "nobody"]}, UserError, "data.source.runs=nobody is no run directory"),
     ],
