@@ -58,9 +58,15 @@ def main() -> None:
     parser.add_argument("evaluations", nargs="+", type=Path, help="folders with rows.jsonl")
     rows: Rows = []
     for folder in parser.parse_args().evaluations:
+        if not (folder / "rows.jsonl").is_file():
+            parser.error(f"{folder} holds no rows.jsonl; give the folder of a finished evaluate.py suite=ood")
         with (folder / "rows.jsonl").open() as file:
             rows += [json.loads(text) for text in file]
     moved = [row for row in rows if row["shift"]]
+    if len(moved) in (0, len(rows)):
+        parser.error(
+            "scenes that are moved and the same as they are, are both wanted; evaluate.py suite=ood gives them"
+        )
     print("| moved by | scenes | rollouts | best baseline | model / best baseline | floor |")
     print("| :-- | --: | --: | :-- | --: | --: |")
     print(line("moved", moved))

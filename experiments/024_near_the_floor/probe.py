@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
+    if not options.seconds > 0 or options.each < 1:
+        parser.error("--seconds must be above 0, and --each 1 or more")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     groups.register()

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from physworld import scenarios
+from physworld.errors import UserError
 from physworld.metrics.errors import position_rmse
 from physworld.metrics.events import score_events
 from physworld.runs import directory as runs
@@ -94,12 +95,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="*", default=[])
     parser.add_argument("--each", type=int, default=1, help="scenes of a type and difficulty")
-    parser.add_argument("--names", nargs="+", default=scenarios.seen(), metavar="TYPE")
-    parser.add_argument("--difficulties", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--names", nargs="+", choices=scenarios.seen(), default=scenarios.seen(), metavar="TYPE")
+    parser.add_argument("--difficulties", type=int, nargs="+", choices=scenarios.DIFFICULTIES, default=[1, 2, 3, 4, 5])
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--family", choices=FAMILIES, help="scenes moved out of training's range")
     parser.add_argument("--level", type=float, default=1.0)
     options = parser.parse_args()
+    if options.each < 1 or not 0 < options.level <= 1:
+        parser.error("--each must be 1 or more, and --level above 0 and at most 1")
+    try:
+        folders = {run: runs.find_run(run) for run in options.runs}
+    except UserError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     samples = []
     for difficulty in options.difficulties:
@@ -122,8 +129,8 @@ def main() -> None:
         "forgets, text": lambda g: stepped(g, remembers=False, change=text),
     }
     paths = {name: [way(s.given) for s in samples] for name, way in ways.items()}
-    for run in options.runs:
-        model, codec, _ = load_model(runs.find_run(run), torch.device("cpu"))
+    for run, folder in folders.items():
+        model, codec, _ = load_model(folder, torch.device("cpu"))
         paths[run] = rollout(model, codec, [s.given for s in samples], FRAMES).predicted
     types = np.array([s.given.scene.name for s in samples])
     errors = {
