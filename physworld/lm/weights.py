@@ -79,7 +79,12 @@ def load_network(
             AutoModelForCausalLM.from_pretrained, whole, output_loading_info=True, ignore_mismatched_sizes=True,
             **options,
         )  # fmt: skip
-        network, found = load()
+        loaded = load()
+        if not isinstance(loaded, tuple):  # a class of ours, which has no account of what it found
+            raise WeightsError(
+                f"weights={weights} holds a network of physworld's own; give run=RUN of its run instead."
+            )
+        network, found = loaded
         left_over = found["unexpected_keys"]
         if found["missing_keys"] and left_over and all(name.startswith(COMPILED) for name in left_over):
             network, found = load(key_mapping={rf"^{re.escape(COMPILED)}": ""})

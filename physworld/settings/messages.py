@@ -55,6 +55,8 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
+        except MemoryError as error:
+            _leave(f"There is too little memory for this ({first_line(error)}); ask for less at once.")
 
     return wrapped
 

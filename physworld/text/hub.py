@@ -111,6 +111,8 @@ def _stages(run: Path) -> list[str]:
 
 # --- other formats
 
+OF_TRANSFORMERS = ("physworld.lm.packed_lm.", "physworld.lm.tiny_lm.")  # networks that any program can load
+
 
 def export(run: Path, kind: str) -> Path:
     """Write the whole weights of a run in another format; returns the folder.
@@ -121,10 +123,12 @@ def export(run: Path, kind: str) -> Path:
     if kind not in EXPORTS:
         raise UserError(f"format {kind} is unknown; choose one of {', '.join(EXPORTS)}.")
     config = read_config(run)
-    target = str(((config.get("model") or {}).get("network") or {}).get("_target_"))
-    if target.startswith(("physworld.lm.gpt", "physworld.models.video")):
-        what = "a GPT of physworld's own" if "gpt" in target else "one for video"
-        raise UserError(f"{run} cannot be exported: its network is {what}, and only runs of language models are.")
+    target = ((config.get("model") or {}).get("network") or {}).get("_target_")
+    if target is not None and not str(target).startswith(OF_TRANSFORMERS):
+        what = "one of physworld's own" if str(target).startswith("physworld.lm.") else "one for video"
+        raise UserError(
+            f"{run} cannot be exported: its network is {what}, and only language models of transformers are."
+        )
     folder = run / kind
     try:
         network, tokenizer = load_network(str(run / "model")), load_tokenizer(str(run / "model"))

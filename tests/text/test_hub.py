@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from physworld.errors import UserError
+from physworld.lm.weights import WeightsError, load_network
+from physworld.runs.directory import find_run
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.islands import IslandCodec
-from physworld.text.hub import example_of
+from physworld.text.hub import EXPORTS, example_of, export
 
 from tiny_gpt import network
 from worlds import disc, world
@@ -28,3 +32,13 @@ def test_the_example_is_a_moment_in_which_something_is_asked() -> None:
 
 def test_no_example_where_nothing_is_ever_asked() -> None:
     assert example_of(MODEL, CODEC, [FREE]) is None
+
+
+@pytest.mark.parametrize("name", ["shipped", "solver"])
+def test_networks_of_our_own_are_not_exported(name: str) -> None:
+    run = find_run(name)
+    for kind in EXPORTS:
+        with pytest.raises(UserError, match="its network is one of physworld's own, and only language models"):
+            export(run, kind)
+    with pytest.raises(WeightsError, match="holds a network of physworld's own; give run=RUN"):
+        load_network(str(run / "model"))

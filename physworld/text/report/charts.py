@@ -125,7 +125,8 @@ def shift_chart(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
         x, y = zip(*sorted(points), strict=True)
         axes.plot(x, y, marker="o", markersize=4, label=family, color=PALETTE[place % len(PALETTE)])
     axes.set(yscale="log", xlabel="distance from the training range", ylabel="RMSE / RMSE in distribution")
-    axes.legend(fontsize=7, ncols=2)
+    if lines:
+        axes.legend(fontsize=7, ncols=2)
     return figure
 
 
