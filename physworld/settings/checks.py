@@ -178,6 +178,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "validate_every": partial(whole, least=1),
     "codec.context_frames": partial(whole, least=1),
     "codec.history_frames": partial(whole, least=1, or_null=True),
+    "codec.memory_dropout": share,
     "codec.published_bytes": flag,
     "codec.collision_sampling": share,
     "curriculum.difficulties": lambda name, value: difficulties(value, name),

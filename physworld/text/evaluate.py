@@ -57,6 +57,8 @@ def evaluate(cfg: DictConfig) -> None:
         )
     if cfg.export is not None and cfg.predictions is not None:
         raise UserError("export= writes the moments and stops; leave predictions= out, they are scored afterwards.")
+    if cfg.export is not None and cfg.run is not None:
+        raise UserError("export= writes the moments in codec=, and asks no run; leave run= out.")
     checks.scenario_names(cfg.scenario.names)
     evaluation: Evaluation = instantiate(cfg.evaluation)
     suite: Suite = instantiate(cfg.suite)

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from physworld.drawing.render import comparison, render
-from physworld.errors import UserError
+from physworld.errors import UserError, counted
 from physworld.io.images import write_gif
 from physworld.io.placing import placing
 from physworld.reporting.screen import screen
@@ -50,12 +50,17 @@ def predict(cfg: DictConfig) -> None:
         known = simulate(scene, begun + cfg.frames)
     elif known is None:
         known = _read_prompt(path, codec)
-    first = cfg.start if cfg.start is not None else codec.context_frames - 1
-    begin = first + 1 - codec.context_frames
+    if len(known) < codec.fewest_frames:
+        have, want = counted(len(known), "frame"), codec.fewest_frames
+        raise UserError(f"{path} has {have} and this model reads {want}; give a longer one.")
+    reads = min(codec.context_frames, len(known))
+    first = reads - 1 if cfg.start is None else cfg.start
+    begin = first + 1 - reads
     if begin < 0 or first >= len(known):
+        fits = f"{reads - 1}-{len(known) - 1}" if len(known) > reads else reads - 1
         raise UserError(
-            f"start={cfg.start} does not fit {path}: it has frames 0-{len(known) - 1} and this model reads "
-            f"{codec.context_frames}, so choose {codec.context_frames - 1}-{len(known) - 1}."
+            f"start={cfg.start} does not fit {path}: it has {counted(len(known), 'frame')} and this model reads "
+            f"{reads}, so choose {fits}, or leave start out."
         )
     strange = timestep.warning([known.scene], timestep.of_run(run, config))
     if strange:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from physworld.errors import UserError
 from physworld.settings import checks
@@ -44,12 +44,17 @@ def check(cfg: DictConfig) -> None:
         checks.installed("parquet", "pyarrow", what="format=parquet")
     if "scenario" in cfg:
         checks.scenario_names(cfg.scenario.names)
+    if OmegaConf.select(cfg, "data.source.kicked_scenes") == 0:
+        for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+            if override.lstrip("+").startswith(("data.source.kick_rate=", "data.source.kick_size=")):
+                raise UserError(f"{override} changes nothing while data.source.kicked_scenes=0; leave one of them out.")
     if "input" in cfg:
         path = checks.file("input", cfg.input)
         if path is None and "shards" in cfg:  # simulate.py draws scenarios
             return
         if path is None:
-            raise UserError("input=FILE is missing; give a scene as YAML, JSONL (also .gz, .zst) or Parquet.")
+            prompt = ", or a prompt as .txt" if "run" in cfg else ""
+            raise UserError(f"input=FILE is missing; give a scene as YAML, JSONL (also .gz, .zst) or Parquet{prompt}.")
         if path.is_dir() or not path.exists():
             why = "it is a folder" if path.is_dir() else "there is no such file"
             raise UserError(f"input={path} cannot be read ({why}).")

@@ -50,7 +50,8 @@ def test_metrics_follow_their_schema(work: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     directory = work / "schema"
     options = ("suite=ood", "suite.families=[zero_gravity]", "suite.levels=[1.0]", "evaluation.samples=2")
-    evaluate(work, f"run={untrained_run(work, 0)}", *options, f"hydra.run.dir={directory}")
+    said = evaluate(work, f"run={untrained_run(work, 0)}", *options, f"hydra.run.dir={directory}")
+    assert "scenes moved out of training's range" in said and "zero_gravity at level 1" in said
     metrics = json.loads((directory / "metrics.json").read_text())
     jsonschema.validate(metrics, schema)
     assert set(metrics["breakdown"]["shift"]) == {"", "zero_gravity@1"}
@@ -129,7 +130,12 @@ def test_killed_half_way_and_resumed_is_the_same(work: Path) -> None:
         ),
         (("predictions=5",), "predictions=5 cannot be read (No such file or directory); give a JSONL file"),
         (("predictions=[a,b]",), "must be one path"),
-        (("run=shipped", "suite=ood", "suite.levels=far"), "suite.levels=far must be a list of numbers above 0"),
+        (
+            ("run=shipped", "suite=ood", "suite.levels=far"),
+            "suite.levels=far must be a list, for example suite.levels=[0.5,1]",
+        ),
+        (("run=shipped", "suite=ood", "suite.families=extreme_mass"), "suite.families=extreme_mass must be a list"),
+        (("run=shipped", "evaluation.temperature=0.5"), "evaluation.temperature=0.5 is of drawn answers"),
         (("run=5",), "run=5 is no run directory"),
         (
             ("run=Copy-last",),

@@ -12,6 +12,7 @@ from pathlib import Path
 from physworld import scenarios
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.islands import IslandCodec
 from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
 
 from commands import ended
@@ -87,6 +88,18 @@ def test_a_scene_by_hand_is_simulated_and_predicted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     said = read_jsonl(tmp_path / "out" / "prediction.jsonl")  # from frame 5 on
     assert abs(said.position[-1] - truth.position[15]).max() < 0.1
+
+
+def test_a_typed_prompt_of_one_frame_goes_on_where_two_are_read(tmp_path: Path) -> None:
+    """`run=solver` reads two frames, or one and no memory; a prompt tells one."""
+    path = simulate(scenarios.build("projectile", generator(1, "test", 0), 1), 12)
+    (tmp_path / "prompt.txt").write_text(IslandCodec(memory=True).write_prompt(path.window(0, 2)))
+    done = ended(tmp_path, "predict.py", "run=solver", "input=prompt.txt", "frames=10", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    said = read_jsonl(tmp_path / "out" / "prediction.jsonl")
+    assert len(said) == 11 and abs(said.position[-1] - path.position[11]).max() < 0.5
+    done = ended(tmp_path, "predict.py", "run=solver", "input=prompt.txt", "start=3", "hydra.run.dir=more")
+    assert done.returncode == 1 and "it has 1 frame and this model reads 1, so choose 0" in done.stderr
 
 
 def test_a_scene_by_hand_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -59,6 +59,21 @@ REFUSED = [
     ("train", "model=tiny_video model.codec=3", "model.codec=3 leaves nothing to build"),
     ("train", "hparams_search=optuna seed=1", " -m hparams_search=optuna seed=1"),
     ("train", "steps=0", "steps=0 must be a whole number from 1"),
+    ("train", "ckpt=3", "ckpt=3 must be a path; write a name that is a number as ckpt=./3."),
+    ("train", "data.source.errors=true", "data.source.errors=true must be a path"),
+    *[
+        (
+            "train",
+            f"data.source.{name}_scenes={value}",
+            f"data.source.{name}_scenes={value} must be a number from 0 to 1",
+        )
+        for name in ("kicked", "turned", "varied")
+        for value in ("abc", "true", "1.5", "null")
+    ],
+    ("train", "data.source.context_noise=inf", "data.source.context_noise=inf must be a number from 0 on"),
+    ("train", "codec.memory=true codec.memory_dropout=abc", "codec.memory_dropout=abc must be a number from 0 to 1"),
+    ("train", "data.source.kicked_scenes=0 data.source.kick_size=3", "data.source.kick_size=3 changes nothing while"),
+    ("evaluate", "run=shipped cache=true", "cache=true must be a path"),
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),
     ("evaluate", "run=shipped codec=card", "codec= is for model=hf, predictions= and export=; a run brings its own"),
@@ -104,6 +119,7 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
     ("overrides", "says"),
     [
         ("run=shipped scenes=FILE split=val", "split=val is of simulated scenes; those of scenes=FILE are judged as"),
+        ("export=x.jsonl run=shipped", "export= writes the moments in codec=, and asks no run; leave run= out"),
         ("export=x.jsonl predictions=FILE", "export= writes the moments and stops; leave predictions= out"),
     ],
 )

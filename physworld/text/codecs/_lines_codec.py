@@ -26,6 +26,7 @@ class LinesCodec(PromptReader):
     """
 
     context_frames = 1
+    fewest_frames = 1
     target_frames = 1
     history_frames = 1
     reads_prompts = True

@@ -150,7 +150,7 @@ class TextCodec(ABC):
         ids = number_ids(tokenizer)
         if ids is not None:
             new["numbers"] = TokenFamily(ids=ids, values=values_of_numbers())
-        self.context_frames = context_frames
+        self.context_frames = self.fewest_frames = context_frames
         self.history_frames = context_frames if history_frames is None else history_frames
         self.tokenizer = tokenizer
         self.end_id: int = tokenizer.eos_token_id

@@ -25,6 +25,7 @@ class FrameCodec(SceneLimits, Codec, Protocol):
     """Writes frames as a prompt, and reads the answer as the next frame."""
 
     target_frames: int  # frames wanted in `sample.target`
+    fewest_frames: int  # frames that a prompt cannot do without; context_frames, but where memory may be missing
     history_frames: int  # frames that a prompt grows to while rolling out
     text_name: str  # what its text is called, as in codec=NAME
     reads_prompts: bool  # whether `read_prompt` finds a whole scene in a prompt's text

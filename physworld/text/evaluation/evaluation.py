@@ -108,6 +108,11 @@ class Evaluation:
         object.__setattr__(self, "horizons", horizons(self.horizons, self.frames))  # the class is frozen
         flag("evaluation.guided", self.guided)
         number("evaluation.temperature", self.temperature, 0)
+        if self.temperature != 1 and not self.samples:
+            raise UserError(
+                f"evaluation.temperature={self.temperature} is of drawn answers, and there are none; give "
+                "evaluation.samples=N too."
+            )
         if self.video not in tuple(WRITERS):  # it may be a list
             raise UserError(f"evaluation.video={self.video} is unknown; choose gif or mp4.")
         if self.samples == 1:

@@ -99,12 +99,14 @@ class Suite:
     def __post_init__(self) -> None:
         checks.whole("suite.first_index", self.first_index, 0)
         checks.whole("suite.curve_frames", self.curve_frames, 1)
-        families, levels = (part if isinstance(part, list) else [None] for part in (self.families, self.levels))
+        for name, value, example in (("families", self.families, "extreme_mass"), ("levels", self.levels, "0.5,1")):
+            if not isinstance(value, list):
+                raise UserError(f"suite.{name}={value} must be a list, for example suite.{name}=[{example}].")
+        families, levels = self.families, self.levels
         for family in families:
             if family not in FAMILIES:
-                named = self.families if family is None else family
                 raise UserError(
-                    f"suite.families, a list, has {named}.{suggest(str(named), FAMILIES)} "
+                    f"suite.families, a list, has {family}.{suggest(str(family), FAMILIES)} "
                     f"Choose from {', '.join(FAMILIES)}."
                 )
         within = all(isinstance(level, int | float) and 0 < level <= 1 for level in levels)

@@ -32,6 +32,8 @@ from physworld.text.report.sections import (
     breakdown_tables,
     physics_table,
     sampled_table,
+    shift_name,
+    shifts_in_order,
     skill_text,
 )
 
@@ -308,8 +310,28 @@ def print_table(summary: Mapping[str, Any], console: Console) -> None:
             cells = [figure(part["rmse"][m]["mean"]) + ("*" if m == part["best_baseline"] else "") for m in methods]
             table.add_row(h, *cells, span(part["ratio_best"]))
         _print(table, console)
+    if moved := {label: part for label, part in summary["breakdown"].get("shift", {}).items() if label}:
+        _print(_moved_table(moved, summary), console)
     if "laws" in summary:
         _print(laws_table(summary), console)
+
+
+def _moved_table(moved: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
+    """Scenes out of training's range, by family and level, at the last horizon."""
+    last = summary["horizons"][-1]
+    table = Table(
+        title=f"position RMSE after {last} frames, px · scenes moved out of training's range",
+        caption="the scenes of the tables above are as they are",
+    )
+    methods = [method for method in (MODEL, FLOOR) if method in summary["methods"]]
+    table.add_column("moved by")
+    for name in ("rollouts", *(LABELS[method] for method in methods), "model / best"):
+        table.add_column(name, justify="right")
+    for label in shifts_in_order(moved):
+        part = moved[label]
+        errors = [figure(part["rmse"][method]["mean"]) for method in methods]
+        table.add_row(shift_name(label), str(part["rollouts"]), *errors, span(part["ratio_best"]))
+    return table
 
 
 def _print(table: Table, console: Console) -> None:

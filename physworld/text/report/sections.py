@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from physworld.errors import counted
@@ -123,6 +123,15 @@ def sampled_table(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def shifts_in_order(labels: Iterable[str]) -> list[str]:
+    """FAMILY@LEVEL by family, then from near to far; scenes as they are come first."""
+    return sorted(labels, key=lambda label: (label.partition("@")[0], float(label.partition("@")[2] or 0)))
+
+
+def shift_name(label: str) -> str:
+    return label.replace("@", " at level ") or "as they are"
+
+
 def shift_table(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Error against distance from the training range, where scenes were shifted."""
     parts = summary["breakdown"].get("shift")
@@ -134,11 +143,11 @@ def shift_table(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
         if row["method"] == MODEL:
             far.setdefault(row["shift"], []).append(row["distance"])
     cells = []
-    for label in sorted(parts, key=lambda tag: (tag.partition("@")[0], float(tag.partition("@")[2] or 0))):
+    for label in shifts_in_order(parts):
         part = parts[label]
         cells.append(
             [
-                label.replace("@", " at level ") or "as they are",
+                shift_name(label),
                 figure(sum(far[label]) / len(far[label])),
                 str(part["rollouts"]),
                 f"{part['parse_rate']:.0%}",
