@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from physworld.metrics.scores import HORIZON, METRICS, ROLLOUT, Metric
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult
+from physworld.text.report.charts import shift_chart
 from physworld.text.report.figures import to_tensorboard
 from physworld.text.report.report import print_table, score_rollouts, summarise, write_report
 from physworld.text.report.sections import metric_table
@@ -290,3 +291,11 @@ def test_plain_sentences_for_what_cannot_be_scored(tmp_path):
         summarise([*scored, {**scored[0], "index": 1}])
     with pytest.raises(ValueError, match="does not exist"):
         write_report(tmp_path, summarise(scored), [tmp_path / "no.gif"], command="c", split="val")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_chart_without_lines_has_no_legend() -> None:
+    """One scene that is predicted to the last digit gives no ratio to draw."""
+    part = {"rmse": {"model": {"mean": 0.0}}}
+    figure = shift_chart({"breakdown": {"shift": {"": part, "low_gravity@1": part}}}, [])
+    assert figure.axes[0].get_legend() is None
