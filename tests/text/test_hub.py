@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from physworld.errors import UserError
 from physworld.lm.weights import WeightsError, load_network
 from physworld.runs.directory import find_run
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.islands import IslandCodec
-from physworld.text.hub import EXPORTS, example_of, export
+from physworld.text.hub import example_of
 
 from tiny_gpt import network
 from worlds import disc, world
@@ -35,10 +34,6 @@ def test_no_example_where_nothing_is_ever_asked() -> None:
 
 
 @pytest.mark.parametrize("name", ["shipped", "solver"])
-def test_networks_of_our_own_are_not_exported(name: str) -> None:
-    run = find_run(name)
-    for kind in EXPORTS:
-        with pytest.raises(UserError, match="its network is one of physworld's own, and only language models"):
-            export(run, kind)
+def test_weights_of_our_own_are_not_those_of_a_language_model(name: str) -> None:
     with pytest.raises(WeightsError, match="holds a network of physworld's own; give run=RUN"):
-        load_network(str(run / "model"))
+        load_network(str(find_run(name) / "model"))
