@@ -102,15 +102,14 @@ class Suite:
         for name, value, example in (("families", self.families, "extreme_mass"), ("levels", self.levels, "0.5,1")):
             if not isinstance(value, list):
                 raise UserError(f"suite.{name}={value} must be a list, for example suite.{name}=[{example}].")
-        families, levels = self.families, self.levels
-        for family in families:
+        for family in self.families:
             if family not in FAMILIES:
                 raise UserError(
                     f"suite.families, a list, has {family}.{suggest(str(family), FAMILIES)} "
                     f"Choose from {', '.join(FAMILIES)}."
                 )
-        within = all(isinstance(level, int | float) and 0 < level <= 1 for level in levels)
-        if not within or bool(families) != bool(levels):
+        within = all(isinstance(level, int | float) and 0 < level <= 1 for level in self.levels)
+        if not within or bool(self.families) != bool(self.levels):
             raise UserError(
                 f"suite.levels={self.levels} must be a list of numbers above 0 and at most 1, and goes with "
                 "suite.families."

@@ -84,7 +84,7 @@ class DistilledSource(PhysicsSource):
 
 
 def _found(names: Sequence[str]) -> list[Any]:
-    if isinstance(names, str) or not isinstance(names, Iterable) or not list(names):
+    if isinstance(names, str) or not isinstance(names, Iterable) or not names:
         raise ValueError(f"{OPTION} must be a list of finished runs, for example {OPTION}=[solver], got {names}")
     found = [runs.find_run(str(name), OPTION) for name in names]
     twice = [str(name) for place, name in enumerate(names) if found[place] in found[:place]]
