@@ -4,7 +4,7 @@ What has been read is kept (see `kv_cache`): when a row's next prompt begins as 
 so far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences)
 cannot skip what no longer belongs to a row: they read each prompt anew, left-padded.
 
-Shapes: B rows, S places of a new block, V tokens, H query heads, K key heads, E head width.
+Shapes: B rows, S places of a new block, V tokens.
 """
 
 from __future__ import annotations
@@ -14,42 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
+from physworld.lm import packing
 from physworld.lm.kv_cache import PaddedKVCache, can_keep, check_cache, compiled_step
 from physworld.lm.short_conv import patch_short_convolutions
 from physworld.protocols import Guide, Noise
 
-GROUPED = "physworld_grouped"
 PACK = 1.1  # the cache is packed when it is so many times longer than its longest row
-
-
-def grouped_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
-) -> tuple[Tensor, None]:
-    """Attention in which several query heads share a key head without copies of it: transformers' own makes copies
-    wherever there is a mask, which on a CPU costs ten times the attention itself."""
-    B, H, S, E = query.shape
-    if S == 1:  # one token a row: the heads that share a key head are the rows of one small product
-        K = key.shape[1]
-        scale = more.get("scaling") or E**-0.5
-        scores = torch.matmul(query.view(B, K, H // K, E) * scale, key.transpose(-1, -2))
-        if attention_mask is not None:
-            scores += attention_mask  # 0 or the smallest number, the same for all layers
-        out = torch.matmul(scores.softmax(dim=-1), value).view(B, H, 1, E)
-        return out.transpose(1, 2).contiguous(), None
-    causal = attention_mask is None
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, is_causal=causal, scale=more.get("scaling"), enable_gqa=True
-    )
-    return out.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(GROUPED, grouped_attention)
-AttentionMaskInterface.register(GROUPED, eager_mask)
+STEPS = 8  # a compiled step reads one token; a longer block than so many is read at once without it
 
 
 class CachedGenerator:
@@ -87,7 +60,7 @@ class CachedGenerator:
         device = next(network.parameters()).device.type
         self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and can_keep(network)
         if device == "cpu" and can_keep(network) and network.config._attn_implementation == "sdpa":
-            network.set_attn_implementation(GROUPED)
+            network.set_attn_implementation(packing.NAME)
         patch_short_convolutions(network)
         self._step = compiled_step() if self.fixed and device == "cuda" else None
         self._rows: list[int] = []
@@ -178,7 +151,12 @@ class CachedGenerator:
         if reuse:
             for read, tokens in zip(self._read, new, strict=True):
                 read += tokens
-        return self._cache.read(torch.as_tensor(ids, device=device), torch.as_tensor(real, device=device))
+        ids_BS, real_BS = torch.as_tensor(ids, device=device), torch.as_tensor(real, device=device)
+        if self._step is not None and block <= STEPS:
+            for place in range(block - 1):
+                self._cache.read(ids_BS[:, place : place + 1], real_BS[:, place : place + 1])
+            ids_BS, real_BS = ids_BS[:, -1:], real_BS[:, -1:]
+        return self._cache.read(ids_BS, real_BS)
 
     def _leave(self, staying: list[int]) -> None:
         """All other rows of the cache are finished."""

@@ -65,7 +65,7 @@ def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
 
 def _attend(
     module: Any,
-    query: Tensor,  # (1, H, N, E)
+    query: Tensor,  # (1, H, N, E), or (B, H, S, E) where nothing is packed
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
@@ -75,11 +75,17 @@ def _attend(
     documents: Documents | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    if documents is None:
+    if documents is None and query.is_cuda:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     grouped = query.shape[1] != key.shape[1]
+    if documents is None:  # with a mask transformers' own copies shared key heads, which takes up to nine times as long
+        alone = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=grouped,
+            is_causal=attention_mask is None and query.shape[2] > 1,
+        )  # fmt: skip
+        return alone.transpose(1, 2).contiguous(), None
     half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else value.dtype
     if documents.fused and query.is_cuda and half in HALF and dropout == 0:
         return _attend_fused(query.to(half), key.to(half), value.to(half), documents, scaling, grouped), None

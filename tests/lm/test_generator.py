@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,15 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from physworld import scenarios
 from physworld.lm import kv_cache as kept
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.kv_cache import PaddedKVCache
 from physworld.lm.short_conv import patch_short_convolutions
+from physworld.protocols import Guide
+from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.engine import EngineCodec
 from physworld.text.rollout import Sampling
 
 SIZES: dict[str, Any] = {
@@ -186,6 +192,45 @@ def test_compiled_steps_say_what_others_do(kind: str) -> None:
         said = [model.generate(prompts, [30, 12, 25], END, rows=[0, 1, 2]) for model in models]
         assert all(np.array_equal(a, b) for a, b in zip(*said, strict=True))
         prompts = [np.concatenate([p, a, rng.integers(4, 200, 6)]) for p, a in zip(prompts, said[0], strict=True)]
+
+
+class Asked:
+    """A guide that is asked about every token."""
+
+    expressions = None
+
+    def __init__(self, guide: Guide) -> None:
+        self.allowed, self.advance = guide.allowed, guide.advance
+
+    def forced(self, rows: Sequence[int]) -> list[list[int]]:
+        return [[] for _ in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", ["as it comes", "fixed", "in steps"])
+@pytest.mark.parametrize("kind", ["llama", "lfm2"])
+def test_what_must_come_anyway_changes_no_answer(kind: str, reads: str) -> None:
+    """Words between numbers are read with the token before them; where steps are compiled, one by one."""
+    codec = EngineCodec()
+    runs = [simulate(scenarios.build(name, generator(0, "test", 1), 1), 30) for name in ("billiards", "pendulum")]
+    given = [run.window(20, 20 + codec.context_frames) for run in runs]
+    prompts, limits = [codec.prompt(one) for one in given], [codec.max_new_tokens(one.scene) for one in given]
+    passes: list[tuple[int, ...]] = []
+
+    def step(network: Any, cache: Any, ids_BS: torch.Tensor, *more: Any) -> torch.Tensor:
+        passes.append(tuple(ids_BS.shape))
+        return kept.scores(network, cache, ids_BS, *more)
+
+    said = []
+    for guide in (codec.guide(given), Asked(codec.guide(given))):
+        model = CachedGenerator(network(kind), pad_id=0, static_cache="off" if reads == "as it comes" else "on")
+        if reads == "in steps":
+            model._step = step
+        said.append(model.generate(prompts, limits, codec.end_id, guide, rows=[0, 1]))
+        assert all(codec.decode(answer, one) is not None for answer, one in zip(said[-1], given, strict=True))
+    for ours, theirs in zip(*said, strict=True):
+        assert ours.tolist() == theirs.tolist()
+    assert {shape[1] for shape in passes} == ({1} if reads == "in steps" else set())
 
 
 def test_static_is_one_of_three() -> None:

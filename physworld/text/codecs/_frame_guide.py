@@ -98,7 +98,14 @@ class WordGuide:
         return list(map(expression, self._answers))
 
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
-        return [[] for _ in rows]
+        return [self._forced(row) for row in rows]
+
+    def _forced(self, row: int) -> list[int]:
+        nodes, tokens = self.graphs[row].nodes, []
+        while len(node := nodes[self._at[row]]) == 1 and ANY not in node:
+            ((token, self._at[row]),) = node.items()
+            tokens.append(token)
+        return tokens
 
     def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         which = [self._masks_of[id(self.graphs[row])][self._at[row]] for row in rows]

@@ -69,6 +69,28 @@ def test_every_true_frame_passes(place: int) -> None:
             guide.advance([0], [token])
 
 
+@pytest.mark.parametrize("codec", [CardCodec(), EngineCodec(), EngineCodec(published_bytes=True)])
+def test_what_must_come_needs_no_asking(codec: Any) -> None:
+    """A true frame: what is forced is what stands there, and where nothing is, there is a choice."""
+    for name in ("billiards", "pendulum", "tower"):
+        given, target = moment(name, codec.context_frames)
+        encoded = codec.encode(Sample(seed=0, given=given, target=target))
+        answer = encoded.input_ids[encoded.labels != -100].tolist()
+        guide, said, asked = codec.guide([given]), [], 0
+        while True:
+            (tokens,) = guide.forced([0])
+            said += tokens
+            if len(said) >= len(answer):
+                break
+            assert guide_mask(guide, [0]).sum() > 1
+            said.append(answer[len(said)])
+            guide.advance([0], said[-1:])
+            asked += 1
+        assert said == answer
+        assert asked < 0.95 * len(answer)
+        assert guide_mask(guide, [0])[0].nonzero()[0].tolist() == [codec.end_id]
+
+
 @pytest.mark.parametrize("place", range(5))
 def test_whatever_passes_can_be_read(place: int) -> None:
     """Random walks through the grammar, as an untrained model takes them."""
