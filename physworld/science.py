@@ -267,8 +267,8 @@ def draw(
         return Animation(frames=render(trajectory, size=size, every=every), fps=fps)
     _wanted("predicted", predicted, Trajectory)
     shared = min(len(trajectory), len(predicted))
-    pictures = comparison(trajectory.window(0, shared), predicted.window(0, shared), size=size)
-    return Animation(frames=pictures[::every], fps=fps)
+    pictures = comparison(trajectory.window(0, shared), predicted.window(0, shared), size=size, every=every)
+    return Animation(frames=pictures, fps=fps)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

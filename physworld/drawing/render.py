@@ -65,11 +65,12 @@ def render(
 
 
 def comparison(
-    truth: Trajectory, predicted: Trajectory, *, size: tuple[int, int] = (400, 300), trails: int = 12
+    truth: Trajectory, predicted: Trajectory, *, size: tuple[int, int] = (400, 300), trails: int = 12, every: int = 1
 ) -> np.ndarray:
     """Truth, prediction, and both laid over each other with red error lines: uint8 (T, H + 20, 3 W + 8, 3).
 
-    `size` is one panel's (W, H). Each frame is labelled with its number from 1 and its position RMSE in px.
+    Each `every`-th frame is drawn, from the first on, and labelled with its number from 1 and its position RMSE in px.
+    `size` is one panel's (W, H).
     """
     if len(truth) != len(predicted) or truth.angle.shape != predicted.angle.shape:
         shapes = f"{truth.angle.shape} and {predicted.angle.shape}"
@@ -86,17 +87,17 @@ def comparison(
             if np.isfinite(end).all() and math.dist(pen.point(start), pen.point(end)) > SUPERSAMPLE:
                 pen.line(start, end, ERROR, 1.5 * SUPERSAMPLE)
 
-    panels = [render(truth, size=size, trails=trails), render(predicted, size=size, trails=trails)]
-    panels.append(_frames(truth, size, overlay))
-    errors = per_horizon(truth, predicted)
+    panels = [render(one, size=size, trails=trails, every=every) for one in (truth, predicted)]
+    panels.append(_frames(truth, size, overlay, every))
+    errors = per_horizon(truth, predicted)[::every]
     width, height = size
-    sheet = np.empty((len(truth), height + HEADER, 3 * width + 2 * GAP, 3), dtype=np.uint8)
+    sheet = np.empty((len(errors), height + HEADER, 3 * width + 2 * GAP, 3), dtype=np.uint8)
     for k, panel in enumerate(panels):
         start, end = k * (width + GAP), k * (width + GAP) + width
         sheet[:, HEADER:, start:end] = panel
         sheet[:, HEADER:, end : end + GAP] = mix(INK, GROUND, 0.18)
-    for t, error in enumerate(errors):
-        sheet[t, :HEADER] = _header(sheet.shape[2], width, t + 1, float(error))
+    for k, error in enumerate(errors):
+        sheet[k, :HEADER] = _header(sheet.shape[2], width, k * every + 1, float(error))
     return sheet
 
 

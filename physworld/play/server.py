@@ -261,7 +261,7 @@ def _save(_: Request, body: bytes) -> Response:
         frames = render(truth, every=every)
     else:
         shared = min(len(truth), len(guess))
-        frames = comparison(truth.window(0, shared), guess.window(0, shared), size=(300, 225))[::every]
+        frames = comparison(truth.window(0, shared), guess.window(0, shared), size=(300, 225), every=every)
     return Response(gif_bytes(frames, 1 / scene.dt / every), media_type="image/gif", headers=HEADERS)
 
 

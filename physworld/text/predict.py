@@ -11,6 +11,7 @@ from physworld.drawing.render import comparison, render
 from physworld.errors import UserError, counted
 from physworld.io.images import write_gif
 from physworld.io.placing import placing
+from physworld.reporting.progress import bar
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
@@ -26,6 +27,7 @@ from physworld.training.hardware import placed
 from physworld.types import Trajectory
 
 console = screen()
+PICTURES = 600  # most of a GIF: each is some hundred kB in memory; of longer rollouts every second frame, say, is drawn
 
 
 def predict(cfg: DictConfig) -> None:
@@ -70,14 +72,16 @@ def predict(cfg: DictConfig) -> None:
         codec.prompt(given)
     except ValueError as error:  # more bodies than the text can name, say
         raise UserError(f"{path} cannot be written as this model's text: {error}.") from None
-    said = rollout(network, codec, [given], cfg.frames)
+    with bar("Predicting", cfg.frames, console) as done:
+        said = rollout(network, codec, [given], cfg.frames, progress=done)
     predicted, truth = said.predicted[0], known.window(first + 1, first + 1 + cfg.frames)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
     whole = len(truth) == len(predicted)
-    pictures = comparison(truth, predicted) if whole else render(predicted)
+    every = -(-cfg.frames // PICTURES)
+    pictures = comparison(truth, predicted, every=every) if whole else render(predicted, every=every)
     with placing(directory, "hydra.run.dir") as work:
         write_jsonl(work / "prediction.jsonl", given.then(predicted))
-        write_gif(work / "prediction.gif", pictures, 1 / known.scene.dt)
+        write_gif(work / "prediction.gif", pictures, 1 / (every * known.scene.dt))
     if said.parsed[0] < cfg.frames:
         console.print(f"The model's text stopped making sense after {said.parsed[0]} of {cfg.frames} frames.")
     console.print(f"{directory}/prediction.jsonl\n{directory}/prediction.gif", soft_wrap=True)

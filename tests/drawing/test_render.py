@@ -128,6 +128,7 @@ def test_comparison_marks_errors_in_red_and_only_on_the_overlay():
     assert is_red(body[2, :, 808:]).sum() > 60
     assert (body[2, :, :400] == body[0, :, :400]).all() and (body[2, :, 404:804] != body[0, :, 404:804]).any()
     assert (frames[0, : r.HEADER] != frames[1, : r.HEADER]).any()  # the frame number counts
+    assert (r.comparison(truth, said, every=2) == frames[::2]).all()
 
 
 def test_a_wild_prediction_is_drawn_without_complaint():
