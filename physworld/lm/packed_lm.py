@@ -266,7 +266,12 @@ class PackedLM(nn.Module):
             hidden_MD = hidden_ND[first_B[b] + i - 1]
         else:
             hidden_MD = self.body(input_ids=ids_BL[:, :longest], use_cache=False).last_hidden_state[b, i - 1]
-        loss, losses, right = scored_loss(hidden_MD, self.inner.get_output_embeddings().weight, target_M, share_M)
+        head, barred = self.inner.get_output_embeddings(), None
+        if self.by_value:
+            products, target_M, barred = head.products(hidden_MD), head.column[target_M], head.barred
+        else:
+            products = [(hidden_MD, head.weight)]
+        loss, losses, right = scored_loss(products, target_M, share_M, barred=barred)
         return Scored(loss, losses, right, b * L + i, computed, sum(lengths))
 
     def flops(self, tokens: int, attended: int, scored: int) -> float | None:
@@ -299,8 +304,6 @@ class PackedLM(nn.Module):
                 self.lm, pad_id=self.pad, max_length=self.max_length, repetition_penalty=self.repetition_penalty,
                 reuse_cache=self.reuse_cache, static_cache=self.static_cache,
             )  # fmt: skip
-            if self.by_value:
-                self.inner.get_output_embeddings().keep()
         return self._reader.generate(prompts, max_new_tokens, end_id, guide, noise=noise, rows=rows)
 
     # --- on disk

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from physworld.lm.number_features import number_features
+from physworld.lm.value_rows import ValueHead
 from physworld.types import Vocabulary
 
 
@@ -66,8 +67,8 @@ def flops(lm: Any, tokens: int, attended: int, scored: int) -> float:
     """
     head = lm.get_output_embeddings()
     above = {id(parameter) for parameter in head.parameters()}
-    trained = any(parameter.requires_grad for parameter in head.parameters())
-    total = float(scored * (6 if trained else 4) * head.in_features * head.out_features)
+    matrices = head.matrices() if isinstance(head, ValueHead) else [head.weight]
+    total = float(sum(scored * (6 if matrix.requires_grad else 4) * matrix.numel() for matrix in matrices))
     config = lm.config.get_text_config()
     looked_up = {id(part.weight) for part in lm.modules() if isinstance(part, nn.Embedding)}
     experts = getattr(config, "num_local_experts", getattr(config, "num_experts", None))

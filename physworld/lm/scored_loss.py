@@ -9,6 +9,7 @@ Shapes: M scored tokens, D width, V words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,54 +22,75 @@ ELEMENTS = 1 << 25  # logits of one chunk: 128 MB in float32
 class _ScoredLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, target_M: Tensor, share_M: Tensor, chunk: int
+        ctx: Any, target_M: Tensor, share_M: Tensor, chunk: int, barred: Tensor | None, *factors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
-        grad_hidden = torch.empty_like(hidden_MD) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wants_weight else None
-        loss_M = torch.empty(len(target_M), dtype=torch.float32, device=hidden_MD.device)
-        right_M = torch.empty(len(target_M), dtype=torch.bool, device=hidden_MD.device)
-        weight = weight_VD.to(hidden_MD.dtype)
+        wanted = ctx.needs_input_grad[4:]
+        inputs, weights = (
+            factors[::2],
+            [weight.to(x.dtype) for x, weight in zip(factors[::2], factors[1::2], strict=True)],
+        )
+        sizes = [len(weight) for weight in weights]
+        grads: list[Any] = [None] * len(factors)
+        for k, (factor, want) in enumerate(zip(factors, wanted, strict=True)):
+            if want:
+                grads[k] = torch.empty_like(factor) if k % 2 == 0 else torch.zeros_like(factor, dtype=torch.float32)
+        device = target_M.device
+        loss_M = torch.empty(len(target_M), dtype=torch.float32, device=device)
+        right_M = torch.empty(len(target_M), dtype=torch.bool, device=device)
         for first in range(0, len(target_M), chunk):
             part = slice(first, first + chunk)
-            hidden, target = hidden_MD[part], target_M[part]
-            logits = (hidden @ weight.T).float()
+            target = target_M[part]
+            said = [(x[part] @ weight.T).float() for x, weight in zip(inputs, weights, strict=True)]
+            logits = said[0] if len(said) == 1 else torch.cat(said, dim=-1)
+            if barred is not None:
+                logits.index_fill_(1, barred, -torch.inf)
             right_M[part] = logits.argmax(dim=-1) == target
             loss_M[part] = F.cross_entropy(logits, target, reduction="none")
-            if grad_hidden is None and grad_weight is None:
+            if not any(wanted):
                 continue
             slope = torch.softmax(logits, dim=-1)
-            slope[torch.arange(len(target), device=slope.device), target] -= 1
-            slope = (slope * share_M[part, None]).to(hidden.dtype)
-            if grad_hidden is not None:
-                grad_hidden[part] = slope @ weight
-            if grad_weight is not None:
-                grad_weight += slope.T @ hidden
-        ctx.grads = (grad_hidden, None if grad_weight is None else grad_weight.to(weight_VD.dtype))
+            slope[torch.arange(len(target), device=device), target] -= 1
+            slope *= share_M[part, None]
+            for k, own in enumerate(slope.split(sizes, dim=-1)):
+                x, weight = inputs[k][part], weights[k]
+                own = own.to(x.dtype)
+                if wanted[2 * k]:
+                    grads[2 * k][part] = own @ weight
+                if wanted[2 * k + 1]:
+                    grads[2 * k + 1] += own.T @ x
+        ctx.grads = [None if g is None else g.to(factor.dtype) for g, factor in zip(grads, factors, strict=True)]
         ctx.mark_non_differentiable(loss_M, right_M)
         return (loss_M * share_M).sum(), loss_M, right_M
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         scale = grads[0]
-        hidden, weight = ctx.grads
-        ctx.grads = (None, None)
-        scaled = [None if grad is None else grad.mul_(scale.to(grad.dtype)) for grad in (hidden, weight)]
-        return *scaled, None, None, None
+        own, ctx.grads = ctx.grads, None
+        return None, None, None, None, *(None if grad is None else grad.mul_(scale.to(grad.dtype)) for grad in own)
 
 
 def scored_loss(
-    hidden_MD: Tensor, weight_VD: Tensor, target_M: Tensor, share_M: Tensor, chunk: int | None = None
+    products: Sequence[tuple[Tensor, Tensor]],
+    target_M: Tensor,
+    share_M: Tensor,
+    *,
+    barred: Tensor | None = None,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(loss, of each token (M,), whether the likeliest word is the right one (M,) bool).
 
     Args:
+        products: x (M, K) and weight (R, K) of the logits x weightᵀ; several stand side by side, V columns in all.
+        target_M: the right column.
         share_M: what each token counts in the loss; the shares of a plain mean are 1 / M.
+        barred: columns that cannot be said.
         chunk: tokens at a time; None = as many as make 32 Mi logits.
     """
-    size = max(1, ELEMENTS // weight_VD.shape[0]) if chunk is None else chunk
-    if torch.is_autocast_enabled(hidden_MD.device.type):
-        hidden_MD = hidden_MD.to(torch.get_autocast_dtype(hidden_MD.device.type))
+    size = max(1, ELEMENTS // sum(len(weight) for _, weight in products)) if chunk is None else chunk
+    device = target_M.device.type
+    factors: list[Tensor] = []
+    for x, weight in products:
+        factors += [x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x, weight]
     # The custom function computes its own gradient, so its one backward pass uses up what it holds.
-    out: tuple[Tensor, Tensor, Tensor] = _ScoredLoss.apply(hidden_MD, weight_VD, target_M, share_M, size)
+    out: tuple[Tensor, Tensor, Tensor] = _ScoredLoss.apply(target_M, share_M, size, barred, *factors)
     return out

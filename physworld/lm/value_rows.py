@@ -51,6 +51,8 @@ class _Rows(nn.Module):
         self.size = max(len(weight_PD), vocabulary.size)
         place = torch.full((self.size,), -1)
         place[extra] = torch.arange(len(extra))
+        if bool((place[len(weight_PD) :] < 0).any()):
+            raise ValueError("numbers=value needs a row of the weights for each token that their tokenizer had before")
         start = weight_PD.detach().float()
         words = [start[list(spelled)].mean(dim=0) for spelled in new.values()]
         self.centre = nn.Parameter(start[digits].mean(dim=0))
@@ -110,7 +112,11 @@ class ValueEmbedding(_Rows):
 
 
 class ValueHead(_Rows):
-    """In the place of a model's output layer; `weight` is what that would have."""
+    """In the place of a model's output layer; `weight` is what that would have.
+
+    Scores of all numbers are one small product, since their rows are a linear map of F features: the map is applied to
+    the hidden state, not to the rows.
+    """
 
     def __init__(self, plain: nn.Linear, vocabulary: Vocabulary) -> None:
         super().__init__(plain, plain.weight, vocabulary)
@@ -119,8 +125,11 @@ class ValueHead(_Rows):
         self.say = nn.Linear(width, plain.weight.shape[1], bias=False)
         nn.init.normal_(self.say.weight, std=self.spread / width**0.5)
         self.to(plain.weight.device)
-        self.kept: Tensor | None
-        self.register_buffer("kept", None, persistent=False)
+        self.column: Tensor  # (V,) where each id stands among the scores of `products`
+        ids = torch.arange(self.size, device=self.place.device)
+        self.register_buffer(
+            "column", torch.where(self.place < 0, ids, len(plain.weight) + self.place), persistent=False
+        )
 
     def rows(self, features_NF: Tensor) -> Tensor:
         said: Tensor = self.say(features_NF)
@@ -129,21 +138,29 @@ class ValueHead(_Rows):
     @property
     def weight(self) -> Tensor:
         """(V, D)"""
-        return self.table() if self.kept is None else self.kept
+        return self.table()
 
-    @torch.no_grad()
-    def keep(self) -> None:
-        """Make `weight` once, for answers of many tokens; until the mode changes."""
-        self.kept = self.table()
+    @property
+    def barred(self) -> Tensor:
+        """Columns of `products` in whose place others stand."""
+        return self.extra[self.extra < len(self.plain.weight)]  # type: ignore[arg-type]
 
-    def train(self, mode: bool = True) -> ValueHead:
-        self.kept = None  # the functions may change
-        super().train(mode)
-        return self
+    def products(self, hidden_MD: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Scores as products (see `scored_loss`): of the weights' P rows, the numbers, the new words."""
+        plain: Any = self.plain.weight
+        say_DF = self.say.weight + F.pad(self.centre[:, None], (0, self.say.in_features - 1))  # the first feature is 1
+        by_feature = hidden_MD @ say_DF.to(hidden_MD.dtype)
+        return [(hidden_MD, plain), (by_feature, self.features), (hidden_MD, self.words.weight)]
+
+    def matrices(self) -> list[Tensor]:
+        """What a scored token is multiplied by."""
+        plain: Any = self.plain.weight
+        return [plain, self.say.weight, self.features, self.words.weight]
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., V)"""
-        return F.linear(hidden, self.weight.to(hidden.dtype))
+        said = [F.linear(x, weight.to(x.dtype)) for x, weight in self.products(hidden)]
+        return torch.cat(said, dim=-1).index_select(-1, self.column)
 
 
 def check_numbers(numbers: str, *, tuning: str, weights: str | None, vocabulary: Vocabulary) -> None:

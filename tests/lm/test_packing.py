@@ -172,7 +172,7 @@ def test_loss_in_chunks_is_cross_entropy(chunk: int) -> None:
     hidden = torch.randn(10, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 6, dtype=torch.float64, requires_grad=True)
     target, share = torch.randint(0, 17, (10,)), torch.rand(10, dtype=torch.float64)
-    loss, losses, right = scored_loss(hidden, weight, target, share, chunk)
+    loss, losses, right = scored_loss([(hidden, weight)], target, share, chunk=chunk)
     grads = torch.autograd.grad(2.5 * loss, (hidden, weight))
     logits = hidden @ weight.T
     plain = F.cross_entropy(logits, target, reduction="none")
@@ -183,7 +183,29 @@ def test_loss_in_chunks_is_cross_entropy(chunk: int) -> None:
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_products_side_by_side_are_one_with_barred_columns(chunk: int) -> None:
+    hidden = torch.randn(10, 6, dtype=torch.float64, requires_grad=True)
+    weights = [torch.randn(rows, 6, dtype=torch.float64, requires_grad=k != 1) for k, rows in enumerate((7, 9, 2))]
+    share, barred = torch.rand(10, dtype=torch.float64), torch.tensor([0, 8])
+    target = torch.tensor([1, 2, 6, 7, 9, 15, 16, 17, 3, 10])
+    wanted = [hidden, weights[0], weights[2]]
+
+    def products() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(hidden, weights[0]), (2 * hidden, weights[1]), (hidden, weights[2])]
+
+    loss, losses, right = scored_loss(products(), target, share, barred=barred, chunk=chunk)
+    grads = torch.autograd.grad(loss, wanted)
+    logits = torch.cat([x @ weight.T for x, weight in products()], dim=1).index_fill(1, barred, -torch.inf)
+    plain = F.cross_entropy(logits, target, reduction="none")
+    expected = torch.autograd.grad((plain * share).sum(), wanted)
+    assert torch.allclose(losses.double(), plain, atol=1e-5)
+    assert torch.equal(right, logits.argmax(-1) == target)
+    for ours, theirs in zip(grads, expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
 def test_a_frozen_head_gets_no_gradient() -> None:
     hidden, weight = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
-    scored_loss(hidden, weight, torch.tensor([0, 1, 2, 3]), torch.full((4,), 0.25))[0].backward()
+    scored_loss([(hidden, weight)], torch.tensor([0, 1, 2, 3]), torch.full((4,), 0.25))[0].backward()
     assert hidden.grad is not None and weight.grad is None

@@ -161,13 +161,19 @@ def test_training_moves_functions_and_adapters_and_nothing_else(llama: Path) -> 
 
 
 def test_gradients_are_those_of_plain_tables(llama: Path) -> None:
-    """Against autograd through whole logits of the same model."""
+    """Against autograd through the scores of whole tables."""
     codec = codec_of(llama)
     network, batch = network_of(codec, llama), batch_of(codec, 2)
     network.token_losses(batch.input_ids, batch.labels).loss.backward()
     got = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()
-    logits, target, _ = network.scored(batch.input_ids, batch.labels)
+    head = network.inner.get_output_embeddings()
+    states: list[torch.Tensor] = []
+    kept = head.register_forward_pre_hook(lambda _, given: states.append(given[0]))
+    said, target, _ = network.scored(batch.input_ids, batch.labels)
+    kept.remove()
+    logits = states[0] @ head.table().T
+    assert torch.allclose(said, logits, atol=1e-4)
     share = torch.cat([1 / (labels != -100).sum().repeat((labels != -100).sum()) for labels in batch.labels]) / 2
     (F.cross_entropy(logits, target, reduction="none") * share).sum().backward()
     for name, parameter in network.named_parameters():
@@ -251,6 +257,9 @@ def test_operations_are_those_of_plain_tables_and_of_reading_a_number(llama: Pat
     plain = PackedLM(tiny("llama", codec.vocabulary.size, **SMALL), pad_id=0)
     reads = network.inner.get_input_embeddings()
     more = 100 * 6 * (reads.mix_up.weight.numel() + reads.mix_down.weight.numel())
+    says = network.inner.get_output_embeddings()
+    more -= 30 * 6 * SMALL["hidden_size"] * (codec.vocabulary.size - len(says.plain.weight))  # no rows of their own
+    more += 30 * (6 * (says.say.weight.numel() + says.words.weight.numel()) + 4 * says.features.numel())
     assert network.flops(100, 5000, 30) == plain.flops(100, 5000, 30) + more
 
 
