@@ -7,7 +7,7 @@ import errno
 import functools
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def no_setting(error: BaseException, function: Callable[..., Any], given: Iterable[str] = ()) -> str | None:
+    """The sentence about a setting that a function does not take; None where a TypeError is about something else.
+
+    Args:
+        given: what the code gives by itself, so that nobody sets it.
+    """
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown is None:
+        return None
+    owner: Any = function
+    if "__init__()" in str(error) and inspect.ismethod(function):  # a classmethod that makes one
+        owner = function.__self__
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    takes = [
+        name for name, one in inspect.signature(owner).parameters.items() if one.kind in kinds and name not in given
+    ]
+    hint = suggest(unknown[1], takes)
+    return f"{unknown[1]} is no setting of {owner.__qualname__}.{hint} It takes {', '.join(takes)}."
+
+
 def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     """Call what Hydra made of a node with `_partial_: true`; a setting it does not take is a user error.
 
@@ -52,7 +72,9 @@ def call(make: functools.partial[Any], /, *objects: Any, **named: Any) -> Any:
     try:
         inspect.signature(make.func).bind(*make.args, *objects, **{**configured, **named})
     except TypeError as error:
-        raise UserError(f"The configuration does not fit {name}: {error}.") from None
+        first = list(inspect.signature(make.func).parameters)[: len(objects)]
+        known = no_setting(error, make.func, [*first, *named])
+        raise UserError(known or f"The configuration does not fit {name}: {error}.") from None
     return make(*objects, **named)
 
 

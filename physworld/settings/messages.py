@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pydoc import locate
 from typing import Any, NoReturn, TypeVar
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 
 from physworld import renamed
-from physworld.errors import SweepError, UserError, first_line, suggest, unwritable
+from physworld.errors import SweepError, UserError, first_line, no_setting, suggest, unwritable
 from physworld.settings import folders, signals
 
 Result = TypeVar("Result")
@@ -232,6 +233,11 @@ def _plain(error: Exception) -> str:
     root: BaseException = error
     while type(root).__name__ == "InstantiationException" and root.__cause__ is not None:
         root = root.__cause__
+    called = re.search(r"Error in call to target '([\w.]+)'", str(error))
+    target: Any = locate(called[1]) if called else None
+    known = no_setting(root, target) if target is not None else None
+    if known:
+        return known
     cause = f" ({first_line(root.__cause__)})" if root.__cause__ is not None else ""
     return f"The configuration is not usable: {first_line(root)}{cause}"
 

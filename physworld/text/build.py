@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from physworld import scenarios
 from physworld.data import Repeated, Staged
-from physworld.errors import FormatError, UserError, call
+from physworld.errors import FormatError, UserError, call, no_setting
 from physworld.reporting.screen import screen
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
 from physworld.settings import checks
@@ -62,7 +62,8 @@ def build(cfg: DictConfig) -> TextParts:
         network = call(make_network, codec.vocabulary)
         module = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
     except (ValueError, TypeError) as error:
-        raise UserError(f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
+        known = no_setting(error, make_network.func, ["vocabulary"])
+        raise UserError(known or f"The model cannot be built as configured: {str(error).rstrip('.')}.") from error
     whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp, or other options.")

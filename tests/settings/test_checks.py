@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,17 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
-from physworld.errors import UserError
+from physworld.errors import UserError, call, no_setting
+from physworld.lm.gpt import GPT
+from physworld.lm.next_token import NextTokenModule
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
 from physworld.settings import checks
+from physworld.settings.messages import explain
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.evaluation.evaluation import Evaluation
 from physworld.training.checkpoint_io import AtomicCheckpointIO
@@ -227,6 +233,30 @@ def test_weights_of_another_network_say_what_they_are_of() -> None:
         with pytest.raises(UserError, match="holds another network than this one") as refused:
             start_from(network(), find_run(run), ours)
         assert str(refused.value).endswith(f" has: {said}")
+
+
+def test_a_setting_that_nothing_takes_is_named_beside_those_that_are_taken() -> None:
+    """Settings that were added with a `+`: their names are first seen by what is made of them."""
+    module = functools.partial(NextTokenModule, learning_rate=0.1)
+    with pytest.raises(
+        UserError, match=r"^learning_rat is no setting of NextTokenModule. Did you mean learning_rate\? It"
+    ):
+        call(module, network=network(), total_steps=1, learning_rat=0.1)
+    with pytest.raises(UserError) as refused:
+        call(module, network=network(), total_steps=1, lr=0.1)
+    assert "optimizer" in str(refused.value) and "total_steps" not in str(refused.value)
+    suite = {"_target_": "physworld.text.evaluation.suites.Suite", "name": "ood", "first_indx": 3}
+    with pytest.raises(InstantiationException) as failed:
+        instantiate(suite)
+    assert explain(failed.value, "evaluate", []).startswith(
+        "first_indx is no setting of Suite. Did you mean first_index?"
+    )
+    with pytest.raises(TypeError) as built:
+        GPT.for_vocabulary(ImpulseCodec().vocabulary, dpth=3)
+    assert str(no_setting(built.value, GPT.for_vocabulary)).startswith(
+        "dpth is no setting of GPT. Did you mean depth? It"
+    )
+    assert no_setting(TypeError("unsupported operand"), GPT) is None
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
