@@ -92,8 +92,9 @@ class CachedGenerator:
         going = list(range(count))  # answers that are not finished
         cached = going  # those that have a row in the cache, in its order
         answers = guide.forced(going) if guide is not None else [[] for _ in going]
-        new = [[*map(int, p[read:]), *forced] for p, read, forced in zip(prompts, done, answers, strict=True)]
-        scores = _Scores(guide, noise, self.repetition_penalty, prompts)
+        texts = [[*map(int, prompt), *forced] for prompt, forced in zip(prompts, answers, strict=True)]
+        new = [text[read:] for text, read in zip(texts, done, strict=True)]
+        scores = _Scores(guide, noise, self.repetition_penalty, texts)
         while True:
             logits = self._feed(new, reuse)
             if len(going) < len(cached):
@@ -168,8 +169,8 @@ class CachedGenerator:
 class _Scores:
     """Scores of the next token as it is to be chosen: penalised, drawn, within the grammar."""
 
-    def __init__(self, guide: Guide | None, noise: Noise | None, penalty: float, prompts: list[np.ndarray]) -> None:
-        self.guide, self.noise, self.penalty, self.prompts = guide, noise, penalty, prompts
+    def __init__(self, guide: Guide | None, noise: Noise | None, penalty: float, texts: list[list[int]]) -> None:
+        self.guide, self.noise, self.penalty, self.texts = guide, noise, penalty, texts
         self.seen_BV: Tensor | None = None  # tokens that are there already, where they are penalised
         self.masks: np.ndarray | None = None
         self.table_CV = torch.empty(0)
@@ -178,12 +179,12 @@ class _Scores:
         device, size = logits_bV.device, logits_bV.shape[1]
         if self.penalty != 1:
             if self.seen_BV is None:
-                self.seen_BV = torch.zeros(len(self.prompts), size, dtype=torch.bool, device=device)
-                self.note(list(range(len(self.prompts))), self.prompts)
+                self.seen_BV = torch.zeros(len(self.texts), size, dtype=torch.bool, device=device)
+                self.note(list(range(len(self.texts))), self.texts)
             penalised = torch.where(logits_bV > 0, logits_bV / self.penalty, logits_bV * self.penalty)
             logits_bV = torch.where(self.seen_BV[rows], penalised, logits_bV)
         if self.noise is not None:  # drawn for all, so that it does not depend on which have ended
-            logits_bV = logits_bV + torch.as_tensor(self.noise((len(self.prompts), size)), device=device)[rows]
+            logits_bV = logits_bV + torch.as_tensor(self.noise((len(self.texts), size)), device=device)[rows]
         if self.guide is None:
             return logits_bV
         masks, which = self.guide.allowed(rows)
@@ -193,7 +194,7 @@ class _Scores:
         # An embedding table may be longer than its vocabulary.
         return logits_bV[:, : barred_bV.shape[1]].masked_fill(barred_bV, -torch.inf)
 
-    def note(self, rows: list[int], more: Sequence[Sequence[int] | np.ndarray]) -> None:
+    def note(self, rows: list[int], more: Sequence[Sequence[int]]) -> None:
         """These rows go on with these tokens."""
         if self.seen_BV is not None:
             for row, tokens in zip(rows, more, strict=True):

@@ -248,6 +248,31 @@ def test_repetition_penalty_is_that_of_generate() -> None:
     assert not np.array_equal(got, reference(net, prompt, 20))
 
 
+class Begins(Asked):
+    """A guide that says some tokens before anything is asked."""
+
+    def __init__(self, tokens: list[int], size: int) -> None:
+        self.tokens, self.all = tokens, np.ones((1, size), bool)
+
+    def forced(self, rows: Sequence[int]) -> list[list[int]]:
+        said, self.tokens = self.tokens, []
+        return [list(said) for _ in rows]
+
+    def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        return self.all, np.zeros(len(rows), np.int64)
+
+    def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None: ...
+
+
+def test_what_had_to_come_is_penalised_like_what_was_chosen() -> None:
+    net, prompt = network("llama"), np.random.default_rng(1).integers(4, 100, 12)
+    model = CachedGenerator(net, pad_id=0, repetition_penalty=3.0)
+    likeliest = int(model.generate([prompt], [1], END)[0][0])
+    (after,) = model.generate([np.append(prompt, likeliest)], [12], END)
+    (said,) = model.generate([prompt], [13], END, Begins([likeliest], 200))
+    assert said.tolist() == [likeliest, *after.tolist()]
+
+
 def test_noise_makes_draws_from_the_softmax() -> None:
     """Gumbel noise: over many draws the first token comes as often as its probability says."""
     net = network("llama")
