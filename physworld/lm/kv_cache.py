@@ -81,12 +81,14 @@ class PaddedKVLayer(DynamicLayer):
         self.is_initialized = True
 
     def pick(self, rows_B: Tensor, places_BT: Tensor) -> None:
-        """Keep these rows and, of each, these places, in this order."""
+        """Keep these rows and, of each, these places, in this order; in the same buffers, if no row leaves."""
         B, T = places_BT.shape
-        self.buffers = [
-            torch.take_along_dim(buffer[rows_B], places_BT.view(B, *[1] * (buffer.ndim - 3), T, 1), dim=-2)
-            for buffer in self.buffers
-        ]
+        for k, buffer in enumerate(self.buffers):
+            kept = torch.take_along_dim(buffer[rows_B], places_BT.view(B, *[1] * (buffer.ndim - 3), T, 1), dim=-2)
+            if len(buffer) == B:
+                buffer[..., :T, :] = kept
+            else:
+                self.buffers[k] = kept
 
 
 class PaddedKVCache:
