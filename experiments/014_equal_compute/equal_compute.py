@@ -42,7 +42,10 @@ RECIPES = {
     "card text, GPT, digits": f"codec=card {DIGITS}",
     "engine text, SmolLM2 with LoRA, by value": BY_VALUE,
 }
-COMMON = "hardware=cpu hardware.num_workers=0 evaluation.pictures=0 evaluation.horizons=[1,10,30] seed={seed}"
+COMMON = (  # a run is judged at its end: the one validation, which is there too, looks at one scene of each type
+    "hardware=cpu hardware.num_workers=0 evaluation.pictures=0 evaluation.horizons=[1,10,30] evaluation.val_rollouts=1 "
+    "seed={seed}"
+)
 PLACED = "hardware.precision=32-true hardware.num_workers=2 evaluation.batch_size=64"  # on a GPU
 PROBES = (8, 32)  # steps of the two short runs that are compared
 HORIZONS = ("1", "10", "30")
