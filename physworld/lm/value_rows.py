@@ -125,11 +125,14 @@ class ValueHead(_Rows):
         self.say = nn.Linear(width, plain.weight.shape[1], bias=False)
         nn.init.normal_(self.say.weight, std=self.spread / width**0.5)
         self.to(plain.weight.device)
-        self.column: Tensor  # (V,) where each id stands among the scores of `products`
-        ids = torch.arange(self.size, device=self.place.device)
-        self.register_buffer(
-            "column", torch.where(self.place < 0, ids, len(plain.weight) + self.place), persistent=False
-        )
+        self.column: Tensor
+        self.barred: Tensor
+        rows, ids = len(plain.weight), torch.arange(self.size, device=self.place.device)
+        for name, table in (
+            ("column", torch.where(self.place < 0, ids, rows + self.place)),  # (V,) of each id in `products`
+            ("barred", self.extra[self.extra < rows]),  # columns in whose place others stand
+        ):
+            self.register_buffer(name, table, persistent=False)
 
     def rows(self, features_NF: Tensor) -> Tensor:
         said: Tensor = self.say(features_NF)
@@ -139,11 +142,6 @@ class ValueHead(_Rows):
     def weight(self) -> Tensor:
         """(V, D)"""
         return self.table()
-
-    @property
-    def barred(self) -> Tensor:
-        """Columns of `products` in whose place others stand."""
-        return self.extra[self.extra < len(self.plain.weight)]  # type: ignore[arg-type]
 
     def products(self, hidden_MD: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Scores as products (see `scored_loss`): of the weights' P rows, the numbers, the new words."""
