@@ -25,10 +25,8 @@ class _ScoredLoss(torch.autograd.Function):
         ctx: Any, target_M: Tensor, share_M: Tensor, chunk: int, barred: Tensor | None, *factors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         wanted = ctx.needs_input_grad[4:]
-        inputs, weights = (
-            factors[::2],
-            [weight.to(x.dtype) for x, weight in zip(factors[::2], factors[1::2], strict=True)],
-        )
+        inputs = factors[::2]
+        weights = [weight.to(x.dtype) for x, weight in zip(inputs, factors[1::2], strict=True)]
         sizes = [len(weight) for weight in weights]
         grads: list[Any] = [None] * len(factors)
         for k, (factor, want) in enumerate(zip(factors, wanted, strict=True)):
