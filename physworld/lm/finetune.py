@@ -88,6 +88,9 @@ class FinetuneModule(NextTokenModule):
         self.log("data/token_efficiency", scored.real / scored.computed, batch_size=rows)
         self.log("data/scored_share", len(scored.losses) / scored.real, batch_size=rows)
         self.log("data/mean_length", scored.real / rows, batch_size=rows)
+        if self.mean_over == "tokens":
+            count = scored.loss.new_tensor(len(scored.losses))
+            return self._of_step(scored.loss * count, count, rows)
         loss: Tensor = scored.loss
         return loss
 

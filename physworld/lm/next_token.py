@@ -15,10 +15,11 @@ from physworld.types import Batch
 
 
 class NextTokenModule(lightning.LightningModule):
-    """Trains `network` on the labels of a batch; the loss is the mean over scored tokens.
+    """Trains `network` on the labels of a batch; the loss is the mean over the scored tokens of a step.
 
-    `network` offers `places`, `scored`, `losses` and `generate` as GPT does; `pad`, the padding's token; `flops`, where
-    TFLOP/s are to be logged; `blocks` and `unsharded`, where it may be split over devices.
+    `network` offers `places`, `scored`, `losses` and `generate` as GPT does; `pad`, the padding's token; `flops`, for
+    TFLOP/s (None where nobody counts them); `save_run` (see lm/saved.py); `blocks` and `unsharded`, where it may be
+    split over devices.
     """
 
     objective = "likelihood"
@@ -59,6 +60,7 @@ class NextTokenModule(lightning.LightningModule):
         self.learning_rate, self.adam_learning_rate = learning_rate, adam_learning_rate
         self.weight_decay, self.length_groups, self.ema_decay = weight_decay, length_groups, ema_decay
         self.event_weight = event_weight
+        self._pending: list[Tensor] = []  # (weight of the tokens, samples) of each pass of the step under way
         self.average: Any = copy.deepcopy(network).requires_grad_(False) if ema_decay > 0 else None
 
     def eval_network(self) -> Any:
@@ -110,9 +112,36 @@ class NextTokenModule(lightning.LightningModule):
         losses, event, right = self._losses(batch)
         self._log_pass(batch, **self._figures(losses, event, right))
         if self.event_weight == 1:
-            return losses.mean()
+            return self._of_step(losses.sum(), losses.new_tensor(len(losses)), len(batch.seed))
         weight = torch.where(event, self.event_weight, 1.0)
-        return (losses * weight).sum() / weight.sum()
+        return self._of_step((losses * weight).sum(), weight.sum(), len(batch.seed))
+
+    def _of_step(self, total: Tensor, weight: Tensor, rows: int) -> Tensor:
+        """The loss of a pass, which is its part of a mean over all tokens of the step.
+
+        Passes hold unlike numbers of tokens, so the mean of their means would be another loss than that of one large
+        pass. What all of them hold is known after the last one: until then each is a mean over its samples.
+
+        Args:
+            total: sum of the losses, each times its weight ().
+            weight: sum of the weights ().
+            rows: samples of the pass.
+        """
+        trainer = self._trainer
+        if trainer is None or trainer.accumulate_grad_batches * trainer.world_size == 1:
+            return total / weight
+        self._pending.append(torch.stack([weight.detach().double(), weight.new_tensor(rows).double()]))
+        return total / rows
+
+    def on_after_backward(self) -> None:
+        """After the last pass of a step the gradient becomes that of the mean over its tokens, on all ranks alike."""
+        if not self._pending or len(self._pending) < self.trainer.accumulate_grad_batches:
+            return
+        weight, rows = self.trainer.strategy.reduce(torch.stack(self._pending).sum(dim=0), reduce_op="sum")
+        self._pending = []
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_((rows / weight).to(parameter.grad.dtype))
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         self.val_figures.update(len(batch.seed), **self._figures(*self._losses(batch)))

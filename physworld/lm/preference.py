@@ -6,7 +6,7 @@ Both watch for collapse and stop with a sentence instead of writing a broken mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,12 +59,17 @@ class Anchored(SequenceModule):
         return -F.cross_entropy(logits.float(), target, reduction="none"), row_M, row_M.bincount(minlength=len(ids_BL))
 
 
-def gumbel(temperature: float, random: torch.Generator) -> Noise:
-    """What makes the highest score a draw from softmax(scores / temperature) (arXiv 1411.0030)."""
+def gumbel(temperature: float, randoms: Sequence[torch.Generator]) -> Noise:
+    """What makes the highest score a draw from softmax(scores / temperature) (arXiv 1411.0030).
+
+    Args:
+        randoms: one for as many rows each, one after the other, so that no row's draws depend on what is beside it.
+    """
 
     def noise(shape: tuple[int, int]) -> Tensor:
-        exponential = torch.empty(shape, device=random.device).exponential_(generator=random)
-        return -temperature * exponential.log()
+        part = (shape[0] // len(randoms), shape[1])
+        exponential = [torch.empty(part, device=one.device).exponential_(generator=one) for one in randoms]
+        return -temperature * torch.cat(exponential).log()
 
     return noise
 
@@ -100,7 +105,7 @@ class DPOModule(Anchored):
             first_M, _, _ = self.logp(batch.input_ids, batch.labels)
         gain_B = per_row(logp_M - first_M, row_M, rows)
         margin = gain_B[0::2] - gain_B[1::2]
-        good_nll = -per_row(logp_M, row_M, rows)[0::2].sum() / count_B[0::2].sum()
+        good_nll = -(per_row(logp_M, row_M, rows) / count_B)[0::2].mean()  # every pair weighs the same, as above
         drop = float(-(gain_B[0::2].sum() / count_B[0::2].sum()).detach())
         loss = -F.logsigmoid(self.beta * margin).mean() + self.likelihood * good_nll
         self._log_pass(
@@ -139,13 +144,19 @@ class GRPOModule(Anchored):
             group: answers per prompt.
             kl: weight of the distance from the reference (k3 estimator, per token).
             max_kl: nats per token at which training stops.
-            patience: steps in a row in which all answers of every group may be the same and yet not perfect.
+            patience: passes in a row in which all answers of every group may be the same and yet not perfect.
         """
         super().__init__(**settings)
         if group < 2:
             raise ValueError(f"model.group={group} must be 2 or more: a reward is judged against the others'")
         self.group, self.temperature, self.kl = group, temperature, kl
         self.max_kl, self.patience, self._stuck = max_kl, patience, 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["stuck"] = self._stuck
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._stuck = int(checkpoint.get("stuck", 0))  # checkpoints of before have none
 
     def _draw(self, batch: Batch) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
         """(ids (B·G, L), labels (B·G, L), answers per prompt)."""
@@ -154,9 +165,10 @@ class GRPOModule(Anchored):
         prompts = [batch.input_ids[k, : first[k]].cpu().numpy() for k in range(len(first)) for _ in range(self.group)]
         seeds = batch.seed.tolist()
         limits = [limit for limit in self.limits(seeds) for _ in range(self.group)]
-        random = torch.Generator(device=self.device).manual_seed(int(self.trainer.global_step) * 1_000_003 + seeds[0])
+        step = int(self.trainer.global_step)
+        randoms = [torch.Generator(device=self.device).manual_seed(step * 1_000_003 + seed) for seed in seeds]
         self.network.eval()
-        answers = self.network.generate(prompts, limits, end, noise=gumbel(self.temperature, random))
+        answers = self.network.generate(prompts, limits, end, noise=gumbel(self.temperature, randoms))
         self.network.train()
         whole = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
         ids = torch.full((len(whole), max(map(len, whole))), pad, device=self.device)

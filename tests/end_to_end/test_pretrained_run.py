@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from physworld.errors import UserError
+from physworld.lm.finetune import MEANS
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.weights import load_network, load_tokenizer
 from physworld.run import build
@@ -278,31 +279,45 @@ def passes(work: Path, name: str, ranks: int, *runs: list[str]) -> None:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
 
 
+ON_RANKS = [(strategy, mean) for strategy in STRATEGIES for mean in MEANS]
+
+
 @pytest.fixture(scope="module")
-def one_rank(work: Path, base: Path) -> np.ndarray:
-    """(3, 2) losses of three steps of two passes each, in one process."""
-    passes(work, "one", 1, [f"weights={base}", "hardware.micro_batch=2", f"hydra.run.dir={work / 'one'}"])
-    return np.reshape(json.loads((work / "one_losses0_0").read_text()), (3, 2))
+def one_rank(work: Path, base: Path) -> dict[str, np.ndarray]:
+    """(3, 2) losses of three steps of two passes each, in one process, for each kind of mean."""
+    runs = [
+        [f"weights={base}", "hardware.micro_batch=2", f"+model.mean_over={mean}", f"hydra.run.dir={work / mean}"]
+        for mean in MEANS
+    ]
+    passes(work, "one", 1, *runs)
+    return {
+        mean: np.reshape(json.loads((work / f"one_losses{number}_0").read_text()), (3, 2))
+        for number, mean in enumerate(MEANS)
+    }
 
 
 @pytest.fixture(scope="module")
 def two_ranks(work: Path, base: Path) -> None:
-    both = [
-        [f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}", f"hydra.run.dir={work / strategy}"]
-        for strategy in STRATEGIES
-    ]
-    passes(work, "two", 2, *both)
+    runs = [
+        [f"weights={base}", "hardware.devices=2", f"hardware.strategy={strategy}", f"+model.mean_over={mean}",
+         f"hydra.run.dir={work / (strategy + mean)}"]
+        for strategy, mean in ON_RANKS
+    ]  # fmt: skip
+    passes(work, "two", 2, *runs)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("strategy", "mean"), ON_RANKS)
 @pytest.mark.usefixtures("two_ranks")
-def test_two_ranks_have_the_losses_of_one(work: Path, one_rank: np.ndarray, strategy: str) -> None:
-    number = STRATEGIES.index(strategy)
+def test_two_ranks_have_the_losses_of_one(
+    work: Path, one_rank: dict[str, np.ndarray], strategy: str, mean: str
+) -> None:
+    number = ON_RANKS.index((strategy, mean))
     ranks = [json.loads((work / f"two_losses{number}_{rank}").read_text()) for rank in range(2)]
-    assert np.allclose(np.transpose(ranks), one_rank, atol=1e-5)  # rank r takes what pass r takes in one process
-    ours, theirs = (load_network(str(work / name / "model")).state_dict() for name in (strategy, "one"))
+    assert np.allclose(np.transpose(ranks), one_rank[mean], atol=1e-5)  # rank r takes what pass r takes in one process
+    run = work / (strategy + mean)
+    ours, theirs = (load_network(str(folder / "model")).state_dict() for folder in (run, work / mean))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
-    assert (work / strategy / "adapter" / "adapter_model.safetensors").is_file()
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
     module.reward = lambda indices, answers: [float(answer[0] < 1000) for answer in answers]
     module.limits = lambda indices: [4] * len(indices)
     module.tokens = (CODEC.end_id, CODEC.pad_id)
-    figures = fit(module, source, CODEC, 15, 4, tmp_path)
+    figures = fit(module, source, CODEC, 30, 4, tmp_path)
     rewards = [f["train/reward"] for f in figures]
     assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.1, rewards
 
@@ -278,3 +278,24 @@ def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
     broken = CODEC.answer(PreferencePairs(source, seed=0, split="train").sample(7).target, sample.given)[0]
     worst, middle, best = judge([3, 3, 3], [gold[:5], broken, gold])
     assert worst == 0 and 0 < middle < best == 1
+
+
+def test_drawn_answers_do_not_depend_on_the_pass() -> None:
+    """And how long all answers have been the same goes on with a checkpoint."""
+
+    def module() -> GRPOModule:
+        made = GRPOModule(network=excited(), total_steps=1, group=3)
+        made.limits, made.tokens = lambda indices: [6] * len(indices), (CODEC.end_id, CODEC.pad_id)
+        made.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        return made
+
+    rows = [CODEC.encode(sample) for sample in samples(count=4)]
+    parts = [[collate(some, pad=CODEC.pad_id) for some in cut] for cut in ([rows], [rows[:2], rows[2:]])]
+    whole, halves = ([group for part in cut for group in module()._draw(part)[2]] for cut in parts)
+    assert [[a.tolist() for a in group] for group in whole] == [[a.tolist() for a in group] for group in halves]
+    assert len({answer.tobytes() for answer in whole[0]}) > 1
+    before, after, saved = module(), module(), {}
+    before._stuck = 17
+    before.on_save_checkpoint(saved)
+    after.on_load_checkpoint(saved)
+    assert after._stuck == 17
