@@ -129,8 +129,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     )
     exporting.add_argument("--stems", type=Path, metavar="DIR", help="folder with ID.wav of every object")
     exporting.add_argument("--out", type=Path, metavar="FILE", help="where to write; by default beside the scene")
-    exporting.add_argument("--layout", default="0+2+0", help="loudspeakers of --format ebu (ITU-R BS.2051)")
-    exporting.add_argument("--seconds", type=float, default=8.0, help="length of the section, where no stem tells it")
+    exporting.add_argument("--layout", help="loudspeakers of --format ebu (ITU-R BS.2051); by default 0+2+0")
+    exporting.add_argument("--seconds", type=float, help="length of the section, where no stem tells it; by default 8")
     publishing = verbs.add_parser("publish", help="show what a hub repository would get of a run; --send sends it")
     publishing.add_argument("run", help="run directory, last, shipped or solver")
     publishing.add_argument("repo", help="OWNER/NAME")
@@ -139,8 +139,8 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         "play", help="a local page: the simulator and a model side by side, drawn and thrown by hand"
     )
     playing.add_argument("run", nargs="*", help="runs to offer beside those under outputs/, of text or video physics")
-    playing.add_argument("--port", type=int, default=8765, help="of this machine; 0 = any that is free")
-    playing.add_argument("--host", default="127.0.0.1", help="another address lets other machines in")
+    playing.add_argument("--port", type=int, help="of this machine, by default 8765; 0 = any that is free")
+    playing.add_argument("--host", help="another address than 127.0.0.1 lets other machines in")
     playing.add_argument("--no-browser", action="store_true", help="only print the address")
     playing.add_argument("--export", type=Path, metavar="FOLDER", help="write the page as files for any web server")
     playing.add_argument("--chipmunk", type=Path, metavar="FILE", help="pymunk's source, if pip cannot fetch it")
@@ -168,6 +168,12 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         from physworld.datasets import validate as validate_data
 
     of_run = options.verb == "export" and (options.what in NAMED or Path(options.what).is_dir())
+    if of_run or (options.verb == "play" and options.export is not None):
+        idle = ("out", "stems", "layout", "seconds") if of_run else ("port", "host", "no_browser")
+        for name in idle:
+            if getattr(options, name) is not None and getattr(options, name) is not False:
+                what = "a run, whose folder gets the files" if of_run else "--export, which starts no server"
+                raise UserError(f"--{name.replace('_', '-')} has no effect with {what}; leave it out.")
     if options.verb == "runs":
         _runs(options, console)
     elif options.verb == "leaderboard":
@@ -254,8 +260,9 @@ def _play(options: argparse.Namespace) -> None:
     from physworld.settings.checks import installed
 
     installed("play", "starlette", "uvicorn", "websockets", what="physworld play")
-    if not 0 <= options.port < 2**16:
-        raise UserError(f"--port {options.port} must be a whole number from 0 to 65535.")
+    port = 8765 if options.port is None else options.port
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port {port} must be a whole number from 0 to 65535.")
     if options.chipmunk is not None:
         raise UserError("--chipmunk goes with --export.")
     from physworld.runs.directory import find_run
@@ -271,7 +278,7 @@ def _play(options: argparse.Namespace) -> None:
         if not options.no_browser:
             webbrowser.open(address)
 
-    serve(options.host, options.port, ready, given)
+    serve(options.host or "127.0.0.1", port, ready, given)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -106,7 +106,7 @@ def _holds_rows(path: Path) -> bool:
     try:
         with opened(path) as lines:
             first: Any = json.loads(next(iter(lines), b""))
-    except (*BROKEN, ValueError):
+    except (*BROKEN, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and set(first) >= ROWS
 

@@ -113,10 +113,12 @@ def test_rows_and_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         shades = np.broadcast_to(frames[:, None, None, None] * 20, (12, 32, 32, 3)).astype(np.uint8)
         write_gif(tmp_path / f"{name}.gif", shades, 10)
     (tmp_path / "moves.txt").write_text("A ball falls.")
+    (tmp_path / "deep.jsonl").write_text("[" * 200_000)
     (tmp_path / "cut.gif").write_bytes((tmp_path / "moves.gif").read_bytes()[:20])
     assert main(["validate", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "3 rows in 1 file\n" in said and "rows.jsonl line 4: unreadable" in said
+    assert "deep.jsonl: unreadable" in said
     assert "2 clips in 3 files" in said and "cut.gif: unreadable" in said
     assert "stands.gif: still" in said and "stands.gif: caption" in said and "moves.gif" not in said
 

@@ -299,13 +299,13 @@ def read_answer(text: str, protocol: str, clean: Callable[[str], str]) -> Answer
         said = "" if said is None else said
         usage = reply.get("usage") or {}
         spent = [usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens")]
-        if not isinstance(said, str) or any(type(number) is not int or number < 0 for number in spent):
+        if not isinstance(said, str) or any(type(number) is not int or not 0 <= number < 2**63 for number in spent):
             raise TypeError
     except (KeyError, IndexError, TypeError, AttributeError):
         raise _Later(f"its JSON is no {protocol} reply, {clean(text)!r}") from None
-    return Answer(
-        text=said, finish=str(finish or ""), refused=refused, prompt_tokens=spent[0], answer_tokens=spent[1]
-    )  # fmt: skip
+    # A server may cut a character in two: the half becomes a question mark, for no file can hold it.
+    said, finish = (str(part or "").encode("utf-8", "replace").decode() for part in (said, finish))
+    return Answer(text=said, finish=finish, refused=refused, prompt_tokens=spent[0], answer_tokens=spent[1])
 
 
 def error_of(text: str) -> str:

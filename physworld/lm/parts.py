@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -22,9 +23,11 @@ def random_lm(vocabulary: Vocabulary, architecture: Mapping[str, Any] | None) ->
     kind = settings.pop("model_type", None)
     if kind is None:
         raise ValueError("weights=null wants model.network.architecture with a model_type, for example lfm2")
-    config = AutoConfig.for_model(
-        kind, **{"vocab_size": vocabulary.size, "pad_token_id": vocabulary.pad, "bos_token_id": None, **settings}
-    )
+    sized = {"vocab_size": vocabulary.size, "pad_token_id": vocabulary.pad, "bos_token_id": None, **settings}
+    try:
+        config = AutoConfig.for_model(kind, **sized)
+    except StrictDataclassError as error:  # of many kinds, none of them a ValueError
+        raise ValueError(f"model.network.architecture is none: {' '.join(str(error).split())}") from None
     lm: Any = AutoModelForCausalLM.from_config(config)
     if len(vocabulary.values):
         with torch.no_grad():

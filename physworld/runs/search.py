@@ -269,11 +269,15 @@ def distribution(override: Override) -> Any:
         if value.start is None or value.end is None or not value.start < value.end:
             raise UserError(f"{name}=interval(...) needs a lower and a higher end.")
         ends = (value.start, value.end)
+        if "log" in value.tags and ends[0] <= 0:
+            raise UserError(f"{name}=tag(log,interval(...)) needs a lower end above 0, and it is {ends[0]:g}.")
         kind = made.IntDistribution if all(isinstance(end, int) for end in ends) else made.FloatDistribution
         return kind(*ends, log="log" in value.tags)
     if isinstance(value, RangeSweep) and not value.shuffle:
         every = list(value.range())
-        if every and all(isinstance(one, int) for one in every) and (value.step or 1) > 0:
+        if not every:
+            raise UserError(f"{name}=range(...) holds no value.")
+        if all(isinstance(one, int) for one in every) and (value.step or 1) > 0:
             return made.IntDistribution(every[0], every[-1], step=int(value.step or 1), log=False)
         return made.CategoricalDistribution(every)
     if isinstance(value, ChoiceSweep | RangeSweep | FloatRange):

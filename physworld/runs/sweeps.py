@@ -21,7 +21,7 @@ FREE = (
     "hardware.",
     "validate_every",
     "checkpoint_every",
-    "trainer.",
+    *(f"trainer.{name}" for name in ("log_every_n_steps", "profiler", "detect_anomaly", "benchmark", "deterministic")),
     "logger",
     "early_stopping.",
     "max_time",

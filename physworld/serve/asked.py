@@ -16,9 +16,10 @@ SEEDS = 2**63
 # Fields with the one value that may stand there, as clients send them unasked.
 ONLY: dict[str, tuple[Any, ...]] = {
     "n": (1, None), "best_of": (1, None), "echo": (False, None), "logprobs": (False, None), "top_logprobs": (None,),
-    "top_p": (1, 1.0, None), "top_k": (-1, 0, None), "min_p": (0, None), "presence_penalty": (0, None),
-    "frequency_penalty": (0, None), "repetition_penalty": (1, None), "logit_bias": (None, {}), "suffix": (None, ""),
-    "tools": (None, []), "functions": (None, []), "tool_choice": (None, "none"), "modalities": (None, ["text"]),
+    "top_p": (1, 1.0, None), "top_k": (-1, 0, None), "min_p": (0, 0.0, None), "presence_penalty": (0, 0.0, None),
+    "frequency_penalty": (0, 0.0, None), "repetition_penalty": (1, 1.0, None), "logit_bias": (None, {}),
+    "suffix": (None, ""), "tools": (None, []), "functions": (None, []), "tool_choice": (None, "none"),
+    "modalities": (None, ["text"]),
 }  # fmt: skip
 IGNORED = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls")
 READ = (
@@ -49,7 +50,7 @@ def read(body: Any, served: Served, name: str, *, chat: bool) -> Asked:
         raise Refused("The request must be a JSON object.")
     for key, value in body.items():
         if key in ONLY:
-            if value not in ONLY[key]:
+            if not any(value == one and type(value) is type(one) for one in ONLY[key]):
                 raise Refused(f"{key}={value!r:.60} is not offered; leave it out.", key)
         elif key not in READ and key not in IGNORED:
             raise Refused(f"{key!r:.60} is no field that is read here; leave it out.", key)

@@ -18,6 +18,11 @@ from physworld.protocols import Generator, Guide
 from physworld.seeding import generator
 
 LINGER = 0.005  # s: requests that come together answer together
+UNREAD = (IndexError, KeyError, ValueError)  # what a network of ours comes to at a prompt that is none
+
+
+class Unreadable(Exception):
+    """A prompt that the model cannot read."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,7 +91,11 @@ class Batches:
         rngs = [generator(job.seed, "test", 0) for job in jobs]
 
         def noise(shape: tuple[int, int]) -> np.ndarray:
-            """Gumbel noise of each row's own seed (see `text.rollout.Sampling`)."""
+            """Gumbel noise of each answer's own seed (see `text.rollout.Sampling`)."""
+            if len(jobs) == 1:  # networks that say bodies side by side ask for a row of each
+                return (jobs[0].temperature * rngs[0].gumbel(size=shape)).astype(np.float32)
+            if shape[0] != len(jobs):
+                raise ValueError("rows of several answers cannot be told apart, so each answer is drawn by itself")
             rows = [job.temperature * rng.gumbel(size=shape[1]) for job, rng in zip(jobs, rngs, strict=True)]
             return np.stack(rows).astype(np.float32)
 
@@ -97,7 +106,10 @@ class Batches:
             )  # fmt: skip
         except Exception as error:  # of a network, of many kinds: it is told to whoever asked, and the server goes on
             for job in jobs:
-                job.answer.set_exception(error)
+                if len(jobs) > 1 and not job._told:  # what one prompt did must not cost another its answer
+                    self._answer([job], drawn)
+                else:
+                    job.answer.set_exception(Unreadable(error) if isinstance(error, UNREAD) else error)
             return
         self.answered += len(jobs)
         for job, ids in zip(jobs, answers, strict=True):

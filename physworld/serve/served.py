@@ -205,6 +205,8 @@ class FrameRun:
         if spelled:
             found: Guide | None = self.codec.guide_to(prompt.text)
         elif (documents := self.codec.documents()) is not None:
+            if prompt.ids[-1] != self.codec.vocabulary.prompt_end:
+                raise Refused(f"The prompt is no {self.codec.text_name} text: it does not end with `next`.", "prompt")
             found = documents.part_guide([prompt.ids])
         else:
             given = self.codec.read_prompt(prompt.text)

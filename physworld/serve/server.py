@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from physworld.errors import UserError
 from physworld.serve.asked import Asked, read
-from physworld.serve.batches import Batches, Job
+from physworld.serve.batches import Batches, Job, Unreadable
 from physworld.serve.served import ANY_LENGTH, Prompt, Refused, Served
 
 MOST_BYTES = 16 * 2**20  # of a request
@@ -238,7 +238,9 @@ class Reply:
                     count += tokens
             if self._asked.usage:
                 yield event([], usage=self._usage(count))
-        except Exception as error:  # the status has been sent already
+        except Unreadable as unread:  # the status has been sent already
+            yield f"data: {json.dumps(_error(_unread(unread), 'invalid_request_error', 'prompt'))}\n\n"
+        except Exception as error:
             yield f"data: {json.dumps(_error(_broken(error), 'server_error'))}\n\n"
         finally:
             self.leave()
@@ -268,13 +270,21 @@ async def _json(request: Request) -> Any:
         if len(body) > MOST_BYTES:
             raise Refused(f"The request is larger than {MOST_BYTES // 2**20} MB.", status=413)
     try:
-        return json.loads(body)
+        found = json.loads(body)
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused("The request holds half a character (a surrogate without its other half).") from None
     except (ValueError, RecursionError):
         raise Refused("The request is no JSON.") from None
+    return found
 
 
 def _error(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _unread(error: Unreadable) -> str:
+    return f"The model cannot read this prompt ({str(error)[:200]})."
 
 
 def _broken(error: Exception) -> str:
@@ -294,6 +304,9 @@ def _told(do: Callable[[Request], Any]) -> Callable[[Request], Any]:
             headers = {"Retry-After": "1"} if refused.status == 429 else None
             content = _error(str(refused), kind, refused.param, refused.code)
             return JSONResponse(content, status_code=refused.status, headers=headers)
+        except Unreadable as unread:
+            content = _error(_unread(unread), "invalid_request_error", "prompt")
+            return JSONResponse(content, status_code=400)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # of a network, of many kinds; the server goes on

@@ -142,6 +142,12 @@ def _mfu(name: str, value: Any) -> None:
         raise UserError(f"{name}={typed(value)} must be a number above 0 and at most 1, or null.")
 
 
+def text(name: str, value: Any, *, or_null: bool = False) -> None:
+    """Refuse what is no text (or null, where that means something)."""
+    if not isinstance(value, str) and not (value is None and or_null):
+        raise UserError(f"{name}={typed(value)} must be a name{', or null' if or_null else ''}.")
+
+
 def path(name: str, value: Any) -> None:
     """Refuse what is no path and not null; a number would be taken for something else in one place or another."""
     if value is not None and not isinstance(value, str):
@@ -154,6 +160,14 @@ SWITCHES = (
     "ahead", "compile_layers", "gap_start", "gradient_checkpointing", "known_springs", "median", "numeric_embedding",
     "own_axes", "pair_bias", "prefix", "relations", "reuse_cache", "shared_rounds",
 )  # fmt: skip
+MODEL_FROM_0 = (
+    "event_weight", "final_lr", "initial_lr", "kl", "likelihood", "network.smoothing", "warmup_steps", "weight_decay",
+)  # fmt: skip
+MODEL_ABOVE_0 = (
+    "adam_learning_rate", "beta", "codec.scale", "learning_rate", "max_drop", "max_kl", "network.alpha",
+    "network.lora.alpha", "network.repetition_penalty", "temperature",
+)  # fmt: skip
+MODEL_WHOLE = ("codec.tokens", "length_groups", "network.lora.rank", "network.max_length", "network.rank", "patience")
 # What settings may be, wherever a main and the chosen groups have them.
 SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "cache": path,
@@ -209,32 +223,24 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "data.source.windows_per_scene": partial(whole, least=1),
     "data.stream.val_samples": partial(whole, least=1),
     "early_stopping.min_delta": FROM_0,
+    "early_stopping.monitor": partial(text, or_null=True),
     "early_stopping.mode": partial(one_of, choices=("min", "max")),
     "early_stopping.patience": partial(whole, least=1, or_null=True),
-    "model.adam_learning_rate": partial(number, above=0),
+    **{f"model.{name}": FROM_0 for name in MODEL_FROM_0},
+    **{f"model.{name}": partial(number, above=0) for name in MODEL_ABOVE_0},
+    **{f"model.{name}": partial(whole, least=1) for name in MODEL_WHOLE},
     "model.betas": betas,
-    "model.codec.scale": partial(number, above=0),
-    "model.codec.tokens": partial(whole, least=1),
+    "model.group": partial(whole, least=2),
     "model.decay_fraction": share,
     "model.ema_decay": below_one,
-    "model.event_weight": FROM_0,
-    "model.final_lr": FROM_0,
-    "model.initial_lr": FROM_0,
-    "model.learning_rate": partial(number, above=0),
-    "model.length_groups": partial(whole, least=1),
     "model.muon_lr": partial(number, above=0, or_null=True),
-    "model.network.lora.alpha": partial(number, above=0),
     "model.network.lora.dropout": below_one,
-    "model.network.lora.rank": partial(whole, least=1),
     "model.network.learned_positions": partial(whole, least=0),
     "model.network.dropout": share,
     **{f"model.network.{name}": partial(whole, least=1) for name in SIZES},
     "model.network.passes": partial(whole, least=0),
     **{f"model.network.{name}": flag for name in SWITCHES},
-    "model.network.smoothing": FROM_0,
     "model.warmup_fraction": share,
-    "model.warmup_steps": FROM_0,
-    "model.weight_decay": FROM_0,
     "trainer.gradient_clip_val": partial(number, above=0, or_equal=True, or_null=True),
     "trainer.log_every_n_steps": partial(whole, least=1),
 }

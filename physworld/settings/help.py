@@ -99,8 +99,8 @@ def _of_node(
             return
         yield ""
     value = OmegaConf.select(cfg, node)
-    if value is None and node not in cfg:
-        raise UserError(explain_key(node, verb, overrides) or f"{node} is null.")
+    if value is None and (unknown := explain_key(node, verb, overrides)):
+        raise UserError(unknown)
     if not isinstance(value, DictConfig):
         yield f"{node}: {_plain(value)}{_behind(said.get(node))}"
         return

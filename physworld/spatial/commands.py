@@ -80,15 +80,18 @@ def export(options: argparse.Namespace) -> Path:
         raise UserError(f"{options.what} is neither a run nor a scene: there is no such file or folder.")
     if kind not in EXPORTS:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
-    if not 0 < options.seconds <= 3600:
-        raise UserError(f"--seconds {options.seconds:g} must lie between 0 and 3600.")
+    if options.layout is not None and kind != "ebu":
+        raise UserError(f"--layout is for --format ebu, and this is {kind}; leave it out.")
+    seconds = 8.0 if options.seconds is None else options.seconds
+    if not 0 < seconds <= 3600:
+        raise UserError(f"--seconds {seconds:g} must lie between 0 and 3600.")
     path = Path(options.what)
     remarks: list[str] = []
     scene = _scene(path, remarks)
     out = options.out or path.with_name(_bare(path.name) + EXPORTS[kind])
     stems: dict[str, np.ndarray] = {}
     rest: dict[str, np.ndarray] = {}
-    rate, seconds = 48000, options.seconds
+    rate = 48000
     if kind in HEARD and options.stems is None:
         raise UserError(f"--format {kind} needs --stems DIR, a folder with ID.wav of every object.")
     if options.stems is not None:
@@ -106,7 +109,7 @@ def export(options: argparse.Namespace) -> Path:
             remarks += _quieter(heard, scene, rate)
             _wav(made, heard, rate)
         elif kind == "ebu":
-            remarks += _ebu(made, scene, stems, rate, rest, options.layout)
+            remarks += _ebu(made, scene, stems, rate, rest, options.layout or "0+2+0")
         elif kind == "png":
             write_png(made, draw_scene(scene))
         elif kind == "gif":

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from physworld import scenarios
-from physworld.data import Repeated, Staged
+from physworld.data import EncodedStream, Repeated, Staged
 from physworld.errors import FormatError, UserError, call, no_setting
 from physworld.reporting.screen import screen
 from physworld.runs.wiring import codec_and_network, longest, stage_samples
@@ -51,7 +51,7 @@ def build(cfg: DictConfig) -> TextParts:
             raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
     train, val = sources(cfg, names, codec)
     try:
-        encoded, timesteps = codec.encode(val.sample(0)), timestep.of_source(val)
+        encoded, timesteps = EncodedStream(val, codec, longest(cfg))[0], timestep.of_source(val)
     except FormatError as error:  # a data file
         raise UserError(f"{error}. Nothing was trained.") from None
     except (ValueError, TypeError, AttributeError) as error:

@@ -37,12 +37,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _keep(last: Path, step: int, count: int) -> None:
-    """`last` under the name of its step as well, which takes no room; names of older steps go."""
+    """`last` under the name of its step as well, which takes no room; names of older steps go.
+
+    So do names of later steps, which a run that went back to an earlier one has given up.
+    """
     named = last.with_name(f"step_{step}.ckpt")
     named.unlink(missing_ok=True)
     try:
         os.link(last, named)
     except OSError:  # a file system without links
         shutil.copy2(last, named)
-    for old in by_step(last.parent)[count:]:
+    kept = by_step(last.parent)
+    first = kept.index(named)
+    for old in kept[:first] + kept[first + count :]:
         old.unlink()

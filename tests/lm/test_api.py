@@ -66,7 +66,17 @@ BROKEN: dict[str, Said] = {
     "list": (200, {}, b"[1, 2]"),
     "not text": (200, {}, b"\xff\xfe\x00"),
     "deep": (200, {}, b"[" * 100_000),
+    "many tokens": (200, {}, b'{"choices": [{"text": "x"}], "usage": {"prompt_tokens": 1%s}}' % (b"0" * 30)),
 }
+
+
+def test_half_a_character_is_kept_as_a_question_mark(tmp_path: Path) -> None:
+    """A server that cuts an answer by bytes says such a half; no file could hold it, and the answer is paid for."""
+    half = b'{"choices": [{"text": "A\\ud83d", "finish_reason": "length"}]}'
+    with Scripted(lambda body, number: (200, {}, half)) as server:
+        for _ in range(2):  # asked, and read from the cache
+            assert ask(api(server.url, tmp_path / "a.sqlite"), "a") == ["A?"]
+        assert len(server.bodies) == 1
 
 
 @pytest.mark.parametrize("name", BROKEN)

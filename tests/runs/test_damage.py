@@ -19,7 +19,7 @@ from physworld.io.film import read_frames, read_timeline
 from physworld.io.images import write_gif
 from physworld.io.pictures import Unreadable
 from physworld.runs import state, trial
-from physworld.runs.checkpoints import load_model, read_checkpoint, read_newest
+from physworld.runs.checkpoints import by_step, load_model, read_checkpoint, read_newest
 from physworld.runs.directory import read_metrics, write_result
 from physworld.runs.pieces import Pieces
 from physworld.spatial.codecs.rows import read_row, row
@@ -264,9 +264,15 @@ def test_the_newest_whole_checkpoint_is_taken_and_what_is_skipped_is_named(
     blank: dict[str, Any] = {"state_dict": {}, "lr_schedulers": [], "optimizer_states": []}
     for step in (2, 4, 6, 8, 10):
         writer.save_checkpoint({**blank, "global_step": step}, tmp_path / "last.ckpt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "last.ckpt", "step_10.ckpt", "step_6.ckpt", "step_8.ckpt"
     ]  # fmt: skip
+    for step in (7, 9):  # the run went back to an earlier checkpoint: what came after it then is given up
+        (tmp_path / "back").mkdir(exist_ok=True)
+        for before in (6, 8, 10) if step == 7 else ():
+            writer.save_checkpoint({**blank, "global_step": before}, tmp_path / "back" / "last.ckpt")
+        writer.save_checkpoint({**blank, "global_step": step}, tmp_path / "back" / "last.ckpt")
+    assert [path.name for path in by_step(tmp_path / "back")] == ["step_9.ckpt", "step_7.ckpt", "step_6.ckpt"]
     AtomicCheckpointIO().save_checkpoint({**blank, "global_step": 7}, tmp_path / "best.ckpt")
     assert read_newest(tmp_path / "last.ckpt")[1]["global_step"] == 10
     for name in ("last", "step_10", "step_8"):

@@ -177,6 +177,8 @@ def test_a_search_whose_trials_all_failed_gives_way_to_the_corrected_command(tmp
     [
         ({}, ("seed=3", "rate=interval(0.1,0.2)"), "is of another command: they differ in depth, rate, width; give"),
         ({}, ("seed=3",), "A search needs settings to try"),
+        ({}, ("rate=tag(log,interval(0,0.1))",), r"rate=tag\(log,interval\(...\)\) needs a lower end above 0"),
+        ({}, ("depth=range(5,1)",), r"depth=range\(...\) holds no value"),
         ({"sampler": {"name": "TPSampler"}}, ASKED, "sampler.name=TPSampler is unknown. Did you mean TPESampler"),
         ({"pruner": {"name": "MedianPruner", "warm": 1}}, ASKED, "hydra.sweeper.pruner cannot be used"),
         ({"n_trials": 0}, ASKED, "hydra.sweeper.n_trials"),

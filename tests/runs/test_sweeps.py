@@ -53,6 +53,11 @@ def test_finished_ones_give_their_figure_and_others_go_on(tmp_path: Path, capsys
         again(job(tmp_path / "e", "pruned"), asked())
     with pytest.raises(UserError, match=r"a is of another sweep, with steps=9 and not steps=8; choose another hydra"):
         again(tmp_path / "a", asked(steps=8))
+    with pytest.raises(
+        UserError, match=r"with trainer\.gradient_clip_val=null and not trainer\.gradient_clip_val=0\.1"
+    ):
+        again(tmp_path / "a", asked(trainer={"gradient_clip_val": 0.1}))
+    assert again(tmp_path / "a", asked(trainer={"log_every_n_steps": 7})) == Again(score=1.5)
     assert "goes on from checkpoints/last.ckpt" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,17 @@ import torch
 pytest.importorskip("uvicorn", reason="the extra `play` is not installed")
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
+from physworld import scenarios
 from physworld.errors import UserError
 from physworld.lm.api_generator import ApiLM
 from physworld.lm.generator import CachedGenerator
 from physworld.lm.gpt import GPT
 from physworld.lm.tiny_lm import TinyLM
+from physworld.seeding import generator
+from physworld.serve.batches import Batches, Job, Unreadable
 from physworld.serve.served import FrameRun, SceneRun, Weights, load
 from physworld.serve.server import Service
+from physworld.sim.pymunk_sim import simulate
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.scene.reading import dumps
@@ -210,6 +214,50 @@ def test_draws_follow_from_the_seed(client: Any) -> None:
     assert draw(1) == draw(1) and len({draw(seed) for seed in range(4)}) > 1
 
 
+@pytest.fixture(scope="module")
+def solver() -> Any:
+    return load("solver", None, torch.device("cpu"))
+
+
+def together(run: Any, prompts: Sequence[Any], temperature: float) -> list[Any]:
+    """Text of each answer, or the error, of requests that come at once."""
+    jobs = [
+        Job(prompt=prompt.ids, most=99, guide=None, temperature=temperature, seed=k) for k, prompt in enumerate(prompts)
+    ]
+    batches = Batches(run.model, run.end_id, run.size, most_rows=len(jobs), most_waiting=9)
+    assert all(map(batches.put, jobs))
+    answers = [(prompt, job.answer.exception(60), job.answer) for prompt, job in zip(prompts, jobs, strict=True)]
+    return [error or run.text(prompt, answer.result(), whole=True) for prompt, error, answer in answers]
+
+
+def test_bodies_that_are_said_side_by_side_are_drawn_apart(solver: Any) -> None:
+    """And an answer follows from its seed, whoever asks beside it."""
+    moment = simulate(scenarios.build("head_on", generator(0, "test", 0), 1), 40).window(30, 32)
+    prompt = solver.prompt(solver.codec.write_prompt(moment))
+    alone = [together(solver, [prompt], 30.0)[0], *together(solver, [prompt, prompt], 30.0)]
+    assert alone[0] == alone[1] != alone[2]
+    first, second = (line.split()[1:] for line in alone[0].splitlines()[:2])
+    assert first != second
+
+
+def test_a_prompt_that_is_none_costs_nobody_else_an_answer(solver: Any) -> None:
+    good, bad = (solver.prompt(text) for text in ("self o1 1 0 1 0 0 0 0 0 next", "touch o1 o2 next"))
+    for temperature in (0.0, 1.0):
+        said = together(solver, [good, bad, good], temperature)
+        assert said[0].startswith("o1 ") and said[2].startswith("o1 ") and isinstance(said[1], Unreadable)
+    with Serving(Service(solver, "m")) as serving:
+        for body, says in (
+            ({"prompt": "touch o1 o2 next"}, "The model cannot read this prompt"),
+            ({"prompt": "self", "response_format": {"type": "physworld"}}, "does not end with `next`"),
+            ({"prompt": "touch \ud800"}, "half a character"),
+        ):
+            content = json.dumps({"model": "m", **body})
+            answer = httpx2.post(
+                f"{serving.url}/completions", content=content, headers={"content-type": "application/json"}
+            )
+            assert answer.status_code == 400 and says in answer.json()["error"]["message"]
+
+
 def test_models_are_listed(client: Any) -> None:
     assert [model.id for model in client.models.list()] == ["m"]
 
@@ -248,6 +296,7 @@ def test_scenes_as_in_process(make: type[SpatialCodec], mode: str) -> None:
         ({"model": "other"}, 404, "'other' is not here; choose 'm'"),
         ({"n": 2}, 400, "n=2 is not offered"),
         ({"logprobs": 5}, 400, "logprobs=5 is not offered"),
+        ({"logprobs": 0}, 400, "logprobs=0 is not offered"),
         ({"tokens": 5}, 400, "'tokens' is no field"),
         ({"max_tokens": 0}, 400, "max_tokens must be a whole number"),
         ({"max_tokens": 60_000}, 400, "reads 4096 tokens of prompt and answer together"),

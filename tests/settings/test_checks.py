@@ -13,13 +13,16 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from physworld.cli import main
 from physworld.errors import UserError, call, no_setting
 from physworld.lm.gpt import GPT
 from physworld.lm.next_token import NextTokenModule
+from physworld.run import build
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
 from physworld.settings import checks
+from physworld.settings.help import show
 from physworld.settings.messages import explain
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.evaluation.evaluation import Evaluation
@@ -27,6 +30,7 @@ from physworld.training.checkpoint_io import AtomicCheckpointIO
 from physworld.training.hardware import Hardware
 from physworld.types import Scene
 
+from repository import composed
 from tiny_gpt import network
 
 HARDWARE: dict[str, Any] = {
@@ -275,3 +279,59 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     monkeypatch.undo()
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "says"),
+    [
+        ("tiny_gravity_dpo", "model.beta=x", "must be a number above 0"),
+        ("tiny_gravity_dpo", "model.likelihood=null", "must be a number from 0 on"),
+        ("tiny_gravity_grpo", "model.group=2.5", "must be a whole number from 2 on"),
+        ("tiny_gravity_grpo", "model.patience=0", "must be a whole number from 1 on"),
+        ("tiny_gravity_grpo", "model.temperature=0", "must be a number above 0"),
+        ("tiny_lfm2", "model.network.max_length=-5", "must be a whole number from 1 on"),
+        ("tiny_lfm2", "model.network.repetition_penalty=0", "must be a number above 0"),
+        ("tiny_lfm2", "model.network.rank=0", "must be a whole number from 1 on"),
+        ("gpt", "early_stopping.monitor=3", "must be a name, or null"),
+    ],
+)
+def test_a_setting_of_a_model_that_cannot_be_is_named(model: str, setting: str, says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"{setting} {says}")):
+        codec = "codec=spatial" if "grav" in model else "codec=engine"
+        checks.settings(composed("train", "early_stopping=loss", f"model={model}", codec, setting))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["model.network.max_length=20"], "are all longer than 20 tokens"),
+        (["model.network.architecture.hidden_size=x"], "model.network.architecture is none: .*hidden_size"),
+    ],
+)
+def test_a_network_that_no_sample_fits_is_refused_before_the_run(settings: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        build(composed("train", "model=tiny_lfm2", "codec=engine", "scenario=billiards", "hardware=cpu", *settings))
+
+
+def test_help_of_a_setting_that_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    show("train", "", ["--help", "data.repeat", "early_stopping.monitor", "steps"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("data.repeat: null  # N: only the first N windows") and len(said) == 3
+    with pytest.raises(UserError, match=r"data\.repaet is unknown"):
+        show("train", "", ["--help", "data.repaet"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["export", "shipped", "--format", "onnx", "--out", "x"], "--out has no effect with a run"),
+        (["export", "shipped", "--format", "onnx", "--seconds", "0"], "--seconds has no effect with a run"),
+        (["play", "--export", "x", "--port", "0"], "--port has no effect with --export"),
+        (["play", "--export", "x", "--no-browser"], "--no-browser has no effect with --export"),
+    ],
+)
+def test_an_option_that_a_verb_would_not_read_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert says in capsys.readouterr().err
