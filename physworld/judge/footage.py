@@ -31,7 +31,7 @@ REASONS = {
     "too_long": "more frames than --most-frames",
     "cut": "the picture changes all at once",
     "camera_moves": "the camera moves",
-    "nothing_moves": "no body moves by its own size",
+    "nothing_moves": "no body moves by half its size",
     "too_many_bodies": "more moving bodies than can be told apart",
     "hidden": "the moving body is whole in too few frames",
     "never_free": "some place is never free of a body",

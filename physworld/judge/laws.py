@@ -27,7 +27,7 @@ LAWS = {  # name -> what is asked; the bound is named where it is used
     "size": "bodies keep their size",
     "falls": "what falls gets faster, and downwards",
     "same_g": "all flights of a clip have one acceleration",
-    "gravity": "it is 9.81 m/s² where a scale is known",
+    "gravity": "g is as it should be (--gravity) where a scale is known",
     "galileo": "from rest, four times as far in twice the time",
     "restitution": "nothing leaves a wall or a floor faster than it came",
     "momentum": "a blow changes two bodies along one line, in opposite senses",
@@ -74,7 +74,8 @@ def judge_motions(
 ) -> tuple[str, dict[str, float | None], dict[str, dict[str, Any]], dict[str, str]]:
     """(kind of the clip, figures, laws, what could not be read and why); a law that cannot be asked is left out.
 
-    Bounds give way to `SURE` standard errors of what they are held against, measured from the track's own scatter.
+    Four bounds (g from flights, restitution, momentum, energy) give way to `SURE` standard errors of what they are held
+    against, measured from the track's own scatter; the others stand as they are.
 
     Args:
         gravity: m/s² that is right.

@@ -11,7 +11,6 @@ from physworld.types import limits, shapes
 from physworld.types.shapes import Point
 
 PIXELS_PER_METRE = 100.0
-_INFINITE = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
