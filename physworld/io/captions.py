@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ TABLES = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "captions.csv", "m
 LISTS = ("videos.txt", "video.txt")
 PROMPTS = ("prompts.txt", "prompt.txt", "captions.txt", "caption.txt")
 FILES = ("file_name", "video", "path", "file")  # keys of a row, the first that is there counts
-CAPTIONS = ("caption", "text", "prompt")
+CAPTIONS = ("caption", "text", "prompt", "captions")
 
 
 def read_captions(folder: Path) -> dict[str, dict[str, Any]]:
@@ -44,18 +44,23 @@ def read_captions(folder: Path) -> dict[str, dict[str, Any]]:
         rows = _two_lists(path) if path == lists else _rows(path)
         table = {_inside(folder, str(_first(row, FILES))): dict(row) for row in rows}
         for row in table.values():
-            row["captions"] = _said(row)
+            row["captions"] = captions_of(row)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a captions file ({first_line(error)}).") from None
     return table
 
 
-def _said(row: dict[str, Any]) -> list[str]:
+def captions_of(row: Mapping[str, Any]) -> list[str]:
+    """What a row, or the JSON beside a clip, says that the clip shows; [] where it says nothing.
+
+    Raises:
+        ValueError: what stands there is no text.
+    """
     said = next((row[key] for key in CAPTIONS if row.get(key)), None)
     several = said if isinstance(said, list) else [] if said is None else [said]
     if any(not isinstance(each, str | int | float) for each in several):
         raise ValueError(f"the caption of {_first(row, FILES)} is no text")
-    return [" ".join(str(each).split()) for each in several]
+    return [words for each in several if (words := " ".join(str(each).split()))]
 
 
 def _inside(folder: Path, name: str) -> str:
@@ -64,7 +69,7 @@ def _inside(folder: Path, name: str) -> str:
     return (path.relative_to(folder.absolute()) if path.is_relative_to(folder.absolute()) else path).as_posix()
 
 
-def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
+def _first(row: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     for key in keys:
         if row.get(key):
             return row[key]

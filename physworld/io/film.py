@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from physworld.errors import FormatError, first_line
 from physworld.io.checksums import refuse_changed
-from physworld.io.pictures import FITS, Unreadable, fitted
+from physworld.io.pictures import FITS, Unreadable, first_frame, fitted
 
 WINDOWS = ("first", "middle", "random")  # which part of a clip that is longer than what is asked for
 MOST_ENLARGED = 16.0
@@ -63,9 +62,7 @@ def read_timeline(files: Sequence[Path]) -> Timeline:
 
 
 def _of_pictures(files: Sequence[Path]) -> Timeline:
-    with Image.open(files[0]) as first:
-        size = first.size
-    return Timeline(times=np.arange(len(files), dtype=float), stamps=None, size=size)
+    return Timeline(times=np.arange(len(files), dtype=float), stamps=None, size=first_frame(files[0]).size)
 
 
 def _of_clip(path: Path) -> Timeline:
@@ -173,8 +170,7 @@ def scale_of(have: tuple[int, int], size: tuple[int, int], fit: str) -> float:
 
 
 def _picture(path: Path, size: tuple[int, int], fit: str, background: tuple[int, int, int]) -> np.ndarray:
-    with Image.open(path) as file:
-        return np.asarray(fitted(file.convert("RGB"), size, fit=fit, background=background))
+    return np.asarray(fitted(first_frame(path, background), size, fit=fit, background=background))
 
 
 def _decoded(

@@ -54,13 +54,13 @@ UNCHANGED = 255  # palette entry of pixels that stay as they were
 def gif_bytes(frames: np.ndarray, fps: float) -> bytes:
     """Animated GIF of uint8 (T, H, W, 3) with T frames, looping, one palette of up to 192 colours for all of them.
 
-    GIF counts time in 1/100 s and browsers slow delays under 2 down to 10, so the true rate is 100 / round(100 / fps)
-    and at most 50 per second.
+    GIF counts time in 1/100 s, in 16 bits, and browsers slow delays under 2 down to 10, so the true rate is
+    100 / round(100 / fps), at most 50 per second, and no frame lasts longer than 655.35 s.
     """
     frames = _checked(frames)
     palette = _palette(frames[:: max(1, len(frames) // 8)])
     pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
-    delay = max(2, round(100 / fps)) * 10  # ms
+    delay = min(65535, max(2, round(100 / fps))) * 10  # ms
     out = io.BytesIO()
     pictures[0].save(out, "GIF", duration=delay, loop=0, optimize=False)
     # Pillow's `save_all` would draw a frame that equals the one before as a longer delay, and T would shrink.

@@ -156,9 +156,13 @@ class Impact:
         """px/s, standard error of a component of the change of velocity."""
         return float(np.hypot(*self.doubts))
 
-    def summary(self) -> dict[str, Any]:
-        return {"time_s": round(self.time, 4), "before_px_s": self.before.round(2).tolist(),
-                "after_px_s": self.after.round(2).tolist()}  # fmt: skip
+    def summary(self, shrink: float) -> dict[str, Any]:
+        """
+        Args:
+            shrink: px of the file in one of these.
+        """
+        return {"time_s": round(self.time, 4), "before_px_s": (self.before * shrink).round(2).tolist(),
+                "after_px_s": (self.after * shrink).round(2).tolist()}  # fmt: skip
 
 
 def meeting(one: Arc, two: Arc) -> Impact:

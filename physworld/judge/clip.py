@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from physworld.judge.bodies import find_bodies
-from physworld.judge.footage import Discard, Footage, Source, read
+from physworld.judge.footage import Discard, Footage, Source
 from physworld.judge.laws import Scale, judge_motions
 from physworld.judge.motion import Motion, read_motion
 from physworld.judge.options import GRAVITY
@@ -60,7 +60,6 @@ class Verdict:
     tracks: tuple[Track, ...] = ()
     motions: tuple[Motion, ...] = ()
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (T,) s
-    shrink: float = 1.0
 
     @property
     def judged(self) -> bool:
@@ -75,15 +74,6 @@ class Verdict:
         return [name for name, law in self.laws.items() if not law["kept"]]
 
 
-def judge_file(source: Source, settings: Settings) -> Verdict:
-    """Read and judge; a clip that cannot be judged comes back with its reason."""
-    try:
-        footage = read(source, most=settings.most_frames, side=settings.side, fps=settings.fps)
-    except Discard as why:
-        return Verdict(name=source.name, caption=source.caption, reason=why.reason, sentence=str(why))
-    return judge_footage(footage, source, settings)
-
-
 def judge_footage(footage: Footage, source: Source, settings: Settings, plate: Plate | None = None) -> Verdict:
     """Judge what is in memory.
 
@@ -94,7 +84,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     height, width = frames.shape[1:3]
     facts: dict[str, Any] = {
         "name": source.name, "caption": source.caption, "frames": len(frames), "times": times,
-        "fps": round(float((len(times) - 1) / times[-1]), 4), "shrink": footage.shrink,
+        "fps": round(float((len(times) - 1) / times[-1]), 4),
         "size": (round(width * footage.shrink), round(height * footage.shrink)),
     }  # fmt: skip
     try:
@@ -115,7 +105,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     scale = _scale(tracks, footage.shrink, source.known, settings, height)
     kind, figures, laws, unread = judge_motions(
         tracks, motions, times, (width, height), scale, gravity=settings.gravity, side_view=settings.side_view,
-        told=bool(FALLS.search(" ".join(source.captions or (source.caption,)))),
+        shrink=footage.shrink, told=bool(FALLS.search(" ".join(source.captions or (source.caption,)))),
     )  # fmt: skip
     shrink = footage.shrink
     return Verdict(
@@ -129,7 +119,7 @@ def _body(track: Track, motion: Motion, shrink: float) -> dict[str, Any]:
     center = [np.round(c * shrink, 3).tolist() if np.isfinite(c[0]) else None for c in track.center]
     return {
         "kind": motion.kind, "diameter_px": round(track.diameter * shrink, 2), "first": track.first,
-        "last": track.last, "center_px": center, "impacts": [hit.summary() for hit in motion.impacts],
+        "last": track.last, "center_px": center, "impacts": [hit.summary(shrink) for hit in motion.impacts],
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from physworld.judge.footage import Discard, Source, find, is_sequence, read
 from physworld.judge.kept import Journal, Result, key_of
 from physworld.judge.options import add_arguments
 from physworld.judge.pictures import picture
-from physworld.judge.summary import noted, paired, summarise
+from physworld.judge.summary import AGAINST, OURS, noted, paired, summarise
 from physworld.reporting.progress import bar
 
 JOURNAL = "judged.jsonl"  # in the report's folder, until the report is written
@@ -64,12 +64,12 @@ def _report(
     results, fresh = _judge_all(sources, settings, options, directory / "pictures", journal, console)
     spent = time.perf_counter() - begun
     verdicts = noted([result.verdict for result in results])
-    rows: dict[str, Any] = {"clips": summarise(verdicts)}
+    rows: dict[str, Any] = {OURS: summarise(verdicts)}
     for name in (controls.ORACLE, controls.PLACEBO):
         made = [verdict for result in results for kind, verdict in result.controls if kind == name]
         if made:
             rows[name] = summarise(made)
-    measured: dict[str, Any] = {"folder": str(options.folder), "processes": options.workers}
+    measured: dict[str, Any] = {"folder": _named(options.folder), "processes": options.workers}
     if fresh == len(sources):  # else it was stopped in between, and no one speed was measured
         measured["clips a minute"] = round(60 * len(sources) / spent)
     summary: dict[str, Any] = {
@@ -80,8 +80,8 @@ def _report(
         plain = argparse.Namespace(**{**vars(options), "controls": 0, "pictures": 0})
         found, _ = _judge_all(others, settings, plain, directory / "pictures", journal, console)
         theirs = [result.verdict for result in found]
-        summary["against"], summary["paired"] = str(options.against), paired(verdicts, theirs)
-        rows[str(options.against)] = summarise(theirs)
+        summary["against"], summary["paired"] = _named(options.against), paired(verdicts, theirs)
+        rows[AGAINST] = summarise(theirs)
     pictures = [(r.picture[0], Path(r.picture[1])) for r in results if r.picture is not None]
     written = report.write(directory, summary, verdicts, pictures)
     journal.remove()
@@ -92,6 +92,11 @@ def _report(
     if not any(verdict.judged for verdict in verdicts):
         raise UserError(f"No clip could be judged; {written} says why, clip by clip.")
     return written
+
+
+def _named(folder: Path) -> str:
+    """As it was typed; . and .. by where they are, since they tell no two folders apart."""
+    return str(folder.resolve() if folder.name in ("", "..") else folder)
 
 
 def _made_again(asked: Sequence[Result]) -> dict[str, int]:

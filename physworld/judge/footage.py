@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from physworld.errors import UserError
-from physworld.io.captions import read_captions
+from physworld.io.captions import captions_of, read_captions
 from physworld.io.film import why_unreadable
 from physworld.io.listing import files
+from physworld.io.pictures import Unreadable, first_frame
 
 CLIPS = (".mp4", ".mov", ".gif", ".webm", ".mkv", ".avi", ".m4v")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -30,7 +31,7 @@ REASONS = {
     "too_long": "more frames than --most-frames",
     "cut": "the picture changes all at once",
     "camera_moves": "the camera moves",
-    "nothing_moves": "no body moves by its own size",
+    "nothing_moves": "no body moves by half its size",
     "too_many_bodies": "more moving bodies than can be told apart",
     "hidden": "the moving body is whole in too few frames",
     "never_free": "some place is never free of a body",
@@ -81,7 +82,7 @@ def find(folder: Path) -> list[Source]:
     runs: dict[tuple[Path, str, str], list[tuple[int, Path]]] = {}
     for path in files(folder, PICTURES):
         numbered = NUMBERED.match(path.stem)
-        if numbered and path.suffix.lower() not in CLIPS:
+        if numbered:
             key = (path.parent, numbered[1], path.suffix.lower())
             runs.setdefault(key, []).append((int(numbered[2]), path))
     for pictures in runs.values():
@@ -119,11 +120,12 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
             continue
         try:
             text = path.read_text(encoding="utf-8")
-            known |= json.loads(text) if suffix == ".json" else {"caption": text.strip(), "captions": [text.strip()]}
+            row = dict(json.loads(text)) if suffix == ".json" else {"caption": text}
+            known |= {**row, "captions": captions_of(row) or known.get("captions", [])}
         except (OSError, ValueError, TypeError, RecursionError):
             continue  # somebody else's file of the same name: the clip is judged without
-    said = known.get("captions") or [known.get("caption", known.get("text", ""))]
-    return Source(name=name, files=parts, caption=str(said[0]), captions=tuple(str(c) for c in said if c), known=known)
+    said = tuple(known.get("captions", ()))
+    return Source(name=name, files=parts, caption=said[0] if said else "", captions=said, known=known)
 
 
 def is_sequence(source: Source) -> bool:
@@ -217,8 +219,10 @@ def _pictures(paths: Sequence[Path], most: int, side: int) -> tuple[list[np.ndar
         raise _too_long(len(paths), most)
     frames, shrink = [], 1.0
     for path in paths:
-        with Image.open(path) as file:
-            picture = file.convert("RGB")
+        try:
+            picture = first_frame(path)
+        except Unreadable as error:
+            raise Discard("unreadable", str(error)) from None
         size = _smaller(*picture.size, side)
         _room(len(paths), *size)
         shrink = picture.width / size[0]

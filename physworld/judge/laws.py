@@ -1,4 +1,4 @@
-"""Figures of one clip and the laws it keeps or breaks. Lengths in pixels unless a scale is known."""
+"""Figures of one clip and the laws it keeps or breaks. Lengths in pixels of the file unless a scale is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAWS = {  # name -> what is asked; the bound is named where it is used
     "size": "bodies keep their size",
     "falls": "what falls gets faster, and downwards",
     "same_g": "all flights of a clip have one acceleration",
-    "gravity": "it is 9.81 m/s² where a scale is known",
+    "gravity": "g is as it should be (--gravity) where a scale is known",
     "galileo": "from rest, four times as far in twice the time",
     "restitution": "nothing leaves a wall or a floor faster than it came",
     "momentum": "a blow changes two bodies along one line, in opposite senses",
@@ -46,6 +46,7 @@ BOUNDS = {
     "swing": 0.15,  # of its amplitude that a swing may grow in one period
     "areas": 0.25,
 }
+PIXELS = ("gravity_px", "pendulum_length_px", "rise_px")  # figures in lengths of the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +69,18 @@ def judge_motions(
     *,
     gravity: float,
     side_view: bool,
+    shrink: float,
     told: bool = False,
 ) -> tuple[str, dict[str, float | None], dict[str, dict[str, Any]], dict[str, str]]:
     """(kind of the clip, figures, laws, what could not be read and why); a law that cannot be asked is left out.
 
-    Bounds give way to `SURE` standard errors of what they are held against, measured from the track's own scatter.
+    Four bounds (g from flights, restitution, momentum, energy) give way to `SURE` standard errors of what they are held
+    against, measured from the track's own scatter; the others stand as they are.
 
     Args:
         gravity: m/s² that is right.
         side_view: the picture's down is down; else nothing falls.
+        shrink: px of the file in one of the judged frames.
         told: a caption says that something falls, so that moving down at a constant speed breaks a law.
     """
     figures: dict[str, float | None] = {}
@@ -96,7 +100,7 @@ def judge_motions(
     odd = [k for k, m in enumerate(motions) if m.kind == "unrecognised" and k not in struck]
     law("known", len(odd), not odd, f"{len(recognised)} of {len(motions)} bodies move in a known way")
     for track, motion in zip(tracks, motions, strict=True):
-        _body_laws(track, motion, times, size, law, side_view=side_view)
+        _body_laws(track, motion, times, size, law, side_view=side_view, shrink=shrink)
         if side_view and motion.kind == "uniform":
             rise = _steady(track, motion)
             figures["rise_px"] = max(figures.get("rise_px") or 0.0, rise)
@@ -110,11 +114,14 @@ def judge_motions(
                 law("restitution", e, e <= BOUNDS["restitution"] + SURE * doubt, f"e = {e:.2f}")
     _collision_figures(hits, figures, unread, law)
     _swing_figures(motions, figures, law, scale, gravity)
+    for name in PIXELS:
+        if (value := figures.get(name)) is not None:
+            figures[name] = value * shrink
     return kind, figures, laws, unread
 
 
 def _body_laws(
-    track: Track, motion: Motion, times: np.ndarray, size: tuple[int, int], law: Any, *, side_view: bool
+    track: Track, motion: Motion, times: np.ndarray, size: tuple[int, int], law: Any, *, side_view: bool, shrink: float
 ) -> None:
     frame = float(np.median(np.diff(times)))
     gone = _vanishes(track, times, size)
@@ -122,7 +129,7 @@ def _body_laws(
     far = max(0.6 * track.diameter, 6 * motion.noise)
     said = (
         f"it jumps at {times[track.jumps[0]]:.2f} s" if track.jumps
-        else gone or (f"it jumps by {jump:.0f} px" if jump > far else "it is there throughout")
+        else gone or (f"it jumps by {jump * shrink:.0f} px" if jump > far else "it is there throughout")
     )  # fmt: skip
     law("permanence", jump / max(track.diameter, 1e-9), not track.jumps and not gone and jump <= far, said)
     area = track.area[track.whole]

@@ -56,13 +56,6 @@ class Motion:
     upward: bool = False  # it is drawn up
     uneven: float = 0.0  # largest difference between the accelerations of two flights, over their mean
 
-    def at(self, time: float) -> np.ndarray:
-        """(2,) px where the fitted law has the body."""
-        if self.swing is not None:
-            raise ValueError("a pendulum is drawn from its swing")
-        index = int(np.argmin([max(a.begin - time, time - a.end, 0.0) for a in self.arcs]))
-        return self.arcs[index].at(time)
-
 
 def read_motion(track: Track, times: np.ndarray) -> Motion:
     """From one track (T frames) and the times (T,) s of the clip."""

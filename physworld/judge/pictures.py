@@ -45,7 +45,7 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
         )
         right.plot(
             footage.times,
-            _up(track.center, axis, height),
+            _up(track.center, axis, height) * footage.shrink,
             ".",
             color=colour,
             markersize=4,
@@ -55,7 +55,8 @@ def picture(path: Path, verdict: Verdict, footage: Footage) -> Path:
             for arc in motion.arcs:
                 inside = fine[(fine >= arc.begin) & (fine <= arc.end)]
                 if len(inside) > 1:
-                    right.plot(inside, _up(arc.at(inside), axis, height), color=colour, linewidth=1, alpha=0.7)
+                    law = _up(arc.at(inside), axis, height) * footage.shrink
+                    right.plot(inside, law, color=colour, linewidth=1, alpha=0.7)
         if motion.swing is not None:
             left.plot(*motion.swing.pivot, "+", color=colour, markersize=9)
         if motion.orbit is not None:

@@ -13,7 +13,7 @@ from physworld.judge.clip import Verdict
 from physworld.judge.controls import ORACLE, PLACEBO
 from physworld.judge.footage import REASONS
 from physworld.judge.laws import LAWS
-from physworld.judge.summary import FIGURES, row, table_row
+from physworld.judge.summary import AGAINST, FIGURES, OURS, row, table_row
 from physworld.reporting.charts import interval_bars
 from physworld.reporting.markdown import figure, header, plain, single, span, table
 from physworld.reporting.report import Gallery, write_report
@@ -21,7 +21,7 @@ from physworld.reporting.report import Gallery, write_report
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS = {"clips": "these clips", ORACLE: "the same scenes, the law kept", PLACEBO: "the same scenes, a law broken"}
+ROWS = {OURS: "these clips", ORACLE: "the same scenes, the law kept", PLACEBO: "the same scenes, a law broken"}
 
 
 def percent(interval: Mapping[str, Any] | None) -> str:
@@ -32,9 +32,14 @@ def percent(interval: Mapping[str, Any] | None) -> str:
     return f"{mean:.0f} % (n = 1)" if single(interval) else f"{mean:.0f} % ({low:.0f}–{high:.0f})"
 
 
+def _labels(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Row -> what the report calls it."""
+    return {name: f"clips in {summary['against']}" if name == AGAINST else ROWS[name] for name in summary["rows"]}
+
+
 def headline(summary: Mapping[str, Any]) -> str:
     """The verdict in one or two sentences."""
-    ours = summary["rows"]["clips"]
+    ours = summary["rows"][OURS]
     if not ours["judged"]:
         return f"None of {ours['clips']} clips could be judged."
     share = ours["lawful"]
@@ -55,7 +60,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[str]:
     rows = summary["rows"]
-    labels = {name: ROWS.get(name, name) for name in rows}
+    labels = _labels(summary)
     lines = header("Clips, judged", summary["command"], summary["measured"])
     lines += [f"**{headline(summary)}**", "", "## How many keep the laws", ""]
     lines += table(
@@ -76,7 +81,7 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
         ["mean over clips", *(plain(labels[n]) for n in rows)],
         [[FIGURES[k], *(span(b["figures"].get(k)) for b in rows.values())] for k in known],
     )
-    errors = rows["clips"]["errors"]
+    errors = rows[OURS]["errors"]
     if errors:
         lines += ["## Against the truth beside the clips", ""]
         lines += table(
@@ -103,7 +108,7 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
     bad = [v for v in verdicts if not v.judged]
     if bad:
         lines += ["## Discarded", "", "; ".join(
-            f"{n} × {REASONS[r]}" for r, n in rows["clips"]["discarded"].items()) + ".", ""]  # fmt: skip
+            f"{n} × {REASONS[r]}" for r, n in rows[OURS]["discarded"].items()) + ".", ""]  # fmt: skip
         lines += table(["clip", "why"], [[plain(v.name), plain(v.sentence)] for v in bad])
     lines += ["## Clip by clip", ""]
     lines += table(
@@ -136,10 +141,11 @@ def _counted(interval: Mapping[str, Any] | None) -> str:
 
 def charts(summary: Mapping[str, Any]) -> dict[str, Figure]:
     """Caption -> figure."""
-    rows = {ROWS.get(name, name): block for name, block in summary["rows"].items()}
+    labels = _labels(summary)
+    rows = {labels[name]: block for name, block in summary["rows"].items()}
     shares = {"every law": {name: block["lawful"] for name, block in rows.items()}}
     for law in LAWS:
-        if law in summary["rows"]["clips"]["laws"]:
+        if law in summary["rows"][OURS]["laws"]:
             shares[law] = {name: block["laws"].get(law) for name, block in rows.items()}
     return {"Share of judged clips that keep a law": interval_bars(shares, label="%", scale=100)}
 

@@ -15,6 +15,7 @@ from physworld.judge.laws import LAWS
 from physworld.metrics.bootstrap import bootstrap_mean, share
 from physworld.types import Interval
 
+OURS, AGAINST = "clips", "against"  # rows: the folder, and the one that it is compared with
 FIGURES = {  # figure -> label
     "gravity": "g, m/s²",
     "restitution": "restitution",

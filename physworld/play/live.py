@@ -65,7 +65,7 @@ class Connection:
                 raise UserError(f"The server does not know {do!r:.40}.")
         except (UserError, FormatError, ValueError) as error:
             await self.say(str(error))
-        except (KeyError, TypeError, OverflowError, RecursionError):
+        except (LookupError, TypeError, OverflowError, RecursionError):
             await self.say("A message to the server lacks something.")
 
     async def _begin(self, message: dict[str, Any]) -> None:

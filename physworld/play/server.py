@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -45,6 +46,7 @@ from physworld.types import Trajectory
 
 PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD = 64 * 2**20  # bytes
+LONGEST_NAME = 60  # letters, of up to 4 bytes, where a file system takes 255 bytes; the end, which says the kind
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
 # Nothing comes from elsewhere, and no other page may put this one into a frame.
 POLICY = (
@@ -108,9 +110,8 @@ def application(hosts: tuple[str, ...] = LOCAL, given: Sequence[Path] = ()) -> S
     known, studio = Models(given), Studio(given)
 
     async def live(socket: WebSocket) -> None:
-        origin = socket.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != socket.headers.get("host"):
-            await socket.close(code=1008)  # another page of this browser
+        if _foreign(socket.headers):
+            await socket.close(code=1008)
             return
         await socket.accept()
         try:
@@ -153,10 +154,18 @@ class _Page(StaticFiles):
         return response
 
 
+def _foreign(headers: Headers) -> bool:
+    """Whether another page of this browser asks."""
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")
+
+
 def _sentenced(do: Callable[[Request, bytes], Any]) -> Callable[[Request], Any]:
     """An endpoint whose mistakes are {"sentence": ...} with status 400."""
 
     async def endpoint(request: Request) -> Response:
+        if _foreign(request.headers):
+            return _sentence("This server answers its own page alone.", 403)
         body = b""
         async for part in request.stream():
             body += part
@@ -166,7 +175,7 @@ def _sentenced(do: Callable[[Request, bytes], Any]) -> Callable[[Request], Any]:
                 )
         try:
             answer = await run_in_threadpool(do, request, body)
-        except (UserError, FormatError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except (UserError, FormatError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             return _sentence(sentence_of(error))
         return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
 
@@ -187,8 +196,15 @@ def sentence_of(error: Exception) -> str:
 
 
 def _asked(do: Callable[[Any], dict[str, Any]]) -> Callable[[Request, bytes], dict[str, Any]]:
-    """An endpoint that takes JSON."""
-    return lambda _, body: do(_json(body))
+    """An endpoint that takes a JSON object."""
+
+    def endpoint(_: Request, body: bytes) -> dict[str, Any]:
+        asked = _json(body)
+        if not isinstance(asked, dict):
+            raise FormatError("this JSON is no object")
+        return do(asked)
+
+    return endpoint
 
 
 def _draw(request: Request, _: bytes) -> dict[str, Any]:
@@ -221,7 +237,9 @@ def _check(_: Request, body: bytes) -> dict[str, Any]:
 
 def _open(request: Request, body: bytes) -> dict[str, Any]:
     """A file of scenes, by its name's suffix; what is read is the scene and where its bodies were."""
-    name = Path(request.query_params.get("name", "scene.jsonl")).name
+    name = Path(request.query_params.get("name", "")).name[-LONGEST_NAME:]
+    if name in ("", ".."):
+        name = "scene.jsonl"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(body)

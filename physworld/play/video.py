@@ -323,8 +323,12 @@ def _film(asked: Mapping[str, Any], physics: str, shape: Mapping[str, Any]) -> C
         raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
 
-def _first(asked: str, truth: Clip) -> np.ndarray | None:
-    """The first frame uint8 (H, W, 3) that a model is given: none, the simulator's, or a person's own."""
+def _first(asked: Any, truth: Clip) -> np.ndarray | None:
+    """The first frame uint8 (H, W, 3) that a model is given: none, the simulator's, or a person's own.
+
+    Raises:
+        UserError: it is none of these, or the picture cannot be used.
+    """
     if asked == "none":
         return None
     if asked == "simulator":
@@ -332,7 +336,7 @@ def _first(asked: str, truth: Clip) -> np.ndarray | None:
     from physworld.io.pictures import Unreadable, first_frame, fitted
 
     try:
-        data = base64.b64decode(asked.partition(",")[2], validate=True)
+        data = base64.b64decode(str(asked).partition(",")[2], validate=True)
     except ValueError:
         raise UserError("The picture cannot be read.") from None
     if len(data) > MOST_PICTURE:

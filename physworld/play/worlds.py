@@ -172,11 +172,6 @@ class Worlds:
             raise UserError(f"There is no body {hand.body}; the scene has 0 to {len(self.scene.bodies) - 1}.")
         self.hand = hand
 
-    def trajectory(self, of: str = "truth") -> Trajectory:
-        """What was seen of one world, with the scene as it was first."""
-        states = [m.truth if of == "truth" else m.guess for m in self.moments]
-        return Trajectory.of(self.moments[0].scene, [state for state in states if state is not None])
-
 
 def _with(state: State, body: int, x: float, y: float, vx: float, vy: float) -> State:
     position, velocity, spin = state.position.copy(), state.velocity.copy(), state.spin.copy()

@@ -11,7 +11,6 @@ from physworld.types import limits, shapes
 from physworld.types.shapes import Point
 
 PIXELS_PER_METRE = 100.0
-_INFINITE = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +157,8 @@ class Body:
                 return
         except (TypeError, ValueError):
             pass
+        _pieces(parts)
+        limits.of_kind("body", "filter", filter, Filter)
         limits.body(self)
 
     @staticmethod
@@ -177,6 +178,10 @@ class Body:
         Raises:
             ValueError: the corners are no convex polygon.
         """
+        limits.several("body", "vertices", vertices, "points (px)")
+        limits.point("body", "position", position)
+        for index, corner in enumerate(vertices):
+            limits.point("body", f"corner {index}", corner)
         corners = tuple((float(x), float(y)) for x, y in vertices)
         if len(corners) > 2 and shapes.area(corners) < 0:
             corners = corners[::-1]  # they ran clockwise
@@ -191,6 +196,8 @@ class Body:
     @staticmethod
     def compound(parts: Sequence[Part], *, position: Point, angle: float = 0.0, **rest: Any) -> Body:
         """Parts in any frame as one rigid body; `position` is where that frame begins in the world."""
+        _pieces(parts)
+        limits.point("body", "position", position)
         if not parts:
             raise limits.Impossible("body", "is a compound of 0 parts; a compound body has 1 or more")
         x, y = _centre(tuple(parts))
@@ -249,6 +256,12 @@ class Body:
         )
 
 
+def _pieces(parts: Any) -> None:
+    limits.several("body", "parts", parts, "Part")
+    for part in parts:
+        limits.of_kind("body", "part", part, Part)
+
+
 def _centre(parts: Sequence[Part]) -> Point:
     weights, centres = [part.weight for part in parts], [part.centre for part in parts]
     total = sum(weights)
@@ -305,6 +318,7 @@ class Segment:
                 return
         except (TypeError, ValueError):
             pass
+        limits.of_kind("wall", "filter", filter, Filter)
         limits.segment(self)
 
 
@@ -337,8 +351,9 @@ class Peg:
         try:
             (x, y), total = center, friction + restitution + radius
             total += x + y
-            if total - total == 0.0 < radius and friction >= 0.0 <= restitution:
+            if total - total == 0.0 < radius and friction >= 0.0 <= restitution and filter is EVERYTHING:
                 return
         except (TypeError, ValueError):
             pass
+        limits.of_kind("peg", "filter", filter, Filter)
         limits.peg(self)

@@ -32,7 +32,8 @@ class Jointed:
                 value = values[name]
                 total += value
                 least = min(least, value)
-            if total - total == 0.0 == least and -1 <= self.body_a != self.body_b >= 0 and self.PLAIN:
+            whole = type(self.body_a) is int is type(self.body_b) and -1 <= self.body_a != self.body_b >= 0
+            if whole and total - total == 0.0 == least and self.PLAIN:
                 return
         except (TypeError, ValueError):
             pass

@@ -84,6 +84,19 @@ def surface(who: str, part: Any) -> None:
     number(who, "restitution", part.restitution)
 
 
+def several(who: str, name: str, value: Any, of: str) -> None:
+    """Refuse what is no list."""
+    try:
+        len(value)
+    except TypeError:
+        raise Impossible(who, f"has {name} {shown(value)}, it must be a list of {of}") from None
+
+
+def of_kind(who: str, name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise Impossible(who, f"has {name} {shown(value)}, it must be a {kind.__name__}")
+
+
 def filter_of(chosen: Any) -> None:
     for name in ("group", "categories", "mask"):
         value = getattr(chosen, name)
@@ -95,6 +108,8 @@ def form(who: str, part: Any, kinds: tuple[str, ...]) -> None:
     """Shape, size and corners of a body or of a part of one."""
     one_of(who, "shape", part.shape, kinds)
     named = {"circle": ("radius",), "rect": ("width", "height")}.get(part.shape, ())
+    several(who, "size", part.size, "numbers (px)")
+    several(who, "vertices", part.vertices, "points (px)")
     if len(part.size) != len(named):
         wanted = f"a size of {' and '.join(named)} (px)" if named else "no size"
         raise Impossible(who, f"is a {part.shape} of size {shown(part.size)}; it must have {wanted}")
@@ -196,8 +211,8 @@ def joint(joint: Any, points: tuple[str, ...], numbers: tuple[str, ...]) -> None
     if not is_whole(ends[0], -1, 2**53) or not is_whole(ends[1], 0, 2**53) or ends[0] == ends[1]:
         raise Impossible(
             "joint",
-            f"holds bodies {shown(ends[0])} and {shown(ends[1])}, which it cannot: they must be two, numbered from 0, "
-            "and only body_a may be -1, the world",
+            f"holds bodies {shown(ends[0])} and {shown(ends[1])}, which it cannot: they must be two whole numbers from "
+            "0 on, and only body_a may be -1, the world",
         )
     acting("joint", joint, points, numbers)
     for low, high in (("shortest", "longest"), ("lowest", "highest")):
@@ -241,7 +256,7 @@ def scene(scene: Any) -> None:
         raise ValueError(f"the timestep is {shown(scene.dt)}, {fault or f'it must be at most {LONGEST_STEP:g} (s)'}")
     point("scene", "gravity", scene.gravity, "px/s²")
     sides = scene.canvas
-    if len(sides) != 2 or not all(is_whole(side, 1, MAX_CANVAS) for side in sides):
+    if type(sides) not in (tuple, list) or len(sides) != 2 or not all(is_whole(side, 1, MAX_CANVAS) for side in sides):
         raise ValueError(
             f"the canvas is {shown(sides)}, it must be width and height, whole numbers from 1 to {MAX_CANVAS} (px)"
         )

@@ -58,7 +58,7 @@ class Scene:
         try:
             total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
             plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
-            plain = plain and self.canvas == (800, 600) and 1 <= self.difficulty <= 5
+            plain = plain and self.canvas == (800, 600) and type(self.difficulty) is int and 1 <= self.difficulty <= 5
             plain = plain and all({type(part) for part in self.__dict__[name]} <= kinds for name, kinds in PARTS)
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints

@@ -149,7 +149,8 @@ class ClipFiles:
             UserError: no such folder, or nothing in it.
             ValueError: none is left for this split.
         """
-        found = divided(self.path, find(self.path), self.held_back)
+        every = find(self.path)
+        found = divided(self.path, every, self.held_back)
         mine = found[self.split]
         if not mine:
             counts = ", ".join(f"{len(each)} {name}" for name, each in found.items())
@@ -157,7 +158,7 @@ class ClipFiles:
                 f"data.path={self.path} holds no {self.split} clip ({counts}); it takes {LEAST} clips and "
                 f"data.source.held_back above 0, or folders train, val and test"
             )
-        for missing in _missing(self.path) if self.split == SPLITS[0] else ():
+        for missing in _missing(self.path, every) if self.split == SPLITS[0] else ():
             self._skip(missing, f"{self.path / missing}: the captions file names it, and it is not there")
         for each in mine:  # what is seen without decoding anything
             why = self._why_not(each)
@@ -303,6 +304,10 @@ def _lent(free: Sequence[tuple[float, Source]], rank: int, held_back: float, spl
     return ("val", "test", "train")[rank]
 
 
-def _missing(root: Path) -> list[str]:
-    """What the captions file names and no file is."""
-    return [name for name in read_captions(root) if not (root / name).is_file() and not Path(name).is_absolute()]
+def _missing(root: Path, found: Sequence[Source]) -> list[str]:
+    """What the captions file names and is neither a file nor a clip that was found, such as a run of pictures."""
+    names = {clip.name for clip in found}
+    return [
+        name for name in read_captions(root)
+        if name not in names and not (root / name).is_file() and not Path(name).is_absolute()
+    ]  # fmt: skip

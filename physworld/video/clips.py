@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Clip:
     name: str
     physics: str  # correct, or the violation it shows
     height: float  # m, as the caption says: from the floor to the lowest point of the first body
-    restitution: float  # as the caption says
+    restitution: float  # of the first body, as it really was
     gravity: float  # m/s² downwards, as it really was
     fps: float
     center_px: np.ndarray  # (T, N, 2) column, row
@@ -87,10 +87,10 @@ def film(
     """Simulate and draw all shots together: one launch each.
 
     Args:
-        physics: of each shot; see `warp_scenes.PHYSICS`.
+        physics: of each shot; see `scenes.PHYSICS`.
         rngs: one for each shot, for its look and for what its violation leaves open.
         size: (W, H) px.
-        variation, view: of the looks, see `warp_scenes.look`.
+        variation, view: of the looks, see `scenes.look`.
     """
     if looks is None:
         looks = [
@@ -115,9 +115,10 @@ def film(
         clips.append(
             Clip(
                 frames=pictures[k], caption=s.caption, name=s.name, physics=changed[k][1], height=s.height,
-                restitution=s.restitution, gravity=float(-worlds.gravity[k, 1]), fps=fps, center_px=flat[k][:, here],
-                center_m=where[k][:, here], radius=float(worlds.size[k, 0, 0]),
-                look=replace(looks[k], body=looks[k].body),
+                restitution=float(worlds.restitution[k, 0]),
+                gravity=float(-worlds.gravity[k, 1]) + 0.0,  # a linear fall has 0, not -0
+                fps=fps, center_px=flat[k][:, here], center_m=where[k][:, here], radius=float(worlds.size[k, 0, 0]),
+                look=looks[k],
             )
         )  # fmt: skip
     return clips

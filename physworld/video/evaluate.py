@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,17 +55,17 @@ def evaluate(cfg: DictConfig) -> None:
     checks.split(cfg.split)
     share = Share.asked(shards=cfg.shards, shard=cfg.shard, cached=cfg.cache is not None)
     run = runs.find_run(cfg.run)
-    adapters = adapters_of(run)
+    evaluation: VideoEvaluation = instantiate(cfg.evaluation)
+    adapters = adapters_of(run, evaluation.controls)
     device = share.device(placed(cfg).device())
     trained, codec, source, network = load_candidates(run)
     size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
     add_adapters(network, adapters)
-    evaluation: VideoEvaluation = instantiate(cfg.evaluation)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)
     if share.reports:
         runs.claim(directory, OmegaConf.to_container(cfg, resolve=True))
     about = json.dumps(runs.read_config(run), sort_keys=True)  # its base, its clips
-    pieces = kept_pieces(cfg.cache, "video", run / "model", repr(evaluation), cfg.split, str(cfg.seed), about)
+    asked = (repr(evaluation), cfg.split, str(cfg.seed), about)
     OmegaConf.update(trained, "seed", cfg.seed)
     many = share if share.of > 1 or not share.reports else None
     told: Any = {
@@ -75,6 +75,7 @@ def evaluate(cfg: DictConfig) -> None:
         evaluator = plain_evaluator(trained, evaluation, codec, device)
         own = OwnEvaluator(inner=replace(evaluator, progress=_say), source=held_out(source, cfg.split))
         own_cases = own.cases()
+        pieces = kept_pieces(cfg.cache, "video", run / "model", *asked, own_cases.digest)
         if many is not None:
             many.answer(pieces, own.asked(network, own_cases, [BASE, *adapters]), console)
         if share.reports:
@@ -83,6 +84,7 @@ def evaluate(cfg: DictConfig) -> None:
         return
     evaluator = make_evaluator(trained, evaluation, codec, source, device, split=cfg.split)
     cases = evaluator.sample_cases()
+    pieces = kept_pieces(cfg.cache, "video", run / "model", *asked)  # its clips are the code's
     if many is not None:
         many.answer(pieces, evaluator.asked(network, cases, *rows_of(adapters)), console)
     if share.reports:
@@ -215,10 +217,17 @@ def _empty(source: ClipFiles, codec: Any) -> Sample:
     return Sample(seed=0, given=given, target=Still(frames=frames, caption=codec.example))
 
 
-def adapters_of(run: Path) -> dict[str, Path]:
+def adapters_of(run: Path, controls: Collection[str] = tuple(CONTROLS)) -> dict[str, Path]:
+    """
+    Args:
+        controls: those that are asked for; of them, the run has what it trained.
+
+    Raises:
+        UserError: the run has no adapter of its own.
+    """
     if not (run / ADAPTER / LORA_FILE).is_file():
         raise UserError(f"{run} holds no adapter ({ADAPTER}/{LORA_FILE}); a base run is scored by what is tuned on it.")
-    kept = [name for name in CONTROLS if (run / "model" / name / LORA_FILE).is_file()]
+    kept = [name for name in CONTROLS if name in controls and (run / "model" / name / LORA_FILE).is_file()]
     return {LORA: run / ADAPTER, **{name: run / "model" / name for name in kept}}
 
 

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from physworld.io.checksums import digest_of
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Footage, Source
 from physworld.judge.summary import summarise as judged
@@ -40,6 +41,7 @@ class OwnCases:
     latents: dict[str, Tensor]  # order of frames -> (n, ...): the same clips, right and wrong
     prompts: Tensor  # of their captions
     clips: list[OwnClip]  # whose captions are generated from
+    digest: str  # of every frame and caption above: the files may be others at the next evaluation
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,12 +62,14 @@ class OwnEvaluator:
     def cases(self) -> OwnCases:
         """The same clips for every row."""
         inner, sizes = self.inner, self.inner.evaluation
-        scored = [clip.caption for clip in self.source.each(sizes.pairs)]
-        inner.codec.prepare(scored)
+        scored = [(clip.caption, _digest(clip)) for clip in self.source.each(sizes.pairs)]
+        captions, clips = [caption for caption, _ in scored], list(self.source.each(sizes.generated))
+        inner.codec.prepare(captions)
         with torch.no_grad():
             latents = {kind: inner.latents(list(self.source.each(sizes.pairs, kind))) for kind in KINDS}
-            prompts = inner.codec.prompts(scored).to(inner.device)
-        return OwnCases(latents=latents, prompts=prompts, clips=list(self.source.each(sizes.generated)))
+            prompts = inner.codec.prompts(captions).to(inner.device)
+        digest = digest_of(*(found for _, found in scored), "generated", *map(_digest, clips))
+        return OwnCases(latents=latents, prompts=prompts, clips=clips, digest=digest)
 
     def asked(self, network: VideoNetwork, cases: OwnCases, rows: Sequence[str]) -> dict[str, Ask]:
         """Every piece that `score` is made of, by its name; rows as there."""
@@ -110,6 +114,11 @@ class OwnEvaluator:
         clips = list(self.source.each(count))
         made = self.inner.pictures(network, clips, place=9)
         return [(frames, clip, judge(frames, clip)) for frames, clip in zip(made, clips, strict=True)]
+
+
+def _digest(clip: OwnClip) -> str:
+    """Of frames, not of the file: another decoder may read other frames from it."""
+    return digest_of(clip.caption, str(clip.frames.shape), clip.frames.tobytes())
 
 
 def judge(frames: np.ndarray, clip: OwnClip) -> Verdict:

@@ -85,7 +85,7 @@ def opened(cfg: DictConfig) -> Callable[[tuple[int, int]], np.ndarray] | None:
 
 
 def write_both(stem: Path, frames: np.ndarray, fps: float) -> list[Path]:
-    """MP4 and GIF; what is smaller than 96 px is enlarged, pixel by pixel."""
+    """MP4 and GIF; what is at most 48 px high is enlarged, pixel by pixel."""
     larger = max(1, 96 // frames.shape[1])
     frames = frames.repeat(larger, 1).repeat(larger, 2)
     return [write_mp4(stem.with_suffix(".mp4"), frames, fps), write_gif(stem.with_suffix(".gif"), frames, fps)]

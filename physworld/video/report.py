@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # the error of g clip by clip, which is stricter than its mean and was added when a placebo's mean came out right.
 MOST_PPE = {"gravity_0.4": 0.10, "linear": 0.15, "restitution_wrong": 0.30}
 GRAVITY_WITHIN, LEAST_VALIDITY = 0.10, 0.9
-LEAST_CARD_GAIN = 0.5  # share by which the published metric must fall to count as passed
 
 ROW_TEXT = {
     BASE: "base, mixed physics",

@@ -46,8 +46,8 @@ class ClipSource:
     ) -> None:
         """
         Args:
-            scenarios: taken in turn; names of `warp_scenes.SCENARIOS`.
-            physics: correct, one violation, or a mixture of them: `warp_scenes.PHYSICS`.
+            scenarios: taken in turn; names of `scenes.SCENARIOS`.
+            physics: correct, one violation, or a mixture of them: `scenes.PHYSICS`.
             multiple: what width and height must be divisible by.
             variation: 0-1, how much camera, light and colours differ between clips.
             view: m, height of the picture in the plane of motion.

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from physworld.errors import UserError
+from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.settings.reading import only
 
@@ -37,17 +38,31 @@ def check(cfg: DictConfig) -> None:
     simulated = ("warp",) if "video" in cfg else ("warp", "diffusers", "peft", "accelerate")
     checks.installed("video", *simulated, what="task=video" if "video" in cfg else "a video model")
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for key, _, value in (override.partition("=") for override in typed):
+    for key, _, value in (override.lstrip("+").partition("=") for override in typed):
         if key == "hardware.num_workers" and value not in ("0", "null"):
             raise UserError(
                 f"{key}={value} is for text and spatial runs: clips are drawn in the process that trains; leave it out."
             )
-        if "data" in cfg and "path" in cfg.data and key.startswith("evaluation."):
-            name = key.removeprefix("evaluation.")
-            if name in ("violations", "card_noises", "card_steps"):
-                raise UserError(f"{key} is about simulated clips; data.path gives files, so leave it out.")
+        if key.startswith("evaluation."):
+            _refuse_unread(cfg, key.removeprefix("evaluation."), value)
         if key in ("fit", "background") and "image" in cfg and cfg.image is None:
             raise UserError(f"{key}={value} says how image= is shown; give image=FILE beside it, or leave it out.")
+
+
+def _refuse_unread(cfg: DictConfig, name: str, value: str) -> None:
+    """Refuse a typed setting of the evaluation that nothing would read."""
+    if "data" not in cfg and name in ("control_steps", "card_steps", "val_clips"):
+        raise UserError(f"evaluation.{name}={value} is about training, and the run is finished; leave it out.")
+    data = cfg.data if "data" in cfg else runs.read_config(runs.find_run(cfg.run))["data"]
+    if "path" not in data:
+        return
+    if name in ("violations", "card_noises", "card_steps"):
+        raise UserError(f"evaluation.{name}={value} is about simulated clips; data.path gives files, so leave it out.")
+    if name == "controls" and "card" in value:
+        raise UserError(
+            f"evaluation.controls={value}: card and card_placebo are scored on simulated clips, and data.path gives "
+            "files; choose [placebo] or []."
+        )
 
 
 def build(cfg: DictConfig) -> Any:

@@ -278,10 +278,16 @@ def test_own_clips_are_tuned_on_and_judged(work: Path) -> None:
     )
     assert "placebo LoRA, tuned on their frames in wrong order" in (directory / "report.html").read_text()
     assert any(b"judge/judged" in events.read_bytes() for events in (directory / "tensorboard").glob("events*"))
-    again = work / "own test"
-    run("evaluate.py", f"run={directory}", "split=test", "hardware=cpu", override("hydra.run.dir", str(again)))
+    again, asked = work / "own test", ("evaluation.controls=[]", f"cache={work / 'cache'}")
+    run("evaluate.py", f"run={directory}", "split=test", "hardware=cpu", *asked, override("hydra.run.dir", str(again)))
     tested = json.loads((again / "metrics.json").read_text())
     assert {c["name"] for c in tested["clips"]}.isdisjoint(c["name"] for c in metrics["clips"])
+    for k, clip in enumerate(source.clips(range(6, 12))):  # other clips under the same names
+        write_clip(folder / f"{k}.gif", clip)
+    run("evaluate.py", f"run={directory}", "split=test", "hardware=cpu", *asked, f"hydra.run.dir={work / 'anew'}")
+    anew = json.loads((work / "anew" / "metrics.json").read_text())
+    assert set(tested["judged"]) == set(anew["judged"]) == {"held_out", "base", "lora"}, "no control was asked for"
+    assert anew["headline"]["loss/base"] != tested["headline"]["loss/base"]
     folder.rename(work / "elsewhere")
     made = work / "own predicted"
     run("predict.py", f"run={directory}", f"prompt={PixelCodec.example}", "hardware=cpu",

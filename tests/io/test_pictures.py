@@ -48,6 +48,12 @@ def test_a_gif_shows_each_frame_as_long(tmp_path: Path) -> None:
         assert durations == [120] * 17 and gif.info["loop"] == 0
 
 
+def test_a_frame_of_a_gif_lasts_no_longer_than_its_format_allows() -> None:
+    for fps in (1e-3, 1e-9):
+        with Image.open(io.BytesIO(gif_bytes(clip(2), fps))) as gif:
+            assert gif.info["duration"] == 655350
+
+
 def test_colours_are_counted_alike_where_they_are_few_and_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawings are counted in compiled code, clips with noise by sorting."""
     frames = np.random.default_rng(0).integers(0, 12, (3, 24, 24, 3), dtype=np.uint8) ** 2  # 1,115 colours, many ties

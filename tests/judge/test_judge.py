@@ -16,9 +16,9 @@ from PIL import Image
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.io.images import write_gif, write_mp4
-from physworld.judge import arcs, controls, footage, report
-from physworld.judge.clip import Settings, Verdict, judge_file, judge_footage
-from physworld.judge.footage import Discard, Footage, Source, find
+from physworld.judge import arcs, command, controls, footage, report
+from physworld.judge.clip import Settings, Verdict, judge_footage
+from physworld.judge.footage import Discard, Footage, Source, find, read
 from physworld.judge.plate import Plate, cleared
 from physworld.judge.summary import noted, summarise
 from physworld.seeding import generator
@@ -284,9 +284,13 @@ def test_a_clip_of_any_length_takes_little_memory(tmp_path: Path, monkeypatch: p
     """10,000 frames: refused by their number, or by their size, before they are decoded; a path of 3,000 is cut."""
     write_mp4(tmp_path / "long.mp4", np.zeros((10_000, 16, 16, 3), np.uint8), FPS)
     source = find(tmp_path)[0]
-    assert judge_file(source, Settings()).reason == "too_long"
+
+    def judge_file(settings: Settings) -> Verdict:
+        return command._job((source, settings, 0, False, None)).verdict
+
+    assert judge_file(Settings()).reason == "too_long"
     monkeypatch.setattr(footage, "MOST_BYTES", 10**6)
-    verdict = judge_file(source, Settings(most_frames=20_000))
+    verdict = judge_file(Settings(most_frames=20_000))
     assert verdict.reason == "too_long" and "1302 or fewer" in verdict.sentence
     times = np.arange(3000) / FPS
     path = np.stack([times * 20, np.abs((times % 40) - 20) * 30], -1)  # a zigzag
@@ -313,7 +317,8 @@ def test_variable_rate_is_read(tmp_path: Path) -> None:
     frames = clip(np.stack([20 + 40 * times, 20 + 30 * times**2 / 2], -1), noise=0, size=(120, 90))
     pictures = [Image.fromarray(frame) for frame in frames]
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=lasting.tolist())
-    found = judge_file(find(tmp_path)[0], Settings())
+    source = find(tmp_path)[0]
+    found = judge_footage(read(source, most=100, side=480, fps=None), source, Settings())
     assert np.allclose(found.times, times, atol=0.011)
     assert found.figures["gravity_px"] == pytest.approx(30, rel=0.05)
 
@@ -323,7 +328,7 @@ def test_numbered_pictures_need_a_rate(tmp_path: Path) -> None:
         (tmp_path / "shot").mkdir(exist_ok=True)
         Image.fromarray(frame).save(tmp_path / "shot" / f"frame_{k}.png")
     assert main(["judge", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    found = judge_file(find(tmp_path)[0], Settings(fps=FPS))
+    found = command._job((find(tmp_path)[0], Settings(fps=FPS), 0, False, None)).verdict
     assert found.kind == "bounce" and found.figures["gravity_px"] == pytest.approx(300, rel=0.02)
 
 

@@ -64,7 +64,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     ):
         text = client.get(f"/page/{name}").text.replace("http://www.w3.org/2000/svg", "")
         assert text and "http://" not in text and "https://" not in text, name
-    assert client.get("/page/../server.py").status_code == 404
+    assert client.get("/page/%2e%2e/server.py").status_code == 404  # the client would resolve /../ itself
 
 
 def test_a_payload_becomes_a_scene_that_is_judged_and_mended(client: TestClient) -> None:
@@ -141,6 +141,9 @@ def test_a_file_comes_back_as_it_was_saved(client: TestClient, tmp_path: Path) -
         ("a.parquet", b"PAR1 junk", "a.parquet"),
         ("../../etc/a.yaml", b"bodies: 3", "a.yaml: bodies must be a list"),
         ("a.exe", b"MZ\x00", "a.exe"),
+        ("", b"", "scene.jsonl: the file is empty"),
+        ("..", b"", "scene.jsonl: the file is empty"),
+        ("ü" * 300 + ".jsonl", b"", "ü.jsonl: the file is empty"),
     ],
 )
 def test_a_broken_file_is_one_sentence(client: TestClient, name: str, content: bytes, said: str) -> None:
@@ -183,6 +186,9 @@ def test_hostile_messages_are_answered_and_nothing_is_lost(client: TestClient) -
             {"do": "hold", "body": 9, "x": 0, "y": 0},
             {"do": "hold", "body": 0, "x": "far", "y": 0},
             {"do": "world", "gravity": [0, 1e400]},
+            {"do": "world", "gravity": []},
+            {"do": "world", "gravity": 5},
+            {"do": "hold", "body": [], "x": 0, "y": 0},
             {"do": "world", "friction": -1},
             {"do": "speed"},
             {"do": "explode"},
@@ -209,6 +215,28 @@ def test_other_pages_and_other_names_of_this_machine_are_refused(client: TestCli
         client.websocket_connect("/live", headers={"origin": "http://evil.example"}),
     ):
         pass
+    scene = json.dumps(scene_to_dict(SCENE))
+    for origin in ("http://evil.example", "http://testserver:81", "null"):
+        for path in ("check", "open", "save", "video/stop", "spatial/scene"):
+            answer = client.post(
+                f"/api/{path}", content=scene, headers={"origin": origin, "content-type": "text/plain"}
+            )
+            assert answer.status_code == 403 and answer.json()["sentence"] == "This server answers its own page alone."
+    assert client.post("/api/check", content=scene, headers={"origin": "http://testserver"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["video/scene", "video/make", "spatial/scene", "spatial/check", "spatial/repair", "save"]
+)
+def test_json_that_is_no_object_is_one_sentence(client: TestClient, path: str) -> None:
+    for content in (b"[]", b"3", b'"words"', b"null"):
+        sentence(client.post(f"/api/{path}", content=content))
+
+
+def test_rows_without_a_frame_are_one_sentence(client: TestClient) -> None:
+    asked = {"as": "jsonl", "scene": scene_to_dict(SCENE), "guess": None}
+    for truth in ([], [[]], None, 5):
+        sentence(client.post("/api/save", json={**asked, "truth": truth}))
 
 
 def test_a_port_that_cannot_be_used_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

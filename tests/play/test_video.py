@@ -130,6 +130,8 @@ def test_sampling_can_be_stopped_and_never_runs_twice(run: Path, tmp_path: Path)
         ({"height": float("nan"), "restitution": 0.5}, "NaN is not a finite number"),
         ({"first": "data:image/png;base64,AAAA"}, "The picture cannot be used"),
         ({"first": "§"}, "The picture cannot be"),
+        ({"first": None}, "The picture cannot be"),
+        ({"first": 3}, "The picture cannot be"),
     ],
 )
 def test_mistakes_are_one_sentence(client: TestClient, run: Path, asked: dict[str, Any], words: str) -> None:

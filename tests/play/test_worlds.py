@@ -36,9 +36,10 @@ def test_frame_by_frame_is_the_rollout(shipped: Model) -> None:
     worlds = Worlds(scene, shipped)
     for _ in range(20):
         worlds.step()
-    whole, guess = shipped.rollout(scene, 21), worlds.trajectory("guess")
-    assert np.abs(whole.position - guess.position).max() < 1e-3
-    assert np.array_equal(worlds.trajectory().position, simulate(scene, 21).position)
+    guess = np.stack([moment.guess.position for moment in worlds.moments if moment.guess is not None])
+    truth = np.stack([moment.truth.position for moment in worlds.moments])
+    assert np.abs(shipped.rollout(scene, 21).position - guess).max() < 1e-3
+    assert np.array_equal(truth, simulate(scene, 21).position)
 
 
 def test_a_hand_moves_a_body_in_both_worlds(shipped: Model) -> None:

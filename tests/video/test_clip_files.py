@@ -161,6 +161,13 @@ def test_pictures_in_a_row_are_a_clip(tmp_path: Path) -> None:
     assert [number(f) for f in clip.frames] == list(range(9))
 
 
+def test_a_captions_file_may_name_a_run_of_pictures(tmp_path: Path) -> None:
+    for k, frame in enumerate(film(9)):
+        write_png(tmp_path / "train" / "a" / f"{k:03d}.png", frame)
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "train/a", "caption": "one"}), encoding="utf-8")
+    assert [(clip.name, clip.captions) for clip in files(tmp_path).clips] == [("train/a", ("one",))]
+
+
 FORMS: dict[str, dict[str, str]] = {  # each says of a.mp4 and sub/b.mp4 the same
     "metadata.jsonl": {
         "metadata.jsonl": '{"file_name": "a.mp4", "text": "one"}\n{"file_name": "./sub/b.mp4", "text": "two"}'

@@ -126,6 +126,23 @@ def test_the_tracker_recovers_gravity_and_restitution(size: tuple[int, int], fps
         assert np.abs(path.center_m - clip.center_m[:, 0]).max() < 0.06
 
 
+def test_a_clip_tells_the_physics_that_it_shows(tmp_path: Path) -> None:
+    """Of wrong physics too: g and restitution are those of the motion, not those of the caption."""
+    for name in SCENARIOS:
+        one = shot(name, generator(3, "test", 0))
+        right = film([one], ["correct"], [generator(3, "test", 0)], frames=9, fps=8, size=(16, 16), variation=0, view=8)
+        assert right[0].restitution == one.restitution and right[0].gravity == 9.81
+    source = clips()
+    caption = source.clips([0])[0].restitution
+    wrong, gain, linear = (source.clips([0], kind)[0] for kind in ("restitution_wrong", "restitution_gain", "linear"))
+    assert f"restitution {caption:.2f}" in wrong.caption
+    assert abs(wrong.restitution - caption) == pytest.approx(0.35) and gain.restitution == 1.2
+    write_clip(tmp_path / "a.gif", linear)
+    said = (tmp_path / "a.json").read_text()
+    assert json.loads(said)["gravity_m_s2"] == 0 and "-0.0" not in said.partition('"fps"')[0]
+    assert json.loads(said)["restitution"] == caption
+
+
 def test_the_tracker_reads_wrong_physics_too() -> None:
     for kind, factor in (("gravity_0.4", 0.4), ("gravity_2", 2.0)):
         for clip in clips(width=64, height=64, physics=kind).clips(range(4)):

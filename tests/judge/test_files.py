@@ -1,0 +1,150 @@
+"""From files to rows: pictures as they look, captions, lengths in pixels of the file, and two folders side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from disc_clips import FPS, TIMES, bounce, clip, line
+from PIL import Image
+
+from physworld.cli import main
+from physworld.io.images import write_mp4
+from physworld.io.pictures import first_frame
+from physworld.judge.board import numbers
+from physworld.judge.clip import Settings, Verdict, judge_footage
+from physworld.judge.footage import Footage, Source, find, read
+from physworld.runs.leaderboard import About
+
+ABOUT = About(model="m", suite="", split="", seed="0")
+
+
+@pytest.mark.parametrize("kind", ["deep", "turned", "clear"])
+def test_pictures_are_judged_as_they_look(kind: str, tmp_path: Path) -> None:
+    """16 bits stay a ramp, EXIF turns, and what is transparent is white."""
+    suffix = ".jpg" if kind == "turned" else ".png"
+    for k in range(9):
+        path = tmp_path / "shot" / f"{k:03d}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        if kind == "deep":
+            Image.fromarray(np.linspace(0, 65535, 80).astype(np.uint16)[None].repeat(40, 0)).save(path)
+        elif kind == "turned":
+            marked = Image.Exif()
+            marked[0x0112] = 6  # a quarter turn clockwise
+            Image.fromarray(np.zeros((40, 80, 3), np.uint8)).save(path, exif=marked)
+        else:
+            Image.fromarray(np.zeros((40, 80, 4), np.uint8)).save(path)
+    source = find(tmp_path)[0]
+    frames = read(source, most=100, side=480, fps=10).frames
+    assert frames.shape[1:3] == ((80, 40) if kind == "turned" else (40, 80))
+    assert np.array_equal(frames[0], np.asarray(first_frame(source.files[0])))
+    if kind == "deep":
+        assert np.abs(frames[0, 0, :, 0] - np.linspace(0, 255, 80)).max() <= 1
+    if kind == "clear":
+        assert frames.min() == 255
+
+
+@pytest.mark.parametrize(("beside", "said"), [
+    ({"a.json": {"caption": "beside"}}, ("beside",)),
+    ({"a.json": {"captions": "one sentence"}}, ("one sentence",)),
+    ({"a.json": {"captions": ["one", "another"]}}, ("one", "another")),
+    ({"a.json": {"caption": None}}, ("in the file of captions",)),
+    ({"a.json": {"captions": {"en": "x"}}}, ("in the file of captions",)),
+    ({"a.json": [1, 2]}, ("in the file of captions",)),
+    ({"a.json": {"captions": 5}}, ("5",)),
+    ({"a.json": {"caption": "json"}, "a.txt": " text\n"}, ("text",)),
+    ({"a.txt": "  \n"}, ("in the file of captions",)),
+])  # fmt: skip
+def test_a_caption_beside_a_clip_comes_first(beside: dict[str, Any], said: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    row = {"file_name": "a.mp4", "caption": "in the file of captions", "pixels_per_metre": 30}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row))
+    for name, content in beside.items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    (source,) = find(tmp_path)
+    assert source.captions == said and source.caption == said[0]
+    assert source.known["pixels_per_metre"] == 30
+    (tmp_path / "metadata.jsonl").unlink()
+    (source,) = find(tmp_path)
+    assert source.captions == (said if said != ("in the file of captions",) else ())
+
+
+def enlarged(frames: np.ndarray, times: int) -> Verdict:
+    """The verdict on frames that are judged at their size, of a file that is larger."""
+    shot = Footage(frames=frames, times=TIMES, shrink=float(times))
+    return judge_footage(shot, Source(name="x", files=(), caption="it falls"), Settings())
+
+
+def test_lengths_are_in_pixels_of_the_file(tmp_path: Path) -> None:
+    """The same bounce at 240 x 180 and at 960 x 720: every length and speed is four times as large."""
+    frames = clip(bounce(), noise=0)
+    found = {}
+    for large in (1, 4):
+        write_mp4(tmp_path / str(large) / "a.mp4", frames.repeat(large, 1).repeat(large, 2), FPS)
+        (source,) = find(tmp_path / str(large))
+        shot = read(source, most=100, side=240, fps=None)
+        assert shot.frames.shape[1:3] == (180, 240) and shot.shrink == large
+        found[large] = judge_footage(shot, source, Settings())
+    small, wide = found[1], found[4]
+    assert (small.kind, small.size, wide.size) == ("bounce", (240, 180), (960, 720))
+    assert small.figures["gravity_px"] == pytest.approx(300, rel=0.02)
+    assert wide.figures["gravity_px"] == pytest.approx(1200, rel=0.02)
+    ball, larger = small.bodies[0], wide.bodies[0]
+    assert larger["diameter_px"] == pytest.approx(4 * ball["diameter_px"], rel=0.03)
+    assert larger["center_px"][0] == pytest.approx([4 * x for x in ball["center_px"][0]], rel=0.02)
+    hit, harder = ball["impacts"][0], larger["impacts"][0]
+    assert harder["time_s"] == pytest.approx(hit["time_s"], abs=0.01)
+    for name in ("before_px_s", "after_px_s"):
+        assert harder[name][1] == pytest.approx(4 * hit[name][1], rel=0.03)
+    for name in ("restitution", "galileo"):
+        assert wide.figures[name] == pytest.approx(small.figures[name], rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "path"), [
+    ("rise_px", line((30, 30), (100, 70))),
+    ("pendulum_length_px",
+     np.array([120.0, 20.0]) + 110 * np.stack([f(0.3 * np.cos(5.7 * TIMES)) for f in (np.sin, np.cos)], -1)),
+])  # fmt: skip
+def test_every_figure_in_pixels_is_scaled(name: str, path: np.ndarray) -> None:
+    frames = clip(path)
+    one, four = enlarged(frames, 1), enlarged(frames, 4)
+    assert one.figures[name] and four.figures[name] == pytest.approx(4 * one.figures[name])
+    for other, value in one.figures.items():
+        if not other.endswith("_px"):
+            assert four.figures[other] == value
+    jump = clip(line((30, 60), (60, 10)) + np.where(TIMES[:, None] > 0.6, 12.0, 0.0))
+    said = [str(enlarged(jump, times).laws["permanence"]["said"]) for times in (1, 4)]
+    assert said == ["it jumps by 17 px", "it jumps by 68 px"]  # 12 px along both sides
+
+
+def test_another_folder_never_takes_the_place_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it is called as a row of the report is."""
+    monkeypatch.chdir(tmp_path)
+    write_mp4(tmp_path / "mine" / "a.mp4", clip(bounce()), FPS)
+    write_mp4(tmp_path / "clips" / "a.mp4", clip(line((120, 20), (0, 100))), FPS)
+    words = ["judge", "mine", "--against", "clips", "--out", "out", "--workers", "1", "--controls", "1"]
+    assert main([*words, "--pictures", "0"]) == 0
+    assert "keeps every law" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["rows"]) == ["clips", "oracle", "placebo", "against"] and summary["against"] == "clips"
+    assert summary["rows"]["clips"]["lawful"]["mean"] == 1 and summary["rows"]["against"]["lawful"]["mean"] == 0
+    assert "| clips in clips |" in (tmp_path / "out" / "report.md").read_text()
+    kept = {one.model: one.mean for one in numbers(summary, ABOUT) if one.figure == "keep every law"}
+    assert kept == {"mine": 1, "oracle of mine": 1, "placebo of mine": 0, "clips": 0}
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["judge", ".", "--out", "../here", "--workers", "1", "--controls", "0", "--pictures", "0"]) == 0
+    here = json.loads((tmp_path / "here" / "summary.json").read_text())
+    assert {one.model for one in numbers(here, ABOUT)} == {str(tmp_path / "mine")}
+
+
+def test_folders_of_one_name_are_two_models() -> None:
+    share = {"mean": 0.5, "low": 0.2, "high": 0.8, "n": 4}
+    block = {"lawful": share, "discard_rate": share, "laws": {}}
+    for folder in ("one/clips", "two/clips"):
+        summary = {"rows": {"clips": block, "against": block}, "measured": {"folder": folder}, "against": "three/clips"}
+        assert {one.model for one in numbers(summary, ABOUT)} == {folder, "three/clips"}
