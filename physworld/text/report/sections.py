@@ -62,20 +62,6 @@ def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -
     return table(["mean / median over rollouts", *(LABELS[m] for m in methods)], rows)
 
 
-def metric_table() -> list[str]:
-    """What is measured, for documentation: every entry of METRICS."""
-    rows = [
-        [
-            f"`{name}`",
-            metric.label,
-            metric.unit or "–",
-            "each horizon" if metric.when == HORIZON else "the whole rollout",
-        ]
-        for name, metric in METRICS.items()
-    ]
-    return table(["name in metrics.json", "what", "unit", "read at"], rows)
-
-
 def breakdown_tables(summary: Mapping[str, Any]) -> list[str]:
     """By category, difficulty (the curriculum's stage), number of bodies."""
     last, methods = summary["horizons"][-1], summary["methods"]
