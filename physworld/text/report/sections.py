@@ -209,7 +209,7 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
         f"## Ranking after {counted(h, 'frame')}",
         "",
         f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
-        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the "
+        "paired (each resample draws the same scenes for both), with 95 % bootstrap intervals. *Told apart*: the "
         "whole interval of the ratio lies above 1."
         + ("" if ranking["varies"] else f" {SINGLE[0].upper()}{SINGLE[1:]} between models."),
         "",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 
 import physworld.settings.groups  # noqa: F401  registers the scenario group
@@ -14,6 +17,7 @@ from physworld.metrics.summary import summarise
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.engine import EngineCodec
+from physworld.text.codecs.islands import IslandCodec
 from physworld.text.evaluate import types_asked_for
 from physworld.text.evaluation.baselines import BASELINES
 from physworld.text.evaluation.evaluation import IN_DISTRIBUTION, Evaluation, Shift
@@ -23,6 +27,7 @@ from physworld.text.report.sections import ranking_section
 from physworld.text.rollout import room
 
 from evaluations import EVALUATION
+from repository import ROOT
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,10 @@ def test_room_by_hand() -> None:
         got = room(SimpleNamespace(max_length=limit), codec, given)
         assert got is not None and (got.too_long, got.shortened) == (too_long, shortened)
         assert limit >= whole[0] or got.needed == least[0]
+    schema = json.loads((ROOT / "docs" / "metrics.schema.json").read_text())["properties"]["room"]
+    jsonschema.validate(asdict(got), schema)
     assert room(SimpleNamespace(max_length=None), codec, given) is None
+    assert room(SimpleNamespace(max_length=1), IslandCodec(), given) is None  # no prompt holds a whole frame
 
 
 def test_ranking_pairs_the_same_moments() -> None:
