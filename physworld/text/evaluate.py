@@ -209,6 +209,7 @@ def sample_published(cfg: DictConfig, evaluation: Evaluation, suite: Suite, name
 
 def _refuse_unread(cfg: DictConfig, suite: Suite) -> None:
     """Raises: UserError: something was typed that scenes of the suite's own, or of files, leave nothing to."""
+    keys: tuple[str, ...]
     if suite.own_scenes:
         starts = ("evaluation.start=", "evaluation.starts=", "evaluation.latest_start=")
         keys, why = ("scenario", "difficulties=", *starts), f"suite={suite.name} makes its own scenes"
