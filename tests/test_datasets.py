@@ -18,7 +18,7 @@ from physworld.spatial.codecs.rows import row
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.codecs.yaml_scene import write_yaml
 from physworld.text.dataset import gained, through_wall
-from physworld.types import Trajectory
+from physworld.types import Body, Scene, Segment, Trajectory
 
 from repository import ROOT
 from spatial_tools import samples
@@ -103,6 +103,29 @@ def test_impossible_scenes_are_named_with_their_file(tmp_path: Path, capsys: pyt
     assert "5 findings" in capsys.readouterr().out
     assert main(["validate", str(tmp_path), "--not-trained-on"]) == 1
     assert "held-out" not in capsys.readouterr().out
+
+
+def test_what_a_lift_raises_gains_energy() -> None:
+    lift = Body.box(100, 20, position=(400, 100), velocity=(0, 150), kind="kinematic")
+    run = simulate(Scene(bodies=(lift, Body.circle(15, position=(400, 126)))), 180)
+    assert run.position[-1, 1, 1] > 500 and gained(run) == ""
+
+
+def test_a_one_way_wall_is_a_wall_from_its_solid_side() -> None:
+    wall = Segment(start=(300, 200), end=(500, 200), one_way=(0.0, 1.0))
+    ball = Body.circle(15, position=(400, 100), velocity=(0, 600))
+    run = simulate(Scene(bodies=(ball,), static=(wall,)), 90)
+    assert run.position[:, 0, 1].max() > 250 and run.position[-1, 0, 1] > 200 and through_wall(run) == ""
+    slow = simulate(Scene(bodies=(replace(ball, velocity=(0, 450)),), static=(wall,)), 90)
+    height = slow.position[:, 0, 1]
+    assert 200 < height.max() < 215 and height[-1] < 100 and through_wall(slow) == ""  # back before it was through
+    above = simulate(Scene(bodies=(replace(ball, position=(400, 300), velocity=(0, 0)),), static=(wall,)), 40)
+    assert through_wall(above) == ""
+    sunk = above.position.copy()
+    sunk[30:, 0, 1] = 150
+    for walls in ((wall,), (replace(wall, start=wall.end, end=wall.start),)):
+        fallen = replace(above, position=sunk, scene=replace(above.scene, static=walls))
+        assert through_wall(fallen) == "object 0 passes through wall 0 in frame 30"
 
 
 def test_rows_and_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

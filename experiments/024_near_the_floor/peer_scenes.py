@@ -2,7 +2,7 @@
 
     git clone https://github.com/AlexWortega/PhysicsLLMEngine outputs/engine
     python experiments/024_near_the_floor/peer_scenes.py outputs/engine outputs/peer --seeds 3
-    python evaluate.py run=solver scenes=outputs/peer evaluation.rollouts=3 evaluation.starts=3
+    python evaluate.py run=solver scenes=outputs/peer evaluation.starts=3
 
 Its modules are imported, so look at them first. The seeds lie where those of its validation split do.
 """

@@ -45,7 +45,7 @@ def potential_energy(trajectory: Trajectory) -> np.ndarray:
             energy -= (field.strength / _distance(offset, field.softening)) @ (mass[one] * mass[other])
     for spring in scene.joints:
         if isinstance(spring, Spring):
-            span = _place(trajectory, spring.body_b, spring.anchor_b) - _place(
+            span = anchor_at(trajectory, spring.body_b, spring.anchor_b) - anchor_at(
                 trajectory, spring.body_a, spring.anchor_a
             )
             energy += spring.stiffness / 2 * np.square(np.linalg.norm(span, axis=-1) - spring.length)
@@ -61,10 +61,10 @@ def _distance(offset: np.ndarray, softening: float) -> np.ndarray:
     return np.maximum(np.sqrt(np.square(offset).sum(-1) + softening**2), 1.0)
 
 
-def _place(trajectory: Trajectory, body: int, anchor: tuple[float, float]) -> np.ndarray:
-    """(T, 2) px in the world."""
+def anchor_at(trajectory: Trajectory, body: int, anchor: tuple[float, float]) -> np.ndarray:
+    """Where a joint is fixed to a body, in the world: (T, 2) px."""
     if body == FIXED:
-        return np.broadcast_to(anchor, (len(trajectory), 2))
+        return np.broadcast_to(np.asarray(anchor, dtype=np.float64), (len(trajectory), 2))
     cos, sin = np.cos(trajectory.angle[:, body]), np.sin(trajectory.angle[:, body])
     turned = np.stack([cos * anchor[0] - sin * anchor[1], sin * anchor[0] + cos * anchor[1]], axis=-1)
     return trajectory.position[:, body] + turned
@@ -79,14 +79,6 @@ def total_energy(trajectory: Trajectory) -> np.ndarray:
 def linear_momentum(trajectory: Trajectory) -> np.ndarray:
     """sum_i m_i v_i: (T, 2) kg·m/s."""
     return np.einsum("n,tnd->td", _mass(trajectory), trajectory.velocity) / PIXELS_PER_METRE
-
-
-def angular_momentum(trajectory: Trajectory) -> np.ndarray:
-    """sum_i m_i (x_i v_yi - y_i v_xi) + I_i ω_i about the world's origin: (T,) kg·m²/s."""
-    x, y = trajectory.position[..., 0], trajectory.position[..., 1]
-    vx, vy = trajectory.velocity[..., 0], trajectory.velocity[..., 1]
-    orbital = (_mass(trajectory) * (x * vy - y * vx)).sum(-1)
-    return (orbital + (_moment(trajectory) * trajectory.spin).sum(-1)) / SQUARE_METRE
 
 
 def energy_error(target: Trajectory, predicted: Trajectory, horizon: int | None = None) -> float:

@@ -57,11 +57,6 @@ def body_distances(target: Trajectory, predicted: Trajectory, horizon: int | Non
         return np.linalg.norm(predicted.position[row] - target.position[row], axis=-1)
 
 
-def position_mse(target: Trajectory, predicted: Trajectory, horizon: int | None = None) -> float:
-    """1/N · sum_i |x̂_i - x_i|² at exactly frame `horizon`, px²: the square of `position_rmse`."""
-    return position_rmse(target, predicted, horizon) ** 2
-
-
 def position_mae(target: Trajectory, predicted: Trajectory, horizon: int | None = None) -> float:
     """1/N · sum_i |x̂_i - x_i| (Euclidean) at exactly frame `horizon`, px."""
     return float(body_distances(target, predicted, horizon).mean())

@@ -29,7 +29,19 @@ APART = {"shift": ("",), "told": ("all",)}  # breakdowns of all rollouts, and wh
 ROUNDING = 1e-6  # px (and other units): a smaller mean error is that of floating point
 
 
-class _Table:
+def ordinary(rollouts: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """(n,) bool: the rollouts (rows, or `RolloutMeta`) that figures are over.
+
+    Scenes shifted out of distribution are copies of scenes that count already, and what a recorded scene leaves out is
+    not held against a model: both are reported apart. Where there is nothing else, they count.
+    """
+    plain = np.array([not about.get("shift") for about in rollouts])
+    plain = plain if plain.any() else ~plain
+    told = np.array([about.get("told", True) for about in rollouts])
+    return plain & told if (plain & told).any() else plain
+
+
+class RolloutTable:
     """Rows turned round: for each method and column one array (n,) over the same n rollouts."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -76,7 +88,7 @@ class _Table:
 class _Scenes(NamedTuple):
     """Some rollouts, by scene: S scenes."""
 
-    table: _Table
+    table: RolloutTable
     mask: np.ndarray  # (n,) bool
     place: np.ndarray  # (k,) scene of each of the k rollouts in the mask
     types: np.ndarray  # (S,) scenario type
@@ -120,7 +132,7 @@ def _ratio(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any] |
     return _fair(paired_ratio(a, b, groups=groups), groups) if np.abs(b).mean() > ROUNDING else None
 
 
-def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+def _block(table: RolloutTable, mask: np.ndarray) -> dict[str, Any]:
     """Everything about the rollouts in `mask` (n,); group means are taken over the scenario types among them."""
     scenes = table.of(mask)
     groups = scenes.types
@@ -158,14 +170,14 @@ def _block(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _not_finite(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+def _not_finite(table: RolloutTable, mask: np.ndarray) -> dict[str, Any]:
     """How many rollouts of each method have no finite position RMSE at the last horizon; nothing where none has."""
     last = table.horizons[-1]
     counts = {m: int((~np.isfinite(table.column(m, f"rmse@{last}")[mask])).sum()) for m in table.methods}
     return {"not_finite": counts} if any(counts.values()) else {}
 
 
-def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+def _details(table: RolloutTable, mask: np.ndarray) -> dict[str, Any]:
     """Quantities that need no interval, by horizon where they have one: {name: {method: {mean, median}}}."""
     names = table.scenario[mask]
     types = [np.flatnonzero(names == name) for name in np.unique(names)]
@@ -185,7 +197,7 @@ def _details(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _events(table: _Table, mask: np.ndarray) -> dict[str, Any]:
+def _events(table: RolloutTable, mask: np.ndarray) -> dict[str, Any]:
     """Onsets of contacts over all rollouts of each method, added up before they are divided."""
     found = {}
     for method in table.methods:
@@ -196,7 +208,7 @@ def _events(table: _Table, mask: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _breakdown(table: _Table, labels: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
+def _breakdown(table: RolloutTable, labels: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
     """For each label, over the rollouts in `counted` (n,): RMSE at the last horizon, the model's ratio to the best."""
     found = {}
     last = table.horizons[-1]
@@ -235,13 +247,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     if not rows:
         raise ValueError("there are no rollouts to summarise; evaluate at least one scene")
-    table = _Table(rows)
-    # Scenes shifted out of distribution are told apart by `shift` alone: they are copies of scenes that count already.
-    plain = np.array([not row["shift"] for row in table.ordered[MODEL]])
-    plain = plain if plain.any() else ~plain
-    # What a recorded scene leaves out is not held against a model: its rollouts are reported apart.
-    told = np.array([row["told"] for row in table.ordered[MODEL]])
-    plain = plain & told if (plain & told).any() else plain
+    table = RolloutTable(rows)
+    plain = ordinary(table.ordered[MODEL])
     blocks = {"all": plain, "seen": plain & ~table.held_out, "held_out": plain & table.held_out}
     summary: dict[str, Any] = {
         "methods": list(table.methods),

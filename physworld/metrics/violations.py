@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from physworld.metrics.energy import anchor_at
 from physworld.metrics.errors import row_at
 from physworld.sim.contacts import contacts, solids
 from physworld.sim.pymunk_sim import deepest_overlap
 from physworld.types import (
-    FIXED,
     GrooveJoint,
     PinJoint,
     PivotJoint,
@@ -36,11 +36,11 @@ def joint_drift(trajectory: Trajectory) -> np.ndarray:
         return np.zeros(len(trajectory))
     drift = np.zeros((len(joints), len(trajectory)))
     for row, joint in enumerate(joints):
-        pin = _anchor(trajectory, joint.body_b, joint.anchor_b)
+        pin = anchor_at(trajectory, joint.body_b, joint.anchor_b)
         if isinstance(joint, GrooveJoint):
             drift[row] = _from_groove(trajectory, joint, pin)
             continue
-        ends = pin - _anchor(trajectory, joint.body_a, joint.anchor_a)
+        ends = pin - anchor_at(trajectory, joint.body_a, joint.anchor_a)
         with np.errstate(over="ignore", invalid="ignore"):
             distance = np.linalg.norm(ends, axis=-1)
         if isinstance(joint, PinJoint):
@@ -54,20 +54,11 @@ def joint_drift(trajectory: Trajectory) -> np.ndarray:
 
 def _from_groove(trajectory: Trajectory, joint: GrooveJoint, pin: np.ndarray) -> np.ndarray:
     """(T,) px between the pin (T, 2) and the nearest point of the groove."""
-    start, end = (_anchor(trajectory, joint.body_a, at) for at in (joint.groove_start, joint.groove_end))
+    start, end = (anchor_at(trajectory, joint.body_a, at) for at in (joint.groove_start, joint.groove_end))
     along = end - start
     with np.errstate(over="ignore", invalid="ignore"):
         share = np.clip(((pin - start) * along).sum(-1) / (along * along).sum(-1), 0.0, 1.0)
         return np.linalg.norm(pin - start - share[:, None] * along, axis=-1)
-
-
-def _anchor(trajectory: Trajectory, body: int, anchor: tuple[float, float]) -> np.ndarray:
-    """(T, 2) px in the world."""
-    if body == FIXED:
-        return np.broadcast_to(np.asarray(anchor, dtype=np.float64), (len(trajectory), 2))
-    cos, sin = np.cos(trajectory.angle[:, body]), np.sin(trajectory.angle[:, body])
-    turned = np.stack([cos * anchor[0] - sin * anchor[1], sin * anchor[0] + cos * anchor[1]], axis=-1)
-    return trajectory.position[:, body] + turned
 
 
 def penetration(scene: Scene, state: State) -> float:

@@ -210,7 +210,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "data.source.view": partial(number, above=0),
     "data.source.frames": partial(whole, least=1, or_null=True),
     "data.source.held_back": share,
-    "data.source.kick_rate": share,
+    "data.source.kick_rate": below_one,
     "data.source.kick_size": FROM_0,
     "data.source.kicked_scenes": share,
     "data.source.include_resting": flag,

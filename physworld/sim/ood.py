@@ -13,8 +13,9 @@ the way from the training range's edge (0, excluded) to the family's extreme (1)
     low_gravity          (0, -163), the Moon's                        the same
     high_gravity         (0, -2450), Jupiter's                        the same
 
-A family that a scene already belongs to (billiards without gravity) leaves it alone at distance 0. From one seed, a
-higher level never comes out nearer.
+A family that a scene already belongs to (billiards without gravity, or two bodies where up to nine are asked for)
+leaves it alone at distance 0. But extreme_elasticity draws every restitution anew, also one that was above its range
+(elastic_collision has 1). From one seed, a higher level never comes out nearer.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def shift(scene: Scene, family: str, rng: np.random.Generator, *, level: float =
     if moved != scene:
         counted = f", {len(moved.bodies)} bodies" if len(moved.bodies) != len(scene.bodies) else ""
         moved = replace(moved, text=f"{scene.text} Out of distribution: {family.replace('_', ' ')}{counted}.")
-    return Shifted(scene=moved, family=family, level=level, distance=distance(scene, moved, family))
+    far = distance(scene, moved, family) if moved != scene else 0.0
+    return Shifted(scene=moved, family=family, level=level, distance=far)
 
 
 def maybe_shifted(scene: Scene, rng: np.random.Generator, *, family: str | None, level: float) -> Scene:

@@ -33,7 +33,6 @@ and which one-way wall a body is passing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -95,13 +94,6 @@ def simulate(
         angle=rows[..., ANGLE].copy(),
         spin=rows[..., SPIN].copy(),
     )
-
-
-class PymunkSimulator:
-    """`Simulator` over scenes one after the other."""
-
-    def rollout(self, scenes: Sequence[Scene], num_frames: int) -> list[Trajectory]:
-        return [simulate(scene, num_frames) for scene in scenes]
 
 
 def build_space(scene: Scene) -> pymunk.Space:

@@ -138,6 +138,11 @@ def sources(cfg: DictConfig, names: list[str], codec: FrameCodec) -> tuple[Any, 
     shape: dict[str, Any] = {"context_frames": codec.context_frames, "target_frames": codec.target_frames}
     if "unwritable" in inspect.signature(make).parameters:  # scenes from outside, which nobody has looked at
         shape["unwritable"] = codec.unwritable
+        if samples_per_stage is not None:
+            raise UserError(
+                "data=files takes scenes of every difficulty from the first step, so there are no stages; set "
+                "curriculum.samples_per_stage=null."
+            )
 
     def source(split: str, some: list[int]) -> Any:
         try:

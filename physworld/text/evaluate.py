@@ -184,8 +184,7 @@ def sample_cases(
     """
     codecs = [candidate.codec for candidate in named] if codecs is None else codecs
     difficulties = _difficulties(cfg, named)
-    if suite.own_scenes:
-        _refuse_types(cfg, suite)
+    _refuse_unread(cfg, suite)
     asked, names = names is not None, checks.scenario_names(cfg.scenario.names if names is None else names)
     folder = checks.file("scenes", cfg.scenes)
     if folder is not None:
@@ -208,11 +207,19 @@ def sample_published(cfg: DictConfig, evaluation: Evaluation, suite: Suite, name
     )  # fmt: skip
 
 
-def _refuse_types(cfg: DictConfig, suite: Suite) -> None:
-    """Raises: UserError: types or difficulties are named, and the suite has scenes of its own."""
-    typed = [o for o in HydraConfig.get().overrides.task if o.startswith(("scenario", "difficulties="))]
-    if typed:
-        raise UserError(f"suite={suite.name} makes its own scenes; leave {typed[0]} out.")
+def _refuse_unread(cfg: DictConfig, suite: Suite) -> None:
+    """Raises: UserError: something was typed that scenes of the suite's own, or of files, leave nothing to."""
+    keys: tuple[str, ...]
+    if suite.own_scenes:
+        starts = ("evaluation.start=", "evaluation.starts=", "evaluation.latest_start=")
+        keys, why = ("scenario", "difficulties=", *starts), f"suite={suite.name} makes its own scenes"
+    elif cfg.scenes is not None:
+        keys, why = ("evaluation.rollouts=",), f"of scenes={cfg.scenes} all are judged, or limit=N of each type"
+    else:
+        return
+    for override in HydraConfig.get().overrides.task:
+        if override.lstrip("+").startswith(keys):
+            raise UserError(f"{why}; leave {override} out.")
 
 
 def types_asked_for(typed: Sequence[str], chosen: str) -> bool:

@@ -68,9 +68,9 @@ class Room:
 
 
 def room(model: Generator | None, codec: FrameCodec, given: Sequence[Trajectory]) -> Room | None:
-    """None where the model reads texts of any length."""
+    """None where the model reads texts of any length, or a frame is several documents, whose whole is never asked."""
     limit = None if model is None else model.max_length
-    if limit is None or not given:
+    if limit is None or not given or codec.documents() is not None:
         return None
     shortest, longest = [], []
     for moment in given:

@@ -44,10 +44,19 @@ def check(cfg: DictConfig) -> None:
         checks.installed("parquet", "pyarrow", what="format=parquet")
     if "scenario" in cfg:
         checks.scenario_names(cfg.scenario.names)
+    idle: dict[tuple[str, ...], str] = {}  # settings -> where they change nothing
     if OmegaConf.select(cfg, "data.source.kicked_scenes") == 0:
-        for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
-            if override.lstrip("+").startswith(("data.source.kick_rate=", "data.source.kick_size=")):
-                raise UserError(f"{override} changes nothing while data.source.kicked_scenes=0; leave one of them out.")
+        kicks = ("data.source.kick_rate=", "data.source.kick_size=")
+        idle[kicks] = "while data.source.kicked_scenes=0; leave one of them out"
+    stages = ("curriculum.samples_per_stage=", "curriculum.keep_easier=")
+    if "ood" in cfg:  # simulate.py
+        idle[stages] = "in scenes that are written, which have no stages; leave it out"
+    elif OmegaConf.select(cfg, "curriculum.samples_per_stage", default=0) is None:
+        idle[stages[1:]] = "without stages; give curriculum.samples_per_stage=N too, or leave it out"
+    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        for keys, why in idle.items():
+            if override.lstrip("+").startswith(keys):
+                raise UserError(f"{override} changes nothing {why}.")
     if "input" in cfg:
         path = checks.file("input", cfg.input)
         if path is None and "shards" in cfg:  # simulate.py draws scenarios

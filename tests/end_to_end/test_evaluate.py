@@ -56,6 +56,8 @@ def test_metrics_follow_their_schema(work: Path) -> None:
     jsonschema.validate(metrics, schema)
     assert set(metrics["breakdown"]["shift"]) == {"", "zero_gravity@1"}
     assert metrics["sampled"]["samples"] == 2
+    part = metrics["all"]["horizons"]["3"]["rmse"]["model"]
+    assert metrics["curves"]["model"][-1] == pytest.approx(part["mean"])  # both of the scenes as they are
     assert "## Out of distribution" in (directory / "report.md").read_text()
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**metrics, "horizons": "many"}, schema)

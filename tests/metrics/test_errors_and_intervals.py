@@ -9,7 +9,6 @@ import pytest
 
 from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio
 from physworld.metrics.energy import (
-    angular_momentum,
     energy_error,
     kinetic_energy,
     linear_momentum,
@@ -102,8 +101,6 @@ def test_energy_and_momentum_by_hand():
     assert kinetic_energy(one) == pytest.approx([10.5])
     assert potential_energy(one) == pytest.approx([2 * 2 * 9.81 * 3])
     assert linear_momentum(one)[0] == pytest.approx([6, -2])
-    # x v_y - y v_x: first -3·3·2 = -18, second 2·(-1)·2 = -4, spin 0.01·10 = 0.1
-    assert angular_momentum(one) == pytest.approx([-21.9])
     assert energy_error(still(1), one, 1) == pytest.approx(10.5)
 
 

@@ -127,7 +127,8 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
         ("model.learning_rate=abc", "model.learning_rate=abc must be a number above 0"),
         ("model.length_groups=0", "model.length_groups=0 must be a whole number from 1 on"),
         ("data.source.event_fraction=abc", "data.source.event_fraction=abc must be a number from 0 to 1"),
-        ("data.source.kick_rate=-1", "data.source.kick_rate=-1 must be a number from 0 to 1"),
+        ("data.source.kick_rate=-1", "data.source.kick_rate=-1 must be a number from 0 to just below 1"),
+        ("data.source.kick_rate=1", "data.source.kick_rate=1 must be a number from 0 to just below 1"),
         ("data=on_policy data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
         ("codec=islands codec.collision_sampling=true", "codec.collision_sampling=true must be a number from 0 to 1"),
         ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
@@ -137,6 +138,11 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
             "example curriculum.difficulties=[1,2]",
         ),
         ("curriculum.keep_easier=maybe", "curriculum.keep_easier=maybe must be true or false"),
+        (
+            "data=files data.path=. curriculum=progressive",
+            "data=files takes scenes of every difficulty from the first step, so there are no stages; set "
+            "curriculum.samples_per_stage=null",
+        ),
         ("model.ema_decay=1", "model.ema_decay=1 must be a number from 0 to just below 1"),
         ("trainer.gradient_clip_val=abc", "trainer.gradient_clip_val=abc must be a number from 0 on, or null"),
         ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 must be a whole number from 1 on"),

@@ -73,6 +73,10 @@ REFUSED = [
     ("train", "data.source.context_noise=inf", "data.source.context_noise=inf must be a number from 0 on"),
     ("train", "codec.memory=true codec.memory_dropout=abc", "codec.memory_dropout=abc must be a number from 0 to 1"),
     ("train", "data.source.kicked_scenes=0 data.source.kick_size=3", "data.source.kick_size=3 changes nothing while"),
+    ("train", "curriculum.keep_easier=false", "curriculum.keep_easier=false changes nothing without stages; give"),
+    ("train", "curriculum=stage1 curriculum.keep_easier=true", "curriculum.keep_easier=true changes nothing without"),
+    ("simulate", "curriculum.samples_per_stage=8", "curriculum.samples_per_stage=8 changes nothing in scenes that"),
+    ("simulate", "curriculum.keep_easier=false", "curriculum.keep_easier=false changes nothing in scenes that"),
     ("evaluate", "run=shipped cache=true", "cache=true must be a path"),
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),
@@ -121,6 +125,16 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
         ("run=shipped scenes=FILE split=val", "split=val is of simulated scenes; those of scenes=FILE are judged as"),
         ("export=x.jsonl run=shipped", "export= writes the moments in codec=, and asks no run; leave run= out"),
         ("export=x.jsonl predictions=FILE", "export= writes the moments and stops; leave predictions= out"),
+        (
+            "export=x.jsonl suite=planning evaluation.start=9",
+            "suite=planning makes its own.*leave evaluation.start=9",
+        ),
+        ("export=x.jsonl suite=phyworld evaluation.starts=1", "makes its own scenes; leave evaluation.starts=1 out"),
+        ("export=x.jsonl suite=laws evaluation.latest_start=9", "its own scenes; leave evaluation.latest_start=9 out"),
+        (
+            "export=x.jsonl scenes=FILE evaluation.rollouts=3",
+            "of scenes=FILE all are.*leave evaluation.rollouts=3 out",
+        ),
     ],
 )
 def test_what_an_evaluation_does_not_read_is_refused(overrides: str, says: str) -> None:

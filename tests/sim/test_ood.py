@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -163,6 +164,9 @@ def test_distances_are_those_of_the_table() -> None:
     assert many.distance == (len(many.scene.bodies) - 50) / 50
     few = shift(scene("billiards", 3), "unseen_count_low", rng)
     assert few.distance == (10 - len(few.scene.bodies)) / 10
+    two = replace(scene("billiards"), bodies=scene("billiards").bodies[:2])
+    alone = shift(two, "unseen_count_low", generator(0, "test", 0), level=0.25)  # seven bodies at the least
+    assert alone.scene == two and alone.distance == 0.0
 
 
 def test_joints_follow_their_bodies_and_the_fastest_body_stays() -> None:

@@ -96,7 +96,7 @@ class LinesCodec(PromptReader):
 
     def _scene_lines(self, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """See `scene_lines`."""
-        return scene_lines(scene, self.word, self.number_base, self._first_name(scene))
+        return scene_lines(scene, self.word, self.number_base, self._first_name(scene), self.text_name)
 
     def _encoded(self, seed: int, scene: Scene, prompt: np.ndarray, answer: np.ndarray, event: np.ndarray) -> Encoded:
         """A training sample: the answer is scored, and names may be moved on."""

@@ -8,7 +8,7 @@ from physworld.text.codecs.numbers import LARGEST
 from physworld.types import Scene, features
 from physworld.types.features import COMPOUND, FILTER, JOINTS, KINEMATIC, ONE_WAY, POINT_WALL, POLYGON, SENSOR
 
-SMALLEST = 0.0005  # what prints as 0: impulse text has three decimals
+SMALLEST = 0.0005  # what prints as 0: texts of lines have three decimals
 _NEVER = frozenset({KINEMATIC, SENSOR, FILTER, ONE_WAY})
 _SHAPES = frozenset({POLYGON, COMPOUND})
 # Engine text says nothing of any shape and names each joint by Pymunk's word for it; card text has neither.
@@ -33,8 +33,8 @@ def refusal(scene: Scene, codec: str) -> str:
     )
 
 
-def check_range(scene: Scene, numbers: np.ndarray) -> None:
-    """Whether impulse text can print these numbers of a header (M,), in its own units.
+def check_range(scene: Scene, numbers: np.ndarray, codec: str) -> None:
+    """Whether the text `codec`, one of those of lines, can print these numbers of a header (M,), in its own units.
 
     Raises:
         ValueError: one is larger than any it has, or one that must be positive prints as 0.
@@ -42,12 +42,12 @@ def check_range(scene: Scene, numbers: np.ndarray) -> None:
     largest = max(np.abs(numbers).max(), np.abs(scene.state.position).max(initial=0.0))
     if largest > LARGEST + 0.5:
         raise ValueError(
-            f"the number {largest:g} cannot be written as impulse text, whose numbers end at {LARGEST:g} (the scene's "
+            f"the number {largest:g} cannot be written as {codec} text, whose numbers end at {LARGEST:g} (the scene's "
             "numbers in the text's units); codecs that can: engine, card"
         )
     smallest = min([scene.dt * 1000, *(min(*body.size, body.mass) for body in scene.bodies)])
     if smallest < SMALLEST:
         raise ValueError(
-            f"the time step, size or mass {smallest:g} cannot be written as impulse text, where it would print as 0; "
+            f"the time step, size or mass {smallest:g} cannot be written as {codec} text, where it would print as 0; "
             "codecs that can: engine, card"
         )

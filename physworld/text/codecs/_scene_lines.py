@@ -28,7 +28,7 @@ _STATE = (0.0,) * 6
 
 
 def scene_lines(
-    scene: Scene, word: Mapping[str, int], number_base: int, first_body: int
+    scene: Scene, word: Mapping[str, int], number_base: int, first_body: int, codec: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ids of everything that does not change, up to the bodies' lines; and where in them each body's state belongs.
 
@@ -36,6 +36,7 @@ def scene_lines(
         word: ids of the words.
         number_base: id of the first number.
         first_body: id of the first body's name, which those of the others follow.
+        codec: what the text is called.
 
     Raises:
         ValueError: a number is larger than the text can say, or one that must be positive prints as 0.
@@ -87,7 +88,7 @@ def scene_lines(
         ids += _NUMBERS[: len(numbers)]
         values += numbers
     exact = np.array(values, np.float64)
-    check_range(scene, exact)
+    check_range(scene, exact, codec)
     header = np.array(ids, np.int64)
     header[header < 0] = number_base + number_indices(exact)
     return header, np.array(slots, np.int64)

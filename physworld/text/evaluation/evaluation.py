@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from physworld.io.names import safe_name
 from physworld.metrics.ensembles import score_ensemble
 from physworld.metrics.errors import per_horizon
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO, RolloutMeta, score_rollouts
-from physworld.metrics.summary import summarise
+from physworld.metrics.summary import ordinary, summarise
 from physworld.seeding import generator
 from physworld.settings.checks import flag, horizons, number, whole
 from physworld.sim.ood import shift
@@ -66,6 +66,11 @@ class EvalCases:
             truth=[self.truth[n] for n in numbers],
             meta=[self.meta[n] for n in numbers],
         )
+
+    def ordinary(self, paths: Mapping[str, list[Trajectory]]) -> tuple[EvalCases, dict[str, list[Trajectory]]]:
+        """The moments that figures are over (see `metrics.summary.ordinary`), and some paths (n) by name of these."""
+        numbers = np.flatnonzero(ordinary(self.meta)).tolist()
+        return self.subset(numbers), {name: [some[n] for n in numbers] for name, some in paths.items()}
 
     def why_left_out(self) -> dict[str, list[str]]:
         """Reason -> types."""
@@ -201,9 +206,7 @@ class Evaluation:
         settings: Any = {"batch_size": self.batch_size, "guided": self.guided, "progress": progress}
         rows, predicted, references = self.roll_out(model, codec, cases, progress, store=store)
         summary = summarise(rows)
-        told = [n for n, about in enumerate(cases.meta) if about.get("told", True)] or list(range(len(cases.meta)))
-        everything = {MODEL: predicted, **references}
-        summary["curves"] = curves(cases.subset(told), {m: [paths[n] for n in told] for m, paths in everything.items()})
+        summary["curves"] = curves(*cases.ordinary({MODEL: predicted, **references}))
         if self.samples:
             sampled = [
                 rollout(
@@ -217,9 +220,10 @@ class Evaluation:
                 )
                 for k in range(1, self.samples + 1)
             ]
-            summary["sampled"] = self._ensembles(cases, [some.predicted for some in sampled])
-            whole = [count >= self.frames for some in sampled for count in some.parsed]
-            summary["sampled"]["parse_rate"] = float(np.mean(whole))  # what breaks off stands still from there on
+            mine, drawn = cases.ordinary({str(k): some.predicted for k, some in enumerate(sampled)})
+            summary["sampled"] = self._ensembles(mine, list(drawn.values()))
+            whole = np.array([some.parsed for some in sampled])[:, ordinary(cases.meta)] >= self.frames
+            summary["sampled"]["parse_rate"] = float(whole.mean())  # what breaks off stands still from there on
         return EvalResult(rows=rows, summary=summary, cases=cases, predicted=predicted, references=references)
 
     def fill(

@@ -234,6 +234,8 @@ class Predictions:
             array = np.array(line[name], dtype=np.float64) if line[name] != [] else np.empty((0, *shape))
         except (ValueError, TypeError):
             array = np.empty(0)
+        except OverflowError:  # a whole number beyond every float
+            array = np.full((1, *shape), np.inf)
         if array.shape[1:] != shape:
             raise UserError(f'{self.path} line {row}: "{name}" must be numbers of shape [frames]{list(shape)}.')
         if not np.isfinite(array).all():

@@ -32,6 +32,7 @@ TRUTH = "truth"  # the simulator from the unrounded state
 MIDDLE = (400.0, 300.0)  # px
 SLOP = 0.1  # px, the overlap that Chipmunk leaves alone: a box that lies so deep neither falls nor is pushed
 HALVES = 2  # steps at half the time step that make one
+MOST_GIVEN = 12  # frames; with more, a box would have come to rest and a spring swung back before the rollout begins
 NEEDED = 2 * laws.AFTER + 1  # frames of a rollout; a quarter of the slowest swing is over by then too
 
 
@@ -39,7 +40,7 @@ NEEDED = 2 * laws.AFTER + 1  # frames of a rollout; a quarter of the slowest swi
 class Experiment:
     build: Callable[[np.random.Generator], Scene]
     told: Mapping[str, Callable[[Scene], Scene]]  # what the law is about -> the same scene with another such number
-    before: int | None = None  # frames from its start to the last given one; None = any, it flies freely until then
+    flies: bool = True  # freely until the last given frame, so that it may begin as early as a text needs
 
 
 def _scene(name: str, text: str, bodies: Sequence[Body], **parts: Any) -> Scene:
@@ -172,18 +173,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "law_friction": Experiment(
         friction, {"friction of bodies": _MATERIAL["friction of bodies"], "friction of walls": _parts(friction=0.123)},
-        before=EARLIEST,
+        flies=False,
     ),
     "law_orbit": Experiment(
         orbit, {"strength of a field": _first("fields", strength=1.0), "place of a field": _first(
-            "fields", center=(1.0, 2.0))}, before=EARLIEST,
+            "fields", center=(1.0, 2.0))}, flies=False,
     ),
     "law_spring": Experiment(
         spring, {"stiffness of a spring": _first("joints", stiffness=1.0), "length of a spring": _first(
             "joints", length=9.0), "anchors of a spring": _first("joints", anchor_a=(1.0, 2.0)), **_MASS},
-        before=EARLIEST,
+        flies=False,
     ),
-    "law_pendulum": Experiment(pendulum, {"anchors of a rod": _first("joints", anchor_a=(1.0, 2.0))}, before=EARLIEST),
+    "law_pendulum": Experiment(pendulum, {"anchors of a rod": _first("joints", anchor_a=(1.0, 2.0))}, flies=False),
     "law_impact": Experiment(impact, _IMPACT),
     "law_shifted": Experiment(impact, _IMPACT),
     "law_boosted": Experiment(impact, _IMPACT),
@@ -277,7 +278,7 @@ class LawSuite(Suite):
         """evaluation.rollouts scenes of each experiment; names and difficulties are of scenario types: not read.
 
         Raises:
-            UserError: rollouts that are too short, or that start elsewhere.
+            UserError: rollouts that are too short, or that start elsewhere; a text that is given too many frames.
         """
         if evaluation.frames < NEEDED or evaluation.start is not None or evaluation.starts != 1:
             raise UserError(
@@ -285,6 +286,11 @@ class LawSuite(Suite):
                 f"evaluation.starts out, and evaluation.frames at 45 (it is {evaluation.frames} here)."
             )
         together = Together(codecs)
+        if together.context_frames > MOST_GIVEN:
+            raise UserError(
+                f"suite=laws gives at most {MOST_GIVEN} frames, and this text wants {together.context_frames}: some "
+                "experiments would be over before they begin; choose a run with fewer (codec.context_frames)."
+            )
         cases = EvalCases(given=[], truth=[], meta=[], left_out={})
         count = evaluation.rollouts if limit is None else min(limit, evaluation.rollouts)
         last = max(EARLIEST, together.context_frames - 1)
@@ -307,7 +313,7 @@ class LawSuite(Suite):
         scene = experiment.build(_rng(seed, split, experiment.build, index))
         if name in SAME:
             scene = _view(seed, split, name, index).scene(scene, name)
-        return scene if experiment.before is not None else earlier(scene, last)
+        return earlier(scene, last) if experiment.flies else scene
 
     def read(self, folder: Path, *_: Any, **__: Any) -> EvalCases:
         """Raises: UserError: always."""

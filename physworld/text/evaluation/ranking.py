@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, varies
-from physworld.metrics.scores import BASELINES, MODEL
+from physworld.metrics.scores import MODEL
+from physworld.metrics.summary import RolloutTable, ordinary
 from physworld.types import Interval
 
 Rows = Sequence[Mapping[str, Any]]
@@ -20,13 +21,14 @@ def rank(evaluated: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
 
     Each entry: `name`, `rmse` (interval), `to_first` (paired ratio to the best entry's RMSE, with interval; below 1
     never happens, and an interval that holds 1 says that the two are not told apart), `parse_rate`, `valid_frames`,
-    `event_velocity_rmse` and `told_apart`. Rollouts are paired by moment and drawn together; scenario types weigh the
-    same. Where `varies` is false, each type has one rollout: nothing is told apart, and there are no bounds.
+    `event_velocity_rmse` and `told_apart`. Scenes, with all their rollouts, are paired and drawn together; scenario
+    types weigh the same. Where `varies` is false, each type has one scene: nothing is told apart, and there are no
+    bounds. As in `summarise`, what is not `ordinary` does not count.
 
     Raises:
         ValueError: the models were evaluated on different moments.
     """
-    errors, groups, about = _columns(evaluated, horizon)
+    errors, groups, about, rollouts = _columns(evaluated, horizon)
     means = {name: _mean(values, groups) for name, values in errors.items()}
     order = sorted(errors, key=lambda name: means[name])
     first = errors[order[0]]
@@ -44,35 +46,31 @@ def rank(evaluated: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
                 **about[name],
             }
         )
-    return {"horizon": horizon, "rollouts": len(first), "varies": varied, "entries": entries}
+    return {"horizon": horizon, "rollouts": rollouts, "varies": varied, "entries": entries}
 
 
 def _columns(
     evaluated: Mapping[str, Rows], horizon: int
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
-    """Errors (n,) by entry over the same moments, their scenario types (n,), and what else is told of each entry."""
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]], int]:
+    """Errors (S,) by entry over the same scenes, their types (S,), what else is told of each entry, and the rollouts.
+
+    Several rollouts of one scene are not independent, so their mean is one value.
+    """
     errors: dict[str, np.ndarray] = {}
     about: dict[str, dict[str, Any]] = {}
-    keys: list[tuple[Any, ...]] | None = None
-    for name, rows in evaluated.items():
-        for method in (MODEL, *BASELINES):
+    tables = {name: RolloutTable(rows) for name, rows in evaluated.items()}
+    first = next(iter(tables.values()))
+    mask = ordinary(first.ordered[MODEL])
+    for name, table in tables.items():
+        if table.rollouts != first.rollouts:
+            raise ValueError(f"{name} was evaluated on other moments than the rest: models are compared on the same")
+        for method in (MODEL, *table.baselines):
+            entry = name if method == MODEL else method
             if method != MODEL and method in errors:
                 continue
-            mine = {_key(row): row for row in rows if row["method"] == method}
-            keys = keys or sorted(mine)
-            if set(mine) != set(keys):
-                raise ValueError(
-                    f"{name} was evaluated on other moments than the rest: models are compared on the same"
-                )
-            entry = name if method == MODEL else method
-            ordered = [mine[key] for key in keys]
-            errors[entry] = np.array([row[f"rmse@{horizon}"] for row in ordered], dtype=np.float64)
-            about[entry] = _about(ordered)
-    return errors, np.array([key[0] for key in keys or []]), about
-
-
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("scenario", "index", "start_frame", "seed", "shift"))
+            errors[entry] = table.of(mask).mean(method, f"rmse@{horizon}")
+            about[entry] = _about([row for row, counts in zip(table.ordered[method], mask, strict=True) if counts])
+    return errors, first.of(mask).types, about, int(mask.sum())
 
 
 def _about(rows: Rows) -> dict[str, Any]:

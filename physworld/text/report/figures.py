@@ -18,27 +18,23 @@ from physworld.reporting.tensorboard import add_picture, add_row
 from physworld.text.evaluation.evaluation import FRAMES_PER_SECOND, EvalResult, Evaluation, result_frames
 from physworld.text.report import charts
 from physworld.text.report.laws import laws_chart
-from physworld.types import State
 
 WORST = 10  # rollouts in the gallery
 LAYOUT = {"Model beside baselines": {"RMSE by frame, px": ["Multiline", ["^rmse_by_frame/.*"]]}}  # custom-scalars tab
 
 
-def _before(result: EvalResult) -> list[State]:
-    return [given.frame(-1) for given in result.cases.given]
-
-
 def figures(result: EvalResult) -> dict[str, Any]:
     """Caption -> figure."""
-    truth, summary = result.cases.truth, result.summary
-    everything = {MODEL: result.predicted, **result.references}
+    summary = result.summary
+    cases, everything = result.cases.ordinary({MODEL: result.predicted, **result.references})
+    truth, before = cases.truth, [given.frame(-1) for given in cases.given]
     found: dict[str, Any] = {}
     if "laws" in summary:
         found["Laws: what is read off the answers against what is right"] = laws_chart(result.rows, summary["laws"])
     found |= {"Position RMSE at every frame, mean over scenario types": charts.horizon_chart(summary["curves"])}
-    if charts.has_events(truth, _before(result)):
+    if charts.has_events(truth, before):
         found["Velocity jumps: every body and frame at which the truth has an event"] = charts.event_scatter(
-            truth, result.predicted, _before(result)
+            truth, everything[MODEL], before
         )
     if len(truth[0]) > 1:
         found["Energy and momentum against the truth's own, median over rollouts"] = charts.conservation_chart(

@@ -192,11 +192,12 @@ def _measured(summary: Mapping[str, Any], split: str) -> list[str]:
         f"root seed {seeds}. The given frames start at {where}; the prediction runs {summary['horizons'][-1]} frames "
         "on from them on its own output.",
         "",
-        "RMSE is sqrt(mean over bodies of squared distance) at exactly that frame. A mean is the mean over scenario "
-        "types of each type's mean over its rollouts; a median is over rollouts. Intervals are 95 % percentile "
-        "bootstrap over rollouts (2000 resamples within each scenario type); ratios are ratios of means and draw "
-        "the same rollouts above and below the line. The best baseline is chosen on these same rollouts, which "
-        "favours the baseline. A rollout whose output stops parsing keeps its last state and is scored so.",
+        "RMSE is sqrt(mean over bodies of squared distance) at exactly that frame. Rollouts of one scene are averaged "
+        "first. A mean is the mean over scenario types of each type's mean over its scenes; a median is over scenes. "
+        "Intervals are 95 % percentile bootstrap over scenes (2000 resamples within each scenario type); ratios are "
+        "ratios of means and draw the same scenes above and below the line. The best baseline is chosen on these "
+        "scenes, which favours the baseline. A rollout whose output stops parsing keeps its last state and is scored "
+        "so.",
         "",
     ]
     if FLOOR in summary["methods"]:

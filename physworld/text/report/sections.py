@@ -62,20 +62,6 @@ def physics_table(block: Mapping[str, Any], methods: Sequence[str], last: int) -
     return table(["mean / median over rollouts", *(LABELS[m] for m in methods)], rows)
 
 
-def metric_table() -> list[str]:
-    """What is measured, for documentation: every entry of METRICS."""
-    rows = [
-        [
-            f"`{name}`",
-            metric.label,
-            metric.unit or "–",
-            "each horizon" if metric.when == HORIZON else "the whole rollout",
-        ]
-        for name, metric in METRICS.items()
-    ]
-    return table(["name in metrics.json", "what", "unit", "read at"], rows)
-
-
 def breakdown_tables(summary: Mapping[str, Any]) -> list[str]:
     """By category, difficulty (the curriculum's stage), number of bodies."""
     last, methods = summary["horizons"][-1], summary["methods"]
@@ -223,7 +209,7 @@ def ranking_section(ranking: Mapping[str, Any]) -> list[str]:
         f"## Ranking after {counted(h, 'frame')}",
         "",
         f"{ranking['rollouts']} rollouts of the same moments, RMSE after {h} frame(s), px. Ratios to the first are "
-        "paired (each resample draws the same moments for both), with 95 % bootstrap intervals. *Told apart*: the "
+        "paired (each resample draws the same scenes for both), with 95 % bootstrap intervals. *Told apart*: the "
         "whole interval of the ratio lies above 1."
         + ("" if ranking["varies"] else f" {SINGLE[0].upper()}{SINGLE[1:]} between models."),
         "",

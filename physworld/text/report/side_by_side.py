@@ -27,8 +27,7 @@ def write_ranking(
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write ranking.json, report.md and report.html; returns the ranking at the last horizon."""
-    told = {name: [row for row in result.rows if row["told"]] or result.rows for name, result in results.items()}
-    rankings = [rank(told, h) for h in horizons]
+    rankings = [rank({name: result.rows for name, result in results.items()}, h) for h in horizons]
     lines = header("Models side by side", command, measured)
     lines += laws_side_by_side({name: result.summary for name, result in results.items()})
     for ranking in reversed(rankings):

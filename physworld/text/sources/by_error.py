@@ -32,8 +32,9 @@ def shares(run: str, names: Sequence[str]) -> np.ndarray:
             f"{OPTION}={run} has no figures of validation scenes, and no others may choose what is trained on; "
             "give a training run, or an evaluation with split=val."
         )
-    horizon = str(max(metrics["horizons"]))
-    types = metrics["scenarios"]
+    if not metrics.get("horizons") or "scenarios" not in metrics:  # of another system
+        raise UserError(f"{OPTION}={run} has no errors by scenario type; give a run of text physics.")
+    horizon, types = str(max(metrics["horizons"])), metrics["scenarios"]
     if missing := [name for name in names if name not in types]:
         raise UserError(f"{OPTION}={run} has no figures of {', '.join(missing)}; evaluate it on every trained type.")
     found = [types[name]["horizons"][horizon]["ratio_best"] for name in names]  # none where no baseline is off

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from physworld import scenarios
-from physworld.errors import FormatError
+from physworld.errors import FormatError, counted
 from physworld.io import listing
 from physworld.seeding import SPLITS, generator
 from physworld.text.codecs._text import LARGEST
@@ -139,10 +139,10 @@ def _read_row(scene: Row) -> Trajectory:
 class FilesSource(Windows):
     """Every scene below `path`, each in one split, shuffled anew for every pass.
 
-    The checksum of its name decides which; but where there are shards called train-*, val-* or test-* (as
-    `simulate.py shards=N` names them) of more than one split, they keep theirs. Window `index` is a function of (files,
-    seed, split, index): workers and ranks read only the files of their own indices, and a resumed run reads on where
-    the other stopped.
+    The checksum of its name decides which; but shards called train-*, val-* or test-* (as `simulate.py shards=N` names
+    them) keep theirs, and only where all are train-* is something held back from them. Window `index` is a function of
+    (files, seed, split, index): workers and ranks read only the files of their own indices, and a resumed run reads on
+    where the other stopped.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class FilesSource(Windows):
             names: scenario types wanted; it selects among the rows of Parquet files, and among folders called like
                 types. A file in no such folder is taken, whatever its type.
             difficulties: not used: a file is what it is.
-            event_fraction, resting: as of `PhysicsSource`.
+            event_fraction, include_resting: as of `PhysicsSource`.
             held_back: share of the scenes that val and test get together, half each.
             on_error: raise = a broken scene ends the run; skip = it is named and counted, and the next takes its place.
             unwritable: says why the text that is to be learned cannot write a scene, or ''; such a scene is broken.
@@ -196,12 +196,12 @@ class FilesSource(Windows):
                     there[its] = there.get(its, 0) + 1
                 if its is None or its in names:
                     scenes.append(scene)
-        self.paths = scenes if len(scenes) == 1 else _of_split(scenes, root, split, held_back)
+        self.paths = _of_split(scenes, root, split, held_back)
         if not self.paths:
             said = next(iter(self.skipped.values()), "")
             raise ValueError(
                 f"data.path={path} holds no {split} scene: "
-                + (said or _why_none(found, there, names) or _why_no_split(scenes, root, split, held_back))
+                + (said or (_why_no_split(scenes, root, split, held_back) if scenes else _why_none(there, names)))
             )
         self.seed, self.split, self.names = seed, split, tuple(names)
         self._others: set[str] = set()  # types that nobody asked for, and that were named
@@ -268,7 +268,7 @@ class FilesSource(Windows):
 def _of_split(scenes: list[Path | Row], root: Path, split: str, held_back: float) -> list[Path | Row]:
     said = [_shard_split(scene, root) for scene in scenes]
     kept = set(said) - {None}
-    if len(kept) == 1:
+    if kept == {"train"}:
         kept = set()
     chosen = []
     for scene, its in zip(scenes, said, strict=True):
@@ -286,27 +286,24 @@ def _type_of_folder(path: Path, root: Path) -> str | None:
     return next((part for part in reversed(path.relative_to(root).parts[:-1]) if part in known), None)
 
 
-def _why_none(found: Sequence[Path], there: dict[str, int], names: Sequence[str]) -> str:
-    """Why no scene is of use, whatever the split; or ''."""
-    if not found:
+def _why_none(there: dict[str, int], names: Sequence[str]) -> str:
+    """Why no scene is of use, whatever the split."""
+    if not there:
         return f"no file there ends in {', '.join(SUFFIXES)}"
-    if there and not set(there) & set(names):
-        asked = ", ".join(names) if len(names) <= 5 else f"{len(names)} types"
-        listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
-        return f"its files hold 0 scenes of {asked}, which scenario.names asks for; there are {listed}"
-    return ""
+    asked = ", ".join(names) if len(names) <= 5 else f"{len(names)} types"
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
+    return f"its files hold 0 scenes of {asked}, which scenario.names asks for; there are {listed}"
 
 
 def _why_no_split(scenes: Sequence[Path | Row], root: Path, split: str, held_back: float) -> str:
     """What held_back makes of so few scenes, and the least that would do."""
+    many = counted(len(scenes), "scene")
     if any(_shard_split(scene, root) for scene in scenes):
-        return (
-            f"its {len(scenes)} scenes are shards of other splits; add files or folders called {split}-00000-of-00001"
-        )
+        return f"its {many} are shards of other splits; add files or folders called {split}-00000-of-00001"
     places = sorted(_place(scene, root) for scene in scenes)
     if split == "train":
         most = math.floor(places[-1] * 100) / 100
-        return f"data.source.held_back={held_back:g} keeps all {len(scenes)} scenes back; set {most:g} or less"
+        return f"data.source.held_back={held_back:g} keeps all of {many} back; set {most:g} or less"
     which = places[0] if split == "val" else places[1] if len(places) > 2 else 1.0
     # val takes what lies below half of held_back, test what lies from there to held_back, train the rest
     least = math.ceil((2 * which if split == "val" else which) * 100 + 1e-9) / 100
@@ -314,7 +311,7 @@ def _why_no_split(scenes: Sequence[Path | Row], root: Path, split: str, held_bac
     enough = enough and any(place >= least for place in places)
     tell = f"set data.source.held_back={least:g}" if enough else "add scenes"
     return (
-        f"data.source.held_back={held_back:g} of {len(scenes)} scenes leaves none for {split}; {tell}, or name files "
+        f"data.source.held_back={held_back:g} of {many} leaves none for {split}; {tell}, or name files "
         f"{split}-00000-of-00001 and so on"
     )
 

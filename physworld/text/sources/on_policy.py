@@ -53,12 +53,21 @@ class OnPolicySource(PhysicsSource):
         if not 1 <= rollout_frames < self.frames:
             raise ValueError(f"rollout_frames must be from 1 to frames - 1 = {self.frames - 1}, got {rollout_frames}")
         self.run: Path = runs.find_run(run, "data.source.run")
-        if self.split == "train":
-            load_model(self.run, torch.device("cpu"))  # what is damaged shows now, not in a worker
+        if self.split == "train":  # what is damaged shows now, not in a worker
+            given = self._given(load_model(self.run, torch.device("cpu"))[1])
+            if rollout_frames > self.frames - given:
+                raise ValueError(
+                    f"rollout_frames={rollout_frames} must be at most frames - {given} = {self.frames - given}: a "
+                    f"rollout begins with {given} given frames"
+                )
         self.share = share if self.split == "train" else 0.0
         self.rollout_frames = rollout_frames
         self._loaded: tuple[Any, Any] | None = None  # model and codec, once a worker needs them
         self._own: OrderedDict[int, list[tuple[Trajectory, Trajectory]]] = OrderedDict()
+
+    def _given(self, codec: FrameCodec) -> int:
+        """Frames that a rollout begins with: as many as samples have, and the rolled-out model wants."""
+        return max(self.context_frames, codec.context_frames)
 
     def sample(self, index: int) -> Sample:
         """Sample `index` of this stream; the own ones are spread evenly among the others."""
@@ -80,7 +89,7 @@ class OnPolicySource(PhysicsSource):
             self._loaded = model, codec
         model, codec = self._loaded
         rng = generator(self.seed, self.split, block, OWN)
-        context = max(self.context_frames, codec.context_frames)
+        context = self._given(codec)
         given = []
         for _ in range(SCENES_AT_ONCE):
             scene = self._draw(rng)

@@ -13,7 +13,7 @@ from physworld.sim.ood import varied
 from physworld.sim.pymunk_sim import simulate
 from physworld.sim.turning import turned
 from physworld.text.sources.by_error import shares
-from physworld.text.sources.windows import Windows, cut_windows
+from physworld.text.sources.windows import Windows, clean_targets, cut_windows
 from physworld.types import Scene, State, Trajectory
 
 KICK_SIZE = np.array([0.3, 0.3, 6.0, 6.0, 0.004, 0.15])  # px, px, px/s, px/s, rad, rad/s (standard deviations)
@@ -57,8 +57,8 @@ class PhysicsSource(Windows):
             difficulties: 1-5, drawn equally often.
             frames: simulated frames per scene (60 a second).
             event_fraction: share of windows whose target frame holds an event, where a scene has any.
-            kicked_scenes: share of scenes that are kicked.
-            kick_rate: kicks per frame in these.
+            kicked_scenes: share of scenes that are kicked, but for those that kicks would leave no target frame.
+            kick_rate: kicks per frame in these, below 1.
             kick_size: times KICK_SIZE.
             turned_scenes: share of scenes that are turned by any angle before they are simulated, half of them mirrored
                 too; gravity turns with them.
@@ -86,9 +86,12 @@ class PhysicsSource(Windows):
         self.context_frames, self.target_frames, self.frames = context_frames, target_frames, frames
         super().__init__(windows_per_scene, event_fraction, include_resting)
         self.kicked_scenes, self.kick_rate, self.kick_size = kicked_scenes, kick_rate, kick_size
-        for option, value in (("turned_scenes", turned_scenes), ("varied_scenes", varied_scenes)):
+        shares_of = {"kicked_scenes": kicked_scenes, "turned_scenes": turned_scenes, "varied_scenes": varied_scenes}
+        for option, value in shares_of.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{option}={value} must be from 0 to 1")
+        if not 0 <= kick_rate < 1:  # what follows a kick is learned, and with a kick in every frame nothing follows
+            raise ValueError(f"kick_rate={kick_rate} must be from 0 to just below 1")
         if not context_noise >= 0:
             raise ValueError(f"context_noise={context_noise} must be 0 or more")
         self.turned_scenes, self.varied_scenes, self.context_noise = turned_scenes, varied_scenes, context_noise
@@ -118,6 +121,8 @@ class PhysicsSource(Windows):
             kicked = rng.random(self.frames) < self.kick_rate
             kicks = rng.normal(size=(self.frames, len(scene.bodies), 6)) * KICK_SIZE * self.kick_size
             kicks[~kicked] = 0.0
+            if not clean_targets(kicked, context_frames=self.context_frames, target_frames=self.target_frames).any():
+                kicked, kicks = np.zeros(self.frames, bool), None  # a kicked target would be no physics
         run = simulate(scene, self.frames, kicks=kicks)
         windows = cut_windows(
             run,

@@ -58,34 +58,49 @@ def cut_windows(
     Args:
         event_fraction: that share, where the trajectory holds any event.
         kicked: (T,) bool, frames whose state is not what physics made of the frame before; they are never targets.
-        resting: see `events`.
+        include_resting: see `events`.
+
+    Raises:
+        ValueError: the trajectory has no window, or kicks leave none.
     """
-    first, last = context_frames, len(run) - target_frames
-    if last < first:
+    if len(run) < context_frames + target_frames:
         raise ValueError(
             f"a trajectory of {len(run)} frames has no window of {context_frames} + {target_frames} frames"
         )
-    clean = np.ones(last + 1, bool)  # clean[t]: target frames t .. t + target_frames - 1 are all free of kicks
-    if kicked is not None:
-        for ahead in range(target_frames):
-            clean &= ~kicked[ahead : ahead + last + 1]
-    clean[:first] = False
-    event = np.concatenate([[False], events(run, include_resting)])
-    calm_at, event_at = np.flatnonzero(clean & ~event[: last + 1]), np.flatnonzero(clean & event[: last + 1])
+    kicked = np.zeros(len(run), bool) if kicked is None else kicked
+    clean = clean_targets(kicked, context_frames=context_frames, target_frames=target_frames)
+    if not clean.any():
+        raise ValueError(f"every window of {context_frames} + {target_frames} frames has a kick in its target")
+    event = np.concatenate([[False], events(run, include_resting)])[: len(clean)]
+    calm_at, event_at = np.flatnonzero(clean & ~event), np.flatnonzero(clean & event)
     wanted = rng.random(count) < event_fraction
     windows = []
     for want in wanted:
         pool = choose(want, calm_at, event_at)
-        at = int(pool[rng.integers(len(pool))]) if len(pool) else first
+        at = int(pool[rng.integers(len(pool))])
         windows.append((run.window(at - context_frames, at), run.window(at, at + target_frames)))
     return windows
+
+
+def clean_targets(kicked: np.ndarray, *, context_frames: int, target_frames: int) -> np.ndarray:
+    """(T - target_frames + 1,) bool: whether the target frames from each frame on are free of kicks.
+
+    Args:
+        kicked: (T,) bool.
+        context_frames: so many frames at the beginning have too few before them.
+    """
+    clean = np.ones(len(kicked) - target_frames + 1, bool)
+    for ahead in range(target_frames):
+        clean &= ~kicked[ahead : ahead + len(clean)]
+    clean[:context_frames] = False
+    return clean
 
 
 def events(run: Trajectory, include_resting: bool) -> np.ndarray:
     """(T - 1,) bool: whether contacts or joints change a body's velocity in frames 1, 2 ...
 
     Args:
-        resting: count what lies or hangs too: in every frame as much is given to it as gravity takes.
+        include_resting: count what lies or hangs too: in every frame as much is given to it as gravity takes.
     """
     acted = np.abs(impulses(run)).max(axis=2) > EVENT_SPEED
     if not include_resting:

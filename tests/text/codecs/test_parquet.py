@@ -198,6 +198,21 @@ def test_shards_keep_their_split_where_there_are_several(tmp_path: Path) -> None
     assert all(parts.values()) and sum(map(len, parts.values())) == 20
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_nothing_is_trained_on_shards_of_another_split(split: str, tmp_path: Path) -> None:
+    write_parquet(tmp_path / f"{split}-00000-of-00001.parquet", runs(("billiards",) * 30, 3))
+    assert len(source(tmp_path, split, held_back=0.5).paths) == 30
+    with pytest.raises(ValueError, match="holds no train scene: its 30 scenes are shards of other splits; add files"):
+        source(tmp_path, held_back=0.5)
+
+
+def test_the_only_scene_is_in_one_split(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "scene.jsonl", runs(("billiards",), 3)[0])
+    assert len(source(tmp_path / "scene.jsonl").paths) == 1
+    with pytest.raises(ValueError, match=r"held_back=0 of 1 scene leaves none for val; add scenes"):
+        source(tmp_path / "scene.jsonl", "val")
+
+
 def test_a_broken_row_is_named_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = broken(tmp_path, position=with_nan)
     names = ("billiards", "pendulum", "tower")

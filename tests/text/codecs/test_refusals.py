@@ -12,6 +12,7 @@ from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.engine import EngineCodec, write_header
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.islands import IslandCodec
+from physworld.text.codecs.plain import PlainCodec
 from physworld.types import (
     FIXED,
     Body,
@@ -80,7 +81,7 @@ def test_engine_text_names_a_gear() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"gravity": (0.0, -25000.0)}, "the number 25000 cannot be written as impulse text, whose numbers end at 9999"),
+        ({"gravity": (0.0, -25000.0)}, "the number 25000 cannot be written as NAME text, whose numbers end at 9999"),
         ({"static": (Segment(start=(0.0, 0.0), end=(20000.0, 0.0)),)}, "the number 20000 cannot be written"),
         ({"bodies": (Body(shape="circle", size=(5.0,), position=(12000.0, 0.0)),)}, "the number 12000 cannot"),
         ({"bodies": (Body(shape="circle", size=(5.0,), position=(1.0, 0.0), mass=5e5),)}, "the number 500000 cannot"),
@@ -88,10 +89,13 @@ def test_engine_text_names_a_gear() -> None:
         ({"dt": 1e-7}, "the time step, size or mass 0.0001 cannot be written"),
     ],
 )
-def test_impulse_text_refuses_a_number_that_it_would_cut_off(change: dict, says: str) -> None:
+@pytest.mark.parametrize("make", [ImpulseCodec, IslandCodec, PlainCodec])
+def test_a_text_of_lines_refuses_a_number_that_it_would_cut_off(make: type, change: dict, says: str) -> None:
     scene = replace(world(PLAIN.bodies[1]), **change)
-    codec = ImpulseCodec()
+    codec = make()
+    says = says.replace("NAME", codec.text_name)
     assert says in codec.unwritable(scene) and codec.unwritable(scene).endswith("codecs that can: engine, card")
+    assert f"as {codec.text_name} text" in codec.unwritable(scene)
     with pytest.raises(ValueError, match=re.escape(says)):
         codec.prompt(simulate(scene, 1))
 

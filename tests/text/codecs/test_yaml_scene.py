@@ -119,6 +119,8 @@ def test_what_no_text_can_say_comes_back(tmp_path: Path) -> None:
         ("bodies: [{circle: 1, position: [0, 0], elasticity: 1}]", "Did you mean restitution".replace("D", "d", 1)),
         ("a: &a [1]\nbodies: *a", "line 2: aliases (*name) are not read"),
         ("bodies: [{circle: 1, circle: 2}]", "line 1: the key 'circle' is there twice"),
+        ("? [1, 2]\n: 3\n? [1, 2]\n: 4", "this is not YAML"),
+        ("{" + ",".join(f"k{k}" for k in range(20_000)) + ",k7}", "line 1: the key 'k7' is there twice"),
         ("bodies: []\ngravity: [", "line 2: this is not YAML"),
         ("bodies: !!python/object/apply:os.system [ls]", "this is not YAML"),
         ("[" * 1500, "nested too deeply"),

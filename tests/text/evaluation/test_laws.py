@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -70,6 +71,17 @@ def test_the_simulator_reads_as_the_true_laws() -> None:
         else:
             assert abs(part["mean"] - law.law) < 4e-3, name
             assert part["low"] <= part["mean"] <= part["high"]
+
+
+def test_a_context_that_would_outlast_the_experiments_is_refused() -> None:
+    where: Any = {"split": "test", "seed": 0, "trained_on": (), "limit": 6}
+    longest, longer = (SimpleNamespace(context_frames=n, unwritable=lambda scene: "") for n in (12, 13))
+    drawn = SUITE.sample_cases(EVALUATION, [longest], (), (), **where)
+    found = laws.law_figures({MODEL: read(drawn, drawn.truth, "test")})
+    for name in ("friction_slope", "spring_period"):  # these begin at their first frame
+        assert abs(found[name]["methods"][MODEL]["mean"] - laws.LAWS[name].law) < 4e-3
+    with pytest.raises(UserError, match="suite=laws gives at most 12 frames, and this text wants 13"):
+        SUITE.sample_cases(EVALUATION, [longest, longer], (), (), **where)
 
 
 def test_other_laws_are_read_as_what_they_are() -> None:

@@ -66,7 +66,7 @@ def test_a_frame_out_of_range_is_not_read_as_it_is_not_of_text(name: str, value:
     assert found.predicted[0].position.tolist() == [run.position[4].tolist()] * 2  # from there on it stands still
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1" + "0" * 400])
 def test_a_number_that_is_none_is_named(value: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     text = lines(path).read_text().replace("100.0", value, 1)

@@ -17,7 +17,6 @@ from physworld.text.evaluation.evaluation import EvalCases, EvalResult
 from physworld.text.report.charts import shift_chart
 from physworld.text.report.figures import to_tensorboard
 from physworld.text.report.report import print_table, score_rollouts, summarise, write_report
-from physworld.text.report.sections import metric_table
 from physworld.types import Body, Scene, Trajectory
 
 from repository import ROOT
@@ -88,7 +87,6 @@ def test_a_metric_is_one_entry(tmp_path, monkeypatch, when, interval):
     summary = summarise(scored)
     text = write_report(tmp_path, summary, [], command="c", split="val").read_text()
     assert "Furthest body by horizon, px:" in text if interval else "| furthest body, px | 7.50 / 7.50 |" in text
-    assert "| `furthest` | furthest body | px |" in "\n".join(metric_table())
     block = json.loads((tmp_path / "metrics.json").read_text())["seen"]
     found = block["horizons"]["5"]["furthest"] if interval else block["details"][key]
     assert found["model"]["mean"] == 7.5

@@ -58,3 +58,9 @@ def test_scenes_are_drawn_so_and_validation_is_not(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_by_is_a_sentence(tmp_path: Path, ratios: Any, split: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         shares(run(tmp_path / "run", split=split, **ratios), NAMES)
+
+
+def test_a_run_of_another_system_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps({"modes": {}, "measured": {"split": "val"}}))
+    with pytest.raises(UserError, match="has no errors by scenario type; give a run of text physics"):
+        shares(str(tmp_path), NAMES)

@@ -71,7 +71,9 @@ def test_a_folder_of_other_types_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"hold 0 scenes of 7 types"):
         source(tmp_path, names=tuple(f"type{k}" for k in range(7)))
     write_jsonl(tmp_path / "loose.jsonl", one("pong"))
-    assert [p.name for p in source(tmp_path, names=("pong",)).paths] == ["loose.jsonl"]
+    assert [p.name for p in source(tmp_path, names=("pong",), held_back=0.0).paths] == ["loose.jsonl"]
+    with pytest.raises(ValueError, match="of 1 scene leaves none for val; add scenes"):
+        source(tmp_path, "val", names=("pong",), held_back=0.0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no file there ends in .jsonl, .jsonl.gz, .jsonl.zst, .parquet"):
         source(tmp_path / "empty")

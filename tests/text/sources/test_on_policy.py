@@ -82,9 +82,17 @@ def test_answer_knows_what_held_the_bodies() -> None:
     [
         ({"run": "shipped", "share": 1.5}, ValueError, "share must be from 0 to 1, got 1.5"),
         ({"run": "shipped", "rollout_frames": 150}, ValueError, "rollout_frames must be from 1 to frames - 1 = 149"),
+        ({"run": "solver", "frames": 20, "rollout_frames": 19}, ValueError, "must be at most frames - 2 = 18"),
+        ({"context_frames": 4, "frames": 20, "rollout_frames": 17}, ValueError, "must be at most frames - 4 = 16"),
         ({"run": None}, UserError, "data.source.run"),
     ],
 )
 def test_wrong_settings(wrong: dict[str, object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make(**wrong)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_longest_rollout_begins_with_the_first_frames() -> None:
+    source = make(share=1.0, context_frames=4, frames=8, rollout_frames=4)
+    assert len(source.sample(0).given) == 4

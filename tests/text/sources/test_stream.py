@@ -133,6 +133,24 @@ def test_no_target_frame_is_kicked() -> None:
     assert checked > 500
 
 
+@pytest.mark.parametrize(("frames", "shape"), [(2, {}), (5, {"context_frames": 2, "target_frames": 3})])
+def test_a_scene_that_kicks_leave_no_target_is_not_kicked(frames: int, shape: dict[str, int]) -> None:
+    stream = source(names=("billiards",), frames=frames, kicked_scenes=1.0, kick_rate=0.9, windows_per_scene=1, **shape)
+    for index in range(40):
+        sample = stream.sample(index)
+        steps = simulate(sample.given.scene, 1 + len(sample.target), start=sample.given.frame(-1)).window(
+            1, 1 + len(sample.target)
+        )
+        np.testing.assert_allclose(sample.target.position, steps.position, atol=1e-3)
+
+
+def test_kicks_in_every_frame_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"kick_rate=1.0 must be from 0 to just below 1"):
+        source(kick_rate=1.0)
+    with pytest.raises(ValueError, match=r"kicked_scenes=1.5 must be from 0 to 1"):
+        source(kicked_scenes=1.5)
+
+
 def test_context_frames_are_kicked() -> None:
     """Billiards' waiting balls have no reason to move but kicks."""
     moving = {}
