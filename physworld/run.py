@@ -20,7 +20,7 @@ from physworld.runs import directory as runs
 from physworld.runs import sweeps
 from physworld.runs.state import Record, recorded
 from physworld.seeding import short
-from physworld.settings import checks
+from physworld.settings import checks, limits
 from physworld.settings.messages import options
 from physworld.settings.program import OF_THE_RUN, loading, typed_command
 from physworld.settings.reading import belongs, only, own_evaluation, refuse_unread
@@ -78,7 +78,7 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
         hydra.overrides.task, cfg, verb=verb, system=name, reads=reads(verb), choices=hydra.runtime.choices, what=what
     )
     kept = only(cfg, reads(verb)[name])
-    checks.settings(kept)
+    limits.check(kept)
     if verb in ("train", "plan"):
         _refuse_codec(kept, name, hydra.runtime.choices)
     else:
@@ -118,7 +118,7 @@ def build(cfg: DictConfig) -> Parts:
     if cfg.steps is None:
         cfg.steps = steps_of(cfg)
     kept = only(cfg, reads("train")[name])
-    checks.settings(kept)
+    limits.check(kept)
     system(name).check(kept)
     import lightning.pytorch as pl
 
@@ -131,7 +131,7 @@ def steps_of(cfg: DictConfig) -> int:
     """Optimiser steps of steps=null: an epoch of the curriculum."""
     from physworld.runs.wiring import epoch_steps
 
-    checks.settings(cfg)
+    limits.check(cfg)
     return epoch_steps(cfg)
 
 

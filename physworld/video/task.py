@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from physworld.errors import UserError
 from physworld.runs import directory as runs
-from physworld.settings import checks
+from physworld.settings import checks, limits
 from physworld.settings.reading import only
 
 READS = {  # top-level groups and keys, besides what every system's run reads
@@ -107,7 +107,7 @@ def preview(cfg: DictConfig, directory: Path, *, command: str, count: int, seen:
     kept = only(cfg, ("data", "model", "seed"))
     if "codec" not in kept.model:
         raise UserError("physworld preview is for video models; choose model=tiny_video or cogvideox.")
-    checks.settings(kept)
+    limits.check(kept)
     check(kept)
     if "path" in kept.data and kept.data.path is not None:
         from physworld.judge.footage import find

@@ -21,7 +21,7 @@ from physworld.run import build
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
 from physworld.runs.directory import find_run, read_config
-from physworld.settings import checks
+from physworld.settings import checks, limits
 from physworld.settings.help import show
 from physworld.settings.messages import explain
 from physworld.text.codecs.impulse import ImpulseCodec
@@ -298,7 +298,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
 def test_a_setting_of_a_model_that_cannot_be_is_named(model: str, setting: str, says: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"{setting} {says}")):
         codec = "codec=spatial" if "grav" in model else "codec=engine"
-        checks.settings(composed("train", "early_stopping=loss", f"model={model}", codec, setting))
+        limits.check(composed("train", "early_stopping=loss", f"model={model}", codec, setting))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from physworld.errors import UserError
 from physworld.io.images import write_gif
 from physworld.runs.directory import TRUSTED
 from physworld.seeding import generator
-from physworld.settings import checks
+from physworld.settings import limits
 from physworld.settings.groups import scenario_sets
 from physworld.sim.pymunk_sim import simulate
 from physworld.spatial.codecs.rows import row
@@ -102,13 +102,13 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
         check_binding(path, node)
     if group == "logger" and option in SERVICES and importlib.util.find_spec(option) is None:
         with pytest.raises(UserError, match=f"logger={option} needs {option}"):
-            checks.settings(cfg)
+            limits.check(cfg)
     elif main == "train":
-        checks.settings(cfg)
+        limits.check(cfg)
 
 
 def test_every_checked_setting_is_one_of_its_group() -> None:
-    for key in checks.SETTINGS:
+    for key in limits.SETTINGS:
         group, leaf = key.partition(".")[0], key.rpartition(".")[2]
         written = "\n".join(path.read_text() for path in [*CONF.glob("*.yaml"), *(CONF / group).rglob("*.yaml")])
         assert re.search(rf"^ *{leaf}:", written, re.MULTILINE), key

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld import mains, run
 from physworld.errors import UserError
 from physworld.runs.state import recorded
-from physworld.settings import checks, folders
+from physworld.settings import folders, limits
 from physworld.settings.messages import option_names, options
 from physworld.settings.program import typed_command
 from physworld.text.evaluate import evaluate
@@ -55,7 +55,7 @@ REFUSED = [
         "codec=spatial does not write text samples, which data=physics gives; choose a codec of",
     ),
     ("train", "data=spatial", "codec=islands does not write spatial samples, which data=spatial gives"),
-    *[("train", f"{key}=null", f"{key}=null leaves nothing to build") for key in checks.BUILT if key != "model.codec"],
+    *[("train", f"{key}=null", f"{key}=null leaves nothing to build") for key in limits.BUILT if key != "model.codec"],
     ("train", "model=tiny_video model.codec=3", "model.codec=3 leaves nothing to build"),
     ("train", "hparams_search=optuna seed=1", " -m hparams_search=optuna seed=1"),
     ("train", "steps=0", "steps=0 must be a whole number from 1"),
@@ -108,7 +108,7 @@ REFUSED = [
     ("simulate", "seed=18446744073709551616", "must be a whole number below 2^64."),
     ("evaluate", "run=shipped hardware.precision=bf16-true", "hardware.precision is for training; here hardware.acc"),
     ("predict", f"input={__file__} hardware.micro_batch=2", "hardware.micro_batch is for training"),
-    *[("train", f"+{key}=1", f"{key} is set by {by}; leave it out") for key, by in checks.SET_BY.items()],
+    *[("train", f"+{key}=1", f"{key} is set by {by}; leave it out") for key, by in limits.SET_BY.items()],
 ]
 
 
@@ -185,8 +185,9 @@ def read_in(path: Path) -> set[str]:
 def test_every_name_is_asked_for_by_the_system(name: str, verb: str) -> None:
     """Asking for more is an error while it runs (see `only`); here: no name stands there that nobody asks for."""
     package = ROOT / "physworld"
-    files = [*(package / name).glob("*.py"), *(package / "runs").glob("*.py"), *(package / "training").glob("*.py")]
-    asked = set().union(*map(read_in, (*files, package / "run.py", package / "settings" / "checks.py")))
+    files = [file for room in (name, "runs", "training") for file in (package / room).glob("*.py")]
+    files += [package / "run.py", package / "settings" / "checks.py", package / "settings" / "limits.py"]
+    asked = set().union(*map(read_in, files))
     if verb == "train":
         asked |= {"weights", "base"}  # checks.pretrained, and the wiring of models that have weights
     assert set(run.reads(verb)[name]) - asked == set()
@@ -254,14 +255,14 @@ def test_a_system_without_evaluation_settings_is_evaluated(tmp_path: Path, monke
 def test_what_training_sets_is_refused_by_name() -> None:
     """Each argument of Lightning's Trainer is passed on, or refused with what decides on it."""
     known = set(inspect.signature(Trainer).parameters)
-    assert {key.partition(".")[2] for key in checks.SET_BY} <= known
-    assert {name for name in checks.TRAINER if not name.startswith("_")} <= known
-    for leaf in sorted(known - set(checks.TRAINER)):
+    assert {key.partition(".")[2] for key in limits.SET_BY} <= known
+    assert {name for name in limits.TRAINER if not name.startswith("_")} <= known
+    for leaf in sorted(known - set(limits.TRAINER)):
         trainer = OmegaConf.create({"trainer": {"_target_": "lightning.pytorch.Trainer", leaf: 1}})
         with pytest.raises(UserError, match=rf"^trainer\.{leaf} (is set by|has no effect here)"):
-            checks.settings(trainer)
+            limits.check(trainer)
     there = composed("train")
-    for by in checks.SET_BY.values():
+    for by in limits.SET_BY.values():
         group, _, option = by.partition("=")
         if option:
             assert option in option_names(group)

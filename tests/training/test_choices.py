@@ -15,7 +15,7 @@ from physworld.lm.weights import TUNINGS
 from physworld.optim import OPTIMIZERS, SCHEDULES
 from physworld.run import build
 from physworld.seeding import SEEDS, generator, short
-from physworld.settings import checks
+from physworld.settings import limits
 from physworld.training.fit import fit
 from physworld.training.hardware import ACCELERATORS, PRECISIONS, STRATEGIES
 from physworld.training.precision import SPLIT, plugin
@@ -144,7 +144,7 @@ def test_every_type_of_cogvideox(option: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [-1, SEEDS, 1.5, True, "x"])
 def test_a_seed_that_is_none_is_one_sentence_for_every_verb(seed: Any) -> None:
     with pytest.raises(UserError, match=r"^seed=.* must be a whole number .*\.$"):
-        checks.settings(OmegaConf.create({"seed": seed}))
+        limits.check(OmegaConf.create({"seed": seed}))
 
 
 def test_long_seeds_stay_apart() -> None:

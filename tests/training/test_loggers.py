@@ -28,7 +28,7 @@ from physworld.run import build
 from physworld.runs.checkpoints import read_checkpoint, save_model
 from physworld.runs.directory import write_json
 from physworld.runs.state import Record
-from physworld.settings import checks
+from physworld.settings import limits
 from physworld.settings.reading import only
 from physworld.training.fit import fit
 
@@ -204,4 +204,4 @@ def test_what_is_not_installed_is_one_sentence(name: str) -> None:
     with pytest.raises(
         UserError, match=rf"^logger={name} needs {name}; install with: pip install 'physworld\[loggers\]'\.$"
     ):
-        checks.settings(composed("train", f"logger={name}"))
+        limits.check(composed("train", f"logger={name}"))
