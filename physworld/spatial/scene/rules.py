@@ -183,12 +183,14 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
 
 
 def _conflicts(scene: SpatialScene, payload: Payload, brief: Brief) -> list[Conflict]:
-    """The brief's, and those among the scene's own objects where it has chosen others."""
+    """The brief's; of separations and motions those of the scene's own objects, where it has chosen others."""
     stems = {stem.id for stem in payload.stems}
     chosen = list(dict.fromkeys(thing.id for thing in scene.objects if thing.id in stems))
     if {brief.stem(place).id for place in range(len(brief.objects))} == set(chosen):
         return list(brief.conflicts)
-    return [*brief.conflicts, *(c for c in resolve(payload, chosen).conflicts if c.aspect in ("sep", "motion"))]
+    own = ("sep", "motion")  # what depends on who else is there
+    kept = [c for c in brief.conflicts if c.aspect not in own]
+    return [*kept, *(c for c in resolve(payload, chosen).conflicts if c.aspect in own)]
 
 
 def left_out(scene: SpatialScene, payload: Payload, brief: Brief | None = None) -> list[str]:
