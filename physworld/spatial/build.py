@@ -60,7 +60,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         if micro_batch % 2:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
         if cfg.data.source._target_ != LISTENED:  # those are pairs already
-            train = PreferencePairs(train, seed=cfg.seed, split="train")
+            train = PreferencePairs(train, seed=cfg.seed, split="train", codec=codec)
     elif module.objective == "reward":
         if not cfg.reward:
             raise UserError("A model that learns from a reward needs one; use model=tiny_gravity_grpo.")
