@@ -15,9 +15,12 @@ from songs import lone, song
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.spatial.export.adm_reading import read_adm
+from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import read_payload, read_scene
 from physworld.spatial.scene.rules import check
+from physworld.spatial.sound.describe import describe
 from physworld.spatial.sound.iamf import PAIRS, ffmpeg
+from physworld.spatial.sound.mix import Part, Song
 from physworld.spatial.sound.render import RATE, Section
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
 
@@ -186,3 +189,13 @@ def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         mix.watch([path], again, said.append)
     assert done == ["22", "333"] and said[-1] == "no scene"
+
+
+def test_the_bed_is_in_the_order_of_the_stems(tmp_path: Path) -> None:
+    """What is summed in another order differs in its last bits."""
+    song(tmp_path / "stems", stems=7, seconds=1, seed=2)
+    described = describe(tmp_path / "stems", target="iamf", style="pop", section="verse", max_objects=1)
+    mix = Song(tmp_path, described, [Part(name="verse", start=0.0, end=1.0)], tmp_path)
+    (section,) = mix.sections([engineer(described.payload)])
+    names = [one.file.id for one in described.stems]
+    assert len(section.bed) == 6 and list(section.bed) == [name for name in names if name in section.bed]
