@@ -105,6 +105,13 @@ def test_invented_numbers_stay_invalid(codec: SpatialCodec) -> None:
     assert strict or any("class" in str(v) for v in report.contract)  # what is no stem has no class to point at
 
 
+@pytest.mark.parametrize("odd", ["[]", "{}", "7", "null"])
+def test_an_id_of_another_kind_stays_invalid(codec: SpatialCodec, odd: str) -> None:
+    given = samples()[0].given
+    found = codec.read(f'{{"objects":[{{"id":{odd}}}]}}', given)
+    assert found["objects"][0]["id"] == json.loads(odd) and check(found, given.payload).contract
+
+
 def test_off_grid_answers_are_refused(codec: SpatialCodec) -> None:
     sample = samples()[0]
     thing = sample.target.objects[0].model_copy(update={"dist_m": 2.04})
