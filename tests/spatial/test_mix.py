@@ -18,6 +18,7 @@ from physworld.spatial.export.adm_reading import read_adm
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import read_payload, read_scene
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import pose_at, turn
 from physworld.spatial.sound.describe import describe
 from physworld.spatial.sound.iamf import PAIRS, ffmpeg
 from physworld.spatial.sound.mix import Part, Song
@@ -132,6 +133,18 @@ def test_automation_crosses_the_back_at_once() -> None:
     assert [(p.time, p.az) for p in unrolled(points)] == [(0, 170), (1, 180), (1, -180), (2, -170)]
     sections = [Section(scene=lone(a), start=k * RATE, end=(k + 1) * RATE) for k, a in enumerate((30, -30))]
     assert [(p.time, p.az) for p in timelines(sections, 0.2)["a"][1]] == [(0, 30), (0.9, 30), (1.1, -30), (2, -30)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(90, -90), (-90, 90), (180, 0), (0, 180), (150, -30), (-30, 150), (180, -180), (-180, 180), (170, -100)],
+)
+def test_automation_goes_round_as_the_render_does(start: float, end: float) -> None:
+    """Half a turn, too, where both ways are as short."""
+    flat = unrolled([Point(t, az, 0.0, 1.0, 0.0, 0.0) for t, az in ((0.0, start), (1.0, end))])
+    for t in (0.1, 0.3, 0.45, 0.7, 0.9):
+        drawn = np.interp(t, [p.time for p in flat], [p.az for p in flat])
+        assert turn(drawn, pose_at([(0.0, (start, 0, 1)), (1.0, (end, 0, 1))], t)[0]) < 1e-6
 
 
 def test_the_text_for_iamf_tools_places_every_object(mixed: Path) -> None:
