@@ -14,6 +14,7 @@ from physworld.runs.wiring import codec_and_network
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
+from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.listened import ListenedPairs
 from physworld.spatial.sources.preference import PreferencePairs
 from physworld.spatial.validation import RulesValidation
@@ -71,6 +72,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         num_workers=hardware.workers(),
     )  # fmt: skip
     evaluation: SpatialEvaluation = instantiate(cfg.evaluation)
+    asked = val if isinstance(val, SpatialSource) else SpatialSource(seed=cfg.seed, split="val")
     return SpatialParts(
         hardware=hardware,
         codec=codec,
@@ -79,7 +81,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         evaluation=evaluation,
         accumulate=accumulate,
         monitor="spatial/broken",
-        callbacks=[RulesValidation(evaluation, codec, seed=cfg.seed)],
+        callbacks=[RulesValidation(evaluation, codec, asked)],
         pad_id=int(codec.pad_id),
     )
 

@@ -29,6 +29,7 @@ from physworld.spatial.reward import RuleReward
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.preference import PreferencePairs
+from physworld.spatial.validation import RulesValidation
 
 from repository import composed
 from spatial_tools import samples, save_tiny_qwen
@@ -222,6 +223,15 @@ def test_a_run_of_an_earlier_version_loads_and_answers(qwen: str, tmp_path: Path
 def test_splitting_over_devices_is_refused() -> None:
     with pytest.raises(UserError, match="cannot be split over devices; use hardware=ddp"):
         build(composed("train", "model=tiny_gravity", "hardware=cpu", "hardware.devices=2", "hardware.strategy=fsdp"))
+
+
+def test_payloads_of_the_run_s_own_axis_choose_its_checkpoint() -> None:
+    """Not tidy ones, among which are the styles that `counted` holds out."""
+    parts = build(composed("train", "model=tiny_gravity", "hardware=cpu", "data.source.axis=counted"))
+    (rules,) = [one for one in parts.callbacks if isinstance(one, RulesValidation)]
+    styles = {rules.source.sample(k).given.payload.style for k in range(64)}
+    assert styles and not styles & {"jazz", "cinematic"}
+    assert rules.source.sample(3).target == parts.data.val.sample(3).target
 
 
 @pytest.mark.parametrize("codec", [CODEC, PointerCodec()], ids=["chunks", "pointers"])
