@@ -88,6 +88,8 @@ def build(cfg: DictConfig) -> SpatialParts:
 
 def _sources(cfg: DictConfig) -> tuple[Any, Any]:
     make = instantiate(cfg.data.source)
+    if cfg.data.source._target_ == LISTENED and cfg.data.repeat is not None and cfg.data.repeat % 2:
+        raise UserError(f"data.repeat={cfg.data.repeat} cuts a pair of data=listened in two; make it even.")
     try:
         train, val = (call(make, seed=cfg.seed, split=split) for split in ("train", "val"))
     except (ValueError, FormatError) as error:

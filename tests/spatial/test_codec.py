@@ -179,12 +179,16 @@ def test_rows_round_trip_and_bad_rows_are_named(tmp_path: Path) -> None:
         assert source.sample(index).target == sample.target
         assert source.sample(index).given.payload == sample.given.payload
     renamed = rows[0]["completion"].replace(samples()[0].target.objects[0].id, "zz")
+    twice = json.loads(rows[0]["completion"])
+    twice["objects"].append(twice["objects"][0])
+    first = twice["objects"][0]["id"]
     for bad, words in (
         ("{", "line 6 is no JSON"),
         ("{}", "no row"),
         (json.dumps({**rows[0], "completion": "{}"}), r"\$\.version"),
         (json.dumps({**rows[0], "prompt": "hello"}), "INPUT"),
         (json.dumps({**rows[0], "completion": renamed}), "zz"),
+        (json.dumps({**rows[0], "completion": json.dumps(twice)}), f"line 6: {first} is there twice"),
     ):  # fmt: skip
         path.write_text("\n".join([*map(json.dumps, rows), bad]), encoding="utf-8")
         with pytest.raises(FormatError, match=words):

@@ -112,6 +112,10 @@ def test_a_command_learns_from_a_test(test: Path) -> None:
         build(composed("train", "model=tiny_gravity", *words))
     with pytest.raises(UserError, match=r"data\.key=key\.json and data\.answers"):
         build(composed("train", "model=tiny_gravity_dpo", "data=listened", "hardware=cpu"))
+    with pytest.raises(UserError, match=r"data\.repeat=5 cuts a pair"):
+        build(composed("train", "model=tiny_gravity_dpo", "data.repeat=5", *words))
+    parts = build(composed("train", "model=tiny_gravity_dpo", "data.repeat=4", "hardware.num_workers=0", *words))
+    assert parts.data.train.sample(4).given is parts.data.train.sample(5).given
 
 
 def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
