@@ -15,6 +15,7 @@ from songs import lone, song
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.spatial.export.adm_reading import read_adm
+from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import read_payload, read_scene
 from physworld.spatial.scene.rules import check
@@ -179,6 +180,34 @@ def test_sections_have_scenes_of_their_own_and_edits_stand(tmp_path: Path, capsy
     assert json.loads(second.read_text())["objects"][0]["az_deg"] == 77
 
 
+def test_an_edited_payload_and_the_layout_are_what_is_written(tmp_path: Path) -> None:
+    song(tmp_path / "stems", stems=2, seconds=1, seed=1)
+    arguments = ["mix", str(tmp_path / "stems"), "--target", "bed", "--layout", "5.1.4", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    path = tmp_path / "out" / "payload.json"
+    assert read_payload(path.read_bytes()).target_format == "5.1.4"
+    assert read_scene((tmp_path / "out" / "scene.json").read_bytes()).bed.layout == "5.1.4"
+    edited = json.loads(path.read_text())
+    edited["global"]["bpm"] = 77
+    path.write_text(json.dumps(edited))
+    assert main(["mix", str(tmp_path / "stems"), "--target", "rpp", "--out", str(tmp_path / "out")]) == 0
+    assert "TEMPO 77.000000" in (tmp_path / "out" / "mix.rpp").read_text()
+
+
+def test_a_new_scene_brings_its_own_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from physworld.spatial.sound import commands
+
+    song(tmp_path / "stems", stems=2, seconds=1, seed=1)
+    monkeypatch.setattr(commands, "find_run", lambda *_: tmp_path)
+    out = tmp_path / "out"
+    for target, said in (("csv", {"first": 1}), ("rpp", {"second": 2})):
+        answered = [(said, engineer(described_as(tmp_path)), [])]
+        monkeypatch.setattr(commands, "predicted", lambda *_, answered=answered: answered)
+        assert main(["mix", str(tmp_path / "stems"), "--run", "x", "--target", target, "--out", str(out)]) == 0
+        assert json.loads((out / "answer.json").read_text()) == said
+        (out / "scene.json").unlink()
+
+
 def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice: an edit, then a scene that is none, which is named and waited for."""
     from physworld.spatial.sound import mix
@@ -202,6 +231,10 @@ def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         mix.watch([path], again, said.append)
     assert done == ["22", "333"] and said[-1] == "no scene"
+
+
+def described_as(folder: Path) -> Payload:
+    return describe(folder / "stems", target="iamf", style="pop", section="verse").payload
 
 
 def test_the_bed_is_in_the_order_of_the_stems(tmp_path: Path) -> None:
