@@ -21,10 +21,12 @@ from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import attach_lora, load_network, load_tokenizer
 from physworld.runs.checkpoints import load_model
 from physworld.spatial.build import build
+from physworld.spatial.card import learned_from
 from physworld.spatial.codecs.chunks import SpatialCodec
 from physworld.spatial.codecs.pointers import PointerCodec
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.codecs.scene_text import SceneTextCodec
+from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
@@ -232,6 +234,26 @@ def test_payloads_of_the_run_s_own_axis_choose_its_checkpoint() -> None:
     styles = {rules.source.sample(k).given.payload.style for k in range(64)}
     assert styles and not styles & {"jazz", "cinematic"}
     assert rules.source.sample(3).target == parts.data.val.sample(3).target
+
+
+@pytest.mark.parametrize("name", ["axes", "modes"])
+def test_an_evaluation_of_nothing_is_refused(name: str) -> None:
+    options = dict(composed("train", "model=tiny_gravity", "hardware=cpu").evaluation)
+    given = {key: value for key, value in options.items() if not key.startswith("_")}
+    with pytest.raises(UserError, match=rf"evaluation\.{name} is empty\. Choose from (seen|raw)"):
+        SpatialEvaluation(**{**given, name: []})
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"train_file": "a/b.jsonl"}, "the rows of b.jsonl"),
+        ({"key": "key.json", "answers": ["ann.json"]}, "listeners preferred"),
+        ({"axis": "seen"}, "rule-based engineer"),
+    ],
+)
+def test_a_card_says_what_was_learned_from(source: dict[str, Any], words: str) -> None:
+    assert words in learned_from(source)
 
 
 @pytest.mark.parametrize("codec", [CODEC, PointerCodec()], ids=["chunks", "pointers"])

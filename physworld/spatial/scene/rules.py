@@ -26,7 +26,6 @@ from physworld.spatial.scene.patterns import moves_as
 from physworld.spatial.scene.reading import (
     Invalid,
     Violation,
-    parse_json,
     scene_from,
 )
 from physworld.spatial.scene.terms import (
@@ -121,15 +120,6 @@ def tag(rule: Any) -> str:
     if isinstance(rule, MotionPattern):
         return f"motion:{rule.track_class}={rule.pattern}"
     return f"keep_in_bed:{rule.track_class}"
-
-
-def check_text(text: str | bytes, payload: Payload | None = None, brief: Brief | None = None) -> Report:
-    """Like `check`, of a scene as JSON text."""
-    try:
-        data = parse_json(text)
-    except Invalid as error:
-        return _unusable(error, payload)
-    return check(data, payload, brief)
 
 
 def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None) -> Report:

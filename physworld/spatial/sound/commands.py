@@ -72,7 +72,7 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
                 render(
                     song,
                     kinds,
-                    outlet_options,
+                    chosen,
                     again=again,
                     progress=lambda count: advance(round(count / RATE)),
                     say=say,
