@@ -121,8 +121,8 @@ def _replaced(said: Any, final: SpatialScene) -> Iterator[Edit]:
     why, data = "as the engineer has it", as_dict(final)
     old = as_dict(said) if isinstance(said, (dict, SpatialScene)) else {}
     parts: list[tuple[str, Any, dict[str, Any]]] = [("$", old, data), ("$.bed", old.get("bed"), data["bed"])]
-    things = old.get("objects")
-    places = {thing["id"]: n for n, thing in enumerate(things) if _named(thing)} if isinstance(things, list) else {}
+    things = old["objects"] if isinstance(old.get("objects"), list) else []
+    places = {thing["id"]: n for n, thing in enumerate(things) if _named(thing)}
     for thing in data["objects"]:
         n = places.pop(thing["id"], None)
         if n is None:

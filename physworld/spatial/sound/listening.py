@@ -215,11 +215,13 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
         answered: set[str] = set()
         for one in said["answers"]:
             trial = one.get("trial") if isinstance(one, dict) else None
-            known = isinstance(trial, str) and trial in trials
-            name, sounds, payloads, scenes = trials[trial] if known else ("", {}, (), {})
-            chosen = one.get("chosen") if known else ""
-            if not known or (chosen is not None and not (isinstance(chosen, str) and chosen in sounds)):
-                raise UserError(f"{path}: {json.dumps(one)[:80]} is no answer of this test.")
+            strange = UserError(f"{path}: {json.dumps(one)[:80]} is no answer of this test.")
+            if not isinstance(trial, str) or trial not in trials:
+                raise strange
+            name, sounds, payloads, scenes = trials[trial]
+            chosen = one.get("chosen")
+            if chosen is not None and not (isinstance(chosen, str) and chosen in sounds):
+                raise strange
             if trial in answered:
                 raise UserError(f"{path} answers {printable(trial)} twice; a listener answers each trial once.")
             answered.add(trial)
