@@ -14,6 +14,7 @@ from physworld.runs.wiring import codec_and_network
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
+from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.listened import ListenedPairs
 from physworld.spatial.sources.preference import PreferencePairs
 from physworld.spatial.validation import RulesValidation
@@ -60,7 +61,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         if micro_batch % 2:
             raise UserError(f"A pass of {micro_batch} rows cuts a pair in two; make hardware.micro_batch even.")
         if cfg.data.source._target_ != LISTENED:  # those are pairs already
-            train = PreferencePairs(train, seed=cfg.seed, split="train")
+            train = PreferencePairs(train, seed=cfg.seed, split="train", codec=codec)
     elif module.objective == "reward":
         if not cfg.reward:
             raise UserError("A model that learns from a reward needs one; use model=tiny_gravity_grpo.")
@@ -71,6 +72,7 @@ def build(cfg: DictConfig) -> SpatialParts:
         num_workers=hardware.workers(),
     )  # fmt: skip
     evaluation: SpatialEvaluation = instantiate(cfg.evaluation)
+    asked = val if isinstance(val, SpatialSource) else SpatialSource(seed=cfg.seed, split="val")
     return SpatialParts(
         hardware=hardware,
         codec=codec,
@@ -79,13 +81,15 @@ def build(cfg: DictConfig) -> SpatialParts:
         evaluation=evaluation,
         accumulate=accumulate,
         monitor="spatial/broken",
-        callbacks=[RulesValidation(evaluation, codec, seed=cfg.seed)],
+        callbacks=[RulesValidation(evaluation, codec, asked)],
         pad_id=int(codec.pad_id),
     )
 
 
 def _sources(cfg: DictConfig) -> tuple[Any, Any]:
     make = instantiate(cfg.data.source)
+    if cfg.data.source._target_ == LISTENED and cfg.data.repeat is not None and cfg.data.repeat % 2:
+        raise UserError(f"data.repeat={cfg.data.repeat} cuts a pair of data=listened in two; make it even.")
     try:
         train, val = (call(make, seed=cfg.seed, split=split) for split in ("train", "val"))
     except (ValueError, FormatError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from physworld.runs.card import base_of, card, headline, loading, tuning
 from physworld.runs.directory import read_config, read_metrics
@@ -17,6 +19,15 @@ RESULTS = (
 )
 SIZES = ("width", "depth", "heads", "inner", "copying_layers")
 TRAINING = ("optimizer", "learning_rate", "adam_learning_rate", "warmup_fraction", "weight_decay")
+
+
+def learned_from(source: Mapping[str, Any]) -> str:
+    """The scenes of a run, in words."""
+    if source.get("train_file"):
+        return f"the rows of {Path(source['train_file']).name}"
+    if source.get("answers"):
+        return "pairs of scenes, one of which listeners preferred in a blind test"
+    return "scenes that a rule-based engineer wrote for payloads drawn while training went on"
 
 
 def scene_card(run: Path, command: str, *, adapter: bool) -> str:
@@ -38,9 +49,7 @@ def scene_card(run: Path, command: str, *, adapter: bool) -> str:
         ),
         **metrics.get("cost", {}),
     }  # fmt: skip
-    rows = config["data"]["source"].get("train_file")
-    drawn = "scenes that a rule-based engineer wrote for payloads drawn while training went on"
-    scenes = f"the rows of {Path(rows).name}" if rows else drawn
+    scenes = learned_from(config["data"]["source"])
     codec = config["codec"]["_target_"].rpartition(".")[2]
     usage = [
         "```", "python predict.py run=THE_RUN input=payload.json mode=pinned", "```", "",

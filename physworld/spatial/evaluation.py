@@ -127,6 +127,8 @@ class SpatialEvaluation:
         for name in ("neighbours", "repeated", "pictures"):
             whole(f"evaluation.{name}", getattr(self, name), 0)
         for name, value, known in (("modes", self.modes, MODES), ("axes", self.axes, EVERY)):
+            if not value:
+                raise UserError(f"evaluation.{name} is empty. Choose from {', '.join(known)}.")
             for item in value:
                 if item not in known:
                     raise UserError(

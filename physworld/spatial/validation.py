@@ -11,6 +11,7 @@ from physworld.reporting.progress import Lines
 from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.evaluation import SceneScores, SpatialEvaluation
 from physworld.spatial.metrics import score_scene
+from physworld.spatial.sources.drawn import SpatialSource
 from physworld.training.ranks import share
 
 LOGGED = ("parse", "schema", "coverage", "anchor", "all_rules", "honest", "direction_deg", "gain_db")
@@ -28,14 +29,15 @@ class RuleRates(SceneScores):
 class RulesValidation(Callback):
     """At each validation: raw answers to validation payloads, and what share of them obeys everything."""
 
-    def __init__(self, evaluation: SpatialEvaluation, codec: SceneCodec, *, seed: int) -> None:
-        self.evaluation, self.codec, self.seed = evaluation, codec, seed
+    def __init__(self, evaluation: SpatialEvaluation, codec: SceneCodec, source: SpatialSource) -> None:
+        """source: whose first payloads choose the checkpoint; what a run holds out is not among them."""
+        self.evaluation, self.codec, self.source = evaluation, codec, source
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
         evaluation = self.evaluation
-        samples = evaluation.sample_axis("seen", seed=self.seed, split="val", count=evaluation.val_samples)
+        samples = [self.source.sample(index) for index in range(evaluation.val_samples)]
         numbers = share(trainer, len(samples))
         mine = [samples[n] for n in numbers]
         network: Any = module.eval_network()  # type: ignore[operator]

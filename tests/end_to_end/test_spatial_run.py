@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from physworld.errors import UserError
 from physworld.spatial import task as spatial
-from physworld.spatial.scene.reading import dumps, read_payload
-from physworld.spatial.scene.rules import check_text
+from physworld.spatial.scene.reading import dumps, read_payload, read_scene
+from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.rows import RowsSource
 from physworld.text.hub import published_files
@@ -82,7 +82,7 @@ def test_one_payload_and_many(work: Path) -> None:
     (work / "many.jsonl").write_text("\n".join(map(dumps, asked)), encoding="utf-8")
     run("predict.py", f"run={work}/run", f"input={work}/many.jsonl", "mode=pinned", f"hydra.run.dir={work}/many")
     scenes = (work / "many" / "scenes.jsonl").read_text(encoding="utf-8").splitlines()
-    reports = [check_text(scene, payload) for scene, payload in zip(scenes, asked, strict=True)]
+    reports = [check(read_scene(scene), payload) for scene, payload in zip(scenes, asked, strict=True)]
     assert not any(report.violations for report in reports)
     assert reports[0].passed("anchor") and reports[0].passed("mono_low_end")
     run("predict.py", f"run={work}/run", f"input={EXAMPLE}", "mode=pinned", f"hydra.run.dir={work}/one")
@@ -109,7 +109,7 @@ def test_good_lines_are_answered_and_bad_ones_named(work: Path) -> None:
     assert "2 of 4 lines hold no payload (line 3, 4)" in said
     lines = (work / "mixed" / "scenes.jsonl").read_text(encoding="utf-8").splitlines()
     assert [line == "null" for line in lines] == [False, True, True, False] and lines[0] == lines[3]
-    assert not check_text(lines[0], read_payload(example)).violations
+    assert not check(read_scene(lines[0]), read_payload(example)).violations
 
 
 def test_broken_scenes_end_with_another_exit_code(work: Path) -> None:

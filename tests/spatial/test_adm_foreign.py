@@ -166,3 +166,14 @@ def test_a_bed_that_is_left_out_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     assert len(read_adm(foreign(tmp_path / "a.wav", block(), item=bed), said).objects) == 1
     assert len(said) == 1 and "bed is left out" in said[0]
+
+
+def test_sizes_of_chunks_that_are_not_there_are_one_sentence(tmp_path: Path) -> None:
+    """A format chunk that ends early, and a chunk of 2^64 - 1 bytes."""
+    (tmp_path / "short.wav").write_bytes(b"RIFF" + struct.pack("<I", 22) + b"WAVEfmt " + struct.pack("<I", 16) + b"\1")
+    long = struct.pack("<QQQI", 0, 0, 0, 1) + struct.pack("<4sQ", b"junk", 2**64 - 1)
+    chunks = b"ds64" + struct.pack("<I", len(long)) + long + b"junk" + struct.pack("<I", 2**32 - 1) + b"abcd"
+    (tmp_path / "long.wav").write_bytes(b"BW64" + struct.pack("<I", 2**32 - 1) + b"WAVE" + chunks)
+    for name in ("short.wav", "long.wav"):
+        with pytest.raises(AdmError, match=f"{name} is damaged"):
+            read_adm(tmp_path / name)

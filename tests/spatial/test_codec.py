@@ -105,6 +105,13 @@ def test_invented_numbers_stay_invalid(codec: SpatialCodec) -> None:
     assert strict or any("class" in str(v) for v in report.contract)  # what is no stem has no class to point at
 
 
+@pytest.mark.parametrize("odd", ["[]", "{}", "7", "null"])
+def test_an_id_of_another_kind_stays_invalid(codec: SpatialCodec, odd: str) -> None:
+    given = samples()[0].given
+    found = codec.read(f'{{"objects":[{{"id":{odd}}}]}}', given)
+    assert found["objects"][0]["id"] == json.loads(odd) and check(found, given.payload).contract
+
+
 def test_off_grid_answers_are_refused(codec: SpatialCodec) -> None:
     sample = samples()[0]
     thing = sample.target.objects[0].model_copy(update={"dist_m": 2.04})
@@ -172,12 +179,16 @@ def test_rows_round_trip_and_bad_rows_are_named(tmp_path: Path) -> None:
         assert source.sample(index).target == sample.target
         assert source.sample(index).given.payload == sample.given.payload
     renamed = rows[0]["completion"].replace(samples()[0].target.objects[0].id, "zz")
+    twice = json.loads(rows[0]["completion"])
+    twice["objects"].append(twice["objects"][0])
+    first = twice["objects"][0]["id"]
     for bad, words in (
         ("{", "line 6 is no JSON"),
         ("{}", "no row"),
         (json.dumps({**rows[0], "completion": "{}"}), r"\$\.version"),
         (json.dumps({**rows[0], "prompt": "hello"}), "INPUT"),
         (json.dumps({**rows[0], "completion": renamed}), "zz"),
+        (json.dumps({**rows[0], "completion": json.dumps(twice)}), f"line 6: {first} is there twice"),
     ):  # fmt: skip
         path.write_text("\n".join([*map(json.dumps, rows), bad]), encoding="utf-8")
         with pytest.raises(FormatError, match=words):

@@ -177,6 +177,17 @@ def test_further_away_is_quieter_and_the_loudness_is_met() -> None:
     assert loudness(render_binaural(pair, sound, RATE), RATE) == pytest.approx(-14, abs=0.01)
 
 
+@pytest.mark.parametrize("preset", ["my_room", "", "a", "hall_huge"])
+def test_a_room_without_a_known_size_is_a_medium_one(preset: str) -> None:
+    scene = lone(30)
+    rooms = [
+        scene.model_copy(update={"bed": scene.bed.model_copy(update={"room_preset": p})})
+        for p in (preset, "hall_medium")
+    ]
+    one, other = (render_binaural(room, click(room), RATE) for room in rooms)
+    assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("rate", [44100, 48000])
 def test_loudness_of_the_standard_s_sine(rate: int) -> None:
     """EBU Tech 3341, case 1: a stereo sine of 1 kHz at -23 dBFS reads -23.0 ± 0.1 LUFS."""

@@ -112,6 +112,10 @@ def test_a_command_learns_from_a_test(test: Path) -> None:
         build(composed("train", "model=tiny_gravity", *words))
     with pytest.raises(UserError, match=r"data\.key=key\.json and data\.answers"):
         build(composed("train", "model=tiny_gravity_dpo", "data=listened", "hardware=cpu"))
+    with pytest.raises(UserError, match=r"data\.repeat=5 cuts a pair"):
+        build(composed("train", "model=tiny_gravity_dpo", "data.repeat=5", *words))
+    parts = build(composed("train", "model=tiny_gravity_dpo", "data.repeat=4", "hardware.num_workers=0", *words))
+    assert parts.data.train.sample(4).given is parts.data.train.sample(5).given
 
 
 def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
@@ -133,6 +137,40 @@ def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
     stranger.write_text(json.dumps({"format": "physworld listening answers 1", "test": "x", "answers": []}))
     with pytest.raises(UserError, match="another listening test"):
         read_choices(test / "key.json", [stranger])
+
+
+def test_an_answer_counts_once(test: Path, tmp_path: Path) -> None:
+    whole = json.loads(chosen(test, "f.json", "model").read_text())
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    whole |= {"listener": "ann", "started": "2026-01-02T03:04:05.678Z"}
+    for path in (first, again):
+        path.write_text(json.dumps(whole))
+    with pytest.raises(UserError, match="hold the same answers"):
+        read_choices(test / "key.json", [first, again])
+    again.write_text(json.dumps({**whole, "started": "2026-01-02T03:04:05.679Z"}))
+    assert len(read_choices(test / "key.json", [first, again])[1]) == 2 * len(SONGS)
+    first.write_text(json.dumps({**whole, "answers": whole["answers"] + whole["answers"][:1]}))
+    with pytest.raises(UserError, match="answers t001 twice"):
+        read_choices(test / "key.json", [first])
+
+
+@pytest.mark.parametrize("change", [{"trial": ["t001"]}, {"trial": {}}, {"chosen": ["x"]}, {"chosen": {}}])
+def test_answers_of_another_kind_are_one_sentence(test: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    whole = json.loads(chosen(test, "g.json", "model").read_text())
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({**whole, "answers": [{**whole["answers"][0], **change}]}))
+    with pytest.raises(UserError, match="is no answer of this test"):
+        read_choices(test / "key.json", [path])
+
+
+@pytest.mark.parametrize("whose", ["stranger", ["model"], None])
+def test_a_key_whose_sounds_are_of_no_set_is_damaged(test: Path, tmp_path: Path, whose: Any) -> None:
+    key = json.loads((test / "key.json").read_text())
+    sounds = key["trials"][0]["sounds"]
+    sounds[next(iter(sounds))] = whose
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    with pytest.raises(UserError, match="damaged key"):
+        read_choices(tmp_path / "key.json", [chosen(test, "h.json", "model")])
 
 
 def test_a_listener_answers_in_a_browser(test: Path, tmp_path: Path) -> None:

@@ -15,9 +15,14 @@ from songs import lone, song
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.spatial.export.adm_reading import read_adm
+from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import read_payload, read_scene
 from physworld.spatial.scene.rules import check
+from physworld.spatial.scene.terms import pose_at, turn
+from physworld.spatial.sound.describe import describe
 from physworld.spatial.sound.iamf import PAIRS, ffmpeg
+from physworld.spatial.sound.mix import Part, Song
 from physworld.spatial.sound.render import RATE, Section
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
 
@@ -131,6 +136,18 @@ def test_automation_crosses_the_back_at_once() -> None:
     assert [(p.time, p.az) for p in timelines(sections, 0.2)["a"][1]] == [(0, 30), (0.9, 30), (1.1, -30), (2, -30)]
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(90, -90), (-90, 90), (180, 0), (0, 180), (150, -30), (-30, 150), (180, -180), (-180, 180), (170, -100)],
+)
+def test_automation_goes_round_as_the_render_does(start: float, end: float) -> None:
+    """Half a turn, too, where both ways are as short."""
+    flat = unrolled([Point(t, az, 0.0, 1.0, 0.0, 0.0) for t, az in ((0.0, start), (1.0, end))])
+    for t in (0.1, 0.3, 0.45, 0.7, 0.9):
+        drawn = np.interp(t, [p.time for p in flat], [p.az for p in flat])
+        assert turn(drawn, pose_at([(0.0, (start, 0, 1)), (1.0, (end, 0, 1))], t)[0]) < 1e-6
+
+
 def test_the_text_for_iamf_tools_places_every_object(mixed: Path) -> None:
     folder = mixed / "ambi" / "mix.iamf-objects"
     scene, text = read_scene((mixed / "ambi" / "scene.json").read_bytes()), (folder / "scene.textproto").read_text()
@@ -163,6 +180,34 @@ def test_sections_have_scenes_of_their_own_and_edits_stand(tmp_path: Path, capsy
     assert json.loads(second.read_text())["objects"][0]["az_deg"] == 77
 
 
+def test_an_edited_payload_and_the_layout_are_what_is_written(tmp_path: Path) -> None:
+    song(tmp_path / "stems", stems=2, seconds=1, seed=1)
+    arguments = ["mix", str(tmp_path / "stems"), "--target", "bed", "--layout", "5.1.4", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    path = tmp_path / "out" / "payload.json"
+    assert read_payload(path.read_bytes()).target_format == "5.1.4"
+    assert read_scene((tmp_path / "out" / "scene.json").read_bytes()).bed.layout == "5.1.4"
+    edited = json.loads(path.read_text())
+    edited["global"]["bpm"] = 77
+    path.write_text(json.dumps(edited))
+    assert main(["mix", str(tmp_path / "stems"), "--target", "rpp", "--out", str(tmp_path / "out")]) == 0
+    assert "TEMPO 77.000000" in (tmp_path / "out" / "mix.rpp").read_text()
+
+
+def test_a_new_scene_brings_its_own_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from physworld.spatial.sound import commands
+
+    song(tmp_path / "stems", stems=2, seconds=1, seed=1)
+    monkeypatch.setattr(commands, "find_run", lambda *_: tmp_path)
+    out = tmp_path / "out"
+    for target, said in (("csv", {"first": 1}), ("rpp", {"second": 2})):
+        answered = [(said, engineer(described_as(tmp_path)), [])]
+        monkeypatch.setattr(commands, "predicted", lambda *_, answered=answered: answered)
+        assert main(["mix", str(tmp_path / "stems"), "--run", "x", "--target", target, "--out", str(out)]) == 0
+        assert json.loads((out / "answer.json").read_text()) == said
+        (out / "scene.json").unlink()
+
+
 def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice: an edit, then a scene that is none, which is named and waited for."""
     from physworld.spatial.sound import mix
@@ -186,3 +231,17 @@ def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         mix.watch([path], again, said.append)
     assert done == ["22", "333"] and said[-1] == "no scene"
+
+
+def described_as(folder: Path) -> Payload:
+    return describe(folder / "stems", target="iamf", style="pop", section="verse").payload
+
+
+def test_the_bed_is_in_the_order_of_the_stems(tmp_path: Path) -> None:
+    """What is summed in another order differs in its last bits."""
+    song(tmp_path / "stems", stems=7, seconds=1, seed=2)
+    described = describe(tmp_path / "stems", target="iamf", style="pop", section="verse", max_objects=1)
+    mix = Song(tmp_path, described, [Part(name="verse", start=0.0, end=1.0)], tmp_path)
+    (section,) = mix.sections([engineer(described.payload)])
+    names = [one.file.id for one in described.stems]
+    assert len(section.bed) == 6 and list(section.bed) == [name for name in names if name in section.bed]

@@ -21,12 +21,17 @@ from physworld.lm.tiny_lm import TinyLM
 from physworld.lm.weights import attach_lora, load_network, load_tokenizer
 from physworld.runs.checkpoints import load_model
 from physworld.spatial.build import build
+from physworld.spatial.card import learned_from
 from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.spatial.codecs.pointers import PointerCodec
+from physworld.spatial.codecs.scene_codec import SceneCodec
 from physworld.spatial.codecs.scene_text import SceneTextCodec
+from physworld.spatial.evaluation import SpatialEvaluation
 from physworld.spatial.reward import RuleReward
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.spatial.sources.preference import PreferencePairs
+from physworld.spatial.validation import RulesValidation
 
 from repository import composed
 from spatial_tools import samples, save_tiny_qwen
@@ -222,13 +227,44 @@ def test_splitting_over_devices_is_refused() -> None:
         build(composed("train", "model=tiny_gravity", "hardware=cpu", "hardware.devices=2", "hardware.strategy=fsdp"))
 
 
-def test_broken_twins_break_exactly_something() -> None:
-    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train")
+def test_payloads_of_the_run_s_own_axis_choose_its_checkpoint() -> None:
+    """Not tidy ones, among which are the styles that `counted` holds out."""
+    parts = build(composed("train", "model=tiny_gravity", "hardware=cpu", "data.source.axis=counted"))
+    (rules,) = [one for one in parts.callbacks if isinstance(one, RulesValidation)]
+    styles = {rules.source.sample(k).given.payload.style for k in range(64)}
+    assert styles and not styles & {"jazz", "cinematic"}
+    assert rules.source.sample(3).target == parts.data.val.sample(3).target
+
+
+@pytest.mark.parametrize("name", ["axes", "modes"])
+def test_an_evaluation_of_nothing_is_refused(name: str) -> None:
+    options = dict(composed("train", "model=tiny_gravity", "hardware=cpu").evaluation)
+    given = {key: value for key, value in options.items() if not key.startswith("_")}
+    with pytest.raises(UserError, match=rf"evaluation\.{name} is empty\. Choose from (seen|raw)"):
+        SpatialEvaluation(**{**given, name: []})
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"train_file": "a/b.jsonl"}, "the rows of b.jsonl"),
+        ({"key": "key.json", "answers": ["ann.json"]}, "listeners preferred"),
+        ({"axis": "seen"}, "rule-based engineer"),
+    ],
+)
+def test_a_card_says_what_was_learned_from(source: dict[str, Any], words: str) -> None:
+    assert words in learned_from(source)
+
+
+@pytest.mark.parametrize("codec", [CODEC, PointerCodec()], ids=["chunks", "pointers"])
+def test_broken_twins_break_exactly_something(codec: SceneCodec) -> None:
+    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train", codec=codec)
     for index in range(0, 120, 2):
         good, bad = pairs.sample(index), pairs.sample(index + 1)
         assert good.given.payload == bad.given.payload and good.target != bad.target
         assert not check(bad.target, bad.given.payload).obeys
-        CODEC.encode(bad)  # and it can be written
+        one, other = (codec.encode(sample).input_ids for sample in (good, bad))
+        assert not np.array_equal(one, other), "what is learned from differs, and can be written"
     assert pairs.sample(7).target == pairs.sample(7).target
 
 
@@ -241,7 +277,7 @@ def test_five_dpo_steps_on_a_tiny_qwen(qwen: str, tmp_path: Path) -> None:
         network=network, total_steps=50, optimizer="adamw", learning_rate=0.01, warmup_fraction=0.02, beta=1.0,
         decay_fraction=0.1,
     )  # fmt: skip
-    pairs = Repeated(PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train"), count=2)
+    pairs = Repeated(PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train", codec=codec), count=2)
     figures = fit(module, pairs, codec, 5, 2, tmp_path)
     assert figures[-1]["train/loss"] < figures[0]["train/loss"]
     assert figures[0]["train/margin"] == pytest.approx(0, abs=1e-3), "before the first step nothing is preferred"
@@ -253,7 +289,7 @@ def test_dpo_stops_when_preferred_answers_collapse(tmp_path: Path) -> None:
         network=tiny(), total_steps=50, learning_rate=0.5, adam_learning_rate=0.5, likelihood=0.0, max_drop=0.5,
         warmup_fraction=0.0,
     )  # fmt: skip
-    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train")
+    pairs = PreferencePairs(SpatialSource(seed=0, split="train"), seed=0, split="train", codec=CODEC)
     with pytest.raises(Collapsed, match="less likely"):
         fit(module, pairs, CODEC, 40, 4, tmp_path)
 
@@ -275,7 +311,8 @@ def test_rewards_make_better_answers_likelier(tmp_path: Path) -> None:
 
     judge, sample = RuleReward(source, CODEC), source.sample(3)
     gold = CODEC.answer(sample.target, sample.given)[0]
-    broken = CODEC.answer(PreferencePairs(source, seed=0, split="train").sample(7).target, sample.given)[0]
+    pairs = PreferencePairs(source, seed=0, split="train", codec=CODEC)
+    broken = CODEC.answer(pairs.sample(7).target, sample.given)[0]
     worst, middle, best = judge([3, 3, 3], [gold[:5], broken, gold])
     assert worst == 0 and 0 < middle < best == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,53 @@ def test_what_stands_somewhere_is_never_called_impossible(count: int, seed: int,
     assert list(impossible(rooms, least)) == []
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 8), st.integers(0, 10_000))
+def test_a_scene_that_stands_is_never_said_to_be_impossible(count: int, seed: int) -> None:
+    """Rules read off a real scene, low end at one azimuth, anchors with and without tolerance: all of them can hold."""
+    rng = np.random.default_rng(seed)
+    low = rng.random(count) < 0.5  # which objects the mono rule holds at azimuth 0
+    spots = [(0 if low[k] else int(rng.integers(-179, 181)), int(rng.integers(-45, 91))) for k in range(count)]
+    template = as_dict(payload())["stems"]
+    stems = [{**template[2 if low[k] else 3], "id": f"s{k}"} for k in range(count)]
+    rules: list[dict[str, Any]] = [{"type": "mono_low_end", "hz_below": 120}]
+    for k in range(count):
+        if rng.random() < 0.5:
+            tol = {"az_deg": 0, "el_deg": int(rng.choice([0, 20])), "dist_m": 0.05}
+            rules.append({**pinned(k, *spots[k]), "tol": tol})
+    for i in range(count):
+        rules += [
+            {"type": "avoid_masking", "a": f"s{i}", "b": f"s{j}", "min_sep_deg": great_circle(spots[i], spots[j])}
+            for j in range(i + 1, count)
+            if rng.random() < 0.8 and len(rules) < 32
+        ]
+    if low.sum() > 2 and len(rules) < 32:
+        heights = sorted(el for (_, el), bass in zip(spots, low, strict=True) if bass)
+        least = min(b - a for a, b in pairwise(heights))
+        rules.append({"type": "avoid_masking", "a": "bass", "b": "bass", "min_sep_deg": least})
+    assert resolve(payload(stems=stems, max_objects=count, rules=rules[:32])).conflicts == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "rules"),
+    [
+        # 151.97° below the voice, at neither end of the elevations nor at 0
+        (2, 1, [{**pinned(1, 150, 20), "tol": {"az_deg": 0, "el_deg": 0, "dist_m": 0.05}}, ("s0", "s1", 150.0)]),
+        # 50°, 0° and -45°: one is held, and those that are not go round it
+        (3, 3, [pinned(0, 0, 50), ("bass", "bass", 40.0)]),
+    ],
+)
+def test_what_is_not_proved_is_found(count: int, low: int, rules: list[Any]) -> None:
+    template = as_dict(payload())["stems"]
+    stems = [{**template[2 if k < low else 3], "id": f"s{k}"} for k in range(count)]
+    said = [
+        r if isinstance(r, dict) else {"type": "avoid_masking", "a": r[0], "b": r[1], "min_sep_deg": r[2]}
+        for r in rules
+    ]
+    wanted = payload(stems=stems, max_objects=count, rules=[{"type": "mono_low_end", "hz_below": 120}, *said])
+    assert not resolve(wanted).conflicts and check(engineer(wanted), wanted).passed("avoid_masking") is True
+
+
 @pytest.mark.parametrize(
     ("rooms", "least", "words"),
     [
@@ -145,3 +193,21 @@ def test_other_objects_than_the_brief_s_are_excused_alike() -> None:
     for thing, name in zip(scene["objects"], [f"s{k}" for k in range(4, 12)], strict=True):
         thing["id"] = name
     assert {v.status for v in check(scene, wanted).verdicts} == {"conflict"}
+
+
+def test_objects_that_a_scene_has_not_excuse_nothing() -> None:
+    """Seven guitars cannot be 90° apart; two of them can, and a scene of two that stand together breaks the rule."""
+    template = as_dict(payload())["stems"][3]
+    guitars = [{**template, "id": f"g{k}", "class": "guitar", "leadness": 0.9} for k in range(7)]
+    pads = [{**template, "id": f"p{k}"} for k in range(5)]
+    apart = {"type": "avoid_masking", "a": "guitar", "b": "guitar", "min_sep_deg": 90}
+    wanted = payload(stems=[*guitars, *pads], max_objects=7, rules=[apart])
+    scene = as_dict(engineer(wanted))
+    assert check(scene, wanted).verdicts[0].status == "conflict"
+    for n, thing in enumerate(scene["objects"][2:]):
+        thing.update({"id": f"p{n}", "class": "pad"})
+    for n, thing in enumerate(scene["objects"][:2]):
+        thing.update({"az_deg": n, "el_deg": 0})
+    assert check(scene, wanted).verdicts[0].status == "fail"
+    scene["objects"][1]["az_deg"] = 90
+    assert check(scene, wanted).verdicts[0].status == "pass"

@@ -15,7 +15,7 @@ from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.documents import RULE_TYPES, Payload
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import as_dict, dumps
-from physworld.spatial.scene.repair import repair
+from physworld.spatial.scene.repair import distance, repair
 from physworld.spatial.scene.rules import check
 from physworld.spatial.sources.drawn import SpatialSource
 from physworld.types import Interval
@@ -143,3 +143,40 @@ def test_a_rule_that_every_scene_keeps_has_an_interval_with_a_width() -> None:
     sure = Interval.of_share(1.0, 12)
     assert found["schema"] == {"mean": 1.0, "low": sure.low, "high": 1.0, "n": 12} and sure.low < 0.8
     assert found["coverage"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 12}  # a part of each scene, no share
+
+
+def passing_by() -> tuple[dict[str, Any], Payload]:
+    """The second object moves past the first one on its way, and all else is as somebody wants it."""
+    asked = orchestra(4, 4)
+    names = [thing.id for thing in engineer(asked).objects]
+    apart = {"type": "avoid_masking", "a": names[0], "b": names[1], "min_sep_deg": 30}
+    asked = asked.model_copy(update={"rules": payload(rules=[apart]).rules})
+    scene = as_dict(engineer(asked))
+    for n, thing in enumerate(scene["objects"]):
+        thing.update({"az_deg": 50 * n, "el_deg": 0, "dist_m": 5.5, "gain_db": -3, "reverb_send": 0.77, "motion": []})
+    key = {"el_deg": 0, "dist_m": 5.5}
+    scene["objects"][1]["motion"] = [{"t": 0, "az_deg": 50, **key}, {"t": 1, "az_deg": 10, **key}]
+    return scene, asked
+
+
+def test_a_motion_that_passes_too_near_is_dropped_and_no_more() -> None:
+    scene, asked = passing_by()
+    assert any("come within 10.0" in v.message for v in check(scene, asked).violations)
+    mended = repair(scene, asked)
+    assert [edit.path for edit in mended.edits] == ["$.objects[1].motion"]
+    scene["objects"][1]["motion"] = []
+    assert as_dict(mended.scene)["objects"] == scene["objects"] and not check(mended.scene, asked).violations
+
+
+def test_a_scene_that_is_replaced_counts_as_the_fields_that_changed() -> None:
+    scene, asked = passing_by()
+    nothing, empty = (distance(repair(said, asked).edits) for said in (None, {}))
+    assert nothing == empty == 1 + 3 + 4 + 1, "version, bed, objects, claims"
+    stems = [{**as_dict(payload())["stems"][3], "id": f"s{k}"} for k in range(13)]
+    apart = {"type": "avoid_masking", "a": "pad", "b": "pad", "min_sep_deg": 57}
+    crowded = payload(stems=stems, max_objects=13, rules=[apart])
+    scene = as_dict(engineer(crowded))
+    for thing in scene["objects"]:
+        thing.update({"dist_m": 9.5, "gain_db": -31, "reverb_send": 0.99})
+    mended = repair(scene, crowded)
+    assert mended.edits[0].path == "$" and distance(mended.edits) == 3 * 13, "no search finds 13 places 57° apart"

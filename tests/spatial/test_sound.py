@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from songs import lone
 
+from physworld.errors import UserError
 from physworld.spatial.export.levels import loudness
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.terms import CLASSES, great_circle, pose_at
@@ -123,6 +124,7 @@ def test_what_is_wrong_with_a_file_is_counted(tmp_path: Path) -> None:
         ("SN top", "snare"), ("Bass Gtr DI", "bass"), ("808", "bass"), ("EGtr-L", "guitar"), ("WarmPad", "pad"),
         ("Strings Hi", "strings"), ("HiHat", "hihat"), ("OH L", "drums_bus"), ("Synth Lead", "synth_lead"),
         ("VO", "dialogue"), ("Rain", "ambience"), ("FX Riser", "fx"), ("Grand Piano", "piano"), ("Horns", "brass"),
+        ("Bass Drum", "kick"), ("BassDrum In", "kick"), ("Bass Guitar", "bass"), ("Synth Bass", "bass"),
         ("track 7", None), ("Audio 12", None),
     ],
 )  # fmt: skip
@@ -284,6 +286,15 @@ def test_measured_ears_are_the_files(tmp_path: Path) -> None:
         found = heard([lone(az)], click, Binaural(Measured(tmp_path / "ears.sofa")))
         assert found[1000:1064, 0] == pytest.approx(sounds[row, 0], abs=1e-5)
         assert found[1003:1067, 1] == pytest.approx(sounds[row, 1], abs=1e-5)
+
+
+def test_ears_with_delays_of_another_number_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "ears.sofa", "w") as file:
+        file["Data.IR"], file["Data.SamplingRate"] = np.zeros((4, 2, 8)), [48000.0]
+        file["SourcePosition"], file["Data.Delay"] = np.zeros((4, 3)), np.zeros((3, 2))
+    with pytest.raises(UserError, match="4 responses, and delays of another number"):
+        Measured(tmp_path / "ears.sofa")
 
 
 # --- loudness and peaks

@@ -143,8 +143,9 @@ class PointerCodec(SpatialCodec):
         for thing in data["objects"]:
             if not isinstance(thing, dict):
                 continue
-            if thing.get("id") in classes and "class" not in thing:
-                thing["class"] = classes[thing["id"]]
+            name = thing.get("id")
+            if isinstance(name, str) and name in classes and "class" not in thing:
+                thing["class"] = classes[name]
             keys = thing.get("motion")
             if isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys):
                 pose = {name: thing[name] for name in POSE if name in thing}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ def read_adm(path: Path, remarks: list[str] | None = None) -> SpatialScene:
         chunks = read_chunks(path)
     except OSError as error:
         raise AdmError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except (struct.error, ValueError, OverflowError):
+        raise AdmError(f"{path} is damaged: it says sizes of chunks that it does not have.") from None
     if chunks is None or chunks.axml is None:
         raise AdmError(f"{path} has no axml chunk; it is no ADM file.")
     if b"<!" in chunks.axml.replace(b"\0", b"").replace(b"<!--", b""):  # also in UTF-16

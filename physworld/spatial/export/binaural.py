@@ -23,6 +23,12 @@ EARLY = ((0.011, 1), (0.017, -1), (0.023, -1), (0.029, 1), (0.037, 1), (0.043, -
 BED = ((30.0, 0.0, 1.0), (-30.0, 0.0, 1.0))  # the loudspeakers of a stereo bed
 
 
+def decay(preset: str) -> float:
+    """RT60 of a room, s. Any text is a preset in the published schema: without a known size it is a medium room."""
+    size = preset.rpartition("_")[2]
+    return DECAY[size if size in DECAY else "medium"]
+
+
 def ear_angle(pose: Pose, side: int) -> float:
     """Angle, rad, between a direction and the ear on the left (side 1) or right (-1)."""
     lateral = math.cos(math.radians(pose[1])) * math.sin(math.radians(pose[0]))  # positive to the left
@@ -52,7 +58,7 @@ def render_binaural(
         bed: (m,) samples of stems that are no objects; they come from a stereo pair of loudspeakers, as in ADM.
     """
     longest = len(next(iter(stems.values())))
-    tail = DECAY[scene.bed.room_preset.rpartition("_")[2]] if "_" in scene.bed.room_preset else 0.6
+    tail = decay(scene.bed.room_preset)
     out = np.zeros((longest + WINDOW + round(tail * rate), 2))
     send, early = np.zeros(longest), np.zeros(longest)
     for thing in scene.objects:

@@ -26,6 +26,7 @@ def read_chunks(path: Path) -> AdmChunks | None:
 
     Raises:
         OSError: the file cannot be read.
+        struct.error, ValueError, OverflowError: it is damaged.
     """
     with path.open("rb") as file:
         head = file.read(12)

@@ -18,7 +18,7 @@ from physworld.spatial.scene.documents import (
     SpatialScene,
     WidthTarget,
 )
-from physworld.spatial.scene.terms import CLASSES, snap
+from physworld.spatial.scene.terms import CLASSES, FORMATS, snap
 
 
 def break_rule(scene: SpatialScene, brief: Brief, number: int, rng: np.random.Generator) -> SpatialScene | None:
@@ -84,6 +84,12 @@ def break_one(scene: SpatialScene, brief: Brief, rng: np.random.Generator) -> Sp
     n = int(rng.integers(len(scene.objects)))
     others = [name for name in CLASSES if name != scene.objects[n].track_class]
     return _changed(scene, n, track_class=others[rng.integers(len(others))])
+
+
+def other_layout(scene: SpatialScene, rng: np.random.Generator) -> SpatialScene:
+    """The scene for another format than was asked for."""
+    others = [name for name in FORMATS if name != scene.bed.layout]
+    return scene.model_copy(update={"bed": scene.bed.model_copy(update={"layout": others[rng.integers(len(others))]})})
 
 
 def _changed(scene: SpatialScene, n: int, **fields: object) -> SpatialScene:

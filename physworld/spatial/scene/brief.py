@@ -23,9 +23,9 @@ from physworld.spatial.scene.documents import (
     Stem,
     WidthTarget,
 )
-from physworld.spatial.scene.packing import Room, impossible, widest
+from physworld.spatial.scene.packing import ROUNDED, Room, farthest, impossible, overfull, widest
 from physworld.spatial.scene.patterns import hindrance
-from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, great_circle, snap, turn
+from physworld.spatial.scene.terms import CLASSES, GRID, LOW_END, SLACK, snap, turn
 
 FREE_WIDTH = (0.0, 1.0)
 FREE_ELEVATION = (-45.0, 90.0)
@@ -361,27 +361,18 @@ def _crowded(drafts: list[_Draft], both: list[tuple[int, int]], least: float) ->
         here = {i for pair in both for i in pair if drafts[i].az == az and len(az or ()) == 1}
         if len(here) < 3 or any((min(i, j), max(i, j)) not in both for i in here for j in here if i != j):
             continue
-        at = -1000.0
-        for k in sorted(here, key=lambda k: drafts[k].el[1]):  # the lowest ceiling first, each as low as it may be
-            low, high = drafts[k].el
-            if max(low, at + least) <= high + SLACK:
-                at = max(low, at + least)
-            else:
-                found |= {pair for pair in both if k in pair and set(pair) <= here}
+        kept: list[int] = []
+        for k in sorted(here, key=lambda k: drafts[k].el[1]):  # the lowest ceiling first
+            window = overfull([drafts[i].el for i in (*kept, k)], least)
+            if window is None:
+                kept.append(k)
+                continue
+            low, high = window
+            inside = {i for i in here if low <= drafts[i].el[0] and drafts[i].el[1] <= high}
+            found |= {pair for pair in both if k in pair and set(pair) <= inside}
     return found
 
 
 def _can_part(a: _Draft, b: _Draft, least: float) -> bool:
-    """Whether two objects alone can be so far apart: the corners of what each may do, and opposite directions."""
-    if a.az is None or b.az is None:
-        # The best a free azimuth can do is to stand opposite; then only the elevations limit the angle.
-        low, high = a.el[0] + b.el[0], a.el[1] + b.el[1]
-        return least <= 180 - max(0.0, low, -high) + SLACK
-    heights_a, heights_b = ({d.el[0], d.el[1], min(max(0.0, d.el[0]), d.el[1])} for d in (a, b))
-    return any(
-        great_circle((az_a, el_a), (az_b, el_b)) >= least - SLACK
-        for az_a in a.az
-        for az_b in b.az
-        for el_a in heights_a
-        for el_b in heights_b
-    )
+    """Whether two objects alone can be so far apart on the grid."""
+    return least <= farthest(Room(a.az, *a.el), Room(b.az, *b.el)) + ROUNDED

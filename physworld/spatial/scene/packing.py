@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physworld.spatial.scene.terms import SLACK
+from physworld.spatial.scene.terms import SLACK, great_circles
 
 BEST = {
     2: 180.0, 3: 120.0, 4: 109.4712207, 5: 90.0, 6: 90.0, 7: 77.8695422, 8: 74.8584922, 9: 70.5287794, 10: 66.1468220,
@@ -156,6 +156,31 @@ def _least_turn(low: int, high: int, theta: float) -> int:
     need = math.cos(math.radians(theta)) - sines
     most = np.where(cosines > 1e-12, need / np.maximum(cosines, 1e-12), np.where(need >= -1e-12, 1.0, -2.0)).max()
     return math.ceil(math.degrees(math.acos(min(1.0, max(-1.0, float(most))))) - 1e-6)
+
+
+@functools.lru_cache(4096)
+def farthest(one: Room, other: Room) -> float:
+    """The largest angle, degrees, of two places on the grid. It grows with their turn, whatever the elevations."""
+    turn = 180.0
+    if one.az is not None and other.az is not None:
+        turn = float((180 - np.abs(180 - np.mod(np.subtract.outer(one.az, other.az), 360))).max())
+    a, b = (np.arange(math.ceil(r.low - SLACK), math.floor(r.high + SLACK) + 1.0) for r in (one, other))
+    here, there = np.stack([0 * a, a], axis=-1), np.stack([0 * b + turn, b], axis=-1)
+    return float(great_circles(here[:, None], there).max())
+
+
+def overfull(windows: Sequence[tuple[float, float]], least: float) -> tuple[float, float] | None:
+    """Elevations between which more objects of one azimuth must stand than can, this far apart; None: not shown.
+
+    Args:
+        windows: lowest and highest elevation of every object.
+    """
+    for low in sorted({window[0] for window in windows}):
+        for high in sorted({window[1] for window in windows}, reverse=True):
+            count = sum(low <= a and b <= high for a, b in windows)
+            if count > 1 and (count - 1) * (least - ROUNDED) > high - low + SLACK:
+                return low, high
+    return None
 
 
 @functools.lru_cache(64)

@@ -39,7 +39,10 @@ def moves_as(pattern: str, path: Sequence[tuple[float, Pose]]) -> bool:
 
 
 def hindrance(pattern: str, *, still: bool, apart: bool, reach: float, el: tuple[float, float]) -> str:
-    """Why an object cannot move so, "" where it can.
+    """Why an object is not asked to move so, "" where it is.
+
+    This is a convention, and no proof: angles are taken at elevation 0, and what is kept apart stands still. At an
+    elevation of 60° a circle fits a limit of 70° (180° - 2 x 60° and more), yet no plain pattern is written there.
 
     Args:
         reach: degrees that it may move away.

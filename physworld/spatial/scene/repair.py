@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from physworld.spatial.scene.apart import settle
+from physworld.spatial.scene.apart import FINE, settle
 from physworld.spatial.scene.brief import Brief, Target, inside, resolve
-from physworld.spatial.scene.documents import KeepInBed, Payload, SpatialScene
+from physworld.spatial.scene.documents import KeepInBed, Payload, SceneObject, SpatialScene
 from physworld.spatial.scene.engineer import engineer, keyframes, room
 from physworld.spatial.scene.patterns import beginning, moves_as, plain
 from physworld.spatial.scene.reading import as_dict, scene_from
-from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check
+from physworld.spatial.scene.rules import LOUDNESS_RANGE, VERSION, applied, check, least_separation
 from physworld.spatial.scene.terms import (
     DIALS,
     LOUDNESS,
@@ -65,7 +66,8 @@ def repair(scene: Any, payload: Payload) -> Repaired:
         final = _last_resort(payload, default)
         if as_dict(final) == (as_dict(scene) if isinstance(scene, (dict, SpatialScene)) else None):
             return Repaired(scene=final, edits=())
-        return Repaired(scene=final, edits=(*edits, Edit("$", None, None, "not to be mended: the engineer's scene")))
+        why = Edit("$", None, None, "not to be mended: the engineer's scene is taken")
+        return Repaired(scene=final, edits=(why, *_replaced(scene, final)))
     return Repaired(scene=mended, edits=tuple(edits))
 
 
@@ -86,7 +88,7 @@ def _mend(scene: Any, payload: Payload, engineered: SpatialScene) -> tuple[Spati
     default = as_dict(engineered)
     data = copy.deepcopy(as_dict(scene)) if isinstance(scene, (dict, SpatialScene)) else {}
     if not isinstance(scene, (dict, SpatialScene)):
-        edits.append(Edit("$", None, None, "no scene to mend: the engineer's is taken"))
+        edits += [Edit("$", None, None, "no scene to mend: the engineer's is taken"), *_replaced({}, engineered)]
         data = copy.deepcopy(default)
     things = _objects(data, payload, default, edits)
     brief = resolve(payload, [thing["id"] for thing in things])
@@ -96,6 +98,9 @@ def _mend(scene: Any, payload: Payload, engineered: SpatialScene) -> tuple[Spati
     before = copy.deepcopy(things)
     for n in dict.fromkeys(settle(things, brief.objects)):
         edits.append(Edit(f"$.objects[{n}]", _pose(before[n]), _pose(things[n]), "too near to another object"))
+    for n in _passing(things, brief.objects):
+        edits.append(Edit(f"$.objects[{n}].motion", things[n]["motion"], [], "on its way too near to another object"))
+        things[n]["motion"] = []
     whole = scene_from(
         {
             "version": _kept("$.version", data.get("version"), VERSION, edits),
@@ -109,6 +114,50 @@ def _mend(scene: Any, payload: Payload, engineered: SpatialScene) -> tuple[Spati
     for name in sorted(map(str, set(data) - {"version", "bed", "objects", "constraints_applied"})):
         edits.append(Edit(f"$[{name[:40]!r}]", "…", None, "not part of a scene"))
     return whole.model_copy(update={"constraints_applied": truth}), edits
+
+
+def _replaced(said: Any, final: SpatialScene) -> Iterator[Edit]:
+    """What differs in another scene, field by field, with objects told apart by their ids."""
+    why, data = "as the engineer has it", as_dict(final)
+    old = as_dict(said) if isinstance(said, (dict, SpatialScene)) else {}
+    parts: list[tuple[str, Any, dict[str, Any]]] = [("$", old, data), ("$.bed", old.get("bed"), data["bed"])]
+    things = old["objects"] if isinstance(old.get("objects"), list) else []
+    places = {thing["id"]: n for n, thing in enumerate(things) if _named(thing)}
+    for thing in data["objects"]:
+        n = places.pop(thing["id"], None)
+        if n is None:
+            yield Edit("$.objects", None, thing["id"], why)
+        else:
+            parts.append((f"$.objects[{n}]", things[n], thing))
+    yield from (Edit(f"$.objects[{n}]", name, None, why) for name, n in places.items())
+    for path, before, after in parts:
+        before = before if isinstance(before, dict) else {}
+        for name, value in after.items():
+            if name not in ("bed", "objects") and before.get(name) != value:
+                yield Edit(f"{path}.{name}", before.get(name), value, why)
+
+
+def _named(thing: Any) -> bool:
+    return isinstance(thing, dict) and isinstance(thing.get("id"), str)
+
+
+def _passing(things: list[dict[str, Any]], targets: Sequence[Target]) -> list[int]:
+    """Objects that stand where they may, and move too near to another: as few as must stop, the later ones first."""
+    objects = [SceneObject.model_validate(thing) for thing in things]
+    found: list[int] = []
+    for later, target in enumerate(targets):
+        for earlier, least in target.apart:
+            if earlier > later or least_separation(objects[later], objects[earlier]) >= least - FINE:
+                continue
+            for stopped in ([later], [earlier], [later, earlier]):
+                trial = [*objects]
+                for n in stopped:
+                    trial[n] = trial[n].model_copy(update={"motion": []})
+                if least_separation(trial[later], trial[earlier]) >= least - FINE:
+                    objects = trial
+                    found += stopped
+                    break
+    return list(dict.fromkeys(found))
 
 
 def _kept(path: str, said: Any, wanted: Any, edits: list[Edit]) -> Any:
@@ -271,5 +320,5 @@ def _short(value: Any) -> str:
 
 
 def distance(edits: tuple[Edit, ...]) -> int:
-    """How far a scene was from a valid one: the number of edits."""
-    return len(edits)
+    """How far a scene was from a valid one: the number of edits, those of a scene that was replaced one by one."""
+    return sum(edit.before is not None or edit.after is not None for edit in edits)

@@ -26,7 +26,6 @@ from physworld.spatial.scene.patterns import moves_as
 from physworld.spatial.scene.reading import (
     Invalid,
     Violation,
-    parse_json,
     scene_from,
 )
 from physworld.spatial.scene.terms import (
@@ -123,15 +122,6 @@ def tag(rule: Any) -> str:
     return f"keep_in_bed:{rule.track_class}"
 
 
-def check_text(text: str | bytes, payload: Payload | None = None, brief: Brief | None = None) -> Report:
-    """Like `check`, of a scene as JSON text."""
-    try:
-        data = parse_json(text)
-    except Invalid as error:
-        return _unusable(error, payload)
-    return check(data, payload, brief)
-
-
 def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None) -> Report:
     """Judge a scene: parsed JSON or a SpatialScene.
 
@@ -183,12 +173,14 @@ def check(scene: Any, payload: Payload | None = None, brief: Brief | None = None
 
 
 def _conflicts(scene: SpatialScene, payload: Payload, brief: Brief) -> list[Conflict]:
-    """The brief's, and those among the scene's own objects where it has chosen others."""
+    """The brief's; of separations and motions those of the scene's own objects, where it has chosen others."""
     stems = {stem.id for stem in payload.stems}
     chosen = list(dict.fromkeys(thing.id for thing in scene.objects if thing.id in stems))
     if {brief.stem(place).id for place in range(len(brief.objects))} == set(chosen):
         return list(brief.conflicts)
-    return [*brief.conflicts, *(c for c in resolve(payload, chosen).conflicts if c.aspect in ("sep", "motion"))]
+    own = ("sep", "motion")  # what depends on who else is there
+    kept = [c for c in brief.conflicts if c.aspect not in own]
+    return [*kept, *(c for c in resolve(payload, chosen).conflicts if c.aspect in own)]
 
 
 def left_out(scene: SpatialScene, payload: Payload, brief: Brief | None = None) -> list[str]:

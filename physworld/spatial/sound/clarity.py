@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physworld.spatial.export.binaural import BED, DECAY, ear_response
+from physworld.spatial.export.binaural import BED, decay, ear_response
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
 from physworld.spatial.scene.terms import Pose, poses_at
 from physworld.spatial.sound.render import NEAREST
@@ -144,8 +144,7 @@ def clarity(scene: SpatialScene, powers: Mapping[str, np.ndarray], bed: Sequence
 
 def _late(send: np.ndarray, preset: str) -> np.ndarray:
     """(T, 24) power of the room at each ear: what was sent to it, falling by 60 dB in the room's time."""
-    size = preset.rpartition("_")[2]
-    kept = 10 ** (-6 * FRAME / DECAY[size if size in DECAY else "medium"])
+    kept = 10 ** (-6 * FRAME / decay(preset))
     found, now = np.zeros_like(send), np.zeros(send.shape[1])
     for t, power in enumerate(send):
         now = kept * now + (1 - kept) * power  # a steady sound's room has the power that was sent

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from physworld.io.placing import placing
 from physworld.reporting.progress import bar
 from physworld.runs.directory import find_run
 from physworld.spatial.export.binaural import DECAY
+from physworld.spatial.scene.documents import Payload
 from physworld.spatial.scene.reading import printable
 from physworld.spatial.scene.terms import FORMATS
 from physworld.spatial.sound.describe import Description, describe, payload_text
@@ -24,7 +26,7 @@ from physworld.spatial.sound.mix import Part, Song, predicted, read_sections, re
 from physworld.spatial.sound.outlets import Options, checked
 from physworld.spatial.sound.render import RATE
 
-ASKED = {"binaural": "binaural", "bed": "7.1.4", "adm": "7.1.4"}  # outlet -> the payload's format, where it is not iamf
+ASKED = {"binaural": "binaural", "adm": "7.1.4"}  # outlet -> the payload's format; of a bed its layout, else iamf
 
 
 def run_describe(options: argparse.Namespace, console: Console) -> Path:
@@ -48,8 +50,8 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
     if options.run is not None:  # before minutes are spent
         find_run(options.run, "--run")
     out: Path = options.out or _beside(options.stems, "mix")
-    described = _described(options, ASKED.get(kinds[0], "iamf"), console)
-    chosen = Options(**{**vars(chosen), "bpm": described.payload.overall.bpm})
+    asked = options.layout if kinds[0] == "bed" else ASKED.get(kinds[0], "iamf")
+    described = _described(options, asked, console)
     whole = Part(name=options.section, start=0.0, end=described.seconds)
     parts = [whole] if options.sections is None else read_sections(options.sections, described.seconds)
     for line in described.remarks:
@@ -60,13 +62,21 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
 
     with tempfile.TemporaryDirectory() as work:
         song = Song(out, described, parts, Path(work))
-        _scenes(song, options, say)
+        first = _scenes(song, options, say)[0]
+        chosen = replace(chosen, bpm=first.overall.bpm)  # of a payload that was edited, too
         tail = max(DECAY.values()) * RATE
         heard = [kind for kind in kinds if kind not in ("adm", "rpp", "csv")]
 
         def render_all(again: bool) -> None:
             with bar("Rendering", max(1, len(heard) * round((song.samples() + tail) / RATE)), console) as advance:
-                render(song, kinds, chosen, again=again, progress=lambda count: advance(round(count / RATE)), say=say)
+                render(
+                    song,
+                    kinds,
+                    chosen,
+                    again=again,
+                    progress=lambda count: advance(round(count / RATE)),
+                    say=say,
+                )
 
         render_all(bool(options.watch))
         if options.watch:
@@ -93,8 +103,8 @@ def run_listen(options: argparse.Namespace, console: Console) -> Path | None:
     return out / "index.html"
 
 
-def _scenes(song: Song, options: argparse.Namespace, say) -> None:  # type: ignore[no-untyped-def]
-    """Payloads and scenes into the song's folder; what lies there is taken as it stands."""
+def _scenes(song: Song, options: argparse.Namespace, say) -> list[Payload]:  # type: ignore[no-untyped-def]
+    """Payloads and scenes into the song's folder, what lies there taken as it stands; returns the payloads."""
     song.out.mkdir(parents=True, exist_ok=True)
     asked, kept = song.payloads()
     for edited in kept:
@@ -111,11 +121,11 @@ def _scenes(song: Song, options: argparse.Namespace, say) -> None:  # type: igno
         if options.run is not None:
             raw = said if isinstance(said, dict) or said is None else json.loads(scene_text(said))
             raw_file = song.scene_file(k).with_name(song.scene_file(k).name.replace("scene", "answer", 1))
-            if not raw_file.exists():
-                save_text(raw_file, json.dumps(raw, indent=2) + "\n")
+            save_text(raw_file, json.dumps(raw, indent=2) + "\n", again=True)  # one of an earlier scene says nothing
         for remark in remarks:
             say(remark)
         save_text(song.scene_file(k), scene_text(scene))
+    return asked
 
 
 def _described(options: argparse.Namespace, target: str, console: Console) -> Description:

@@ -75,6 +75,8 @@ class Measured:
             self.directions = places / np.linalg.norm(places, axis=1, keepdims=True)
         else:
             self.directions = unit(places[:, 0], places[:, 1])
+        if delays.shape not in ((2,), (1, 2), (len(sounds), 2)):
+            raise UserError(f"--hrtf {path} holds {len(sounds)} responses, and delays of another number.")
         late = np.broadcast_to(np.round(np.maximum(delays, 0)).astype(int), (len(sounds), 2))
         most = int(late.max())
         if most > MOST_TAPS:

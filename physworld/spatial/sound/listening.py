@@ -25,7 +25,15 @@ import numpy as np
 from physworld.errors import UserError
 from physworld.io.placing import placing
 from physworld.spatial.scene.documents import Payload, SpatialScene
-from physworld.spatial.scene.reading import Invalid, as_dict, payload_from, read_payload, read_scene, scene_from
+from physworld.spatial.scene.reading import (
+    Invalid,
+    as_dict,
+    payload_from,
+    printable,
+    read_payload,
+    read_scene,
+    scene_from,
+)
 from physworld.spatial.sound.files import read_json
 from physworld.spatial.sound.meters import LoudnessMeter
 
@@ -186,24 +194,40 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
             for one in data["trials"]
         }  # fmt: skip
         sets, test = list(map(str, data["sets"])), data["test"]
+        for _, sounds, payloads, scenes in trials.values():
+            if not set(sounds.values()) == set(scenes) == set(sets) or len(sets) != 2:
+                raise ValueError("sounds and scenes are not those of both sets")
+            if any(len(payloads) != len(some) for some in scenes.values()):
+                raise ValueError("scenes and payloads are not of the same sections")
     except (Invalid, KeyError, TypeError, AttributeError, ValueError):
         raise UserError(f"{key} is a damaged key of a listening test; make the test again.") from None
-    found = []
+    found, sittings = [], dict[str, Path]()
     for path in answers:
         said = read_json("answers", path)
         if not isinstance(said, dict) or said.get("format") != ANSWERS or not isinstance(said.get("answers"), list):
             raise UserError(f"{path} holds no answers of a listening test; the page's button saves them.")
         if said.get("test") != test:
             raise UserError(f"{path} answers another listening test than {key}.")
+        sitting = json.dumps([said["listener"], said["started"]]) if {"listener", "started"} <= set(said) else str(path)
+        if sitting in sittings:
+            raise UserError(f"{sittings[sitting]} and {path} hold the same answers; leave one of them.")
+        sittings[sitting] = path
+        answered: set[str] = set()
         for one in said["answers"]:
-            known = isinstance(one, dict) and one.get("trial") in trials
-            name, sounds, payloads, scenes = trials[one["trial"]] if known else ("", {}, (), {})
-            chosen = one.get("chosen") if known else ""
-            if not known or (chosen is not None and chosen not in sounds):
-                raise UserError(f"{path}: {json.dumps(one)[:80]} is no answer of this test.")
+            trial = one.get("trial") if isinstance(one, dict) else None
+            strange = UserError(f"{path}: {json.dumps(one)[:80]} is no answer of this test.")
+            if not isinstance(trial, str) or trial not in trials:
+                raise strange
+            name, sounds, payloads, scenes = trials[trial]
+            chosen = one.get("chosen")
+            if chosen is not None and not (isinstance(chosen, str) and chosen in sounds):
+                raise strange
+            if trial in answered:
+                raise UserError(f"{path} answers {printable(trial)} twice; a listener answers each trial once.")
+            answered.add(trial)
             found.append(
                 Choice(
-                    trial=one["trial"], name=name, payloads=payloads, scenes=scenes,
+                    trial=trial, name=name, payloads=payloads, scenes=scenes,
                     chosen=None if chosen is None else sounds[chosen],
                 )
             )  # fmt: skip

@@ -221,12 +221,12 @@ class Song:
         total = max(stem.frames for stem in self.stems.values())
         starts = [round(part.start * RATE) for part in self.parts]
         ends = [*starts[1:], total]
-        return [
-            Section(
-                scene=scene, start=start, end=end, bed=tuple(set(self.stems) - {thing.id for thing in scene.objects})
-            )
-            for scene, start, end in zip(scenes, starts, ends, strict=True)
-        ]
+        found = []
+        for scene, start, end in zip(scenes, starts, ends, strict=True):
+            placed = {thing.id for thing in scene.objects}
+            bed = tuple(name for name in self.stems if name not in placed)  # in order: sums of floats depend on it
+            found.append(Section(scene=scene, start=start, end=end, bed=bed))
+        return found
 
     def samples(self) -> int:
         return max(stem.frames for stem in self.stems.values())

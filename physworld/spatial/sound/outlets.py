@@ -66,10 +66,6 @@ def checked(kinds: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
-def total_samples(sections: Sequence[Section]) -> int:
-    return sections[-1].end
-
-
 def write(
     kind: str,
     out: Path,

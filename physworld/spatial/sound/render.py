@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from physworld.spatial.export.binaural import BED, DECAY, EARLY
+from physworld.spatial.export.binaural import BED, EARLY, decay
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
 from physworld.spatial.scene.terms import poses_at
 from physworld.spatial.sound.panning import Panner
@@ -131,8 +131,7 @@ class _Room:
     """What the sends of one section's scene are heard as."""
 
     def __init__(self, preset: str) -> None:
-        size = preset.rpartition("_")[2]
-        self.decay = DECAY[size if size in DECAY else "medium"]  # s; any text is a preset in the published schema
+        self.decay = decay(preset)  # s
         count = round(self.decay * RATE)
         rng = np.random.default_rng(1)
         noise = rng.standard_normal((len(ROOM), count)) * 10 ** (-3 * np.arange(count) / count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,10 +49,10 @@ def unrolled(points: Sequence[Point]) -> list[Point]:
     """The same with two points at once where the shorter way round crosses the back, for envelopes from -180 to 180."""
     found: list[Point] = []
     for point in points:
-        if found and abs(point.az - found[-1].az) > 180:
-            last = found[-1]
-            turn = wrapped(point.az - last.az)
-            edge = 180.0 if turn > 0 else -180.0
+        last = found[-1] if found else point
+        turn = wrapped(point.az - last.az)
+        if turn != point.az - last.az:
+            edge = math.copysign(180.0, turn or last.az)
             share = (edge - last.az) / turn if turn else 0.0
             there = Point(*(a + share * (b - a) for a, b in zip(last, point, strict=True)))
             found += [there._replace(az=edge), there._replace(az=-edge)]

@@ -42,6 +42,9 @@ def _read(path: Path) -> list[tuple[Payload, SpatialScene]]:
                     strangers = {thing.id for thing in scene.objects} - {stem.id for stem in payload.stems}
                     if strangers:
                         raise FormatError(f"{path} line {number}: {sorted(strangers)[0][:40]} is no stem.")
+                    ids = [thing.id for thing in scene.objects]
+                    if len(set(ids)) < len(ids):
+                        raise FormatError(f"{path} line {number}: {max(ids, key=ids.count)} is there twice.")
                     rows.append((payload, scene))
     except BROKEN as error:
         raise FormatError(f"{path} cannot be read ({error}).") from None
