@@ -89,7 +89,7 @@ class FinetuneModule(NextTokenModule):
         self.log("data/scored_share", len(scored.losses) / scored.real, batch_size=rows)
         self.log("data/mean_length", scored.real / rows, batch_size=rows)
         if self.mean_over == "tokens":
-            count = scored.loss.new_tensor(len(scored.losses))
+            count = scored.loss.new_tensor(len(scored.losses), dtype=torch.float32)
             return self._of_step(scored.loss * count, count, rows)
         loss: Tensor = scored.loss
         return loss

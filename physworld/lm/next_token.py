@@ -112,7 +112,8 @@ class NextTokenModule(lightning.LightningModule):
         losses, event, right = self._losses(batch)
         self._log_pass(batch, **self._figures(losses, event, right))
         if self.event_weight == 1:
-            return self._of_step(losses.sum(), losses.new_tensor(len(losses)), len(batch.seed))
+            count = losses.new_tensor(len(losses), dtype=torch.float32)
+            return self._of_step(losses.sum(), count, len(batch.seed))
         weight = torch.where(event, self.event_weight, 1.0)
         return self._of_step((losses * weight).sum(), weight.sum(), len(batch.seed))
 
@@ -130,7 +131,7 @@ class NextTokenModule(lightning.LightningModule):
         trainer = self._trainer
         if trainer is None or trainer.accumulate_grad_batches * trainer.world_size == 1:
             return total / weight
-        self._pending.append(torch.stack([weight.detach().double(), weight.new_tensor(rows).double()]))
+        self._pending.append(torch.stack([weight.detach().float(), torch.full_like(weight, rows).float()]))
         return total / rows
 
     def on_after_backward(self) -> None:
@@ -141,7 +142,7 @@ class NextTokenModule(lightning.LightningModule):
         self._pending = []
         for parameter in self.network.parameters():
             if parameter.grad is not None:
-                parameter.grad.mul_((rows / weight).to(parameter.grad.dtype))
+                parameter.grad.mul_(rows / weight)
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         self.val_figures.update(len(batch.seed), **self._figures(*self._losses(batch)))
