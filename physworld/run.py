@@ -82,17 +82,20 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     if verb in ("train", "plan"):
         _refuse_codec(kept, name, hydra.runtime.choices)
     else:
-        _refuse_hardware(hydra.overrides.task)
+        _refuse_training(hydra.overrides.task)
     system(name).check(kept)
     if runs.first_rank():
         loading(f"what {name} needs")
     return kept
 
 
-def _refuse_hardware(overrides: Sequence[str]) -> None:
-    """Evaluating and predicting are one process on one device: the rest of the hardware is training's."""
+def _refuse_training(overrides: Sequence[str]) -> None:
+    """Evaluating and predicting are one process on one device: the rest of the hardware is training's, and so is how
+    much each validation looks at."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
+        if key.startswith("evaluation.val_"):
+            raise UserError(f"{key} is for the validations of a training, and here is none; leave it out.")
         if key.startswith("hardware.") and key != "hardware.accelerator":
             raise UserError(f"{key} is for training; here hardware.accelerator says where it runs, so leave it out.")
 

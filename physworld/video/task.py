@@ -51,7 +51,7 @@ def check(cfg: DictConfig) -> None:
 
 def _refuse_unread(cfg: DictConfig, name: str, value: str) -> None:
     """Refuse a typed setting of the evaluation that nothing would read."""
-    if "data" not in cfg and name in ("control_steps", "card_steps", "val_clips"):
+    if "data" not in cfg and name in ("control_steps", "card_steps"):
         raise UserError(f"evaluation.{name}={value} is about training, and the run is finished; leave it out.")
     data = cfg.data if "data" in cfg else runs.read_config(runs.find_run(cfg.run))["data"]
     if "path" not in data:

@@ -77,6 +77,11 @@ REFUSED = [
     ("train", "curriculum=stage1 curriculum.keep_easier=true", "curriculum.keep_easier=true changes nothing without"),
     ("simulate", "curriculum.samples_per_stage=8", "curriculum.samples_per_stage=8 changes nothing in scenes that"),
     ("simulate", "curriculum.keep_easier=false", "curriculum.keep_easier=false changes nothing in scenes that"),
+    (
+        "evaluate",
+        "run=shipped evaluation.val_rollouts=2",
+        "evaluation.val_rollouts is for the validations of a training",
+    ),
     ("evaluate", "run=shipped cache=true", "cache=true must be a path"),
     ("evaluate", "run=shipped +prompt=x", "prompt is unknown. evaluate reads base,"),
     ("evaluate", "run=shipped limit=0", "limit=0 must be"),

@@ -94,7 +94,7 @@ def finished(folder: Path, data: dict[str, object]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["control_steps", "card_steps", "val_clips"])
+@pytest.mark.parametrize("name", ["control_steps", "card_steps"])
 def test_a_finished_run_is_not_trained_again(name: str, tmp_path: Path) -> None:
     run = finished(tmp_path / "run", {})
     with pytest.raises(UserError, match=f"evaluation.{name}=1 is about training, and the run is finished"):
