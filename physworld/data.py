@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, Protocol
 
 import lightning
@@ -104,17 +105,21 @@ def fitted(codec: Codec, sample: Sample, max_length: int | None) -> Encoded | No
 
 
 class IndexBatches(Sampler[list[int]]):
-    """Batches of consecutive indices from batch `start` on, striding over ranks; endless unless `count` is given."""
+    """Batches of consecutive indices from batch `start` on, striding over ranks.
 
-    def __init__(self, *, size: int, start: int = 0, rank: int = 0, ranks: int = 1, count: int | None = None) -> None:
-        self.size, self.start, self.rank, self.ranks, self.count = size, start, rank, ranks, count
+    Endless, or the first `samples` indices alone: the last batch may be shorter.
+    """
+
+    def __init__(self, *, size: int, start: int = 0, rank: int = 0, ranks: int = 1, samples: int | None = None) -> None:
+        self.size, self.start, self.rank, self.ranks, self.samples = size, start, rank, ranks, samples
 
     def __iter__(self) -> Iterator[list[int]]:
-        done = 0
-        while self.count is None or done < self.count:
-            first = ((self.start + done) * self.ranks + self.rank) * self.size
-            yield list(range(first, first + self.size))
-            done += 1
+        firsts = count((self.start * self.ranks + self.rank) * self.size, self.ranks * self.size)
+        for first in firsts:
+            if self.samples is not None and first >= self.samples:
+                return
+            last = first + self.size
+            yield list(range(first, last if self.samples is None else min(last, self.samples)))
 
 
 def collate(items: Sequence[Encoded], *, pad: int) -> Batch:
@@ -210,8 +215,7 @@ class StreamData(lightning.LightningDataModule):
         return self._loader(self.train, batches, self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        count = -(-self.val_samples // self.micro_batch)
-        return self._loader(self.val, IndexBatches(size=self.micro_batch, count=count), 0)
+        return self._loader(self.val, IndexBatches(size=self.micro_batch, samples=self.val_samples), 0)
 
     def state_dict(self) -> dict[str, Any]:
         # Batches the trainer has finished, not batches a worker has prefetched.

@@ -207,7 +207,9 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
         checkpoint, saved = read_newest(checkpoint)
     reached = int(saved["global_step"]) if saved is not None else 0
     was = before(checkpoint) if checkpoint is not None else None
-    if cfg.init_from is not None and cfg.init_from not in runs.BROUGHT:  # `last` may be another run tomorrow
+    begun = runs.flatten(runs.read_config(directory)) if (directory / "config.yaml").is_file() else was or {}
+    sweeps.settle_last(cfg, begun, Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None)
+    if cfg.init_from is not None and cfg.init_from not in runs.BROUGHT:
         cfg.init_from = str(runs.relative(str(runs.find_run(cfg.init_from, "init_from").absolute())))
     elif cfg.init_from is None and was is not None:
         cfg.init_from = was.get("init_from")

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from physworld.errors import fetching
+from physworld.errors import fetching, unwritable
 from physworld.io.checksums import refuse_changed
 from physworld.lm.gguf import GgufError
-from physworld.lm.gguf_weights import find_gguf, unpacked
+from physworld.lm.gguf_weights import find_gguf, home, unpacked
 from physworld.types import Vocabulary
 
 SAFE: dict[str, Any] = {"trust_remote_code": False}
@@ -267,6 +267,8 @@ def _folder(weights: str) -> str:
         return unpacked(weights)
     except GgufError as error:
         raise WeightsError(str(error)) from None
+    except OSError as error:
+        raise WeightsError(f"weights={weights} cannot be dequantised: {unwritable(error, str(home()))}") from None
 
 
 def _base_beside(adapter: str) -> str:

@@ -146,6 +146,9 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
             codec = own_codec(config["codec"])
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a local folder
             network = _network_class(config).from_pretrained(folder)
+        longest = config["model"]["network"].get("max_length")
+        if longest is not None:  # it answers as it was trained
+            network.max_length = min(network.max_length, int(longest))
         refuse_damage(network, codec.vocabulary, str(folder))
     except (AttributeError, ImportError, HydraException) as error:
         raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None

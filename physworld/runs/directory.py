@@ -100,10 +100,16 @@ def _commit() -> str:
         return "unknown"
 
 
-def newest(having: str, beside: str = "") -> Path | None:
-    """The directory under outputs/ that got its file `having` last, of those that hold `beside` as well."""
+def newest(having: str, beside: str = "", *, outside: Path | None = None) -> Path | None:
+    """The directory under outputs/ that got its file `having` last, of those that hold `beside` as well.
+
+    Args:
+        outside: a folder in which none is looked for.
+    """
     depth = len(Path(having).parts) - 1
     found = [path for path in OUTPUTS.rglob(having) if path.is_file() and (path.parents[depth] / beside).exists()]
+    if outside is not None:
+        found = [path for path in found if not path.absolute().is_relative_to(outside.absolute())]
     return max(found, key=lambda path: path.stat().st_mtime).parents[depth] if found else None
 
 
@@ -123,11 +129,12 @@ def brought_as(run: Path) -> str | None:
     return next((name for name, folder in BROUGHT.items() if folder == run), None)
 
 
-def find_run(run: str | None, option: str = "run") -> Path:
+def find_run(run: str | None, option: str = "run", *, outside: Path | None = None) -> Path:
     """A run directory that holds a trained model.
 
     Args:
         option: what stands before it on the command line; '' where nothing does.
+        outside: a folder that `last` does not mean any run of.
 
     Raises:
         UserError: there is none there.
@@ -140,7 +147,7 @@ def find_run(run: str | None, option: str = "run") -> Path:
     if run in BROUGHT:
         return BROUGHT[run]
     if run == "last":
-        path = newest("metrics.json", beside="model/config.json")
+        path = newest("metrics.json", beside="model/config.json", outside=outside)
         if path is None:
             raise UserError(
                 f"{typed} finds no finished run under {OUTPUTS}/; train one with: {typed_command('train', [])}"

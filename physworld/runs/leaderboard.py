@@ -68,8 +68,8 @@ def leaderboard(
 
 
 def _below(folder: Path, readers: Mapping[str, Sequence[Reader]], console: Console) -> Iterator[Entry]:
-    for place, folders, files in sorted(os.walk(folder)):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(set(files) & set(readers)):
             path = Path(place) / name
             try:

@@ -45,7 +45,7 @@ class Share:
             raise UserError("shards= goes with shard=K, one command each; the command without both writes the report.")
         else:
             found = cls(number=ranks[0], of=ranks[1], reports=ranks[0] == 0)
-        if found.of > 1 and not cached:
+        if (found.of > 1 or not found.reports) and not cached:
             raise UserError("Shares of an evaluation meet in the cache; give cache=DIR, which all of them can reach.")
         return found
 

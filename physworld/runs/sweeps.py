@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from physworld.runs import directory as runs
 from physworld.runs import state
 from physworld.settings.checks import typed
 
-# What may differ between two starts of a job; `steps` and `init_from` only where the command leaves them open.
+NAMING = ("init_from", "data.source.run", "data.source.runs", "data.source.errors")  # settings that name runs
+# What may differ between two starts of a job; `steps` and NAMING only where the command leaves them open.
 FREE = (
     "ckpt",
     "hardware.",
@@ -28,6 +30,36 @@ FREE = (
     "keep_last",
     "skip_steps",
 )
+
+
+def settle_last(cfg: DictConfig, before: Mapping[str, Any], sweep: Path | None) -> None:
+    """`last` becomes the run that it means, for good: tomorrow, or in the next job of a sweep, it may be another one.
+
+    Args:
+        before: dotted settings of the run that goes on, which say what was meant then.
+        sweep: the folder of the sweep that this is a job of; none of its jobs is meant.
+
+    Raises:
+        UserError: no run is finished.
+    """
+    for key in NAMING:
+        value = OmegaConf.select(cfg, key)
+        names = _names(value)
+        if "last" not in names:
+            continue
+        kept = _names(before.get(key))
+        if len(kept) != len(names) or "last" in kept:
+            kept = [_path(name, key, sweep) if name == "last" else name for name in names]
+        OmegaConf.update(cfg, key, kept[0] if isinstance(value, str) else kept)
+
+
+def _names(value: Any) -> list[str]:
+    """One run or several."""
+    return [value] if isinstance(value, str) else [] if value is None else list(value)
+
+
+def _path(name: str, key: str, sweep: Path | None) -> str:
+    return str(runs.relative(str(runs.find_run(name, key, outside=sweep).absolute())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +109,8 @@ def _whole(folder: Path) -> Path | None:
 def _refuse_another(directory: Path, cfg: DictConfig) -> None:
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
     before, now = runs.flatten(runs.read_config(directory)), runs.flatten(asked)
-    free = (*FREE, *(key for key in ("steps", "init_from") if now[key] in (None, "last")))
+    open_ones = [key for key in ("steps", "init_from") if now[key] is None]
+    free = (*FREE, *open_ones, *(key for key in NAMING if "last" in _names(now.get(key))))
     odd = [key for key in runs.differences([before, now]) if not key.startswith(free)]
     if odd:
         raise UserError(

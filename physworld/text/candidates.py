@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ def candidates(cfg: DictConfig, device: torch.device) -> list[Candidate]:
         found.append(from_api(cfg) if checks.is_api(cfg.model) else from_hf(cfg, device))
     answers = checks.file("predictions", cfg.predictions)
     if answers is not None:
+        if cfg.evaluation.samples:
+            raise UserError("predictions= holds one answer to each moment, not drawn ones; use evaluation.samples=0.")
         found.append(from_predictions(answers, instantiate(cfg.codec)))
     names = [candidate.name for candidate in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -147,15 +149,14 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         model = CachedGenerator(network, pad_id=codec.end_id if pad is None else pad, **answering)
     except ValueError as error:
         raise UserError(f"weights={weights}: {error}.") from None
-    states = sorted((name, tuple(p.shape), _fingerprint(p)) for name, p in network.named_parameters())
-    settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), str(sorted(tokenizer.get_vocab().items())))
+    settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), _spelling(tokenizer))
     return Candidate(
         name=str(weights) if not cfg.shots else f"{weights}, {cfg.shots} shots",
         codec=codec,
         model=model,
         trained_on=scenarios.seen(),
         difficulties=None,
-        key=digest_of(code_digest(), str(states), *settings),
+        key=digest_of(code_digest(), *_network_parts(network), *settings),
         cost={"parameters": sum(p.numel() for p in network.parameters())},
     )
 
@@ -227,7 +228,9 @@ def _with_shots(codec: TextCodec, cfg: DictConfig) -> TextCodec:
         return codec
     source = PhysicsSource(
         seed=cfg.seed, split="train", names=list(cfg.scenario.names),
-        difficulties=checks.difficulties([1] if cfg.difficulties is None else cfg.difficulties, "difficulties"),
+        difficulties=checks.difficulties(
+            list(scenarios.DIFFICULTIES) if cfg.difficulties is None else cfg.difficulties, "difficulties"
+        ),
         context_frames=codec.context_frames, target_frames=1, frames=60, windows_per_scene=1, event_fraction=0.5,
         kicked_scenes=0.0, kick_rate=0.0, kick_size=1.0,
     )  # fmt: skip
@@ -259,5 +262,16 @@ def _files(folder: Path) -> list[Path]:
     return [path for pattern in MODEL_FILES for path in folder.glob(pattern)]
 
 
-def _fingerprint(parameter: torch.Tensor) -> str:
-    return digest_of(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+def _network_parts(network: Any) -> Iterator[str]:
+    """Whatever of a network can change an answer: its configuration, its weights and its buffers."""
+    yield json.dumps({**network.config.to_dict(), "_name_or_path": ""}, sort_keys=True, default=str)
+    for name, value in sorted([*network.named_parameters(), *network.named_buffers()]):
+        whole = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield f"{name} {tuple(value.shape)} {digest_of(whole)}"
+
+
+def _spelling(tokenizer: Any) -> str:
+    """How a tokenizer makes tokens of text: a fast one's rules are all in one document."""
+    if tokenizer.is_fast:
+        return str(tokenizer.backend_tokenizer.to_str())
+    return str(sorted(tokenizer.get_vocab().items()))

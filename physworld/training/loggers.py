@@ -146,11 +146,12 @@ class Csv(CSVLogger):
             reached: rows of the steps before, of the process that the run goes on from, are kept.
         """
         super().__init__(directory, name="csv", version="", flush_logs_every_n_steps=10)
-        self._reached = reached
+        self._reached = self._latest = reached
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         self._open()
+        self._latest = max(self._latest, step or 0)
         super().log_metrics(without_epoch(metrics), step)
 
     def _open(self) -> None:
@@ -165,6 +166,7 @@ class Csv(CSVLogger):
             return []
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+        rows = [row for row in rows if not any(name.startswith("final/") for name in row)]  # they are of a shorter run
         return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < self._reached]
 
     @rank_zero_only
@@ -190,7 +192,7 @@ class Csv(CSVLogger):
     @rank_zero_only
     def conclude(self, final: Mapping[str, float], files: Sequence[Path]) -> None:
         """The last row holds the final figures."""
-        self.log_metrics(dict(final))
+        self.log_metrics(dict(final), self._latest)
         self.save()
 
 

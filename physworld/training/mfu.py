@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -28,8 +29,13 @@ PEAKS = {
 
 def peak(device_name: str) -> float | None:
     """FLOP/s of the device, by the longest name of the table that is part of its name; None when there is none."""
-    known = [name for name in PEAKS if name in device_name]
+    known = [name for name in PEAKS if is_called(device_name, name)]
     return PEAKS[max(known, key=len)] if known else None
+
+
+def is_called(device_name: str, name: str) -> bool:
+    """Whether a device is of this kind: an L40 is no L4."""
+    return re.search(rf"\b{re.escape(name)}\b", device_name) is not None
 
 
 def lengths(labels_BL: Tensor) -> Tensor:

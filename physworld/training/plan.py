@@ -18,7 +18,7 @@ from physworld.errors import UserError, suggest
 from physworld.lm.next_token import NextTokenModule
 from physworld.training.fake import Numberless, Pass, cast, run_pass, size
 from physworld.training.hardware import Hardware
-from physworld.training.mfu import peak
+from physworld.training.mfu import is_called, peak
 
 CPU = "cpu"
 ASSUMED_MFU = 0.35  # of a GPU's bf16 peak
@@ -101,7 +101,7 @@ def choose(gpu: str | None, choice: str, hardware: Hardware) -> tuple[str, Hardw
         gpu = choice
     elif gpu is None and hardware.gpu and torch.cuda.is_available():
         here = torch.cuda.get_device_name()
-        gpu = next((key for key, device in DEVICES.items() if device.name in here), None)
+        gpu = next((key for key, device in DEVICES.items() if is_called(here, device.name)), None)
     if gpu is None and hardware.accelerator == "cuda":
         raise UserError(f"hardware={choice} names no kind of GPU; give gpu=, one of {', '.join(DEVICES)}.")
     if gpu is None and hardware.accelerator == "auto" and hardware.devices == "auto" and hardware.strategy != "auto":
@@ -129,6 +129,8 @@ def target(name: str, precision: str, mfu: float | None, price: float | None) ->
         memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
         best: float | None = _multiplies(precision)
     else:
+        if precision == "64-true":
+            raise UserError("hardware.precision=64-true has no known peak on a GPU; choose another one, or gpu=cpu.")
         device = DEVICES[name]
         memory, cost = device.memory, device.price
         best = peak(device.name) if precision.startswith(("bf16", "16")) else device.float32

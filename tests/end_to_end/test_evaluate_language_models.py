@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,35 @@ def test_what_vllm_is_told() -> None:
     with pytest.raises(VllmError, match="up to rank 512, not 600"):
         room_for(600)
     assert ended([5, 6], "stop", 2) == ended([5, 6, 2], "stop", 2) == [5, 6, 2] and ended([5], "length", 2) == [5]
+
+
+def test_kept_answers_are_of_one_network_and_one_tokenizer(work: Path, tmp_path: Path) -> None:
+    """What can change an answer and is no weight: the network's configuration, the tokenizer's rules."""
+    language_model(work)
+    keys = set()
+    for name, file, change in (
+        ("same", "config.json", {}),
+        ("copy", "config.json", {}),
+        ("turns otherwise", "config.json", {"rope_parameters": {"rope_theta": 50.0, "rope_type": "default"}}),
+        (
+            "cuts otherwise",
+            "tokenizer.json",
+            {"decoder": {"type": "ByteFallback"}},
+        ),
+    ):
+        folder = shutil.copytree(work / "llama", tmp_path / name)
+        content = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps({**content, **change}))
+        cfg = composed("evaluate", "model=hf", f"weights={folder}")
+        keys.add(from_hf(cfg, torch.device("cpu")).key)
+    assert len(keys) == 3
+
+
+def test_a_file_of_predictions_holds_no_draws(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text("{}")
+    cfg = composed("evaluate", f"predictions={tmp_path / 'answers.jsonl'}", "evaluation.samples=3")
+    with pytest.raises(UserError, match=r"one answer to each moment, not drawn ones; use evaluation\.samples=0"):
+        candidates(cfg, torch.device("cpu"))
 
 
 def test_only_safe_weights_are_loaded(work: Path, tmp_path: Path) -> None:

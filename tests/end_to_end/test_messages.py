@@ -25,8 +25,6 @@ from safetensors.torch import load_file, save_file
 
 from physworld import cli
 from physworld.lm.tokenizers import word_tokenizer
-from physworld.mains import MAINS
-from physworld.settings.help import show
 from physworld.settings.messages import override, quoted
 
 from commands import ended
@@ -265,13 +263,6 @@ def test_help_of_the_verbs_does_not_load_torch() -> None:
         "import sys\nfrom physworld.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("verb", list(MAINS))
-def test_help_has_a_space_before_each_comment(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show(verb, "", [])
-    cache = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  cache=")]
-    assert [line.split()[0] for line in cache] == ["cache=outputs/evaluate/cache"] * (verb == "evaluate")
 
 
 def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path) -> None:

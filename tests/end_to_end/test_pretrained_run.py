@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -155,6 +157,16 @@ def test_a_run_is_loaded_like_any_other(staged: tuple[Path, str], tuned: Path, b
         limit = codec.max_new_tokens(given.scene)
         answer = network.generate([codec.prompt(given)], [limit], codec.end_id, codec.guide([given]))[0]
         assert codec.decode(answer, given) is not None
+
+
+def test_a_run_answers_within_the_length_that_it_was_trained_with(tuned: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tuned, tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["network"]["max_length"] = 300
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert (
+        load_model(run, torch.device("cpu"))[0].max_length == 300 < load_model(tuned, torch.device("cpu"))[0].max_length
+    )
 
 
 def test_published_fine_tunes_are_weights_too(tuned: Path, base: Path, tmp_path: Path) -> None:
@@ -322,7 +334,15 @@ def test_two_ranks_have_the_losses_of_one(
 
 @pytest.mark.parametrize(
     ("name", "flops"),
-    [("NVIDIA RTX A6000", 154.8e12), ("NVIDIA H200", 989.4e12), ("NVIDIA H100 PCIe", 756e12), ("Some CPU", None)],
+    [
+        ("NVIDIA RTX A6000", 154.8e12),
+        ("NVIDIA H200", 989.4e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("Some CPU", None),
+        ("NVIDIA L40", None),
+        ("NVIDIA RTX A4000", None),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+    ],
 )
 def test_peaks_are_found_by_name(name: str, flops: float | None) -> None:
     assert peak(name) == flops

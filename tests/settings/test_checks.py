@@ -12,11 +12,13 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 from physworld.cli import main
 from physworld.errors import UserError, call, no_setting
 from physworld.lm.gpt import GPT
 from physworld.lm.next_token import NextTokenModule
+from physworld.mains import MAINS
 from physworld.run import build
 from physworld.runs import directory as runs
 from physworld.runs.checkpoints import check_fits, read_checkpoint, start_from
@@ -335,3 +337,15 @@ def test_an_option_that_a_verb_would_not_read_is_refused(
 ) -> None:
     assert main(arguments) == 1
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", list(MAINS))
+def test_help_has_a_space_before_each_comment(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show(verb, "", [])
+    _, _, settings = capsys.readouterr().out.partition("\nSettings\n")
+    lines, cfg = settings.splitlines(), composed(verb)
+    assert len(lines) > 4
+    for line in lines:
+        key = line.partition("=")[0].strip()
+        said = f"  {key}={'...' if isinstance(cfg[key], DictConfig) else checks.typed(cfg[key])}"
+        assert line == said or line.startswith(f"{said} "), line

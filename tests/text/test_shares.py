@@ -107,6 +107,7 @@ def test_the_launcher_says_which_share_and_the_first_rank_reports(monkeypatch: p
         ({"shard": 1}, "shard=1 needs the number of them, for example shards=2"),
         ({"shard": 2, "shards": 2}, "shards=2 are numbered 0 to 1"),
         ({"shards": 2}, "shards= goes with shard=K"),
+        ({"shards": 1, "shard": 0, "cached": False}, "meet in the cache; give cache=DIR"),
     ):
         with pytest.raises(UserError, match=said):
             asked(**some)

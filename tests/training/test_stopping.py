@@ -32,7 +32,7 @@ class Data(pl.LightningDataModule):
         return DataLoader(Numbers(), batch_sampler=IndexBatches(size=2, start=self.start), worker_init_fn=worker)
 
     def val_dataloader(self) -> Any:
-        return DataLoader(Numbers(), batch_sampler=IndexBatches(size=2, count=BATCHES))
+        return DataLoader(Numbers(), batch_sampler=IndexBatches(size=2, samples=2 * BATCHES))
 
     def state_dict(self) -> dict[str, Any]:
         return {"start": self.trainer.fit_loop.epoch_loop.batch_progress.total.processed}

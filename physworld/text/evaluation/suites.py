@@ -251,4 +251,4 @@ class Suite:
     def curve_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """How the types of `curves` are rolled out."""
         horizons = sorted({1, 5, 10, 20, self.curve_frames} & set(range(1, self.curve_frames + 1)))
-        return replace(evaluation, frames=self.curve_frames, horizons=horizons, starts=1, samples=0)
+        return replace(evaluation, frames=self.curve_frames, horizons=horizons, starts=1, samples=0, temperature=1.0)
