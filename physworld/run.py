@@ -35,10 +35,11 @@ TRAINED = (
     *("data", "model", "hardware", "trainer", "seed", "steps", "global_batch", "validate_every"),
     *("checkpoint_every", "ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last"),
 )
+# What a plan takes, so that a command of train.py can be planned, and does not read.
 UNPLANNED = ("ckpt", "init_from", "logger", "early_stopping", "max_time", "skip_steps", "keep_last", "checkpoint_every")
 SHARED = {
     "train": TRAINED,
-    "plan": (*(name for name in TRAINED if name not in UNPLANNED), "gpu", "mfu", "price"),
+    "plan": (*TRAINED, "gpu", "mfu", "price"),
     "evaluate": ("run",),
     "predict": ("run",),
     "simulate": ("task",),
@@ -77,7 +78,10 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
     refuse_unread(
         hydra.overrides.task, cfg, verb=verb, system=name, reads=reads(verb), choices=hydra.runtime.choices, what=what
     )
-    kept = only(cfg, reads(verb)[name])
+    kept = only(cfg, [key for key in reads(verb)[name] if verb != "plan" or key not in UNPLANNED])
+    typed = {override.partition("=")[0].lstrip("+~").partition(".")[0] for override in hydra.overrides.task}
+    if verb == "plan" and (idle := sorted(typed & set(UNPLANNED))):
+        console.print(f"Note: {', '.join(idle)} {'changes' if len(idle) == 1 else 'change'} nothing in a plan.")
     limits.check(kept)
     if verb in ("train", "plan"):
         _refuse_codec(kept, name, hydra.runtime.choices)

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from physworld.errors import UserError
 from physworld.settings.messages import CONFIG_DIR, explain_key, option_names
 
+OF_GROUP = re.compile(r"^  - (\w+): \w+ # (.+)$", re.MULTILINE)  # what a main says of a group, in its defaults
 GROUPS = {
     "scenario": "what is simulated: default, seen, heldout, all, a category, or one type",
     "curriculum": "how hard the scenes are: a stage, a mixture, or a schedule",
@@ -31,7 +32,7 @@ GROUPS = {
     "early_stopping": "ends a run that no longer improves",
     "evaluation": "how a model is scored",
     "suite": "which scenes are scored",
-    "debug": "three steps through everything, one batch, or a profile",
+    "debug": "three steps through everything, one batch, a profile, or a step made again",
     "experiment": "named combinations worth repeating",
     "hparams_search": "searches, with -m",
 }
@@ -68,9 +69,11 @@ def _overview(verb: str, does: str, cfg: DictConfig, said: dict[str, str], group
         f"  {program} quiet=true ...               nothing on the screen but mistakes", "",
         "Groups, with what is chosen now",
     ]  # fmt: skip
+    own = dict(OF_GROUP.findall((CONFIG_DIR / f"{verb}.yaml").read_text(encoding="utf-8")))
     for group in groups:
-        lines += [f"  {f'{group}={cfg.hydra.runtime.choices[group] or chr(45)}':<22}{GROUPS[group]}"]
-        if group not in ("scenario", "ood"):
+        chosen = cfg.hydra.runtime.choices[group]
+        lines += [f"  {f'{group}={chosen or chr(45)}':<22}{own.get(group, GROUPS[group])}"]
+        if group not in ("scenario", "ood") and (chosen or group not in own):
             named = [f"{name}{_size(group, name)}" for name in option_names(group)]
             if len(named) < 4:  # beside what the group is
                 lines[-1] += f": {', '.join(named)}"

@@ -91,6 +91,10 @@ def run_main(main: Callable[[], Any], config_name: str) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         _leave(explain(error, config_name, sys.argv[1:]))
     except ValueError as error:
+        if str(error).startswith("Only one of --run"):
+            _leave("--cfg and --info show what one job would be, and -m runs several; leave one of them out.")
+        if str(error).startswith("The --resolve flag"):
+            _leave("--resolve goes with --cfg job.")
         if not str(error).startswith("Config group override must be"):
             raise
         _leave(_no_option(sys.argv[1:]))

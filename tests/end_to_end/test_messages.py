@@ -265,6 +265,14 @@ def test_help_of_the_verbs_does_not_load_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"), [("-m seed=0,1 --cfg job", "-m runs several; leave one"), ("--resolve", "goes with --cfg job.")]
+)
+def test_flags_that_do_not_go_together(flags: str, says: str, tmp_path: Path) -> None:
+    done = ended(tmp_path, "train.py", *flags.split())
+    assert done.returncode == 1 and says in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_interrupted_verbs_stop_without_a_traceback(tmp_path: Path) -> None:
     scene = tmp_path / "scene.json"
     os.mkfifo(scene)  # nobody writes it, so reading waits
