@@ -87,8 +87,7 @@ def shift(scene: Scene, family: str, rng: np.random.Generator, *, level: float =
     if moved != scene:
         counted = f", {len(moved.bodies)} bodies" if len(moved.bodies) != len(scene.bodies) else ""
         moved = replace(moved, text=f"{scene.text} Out of distribution: {family.replace('_', ' ')}{counted}.")
-    far = distance(scene, moved, family) if moved != scene else 0.0
-    return Shifted(scene=moved, family=family, level=level, distance=far)
+    return Shifted(scene=moved, family=family, level=level, distance=distance(scene, moved, family))
 
 
 def maybe_shifted(scene: Scene, rng: np.random.Generator, *, family: str | None, level: float) -> Scene:
@@ -97,7 +96,12 @@ def maybe_shifted(scene: Scene, rng: np.random.Generator, *, family: str | None,
 
 
 def distance(scene: Scene, moved: Scene, family: str) -> float:
-    """How far `moved`, made from `scene`, lies outside the training range that `family` leaves; 0 is its edge."""
+    """How far `moved`, made from `scene`, lies outside the training range that `family` leaves; 0 is its edge.
+
+    A scene that was left as it is is at distance 0.
+    """
+    if moved == scene:
+        return 0.0
     bodies = moved.bodies
     match family:
         case "unseen_count_low":
