@@ -85,7 +85,9 @@ def number(who: str, name: str, value: Any, unit: str = "", *, positive: bool = 
 
 def point(who: str, name: str, value: Any, unit: str = "px") -> None:
     try:
-        x, y = () if isinstance(value, set | frozenset | dict) else value
+        if isinstance(value, set | frozenset | dict):
+            raise TypeError("it has no order")
+        x, y = value
     except (TypeError, ValueError):
         raise Impossible(who, f"has {name} {shown(value)}, it must be two numbers ({unit})") from None
     number(who, f"{name} x", x, unit, signed=True)
