@@ -113,8 +113,12 @@ def surface(who: str, part: Any) -> None:
 
 def several(who: str, name: str, value: Any, of: str) -> None:
     """Refuse what is no list."""
-    if not hasattr(value, "__len__") or isinstance(value, set | frozenset | dict):
-        raise Impossible(who, f"has {name} {shown(value)}, it must be a list of {of}") from None
+    try:
+        ordered = len(value) >= 0 and not isinstance(value, set | frozenset | dict)
+    except TypeError:
+        ordered = False
+    if not ordered:
+        raise Impossible(who, f"has {name} {shown(value)}, it must be a list of {of}")
 
 
 def of_kind(who: str, name: str, value: Any, kind: type) -> None:
