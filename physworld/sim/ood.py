@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -176,6 +178,10 @@ def _with_more(scene: Scene, rng: np.random.Generator, count: int) -> Scene:
     return replace(scene, bodies=scene.bodies + extra)
 
 
+def _smaller(lengths: tuple[float, ...], share: float) -> Any:
+    return tuple(length * share for length in lengths)
+
+
 def _copy(model: Body, place: Point, reach: float, heading: float) -> Body:
     """The body elsewhere, no larger than `reach`, as fast as its size allows and in a direction of its own."""
     share = min(1.0, reach / model.reach)
@@ -183,7 +189,17 @@ def _copy(model: Body, place: Point, reach: float, heading: float) -> Body:
     speed = min(math.hypot(*model.velocity), 45 * (reach + 5))
     return replace(
         model,
-        size=tuple(side * share for side in model.size),
+        size=_smaller(model.size, share),
+        vertices=tuple(map(partial(_smaller, share=share), model.vertices)),
+        parts=tuple(
+            replace(
+                part,
+                size=_smaller(part.size, share),
+                vertices=tuple(map(partial(_smaller, share=share), part.vertices)),
+                at=_smaller(part.at, share),
+            )
+            for part in model.parts
+        ),
         position=place,
         velocity=(speed * math.cos(heading), speed * math.sin(heading)),
         angle=0.0,

@@ -132,8 +132,11 @@ def _check(scene: Scene, num_frames: int, start: State, kicks: np.ndarray | None
         raise ValueError(f"num_frames must be a whole number, 1 or more, got {shown(num_frames)}")
     if not count:
         raise ValueError(f"scene {scene.name!r} has no bodies, so nothing moves")
-    if start.position.shape != (count, 2):
+    if len(start.position) != count:
         raise ValueError(f"start holds {len(start.position)} bodies but scene {scene.name!r} has {count}")
+    for name, shape in (("position", (count, 2)), ("velocity", (count, 2)), ("angle", (count,)), ("spin", (count,))):
+        if getattr(start, name).shape != shape:
+            raise ValueError(f"start must have {name} of shape {shape}, got {getattr(start, name).shape}")
     if kicks is not None and kicks.shape != (num_frames, count, COLUMNS):
         raise ValueError(f"kicks must have shape {(num_frames, count, COLUMNS)}, got {kicks.shape}")
 

@@ -47,13 +47,13 @@ def turned(scene: Scene, angle: float) -> Scene:
         return replace(shape, start=place(shape.start), end=place(shape.end), one_way=side)
 
     def joint(one: Joint) -> Joint:
+        if isinstance(one, Gear):  # ratio·b - a = phase; body_a turns too, but for the world
+            return replace(one, phase=one.phase + (one.ratio - (one.body_a != FIXED)) * angle)
         if one.body_a != FIXED:
             return one
         match one:  # body_b turns against the world, whose angle stays 0
             case GrooveJoint():
                 return replace(one, groove_start=place(one.groove_start), groove_end=place(one.groove_end))
-            case Gear():
-                return replace(one, phase=one.phase + one.ratio * angle)
             case Ratchet():
                 return replace(one, phase=one.phase + angle)
             case RotaryLimit():

@@ -11,7 +11,7 @@ from physworld.errors import FormatError
 from physworld.metrics.energy import kinetic_energy, total_energy
 from physworld.reporting.findings import Checked
 from physworld.scenarios import HELD_OUT
-from physworld.text.sources.files import SHARD, Row, read_scene, scenes_below
+from physworld.text.sources.files import Row, read_scene, scenes_below, shard_split
 from physworld.types import Motor, Segment, Trajectory, Wind
 from physworld.types.bodies import EVERYTHING
 
@@ -47,17 +47,11 @@ def _check(checked: Checked, scene: Path | Row, training: bool) -> None:
     checked.count += 1
     checked.counts[run.scene.name] = checked.counts.get(run.scene.name, 0) + 1
     _ranges(checked, run)
-    if training and run.scene.name in HELD_OUT and not _apart(path):
+    if training and run.scene.name in HELD_OUT and shard_split(path) in (None, "train"):
         checked.found(scene, "held-out", f"{run.scene.name} is a held-out type; trained on, it tests nothing")
     for kind, problem in (("energy", gained(run)), ("wall", through_wall(run))):
         if problem:
             checked.found(scene, kind, problem)
-
-
-def _apart(path: Path) -> bool:
-    """Whether a file lies in a shard that is not trained on."""
-    names = [found.group(1) for place in (path, *path.parents) if (found := SHARD.fullmatch(place.name))]
-    return bool(names) and names[0] != "train"
 
 
 def _ranges(checked: Checked, run: Trajectory) -> None:

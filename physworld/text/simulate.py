@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.progress import track
@@ -109,15 +110,30 @@ def _of_file(path: Path, cfg: DictConfig) -> None:
         raise UserError("format=gallery shows every scenario type; of input= make gif, mp4, png, jsonl or parquet.")
     by_hand = is_by_hand(path)
     if by_hand:
-        scene = checks.read(read_yaml, path)
+        trajectory = roll(checks.read(read_yaml, path), cfg.frames)
     else:
-        scene = checks.read(read_scene, Row(path, 0) if is_table(path) else path).scene
-    trajectory = roll(scene, cfg.frames)
+        known = checks.read(read_scene, Row(path, 0) if is_table(path) else path)
+        trajectory = roll(known.scene, cfg.frames, start=known.frame(0))  # a window begins later than its scene
+    refuse_blown_up(trajectory, path)
     directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
     name = f"{path.name.partition('.')[0]}.{cfg.format}{f'.{cfg.compress}' if cfg.compress else ''}"
     with placing(directory) as work:
         write(work / name, trajectory, cfg.format, seed=0)
     console.print(str(directory / name), soft_wrap=True)
+
+
+def refuse_blown_up(trajectory: Trajectory, path: Path) -> None:
+    """
+    Raises:
+        UserError: a number of a simulated scene is not finite.
+    """
+    arrays = (trajectory.position, trajectory.velocity, trajectory.angle, trajectory.spin)
+    whole = np.all([np.isfinite(array.reshape(len(trajectory), -1)).all(axis=1) for array in arrays], axis=0)
+    if not whole.all():
+        raise UserError(
+            f"input={path} blows up: its numbers are not finite from frame {int(whole.argmin())} on. A stiff spring or "
+            "a strong field does that; make it weaker, the time step dt shorter, or frames fewer."
+        )
 
 
 def write(path: Path, trajectory: Trajectory, form: str, *, seed: int) -> None:

@@ -124,9 +124,9 @@ class Body:
         own["mass"] = mass
         own["friction"] = friction
         own["restitution"] = restitution
-        if vertices:
+        if type(vertices) is not tuple or vertices:
             own["vertices"] = vertices
-        if parts:
+        if type(parts) is not tuple or parts:
             own["parts"] = parts
         if kind != "dynamic":
             own["kind"] = kind
@@ -144,18 +144,23 @@ class Body:
             else:
                 square = wide = 0.0
             (x, y), (vx, vy) = position, velocity
-            total = x + y + vx + vy + angle + spin + friction + restitution
+            weight = mass * square
+            total = weight + x + y + vx + vy + angle + spin + friction + restitution
             if (
                 wide > 0.0 < mass
-                and 0.0 < mass * square < math.inf
-                and total - total == 0.0  # not so with an infinity or NaN in it
+                and weight > 0.0 == total * 0.0  # not so with an infinity or NaN in it
+                and type(size) is tuple is type(position) is type(velocity)
+                # of numpy's numbers and the like, which no file can hold, limits.body makes plain ones
+                and type(x) is float is type(y) is type(vx) is type(vy) is type(angle) is type(spin)
+                and type(wide) is float is type(mass) is type(friction) is type(restitution)
+                and (shape == "circle" or type(high) is float)
                 and friction >= 0.0 <= restitution
                 and filter is EVERYTHING
                 and not (vertices or parts or sensor)
                 and kind == "dynamic"
             ):
                 return
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         _pieces(parts)
         limits.of_kind("body", "filter", filter, Filter)
@@ -310,13 +315,16 @@ class Segment:
             total = ax + ay + bx + by + radius + friction + restitution + surface_speed
             if (
                 radius >= 0.0 <= friction
-                and restitution >= 0.0 == total - total
+                and restitution >= 0.0 == total * 0.0
                 and one_way is None
                 and filter is EVERYTHING
+                and type(start) is tuple is type(end)
+                and type(ax) is float is type(ay) is type(bx) is type(by)
+                and type(radius) is float is type(friction) is type(restitution) is type(surface_speed)
                 and (not surface_speed or start != end)
             ):
                 return
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         limits.of_kind("wall", "filter", filter, Filter)
         limits.segment(self)
@@ -351,9 +359,11 @@ class Peg:
         try:
             (x, y), total = center, friction + restitution + radius
             total += x + y
-            if total - total == 0.0 < radius and friction >= 0.0 <= restitution and filter is EVERYTHING:
+            plain = type(center) is tuple and type(x) is float is type(y)
+            plain = plain and type(radius) is float is type(friction) is type(restitution)
+            if plain and total * 0.0 == 0.0 < radius and friction >= 0.0 <= restitution and filter is EVERYTHING:
                 return
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         limits.of_kind("peg", "filter", filter, Filter)
         limits.peg(self)

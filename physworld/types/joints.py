@@ -25,17 +25,20 @@ class Jointed:
     def __post_init__(self) -> None:
         values, total, least = self.__dict__, 0.0, 0.0
         try:  # quickly: a chain has many joints
+            plain = self.PLAIN
             for name in self.POINTS:
-                x, y = values[name]
+                x, y = point = values[name]
                 total += x + y
+                plain = plain and type(point) is tuple and type(x) in limits.PLAIN and type(y) in limits.PLAIN
             for name in self.NUMBERS:
                 value = values[name]
                 total += value
                 least = min(least, value)
+                plain = plain and type(value) in limits.PLAIN
             whole = type(self.body_a) is int is type(self.body_b) and -1 <= self.body_a != self.body_b >= 0
-            if whole and total - total == 0.0 == least and self.PLAIN:
+            if whole and plain and total * 0.0 == 0.0 == least:
                 return
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         limits.joint(self, self.POINTS, self.NUMBERS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, SupportsFloat
 
 from physworld.types import shapes
 
@@ -21,6 +21,10 @@ BITS = 2**32 - 1  # largest category, mask and group: Chipmunk keeps 32 bits
 OFF_CENTRE = 0.01  # px by which rounded corners may move a body's centre of mass from its position
 KINDS = ("dynamic", "kinematic")
 SHAPES = ("circle", "rect", "polygon", "compound")
+
+
+PLAIN = frozenset({float, int})  # types of a number that every file can hold
+KEPT = frozenset({*PLAIN, str, bool, type(None), set, frozenset, dict})  # the last three have no order, so stay wrong
 
 
 class Impossible(ValueError):
@@ -37,15 +41,36 @@ def shown(value: Any) -> str:
     return word if len(word) <= 40 else word[:37] + "..."
 
 
+def settle(part: Any, names: Iterable[str] | None = None) -> None:
+    """Floats, whole numbers, texts and tuples in place of numpy's and of lists, so that every file can hold them."""
+    own = part.__dict__
+    for name in own if names is None else names:
+        if name in own:
+            own[name] = _plain(own[name])
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in KEPT:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    try:
+        return tuple(map(_plain, value))
+    except TypeError:  # no list; nor is an array of no dimensions
+        pass
+    try:
+        return operator.index(value)
+    except TypeError:
+        return float(value) if isinstance(value, SupportsFloat) else value
+
+
 def range_fault(value: Any, unit: str = "", *, positive: bool = False, signed: bool = False) -> str:
     """What a number must be that is not finite, or not positive (not negative, unless signed); '' where it is fine."""
     try:
-        good = abs(value) < math.inf and not isinstance(value, bool)
-        good = good and (signed or value > 0 or (value == 0 and not positive))
-    except TypeError:
+        finite = math.isfinite(value) and not isinstance(value, bool)
+        good = finite and (signed or value > 0 or (value == 0 and not positive))
+    except (TypeError, ValueError, OverflowError):  # no number, or an integer that no float can hold
         good = finite = False
-    else:
-        finite = abs(value) < math.inf
     if good:
         return ""
     asked = "it must be a finite number" if signed or not finite else "it must not be negative"
@@ -60,6 +85,8 @@ def number(who: str, name: str, value: Any, unit: str = "", *, positive: bool = 
 
 def point(who: str, name: str, value: Any, unit: str = "px") -> None:
     try:
+        if isinstance(value, set | frozenset | dict):
+            raise TypeError("it has no order")
         x, y = value
     except (TypeError, ValueError):
         raise Impossible(who, f"has {name} {shown(value)}, it must be two numbers ({unit})") from None
@@ -87,9 +114,11 @@ def surface(who: str, part: Any) -> None:
 def several(who: str, name: str, value: Any, of: str) -> None:
     """Refuse what is no list."""
     try:
-        len(value)
+        ordered = len(value) >= 0 and not isinstance(value, set | frozenset | dict)
     except TypeError:
-        raise Impossible(who, f"has {name} {shown(value)}, it must be a list of {of}") from None
+        ordered = False
+    if not ordered:
+        raise Impossible(who, f"has {name} {shown(value)}, it must be a list of {of}")
 
 
 def of_kind(who: str, name: str, value: Any, kind: type) -> None:
@@ -98,6 +127,7 @@ def of_kind(who: str, name: str, value: Any, kind: type) -> None:
 
 
 def filter_of(chosen: Any) -> None:
+    settle(chosen)
     for name in ("group", "categories", "mask"):
         value = getattr(chosen, name)
         if not is_whole(value, 0, BITS):
@@ -129,6 +159,7 @@ def form(who: str, part: Any, kinds: tuple[str, ...]) -> None:
 
 
 def part(part: Any) -> None:
+    settle(part)
     form("part", part, SHAPES[:3])
     point("part", "at", part.at)
     number("part", "angle", part.angle, "rad", signed=True)
@@ -136,6 +167,7 @@ def part(part: Any) -> None:
 
 
 def body(body: Any) -> None:
+    settle(body)
     form("body", body, SHAPES)
     point("body", "position", body.position)
     point("body", "velocity", body.velocity, "px/s")
@@ -163,6 +195,7 @@ def body(body: Any) -> None:
 
 
 def segment(wall: Any) -> None:
+    settle(wall)
     point("wall", "start", wall.start)
     point("wall", "end", wall.end)
     number("wall", "radius", wall.radius, "px")
@@ -180,6 +213,7 @@ def segment(wall: Any) -> None:
 
 
 def peg(peg: Any) -> None:
+    settle(peg)
     point("peg", "center", peg.center)
     number("peg", "radius", peg.radius, "px", positive=True)
     surface("peg", peg)
@@ -207,6 +241,7 @@ NUMBERS: dict[str, tuple[str, bool]] = {
 
 
 def joint(joint: Any, points: tuple[str, ...], numbers: tuple[str, ...]) -> None:
+    settle(joint)
     ends = joint.body_a, joint.body_b
     if not is_whole(ends[0], -1, 2**53) or not is_whole(ends[1], 0, 2**53) or ends[0] == ends[1]:
         raise Impossible(
@@ -227,6 +262,7 @@ def joint(joint: Any, points: tuple[str, ...], numbers: tuple[str, ...]) -> None
 
 
 def field(field: Any, points: tuple[str, ...], numbers: tuple[str, ...]) -> None:
+    settle(field)
     acting("field", field, points, numbers)
 
 
@@ -251,6 +287,13 @@ def parts(scene: Any, allowed: Iterable[tuple[str, set[type]]]) -> None:
 
 
 def scene(scene: Any) -> None:
+    settle(scene, ("name", "category", "difficulty", "text", "gravity", "dt", "canvas"))
+    for name in ("name", "category", "text"):
+        word = getattr(scene, name)
+        if not isinstance(word, str):
+            raise Impossible("scene", f"has {name} {shown(word)}, it must be a text")
+        if any("\ud800" <= letter <= "\udfff" for letter in word):  # no file can hold it
+            raise Impossible("scene", f"has {name} {shown(word)}, it holds half a character")
     fault = range_fault(scene.dt, "s", positive=True)
     if fault or scene.dt > LONGEST_STEP:
         raise ValueError(f"the timestep is {shown(scene.dt)}, {fault or f'it must be at most {LONGEST_STEP:g} (s)'}")

@@ -56,15 +56,19 @@ class Scene:
             if type(self.__dict__.get(name, ())) is list:
                 self.__dict__[name] = tuple(self.__dict__[name])
         try:
-            total, count = self.dt + self.gravity[0] + self.gravity[1], len(self.bodies)
-            plain = total - total == 0.0 < self.dt <= limits.LONGEST_STEP
-            plain = plain and self.canvas == (800, 600) and type(self.difficulty) is int and 1 <= self.difficulty <= 5
+            (x, y), dt, count = self.gravity, self.dt, len(self.bodies)
+            plain = (dt + x + y) * 0.0 == 0.0 < dt <= limits.LONGEST_STEP and type(self.gravity) is tuple
+            plain = plain and limits.PLAIN.issuperset(map(type, (dt, x, y))) and self.canvas == (800, 600)
+            plain = plain and type(self.canvas) is tuple and type(self.difficulty) is int and 1 <= self.difficulty <= 5
+            plain = plain and all(
+                type(word) is str and word.isascii() for word in (self.name, self.category, self.text)
+            )
             plain = plain and all({type(part) for part in self.__dict__[name]} <= kinds for name, kinds in PARTS)
             if plain and all(
                 j.body_a < count > j.body_b and self.bodies[j.body_b].kind == "dynamic" for j in self.joints
             ):
                 return
-        except (TypeError, ValueError, IndexError):
+        except (TypeError, ValueError, OverflowError, IndexError):
             pass
         limits.parts(self, PARTS)
         limits.scene(self)

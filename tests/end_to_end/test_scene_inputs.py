@@ -9,11 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from physworld import scenarios
 from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.islands import IslandCodec
 from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
+from physworld.text.codecs.scene_parquet import write_parquet
+from physworld.types import Body, Scene
 
 from commands import ended
 from repository import ROOT
@@ -88,6 +92,31 @@ def test_a_scene_by_hand_is_simulated_and_predicted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     said = read_jsonl(tmp_path / "out" / "prediction.jsonl")  # from frame 5 on
     assert abs(said.position[-1] - truth.position[15]).max() < 0.1
+
+
+def test_a_file_is_simulated_from_its_own_first_frame(tmp_path: Path) -> None:
+    path = simulate(Scene(bodies=(Body.circle(20.0, position=(100.0, 500.0), velocity=(200.0, 0.0)),)), 40)
+    write_jsonl(tmp_path / "late.jsonl", path.window(30, 40), seed=0)
+    write_parquet(tmp_path / "late.parquet", [path.window(30, 40)])
+    for name, out in (("late.jsonl", "made"), ("late.parquet", "too")):
+        done = ended(tmp_path, "simulate.py", f"input={name}", "frames=10", f"out={out}")
+        assert done.returncode == 0, done.stderr
+        np.testing.assert_allclose(read_jsonl(tmp_path / out / "late.jsonl").position, path.position[30:], atol=1e-3)
+
+
+BLOWS_UP = """
+bodies: [{name: a, circle: 20, position: [100, 100]}, {name: b, circle: 20, position: [200, 100]}]
+joints: [{spring: [a, b], length: 50, stiffness: 1.0e+9}]
+"""
+
+
+def test_a_scene_that_blows_up_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "boom.yaml").write_text(BLOWS_UP)
+    for form in ("jsonl", "gif"):
+        done = ended(tmp_path, "simulate.py", "input=boom.yaml", "frames=200", f"format={form}", "out=made")
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert "input=boom.yaml blows up: its numbers are not finite from frame" in done.stderr
+        assert not list(tmp_path.glob("made/*"))
 
 
 def test_a_typed_prompt_of_one_frame_goes_on_where_two_are_read(tmp_path: Path) -> None:

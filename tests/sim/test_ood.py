@@ -22,7 +22,7 @@ from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.codecs.scene_json import read_jsonl
 from physworld.text.evaluation.evaluation import EvalCases, _shifted
-from physworld.types import Scene, Segment
+from physworld.types import Body, Part, Scene, Segment
 
 from commands import ended, run
 from repository import ROOT
@@ -121,6 +121,20 @@ def test_applies_at_every_difficulty(family: str) -> None:
             after = shift(before, family, generator(0, "test", 4))
             assert after.distance == distance(before, after.scene, family)
             assert after.scene == before or "Out of distribution: " + family.replace("_", " ") in after.scene.text
+
+
+def test_copies_of_polygons_and_compounds_are_as_small_as_their_places() -> None:
+    corners = [(-60.0, -40.0), (60.0, -40.0), (0.0, 80.0)]
+    ends = [Part(shape="circle", size=(20.0,), at=(side * 50.0, 0.0)) for side in (-1, 1)]
+    bar = [Part(shape="rect", size=(100.0, 20.0)), Part(shape="polygon", vertices=tuple(corners)), *ends]
+    for large in (Body.polygon(corners, position=(150.0, 150.0)), Body.compound(bar, position=(150.0, 150.0))):
+        before = Scene(bodies=(large,))
+        after = shift(before, "unseen_count_high", generator(0, "test", 1)).scene
+        assert len(after.bodies) > 50 and deepest_overlap(after) == 0
+        copy = after.bodies[1]
+        share = copy.reach / large.reach
+        assert 0 < share < 0.2
+        assert copy.area == pytest.approx(large.area * share**2) and copy.shape == large.shape
 
 
 def test_options_are_the_families_and_bind() -> None:

@@ -181,6 +181,12 @@ def test_wrong_shapes_are_named() -> None:
     two = State(position=np.zeros((2, 2)), velocity=np.zeros((2, 2)), angle=np.zeros(2), spin=np.zeros(2))
     with pytest.raises(ValueError, match="start holds 2 bodies but scene 'test' has 1"):
         simulate(scene, 4, start=two)
+    one = scene.state
+    for name, wrong in (("position", np.zeros((1, 3))), ("velocity", np.zeros((2, 2))), ("angle", np.zeros((1, 1)))):
+        with pytest.raises(ValueError, match=f"start must have {name} of shape"):
+            simulate(scene, 4, start=replace(one, **{name: wrong}))
+    with pytest.raises(ValueError, match=r"start must have spin of shape \(1,\), got \(\)"):
+        simulate(scene, 4, start=replace(one, spin=np.zeros(())))
 
 
 @pytest.mark.slow

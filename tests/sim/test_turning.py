@@ -73,6 +73,24 @@ def test_joints_that_know_the_worlds_angle(joint: Joint) -> None:
     assert np.abs(path.spin - free.spin).max() + np.abs(path.position - free.position).max() > 0.1  # the joint acts
 
 
+TWO = [
+    Gear(body_a=0, body_b=1, ratio=2.0, phase=-0.7),
+    Ratchet(body_a=0, body_b=1, ratchet=0.5, phase=0.1),
+    RotaryLimit(body_a=0, body_b=1, lowest=-0.5, highest=-0.2),
+    RotarySpring(body_a=0, body_b=1, rest_angle=0.7, stiffness=3e5, damping=1e3),
+]
+
+
+@pytest.mark.parametrize("joint", TWO, ids=lambda joint: type(joint).__name__)
+def test_joints_of_two_bodies_that_know_their_angles(joint: Joint) -> None:
+    wheel = Body(shape="circle", size=(20.0,), position=(300.0, 300.0), angle=0.3, spin=2.0)
+    other = Body(shape="circle", size=(10.0,), position=(400.0, 300.0), angle=-0.2, spin=1.0)
+    scene = Scene(bodies=(wheel, other), joints=(joint,), gravity=(0.0, 0.0))
+    path = assert_turned(scene, ANGLE, 30)
+    if isinstance(joint, Gear):  # the wheels stand as it wants them and spin at its ratio: it has nothing to do
+        np.testing.assert_allclose(path.spin, [[2.0, 1.0]] * 30, atol=1e-9)
+
+
 def test_a_one_way_wall_keeps_its_solid_side() -> None:
     ball = Body(shape="circle", size=(10.0,), position=(400.0, 300.0), velocity=(0.0, -200.0))
     wall = Segment(start=(300.0, 270.0), end=(500.0, 270.0), one_way=(0.0, 1.0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from physworld import scenarios
 from physworld.scenarios._parts import mirrored
 from physworld.seeding import generator
+from physworld.sim.pymunk_sim import simulate
+from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
+from physworld.text.codecs.yaml_scene import read_yaml, write_yaml
 from physworld.types import (
     FIXED,
     Attractor,
@@ -54,6 +59,8 @@ ENDS = {**PAIR, "anchor_a": (0.0, 0.0)}
         ({"size": ("5",)}, "sizes must be positive"),
         (BOX | {"size": (5.0, -1.0)}, "is a rect of size (5.0, -1.0); sizes must be positive"),
         ({"mass": 0}, "has mass 0, it must be positive (kg)"),
+        ({"mass": True}, "has mass True, it must be a finite number"),
+        ({"position": {1.0, 2.0}}, "it must be two numbers (px)"),
         ({"mass": -1.0}, "has mass -1.0, it must be positive"),
         ({"mass": INF}, "has mass inf, it must be a finite number"),
         ({"mass": 1e-320, "size": (1e-3,)}, "moment of inertia (mass times size squared) of 0.0, it must be positive"),
@@ -166,6 +173,9 @@ def test_parts(make, says: str) -> None:
         ({"canvas": (10**9, 600)}, "the canvas is (1000000000, 600)"),
         ({"canvas": (800,)}, "the canvas is (800,)"),
         ({"dt": 10.0}, "the timestep is 10.0, it must be at most 1 (s)"),
+        ({"name": 3}, "a scene has name 3, it must be a text"),
+        ({"category": None}, "a scene has category None, it must be a text"),
+        ({"text": "a \ud800"}, "a scene has text 'a \\ud800', it holds half a character"),
         ({"difficulty": 0}, "the difficulty is 0, it must be a whole number from 1 to 5"),
         (
             {"joints": (PinJoint(**ENDS | {"body_b": 2}, length=1.0),)},
@@ -197,6 +207,49 @@ def test_what_is_possible_is_taken() -> None:
     PinJoint(**ENDS, length=0)
     Attractor(center=(0, 0), strength=-5e5)
     assert replace(world(disc(0.0, 0.0)), canvas=(1, MAX_CANVAS), difficulty=5).canvas == (1, MAX_CANVAS)
+
+
+def test_what_numpy_and_lists_make_comes_back_from_files_as_an_equal_scene(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    one, two = np.float64(1.5), np.int64(2)
+    pair: Any = [one, two]
+    table: Any = np.array(SQUARE)
+    drawn: Any = rng.uniform(100, 500, 2)
+    many: Any = [
+        Body.circle(one, position=drawn, mass=two),
+        Body.box(20, one, position=pair, velocity=np.array([1, 2]), angle=one, filter=Filter(group=two)),
+        Body.polygon(table, position=drawn, friction=one),
+        Body(shape="polygon", vertices=table, position=pair),
+        Body.compound([Part(shape="rect", size=pair, at=pair)], position=pair),
+    ]
+    walls: Any = [Segment(start=pair, end=drawn, radius=one, one_way=pair), Peg(center=pair, radius=two)]
+    joints: Any = [PinJoint(body_a=two, body_b=0, anchor_a=pair, length=one), Gear(**PAIR, ratio=two)]
+    air: Any = [Wind(velocity=drawn, drag=one)]
+    sides: Any = [640, two]
+    scene = Scene(name=np.str_("mine"), difficulty=two, gravity=drawn, canvas=sides, bodies=many, static=walls,
+                  joints=joints, fields=air)  # fmt: skip
+    assert scene == replace(scene)
+    write_yaml(tmp_path / "scene.yaml", scene)
+    assert read_yaml(tmp_path / "scene.yaml") == scene
+    write_jsonl(tmp_path / "scene.jsonl", simulate(scene, 2), seed=0)
+    assert read_jsonl(tmp_path / "scene.jsonl").scene == scene
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)])
+def test_integers_that_no_float_can_hold_are_refused(huge: int) -> None:
+    for make in (
+        lambda: disc(huge, 0),
+        lambda: disc(0.0, 0.0, mass=abs(huge)),
+        lambda: Body(**BALL | {"position": (0, 0), "velocity": (0, 0)}, angle=huge, spin=0, friction=0, restitution=0),
+        lambda: Segment(start=(huge, 0), end=(0, 1)),
+        lambda: Segment(start=(huge, 0), end=(0, 1), radius=1, friction=1, restitution=1, surface_speed=0),
+        lambda: Peg(center=(huge, 0.5), radius=1),
+        lambda: PinJoint(**ENDS, length=abs(huge)),
+        lambda: Wind(velocity=(huge, 0), drag=0),
+        lambda: Scene(bodies=(disc(0.0, 0.0),), gravity=(0.0, huge)),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="it must be a finite number"):
+            make()
 
 
 def test_a_hand_written_constructor_names_every_field_once() -> None:

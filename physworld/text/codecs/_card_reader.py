@@ -14,17 +14,18 @@ import numpy as np
 from physworld.text.codecs._text import LARGEST, NUMBER
 from physworld.types import PIXELS_PER_METRE, Body, Scene, Segment, State, Trajectory
 
-_SCENE = re.compile(rf"Scene: ([0-9]+) objects? \(.*\)\. Gravity: \({NUMBER}, {NUMBER}\)\. Timestep: {NUMBER}\.")
-_SCENARIO = re.compile(r"Scenario: (.*) \((.*)\), difficulty: ([0-9]+)")
+WHOLE = "[0-9]{1,6}"  # longer ones count nothing that a text can hold
+_SCENE = re.compile(rf"Scene: ({WHOLE}) objects? \(.*\)\. Gravity: \({NUMBER}, {NUMBER}\)\. Timestep: {NUMBER}\.")
+_SCENARIO = re.compile(rf"Scenario: (.*) \((.*)\), difficulty: ({WHOLE})")
 _OBJECT = re.compile(
-    rf"  obj_([0-9]+): (?:circle r={NUMBER}|rect {NUMBER}x{NUMBER}) at \({NUMBER}, {NUMBER}\), "
+    rf"  obj_({WHOLE}): (?:circle r={NUMBER}|rect {NUMBER}x{NUMBER}) at \({NUMBER}, {NUMBER}\), "
     rf"density={NUMBER}, friction={NUMBER}"
 )
-_WALLS = re.compile(r"Static geometry: ([0-9]+) segments \(walls\)")
-_JOINTS = re.compile(r"Constraints: (none|[0-9]+ joints)")
-_TITLE = re.compile(r"Frame ([0-9]+): [0-9]+ of [0-9]+ objects moving\.")
-_BODY = re.compile(rf"  obj_([0-9]+): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)")
-_CUE = re.compile(r"Frame ([0-9]+):")
+_WALLS = re.compile(rf"Static geometry: ({WHOLE}) segments \(walls\)")
+_JOINTS = re.compile(rf"Constraints: (none|{WHOLE} joints)")
+_TITLE = re.compile(rf"Frame ({WHOLE}): {WHOLE} of {WHOLE} objects moving\.")
+_BODY = re.compile(rf"  obj_({WHOLE}): pos=\({NUMBER}, {NUMBER}\), vel=\({NUMBER}, {NUMBER}\)")
+_CUE = re.compile(rf"Frame ({WHOLE}):")
 MOST_WALLS = 1000
 
 
@@ -65,6 +66,8 @@ def read_card(text: str) -> Trajectory:
     lines = _Lines(text)
     head = lines.next(_SCENE, "`Scene: N objects (...). Gravity: (X, Y). Timestep: T.`")
     count, gravity, dt = int(head[1]), (float(head[2]), float(head[3])), float(head[4])
+    if count < 1:
+        raise lines.refuse("has no object, so nothing moves")
     about = lines.next(_SCENARIO, "`Scenario: NAME (CATEGORY), difficulty: D`")
     lines.next(re.compile("Objects:"), "`Objects:`")
     bodies = []

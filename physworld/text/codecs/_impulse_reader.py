@@ -32,7 +32,7 @@ VALUES = number_values()
 # word -> which of its numbers must be > 0, and which must be >= 0
 SIGNS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "world": ((2,), ()), "wall": ((), (4, 5, 6)), "peg": ((2,), (3, 4)), "field": ((), (3,)),
-    "mutual": ((), (1,)), "wind": ((), (2,)), "pin": ((4,), ()), "rope": ((4,), ()), "spring": ((), (4, 5, 6)),
+    "mutual": ((), (1,)), "wind": ((), (2,)), "pin": ((), (4,)), "rope": ((), (4,)), "spring": ((), (4, 5, 6)),
     "motor": ((), (1,)),
     "ball": ((6, 7), (8, 9)), "box": ((6, 7, 8), (9, 10)),
 }  # fmt: skip

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from physworld.text.codecs.numbers import LARGEST
-from physworld.types import Scene, features
+from physworld.text.codecs.numbers import LARGEST, number_indices
+from physworld.types import Peg, Scene, features
 from physworld.types.features import COMPOUND, FILTER, JOINTS, KINEMATIC, ONE_WAY, POINT_WALL, POLYGON, SENSOR
 
 SMALLEST = 0.0005  # what prints as 0: texts of lines have three decimals
+COARSEST = 2.0  # px; what is further apart never prints alike: from 1000 on numbers print whole
 _NEVER = frozenset({KINEMATIC, SENSOR, FILTER, ONE_WAY})
 _SHAPES = frozenset({POLYGON, COMPOUND})
 # Engine text says nothing of any shape and names each joint by Pymunk's word for it; card text has neither.
@@ -37,7 +40,7 @@ def check_range(scene: Scene, numbers: np.ndarray, codec: str) -> None:
     """Whether the text `codec`, one of those of lines, can print these numbers of a header (M,), in its own units.
 
     Raises:
-        ValueError: one is larger than any it has, or one that must be positive prints as 0.
+        ValueError: one is larger than any it has, one that must be positive prints as 0, or a wall as a point.
     """
     largest = max(np.abs(numbers).max(), np.abs(scene.state.position).max(initial=0.0))
     if largest > LARGEST + 0.5:
@@ -45,9 +48,18 @@ def check_range(scene: Scene, numbers: np.ndarray, codec: str) -> None:
             f"the number {largest:g} cannot be written as {codec} text, whose numbers end at {LARGEST:g} (the scene's "
             "numbers in the text's units); codecs that can: engine, card"
         )
-    smallest = min([scene.dt * 1000, *(min(*body.size, body.mass) for body in scene.bodies)])
+    pegs = (part.radius for part in scene.static if isinstance(part, Peg))
+    smallest = min([scene.dt * 1000, *(min(*body.size, body.mass) for body in scene.bodies), *pegs])
     if smallest < SMALLEST:
         raise ValueError(
             f"the time step, size or mass {smallest:g} cannot be written as {codec} text, where it would print as 0; "
             "codecs that can: engine, card"
         )
+    for wall in scene.static:
+        if isinstance(wall, Peg) or math.dist(wall.start, wall.end) > COARSEST:
+            continue
+        if (number_indices(np.array(wall.start)) == number_indices(np.array(wall.end))).all():
+            raise ValueError(
+                f"the wall from {wall.start} to {wall.end} cannot be written as {codec} text, where it would print as "
+                "a point; codecs that can: engine, card"
+            )

@@ -146,6 +146,8 @@ def flag(value: Any, what: str) -> bool:
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{what} must be a text, got {shown(value)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):  # no file can hold it
+        raise FormatError(f"{what} holds half a character ({shown(value)})")
     return value
 
 

@@ -129,7 +129,7 @@ def parse_yaml(text: str) -> Scene:
     except FormatError as error:
         message = _PLACE.sub(lambda found: f"{_WORDS[found[1]]} {found[2]}", str(error))
         message = message.replace("a JSON object", "keys with values")
-        raise FormatError(re.sub(r"\bpx\b", "m", message) if units == "m" else message) from None
+        raise FormatError(re.sub(r"\bpx(?![a-z])", "m", message) if units == "m" else message) from None
 
 
 def write_yaml(path: str | os.PathLike[str], scene: Scene) -> None:
@@ -168,6 +168,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
         if self.check_event(yaml.AliasEvent):
             line = self.peek_event().start_mark.line + 1
             raise FormatError(f"line {line}: aliases (*name) are not read; write the part out")
+        event = self.peek_event()
+        if event.tag is not None:
+            raise FormatError(f"line {event.start_mark.line + 1}: tags (!!name) are not read; leave it out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -182,10 +185,18 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
         return found
 
 
-# YAML 1.1 takes 1e3 for a text, people take it for a number.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+# YAML 1.1 takes 1e3 for a text, 0150 for 104 and 1:30 for 90; people take only the first for a number.
+_NUMBERS = {
+    "int": r"[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$",
+    "float": r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$"
+    r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$",
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in _NUMBERS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _form in _NUMBERS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_form), list("-+.0123456789"))
 
 
 def _scene(top: dict[str, Any], scale: float) -> Scene:
@@ -241,7 +252,7 @@ def _body(body: dict[str, Any], what: str) -> dict[str, Any]:
         return body
     if len(short) > 1:
         raise FormatError(f"{what} has both {short[0]} and {short[1]}; a body has one shape")
-    value = body.pop(short[0])
+    value = _short(body, short[0], ("vertices" if short[0] == "polygon" else "size",), what)
     if "position" not in body:
         near = difflib.get_close_matches("position", map(str, body), n=1)
         raise FormatError(f'{what} lacks the key "position"' + (f"; is {shown(near[0])} meant for it?" if near else ""))
@@ -256,14 +267,23 @@ def _body(body: dict[str, Any], what: str) -> dict[str, Any]:
     return {"shape": "polygon", **about, "angle": whole.angle, **body}
 
 
+def _short(part: dict[str, Any], short: str, sets: tuple[str, ...], what: str) -> Any:
+    """Take a short form out of a part, which may not have what the short form sets as well."""
+    both = next((key for key in sets if key in part), None)
+    if both is not None:
+        raise FormatError(f"{what} has both {short} and {both}; leave one out")
+    return part.pop(short)
+
+
 def _static(part: dict[str, Any], what: str) -> dict[str, Any]:
     if "segment" in part:
-        ends = points(part.pop("segment"), f"{what} segment")
+        ends = points(_short(part, "segment", ("type", "start", "end", "peg"), what), f"{what} segment")
         if len(ends) != 2:
             raise FormatError(f"{what} segment must be two points, start and end, got {len(ends)}")
         return {"type": "segment", "start": list(ends[0]), "end": list(ends[1]), **part}
     if "peg" in part:
-        return {"type": "peg", "center": list(pair(part.pop("peg"), f"{what} peg")), **part}
+        center = pair(_short(part, "peg", ("type", "center"), what), f"{what} peg")
+        return {"type": "peg", "center": list(center), **part}
     if "type" not in part:
         raise FormatError(f"{what} is neither a segment nor a peg")
     return part
@@ -290,7 +310,8 @@ def _joint(names: dict[str, int], places: list[tuple[Point, float]]) -> Callable
             if kind not in JOINTS:
                 raise FormatError(f"{what} has no known kind; choose one of {', '.join(JOINTS)}")
         else:
-            ends = joint.pop(kind)
+            others = (other for other in JOINTS if other != kind)
+            ends = _short(joint, kind, ("type", "body_a", "body_b", *others), what)
             if not isinstance(ends, list) or len(ends) != 2:
                 raise FormatError(f"{what} {kind} must be two bodies, such as [world, 0], got {shown(ends)}")
         a, b = (end(value, what) for value in ends)
@@ -318,12 +339,13 @@ def _apart(joint: dict[str, Any], places: list[tuple[Point, float]], what: str) 
 
 
 def _field(field: dict[str, Any], what: str) -> dict[str, Any]:
-    if "wind" in field:
-        return {"type": "wind", "velocity": list(pair(field.pop("wind"), f"{what} wind")), **field}
-    if "attractor" in field:
-        return {"type": "attractor", "center": list(pair(field.pop("attractor"), f"{what} attractor")), **field}
-    if "mutual_gravity" in field:
-        return {"type": "mutual_gravity", "strength": field.pop("mutual_gravity"), **field}
+    short = next((kind for kind in FIELDS if kind in field), None)
+    if short is not None:
+        own = {"wind": "velocity", "attractor": "center", "mutual_gravity": "strength"}[short]
+        value = _short(field, short, ("type", own, *(other for other in FIELDS if other != short)), what)
+        if short != "mutual_gravity":
+            value = list(pair(value, f"{what} {short}"))
+        return {"type": short, own: value, **field}
     if field.get("type") not in FIELDS:
         raise FormatError(f"{what} has no known kind; choose one of {', '.join(FIELDS)}")
     return field

@@ -40,6 +40,10 @@ class Row(NamedTuple):
         return f"{self.path} row {self.number}"
 
 
+def _file(scene: Path | Row) -> Path:
+    return scene.path if isinstance(scene, Row) else scene
+
+
 def is_table(path: Path) -> bool:
     """Whether a file is Parquet, by its suffix in any case."""
     return path.suffix.lower() == ".parquet"
@@ -89,7 +93,7 @@ def read_scene(scene: Path | Row) -> Trajectory:
     Raises:
         FormatError: names the file, the place and the problem.
     """
-    shard = _shard_of(scene.path if isinstance(scene, Row) else scene)
+    shard = shard_of(_file(scene))
     if shard is not None:
         refuse_damaged_shard(shard)
     run = read_jsonl(scene) if not isinstance(scene, Row) else _read_row(scene)
@@ -123,9 +127,23 @@ def refuse_damaged_shard(shard: Path) -> None:
         )
 
 
-def _shard_of(path: Path) -> Path | None:
-    """The shard that a file is, or lies in."""
-    return next((place for place in (path, *path.parents) if SHARD.fullmatch(place.name)), None)
+def shard_of(path: Path) -> Path | None:
+    """The shard that a file is, or lies in: the innermost on the whole way to it, as named or behind links."""
+    named = Path(os.path.abspath(path))
+    for way in (
+        named,
+        Path(os.path.realpath(path)),
+    ):  # a cache of downloads keeps files under other names, behind links
+        found = next((place for place in (way, *way.parents) if SHARD.fullmatch(place.name)), None)
+        if found is not None:
+            return found
+    return None
+
+
+def shard_split(path: Path) -> str | None:
+    """The split of that shard, or None."""
+    shard = shard_of(path)
+    return None if shard is None else shard.name.partition("-")[0]
 
 
 def _read_row(scene: Row) -> Trajectory:
@@ -266,7 +284,7 @@ class FilesSource(Windows):
 
 
 def _of_split(scenes: list[Path | Row], root: Path, split: str, held_back: float) -> list[Path | Row]:
-    said = [_shard_split(scene, root) for scene in scenes]
+    said = [shard_split(_file(scene)) for scene in scenes]
     kept = set(said) - {None}
     if kept == {"train"}:
         kept = set()
@@ -298,7 +316,7 @@ def _why_none(there: dict[str, int], names: Sequence[str]) -> str:
 def _why_no_split(scenes: Sequence[Path | Row], root: Path, split: str, held_back: float) -> str:
     """What held_back makes of so few scenes, and the least that would do."""
     many = counted(len(scenes), "scene")
-    if any(_shard_split(scene, root) for scene in scenes):
+    if any(shard_split(_file(scene)) for scene in scenes):
         return f"its {many} are shards of other splits; add files or folders called {split}-00000-of-00001"
     places = sorted(_place(scene, root) for scene in scenes)
     if split == "train":
@@ -325,12 +343,6 @@ def _place(scene: Path | Row, root: Path) -> float:
     """0-1, by a scene's name alone."""
     path, row = scene if isinstance(scene, Row) else (scene, "")
     return zlib.crc32(f"{path.relative_to(root).as_posix()}{row}".encode()) / 2**32
-
-
-def _shard_split(scene: Path | Row, root: Path) -> str | None:
-    path = scene.path if isinstance(scene, Row) else scene
-    names = (SHARD.fullmatch(part) for part in path.relative_to(root).parts)
-    return next((name[1] for name in names if name), None)
 
 
 def _opened(path: Path) -> Any:

@@ -45,7 +45,7 @@ class OnPolicySource(PhysicsSource):
             run: directory of the run whose model is rolled out, `last` or `shipped`.
             share: of the samples, 0-1.
             rollout_frames: frames that the model goes on for.
-            physics: as of `PhysicsSource`.
+            physics: as of `PhysicsSource`; kicks are for simulated scenes alone.
         """
         super().__init__(**physics)
         if not 0 <= share <= 1:
@@ -92,14 +92,15 @@ class OnPolicySource(PhysicsSource):
         context = self._given(codec)
         given = []
         for _ in range(SCENES_AT_ONCE):
-            scene = self._draw(rng)
+            scene = self._world(rng)
             last = int(rng.integers(context - 1, self.frames - self.rollout_frames))
             given.append(simulate(scene, last + 1).window(last + 1 - context, last + 1))
         said = rollout_alone(model, codec, given, self.rollout_frames).predicted
         windows = []
         for start, own in zip(given, said, strict=True):
             windows += self._windows_of(start.then(own), len(start), rng)
-        return [windows[k] for k in rng.permutation(len(windows))]
+        mixed = [windows[k] for k in rng.permutation(len(windows))]
+        return [(self._off(given, rng), target) for given, target in mixed]
 
     def _windows_of(
         self, path: Trajectory, first: int, rng: np.random.Generator

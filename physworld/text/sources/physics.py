@@ -108,13 +108,22 @@ class PhysicsSource(Windows):
         """Scene `number` of this stream."""
         return self._draw(generator(self.seed, self.split, number))
 
-    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
-        rng = generator(self.seed, self.split, number)
+    def _world(self, rng: np.random.Generator) -> Scene:
+        """A scene as it is simulated: drawn, and in some cases turned or made of other stuff."""
         scene = self._draw(rng)
         if self.turned_scenes and rng.random() < self.turned_scenes:
             scene = turned(mirrored(scene) if rng.random() < 0.5 else scene, float(rng.uniform(-np.pi, np.pi)))
         if self.varied_scenes and rng.random() < self.varied_scenes:
             scene = varied(scene, rng)
+        return scene
+
+    def _off(self, given: Trajectory, rng: np.random.Generator) -> Trajectory:
+        """Given frames with the noise that context_noise asks for."""
+        return _noisy(given, rng, self.context_noise) if self.context_noise else given
+
+    def _cut(self, number: int) -> list[tuple[Trajectory, Trajectory]]:
+        rng = generator(self.seed, self.split, number)
+        scene = self._world(rng)
         kicked = np.zeros(self.frames, bool)
         kicks = None
         if rng.random() < self.kicked_scenes:
@@ -134,9 +143,7 @@ class PhysicsSource(Windows):
             kicked=kicked,
             include_resting=self.include_resting,
         )
-        if not self.context_noise:
-            return windows
-        return [(_noisy(given, rng, self.context_noise), target) for given, target in windows]
+        return [(self._off(given, rng), target) for given, target in windows]
 
 
 def _noisy(given: Trajectory, rng: np.random.Generator, size: float) -> Trajectory:

@@ -47,6 +47,7 @@ SPEED = {"in": (1.0, 4.0), "out": (0.0, 0.8), "larger": (4.5, 6.0)}
 RADIUS = {"in": (0.7, 1.4), "out": (0.3, 0.6), "larger": (1.5, 2.0)}
 RADIUS_OF_TWO = {"in": (0.5, 1.5), "out": (0.3, 0.4), "larger": (1.7, 2.0)}
 TRIES = 400
+MOST = 1_000_000  # clips of one data set that are read; the published ones have some thousands
 COLOURS = ((255, 0, 0), (0, 0, 255))
 OWN = ((0, 2), (2, 0))  # of each ball: the channel that it lights, and the one that it and green leave dark
 NOISE = 8.0  # of 255: what a compressed video has on plain white
@@ -167,10 +168,11 @@ def read(path: Path) -> list[Clip]:
     found: list[Clip] = []
     try:
         with h5py.File(os.fspath(path), "r") as file:
-            missing = [key for key in KEYS[:2] if key not in file]
+            names = list(file)  # `in file` would follow a link into another one
+            missing = [key for key in KEYS[:2] if key not in names]
             if missing:
                 raise UserError(f"{path} has no {missing[0]}; PhyWorld's files hold {', '.join(KEYS)}.")
-            starts, paths, videos = (_parts(file[key]) if key in file else {} for key in KEYS)
+            starts, paths, videos = (_parts(file, key) if key in names else {} for key in KEYS)
             for group, values in starts.items():
                 start, position = np.asarray(values, float), np.asarray(paths[group], float)
                 for row in range(len(start)):
@@ -183,9 +185,28 @@ def read(path: Path) -> list[Clip]:
     return found
 
 
-def _parts(node: Any) -> dict[str, Any]:
-    """A file of one thousand clips has data sets, a merged one groups of them."""
-    return dict(node) if isinstance(node, Mapping) else {"": node}
+def _parts(file: Any, key: str) -> dict[str, Any]:
+    """A file of one thousand clips has data sets, a merged one groups of them.
+
+    Raises:
+        ValueError: a data set lies elsewhere, so that reading it would open other files, or is too large.
+    """
+    node = _own(file, key)
+    found = {name: _own(node, name) for name in node} if isinstance(node, Mapping) else {"": node}
+    for name, data in found.items():
+        if isinstance(data, Mapping) or data.external or data.is_virtual:
+            raise ValueError(f"{name or key} is no data set that lies in this file itself")
+        if len(data) > MOST or data.size > MOST * FRAMES * 4:
+            raise ValueError(f"{key} has {len(data)} rows, at most {MOST} can be read")
+    return found
+
+
+def _own(group: Any, name: str) -> Any:
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link")
+    return group[name]
 
 
 def _recorded(start: np.ndarray, position: np.ndarray, video: bytes) -> Clip:

@@ -123,7 +123,7 @@ def iphyre(place: str | Path, *, boxes: bool) -> list[Puzzle]:
     for number, (name, game) in enumerate(games.items()):
         try:
             found.append(_game(name, SPLITS[min(number // 10, 3)], game, boxes))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             raise UserError(
                 f"The game {name} of I-PHYRE is not as expected ({type(error).__name__}: {error})."
             ) from None

@@ -46,7 +46,9 @@ def levels(folder: Path, *, boxes: bool) -> tuple[list[Puzzle], dict[str, str]]:
             found.append(_level(file, json.loads(file.read_text(encoding="utf-8")), boxes))
         except _CannotSay as error:
             left_out[file.stem] = str(error)
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        except (
+            OSError, ValueError, ArithmeticError, KeyError, TypeError, IndexError, AttributeError, RecursionError
+        ) as error:  # fmt: skip
             left_out[file.stem] = f"it is no level of Virtual Tools ({type(error).__name__}: {str(error)[:60]})"
     if not found:
         why = next(iter(left_out.values()), "it has no .json files")

@@ -68,6 +68,10 @@ def test_what_is_written_is_read_and_written_alike(name: str) -> None:
     [
         ("Scene: 2", "Scenes: 2", r"line 1 is 'Scenes: 2 .* where `Scene: N objects"),
         ("Scene: 2", "Scene: 3", "line 8 is 'Static geometry.* where the line of obj_2"),
+        ("Scene: 2", "Scene: " + "9" * 5000, "line 1 is 'Scene: 999.* where `Scene: N objects"),
+        ("difficulty: 2", "difficulty: " + "9" * 5000, "where `Scenario: NAME"),
+        ("Frame 2:", f"Frame {'9' * 5000}:", "where `Frame 2:`, the cue for the answer should be"),
+        ("Scene: 2", "Scene: 0", "line 1 has no object, so nothing moves"),
         ("  obj_1: rect", "  obj_7: rect", "line 6 names obj_7 where obj_1 should be"),
         ("r=15.0", "r=0.0", "line 5 is no body"),
         ("density=14.1", "density=heavy", "line 5 is .* where the line of obj_0"),

@@ -144,7 +144,7 @@ def test_what_is_no_prompt_is_none(old: str, new: str) -> None:
         ("hinge fixed o0", "hinge o0 fixed"),
         ("hinge fixed o0", "hinge o7 o0"),
         ("0 150\n", "0 150 9\n"),
-        ("-4 250", "-4 0"),
+        ("-4 250", "-4 -1"),
         ("-4 250", "-4 -250"),
         ("rope o0 o1", "rope o0 o0"),
         ("80 60.5 0.25", "-80 60.5 0.25"),

@@ -19,7 +19,10 @@ from physworld.types import (
     Gear,
     GrooveJoint,
     Motor,
+    Peg,
+    PinJoint,
     Ratchet,
+    Rope,
     RotaryLimit,
     RotarySpring,
     Segment,
@@ -27,7 +30,7 @@ from physworld.types import (
 )
 
 from more_worlds import MORE, PLAIN
-from worlds import world
+from worlds import disc, world
 
 CANNOT = {
     "a polygon": (world(MORE.bodies[0]), ["engine"]),
@@ -86,6 +89,9 @@ def test_engine_text_names_a_gear() -> None:
         ({"bodies": (Body(shape="circle", size=(5.0,), position=(12000.0, 0.0)),)}, "the number 12000 cannot"),
         ({"bodies": (Body(shape="circle", size=(5.0,), position=(1.0, 0.0), mass=5e5),)}, "the number 500000 cannot"),
         ({"bodies": (Body(shape="circle", size=(5.0,), position=(1.0, 0.0), mass=1e-4),)}, "0.0001 cannot be written"),
+        ({"static": (Peg(center=(5.0, 5.0), radius=3e-4),)}, "the time step, size or mass 0.0003 cannot be written"),
+        ({"static": (Segment(start=(0.0, 0.0), end=(3e-4, 0.0)),)}, "the wall from (0.0, 0.0) to (0.0003, 0.0) cannot"),
+        ({"static": (Segment(start=(5e3, 0.0), end=(5000.3, 0.0)),)}, "where it would print as a point"),
         ({"dt": 1e-7}, "the time step, size or mass 0.0001 cannot be written"),
     ],
 )
@@ -98,6 +104,21 @@ def test_a_text_of_lines_refuses_a_number_that_it_would_cut_off(make: type, chan
     assert f"as {codec.text_name} text" in codec.unwritable(scene)
     with pytest.raises(ValueError, match=re.escape(says)):
         codec.prompt(simulate(scene, 1))
+
+
+@pytest.mark.parametrize("kind", [PinJoint, Rope])
+@pytest.mark.parametrize("length", [0.0, 3e-4, 5.0])
+@pytest.mark.parametrize("make", [ImpulseCodec, IslandCodec, PlainCodec])
+def test_a_short_joint_or_wall_that_is_written_is_read(make: type, length: float, kind: type) -> None:
+    joint = kind(body_a=0, body_b=1, anchor_a=(0.0, 0.0), length=length)
+    walls = (Segment(start=(5000.0, 0.0), end=(5001.0, 0.0)), Segment(start=(0.0, 0.0), end=(0.001, 0.0)))
+    scene = world(disc(0.0, 0.0), disc(100.0, 0.0), joints=(joint,), static=walls)
+    codec = make()
+    assert codec.unwritable(scene) == ""
+    text = codec.write_prompt(simulate(scene, 1))
+    found = codec.read_prompt(text)
+    assert found is not None, codec.why_no_prompt(text)
+    assert found.scene.static == walls and found.scene.joints == (replace(joint, length=round(length, 3)),)
 
 
 def test_a_motor_without_a_limit_is_written_as_the_strongest_one() -> None:

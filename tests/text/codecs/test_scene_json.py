@@ -198,6 +198,7 @@ def change(line: int, *path: object, value: object) -> list:
         (change(7, "objects", 1, "position", "x", value=10**400), 7, "position x is not a finite number"),
         (change(7, "objects", 1, "angle", value=float("nan")), 7, "NaN is not a finite number"),
         (change(1, "type", value="frame"), 1, "scene_header"),
+        (change(1, "description", value="a \ud800"), 1, "description holds half a character ('a \\ud800')"),
         (change(1, "gravity", value=...), 1, "gravity must be a JSON object, got nothing"),
         (change(1, "timestep", value=0), 1, "timestep is 0.0, it must be positive"),
         (change(1, "object_count", value=3), 1, "object_count is 3 but the header lists 2 objects"),

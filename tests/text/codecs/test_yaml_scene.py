@@ -13,6 +13,7 @@ from physworld.seeding import generator
 from physworld.text.codecs.yaml_scene import MAX_BYTES, parse_yaml, read_yaml, write_yaml
 from physworld.types import Attractor, Body, MutualGravity, Part, Peg, Ratchet, Scene, Segment, Spring, Wind
 
+TAGS = ("!!timestamp", "!!bool", "!!int", "!!float", "!!str", "!mine", "!")
 ONE = "bodies: [{circle: 20, position: [150, 400]}]"
 
 
@@ -44,6 +45,17 @@ def test_short_forms_are_the_long_ones() -> None:
             MutualGravity(strength=5.0),
         ),
     )
+
+
+@pytest.mark.parametrize("word", ["1e3", "1.5e3", "-.5", "+2.", "1_000", "0x10", "0", "-7", "0.5e-3", ".5E+2"])
+def test_what_people_write_for_a_number_is_one(word: str) -> None:
+    scene = parse_yaml(f"bodies: [{{circle: 20, position: [{word}, 0]}}]")
+    assert scene.bodies[0].position[0] == (16.0 if word == "0x10" else float(word))
+
+
+@pytest.mark.parametrize("word", ["10:30", "0150", "1.2.3", "e3", "2 balls"])
+def test_what_is_no_number_is_a_text(word: str) -> None:
+    assert parse_yaml(f"{ONE}\ntext: {word}").text == word
 
 
 def test_metres_are_the_same_world() -> None:
@@ -122,7 +134,8 @@ def test_what_no_text_can_say_comes_back(tmp_path: Path) -> None:
         ("? [1, 2]\n: 3\n? [1, 2]\n: 4", "this is not YAML"),
         ("{" + ",".join(f"k{k}" for k in range(20_000)) + ",k7}", "line 1: the key 'k7' is there twice"),
         ("bodies: []\ngravity: [", "line 2: this is not YAML"),
-        ("bodies: !!python/object/apply:os.system [ls]", "this is not YAML"),
+        ("bodies: !!python/object/apply:os.system [ls]", "line 1: tags (!!name) are not read"),
+        *((f"{ONE}\nname: {tag} x", "line 2: tags (!!name) are not read") for tag in TAGS),
         ("[" * 1500, "nested too deeply"),
         ("- 1", "this is no scene but list"),
         ("", "this is no scene but nothing"),
@@ -136,6 +149,28 @@ def test_what_no_text_can_say_comes_back(tmp_path: Path) -> None:
         (ONE + "\nstatic: [{segment: [[0, 0]]}]", "wall 0 segment must be two points"),
         (ONE + "\nfields: [{wind: 3}]", "field 0 wind must be a list"),
         (ONE + "\ndifficulty: 9", "the difficulty is 9"),
+        ("bodies: [{circle: 20, size: [40], position: [0, 0]}]", "body 0 has both circle and size; leave one out"),
+        ("bodies: [{box: [2, 2], size: [4, 4], position: [0, 0]}]", "body 0 has both box and size"),
+        ("bodies: [{polygon: [], vertices: [], position: [0, 0]}]", "body 0 has both polygon and vertices"),
+        (ONE + "\nstatic: [{segment: [[0, 0], [9, 0]], end: [5, 0]}]", "wall 0 has both segment and end"),
+        (ONE + "\nstatic: [{segment: [[0, 0], [9, 0]], peg: [5, 0]}]", "wall 0 has both segment and peg"),
+        (ONE + "\nstatic: [{peg: [0, 0], center: [9, 0], radius: 2}]", "wall 0 has both peg and center"),
+        (ONE + "\nstatic: [{peg: [0, 0], type: segment, radius: 2}]", "wall 0 has both peg and type"),
+        (ONE + "\njoints: [{pin: [world, 0], type: rope}]", "joint 0 has both pin and type"),
+        (ONE + "\njoints: [{pin: [world, 0], body_b: 0}]", "joint 0 has both pin and body_b"),
+        (ONE + "\njoints: [{pin: [world, 0], rope: [world, 0]}]", "joint 0 has both pin and rope"),
+        (ONE + "\nfields: [{wind: [1, 0], velocity: [2, 0], drag: 1}]", "field 0 has both wind and velocity"),
+        (ONE + "\nfields: [{wind: [1, 0], mutual_gravity: 3}]", "field 0 has both mutual_gravity and wind"),
+        (ONE + "\nfields: [{attractor: [1, 0], type: wind, strength: 1}]", "field 0 has both attractor and type"),
+        (ONE + "\nfields: [{mutual_gravity: 1, strength: 2}]", "field 0 has both mutual_gravity and strength"),
+        (ONE + '\ntext: "\\uD800"', "text holds half a character"),
+        (ONE + "\ndt: 1:30", "dt must be a number, got '1:30'"),
+        ("bodies: [{circle: 0150, position: [0, 0]}]", "body 0 circle must be a number, got '0150'"),
+        (
+            "units: m\n" + ONE + "\njoints: [{type: motor, body_b: 0, spin: 1, torque: -1}]",
+            "not be negative (kg·m²/s²)",
+        ),
+        ("units: m\nbodies: [{circle: 1, position: [0, 0], velocity: [1, .inf]}]", "velocity is not a finite number"),
     ],
 )
 def test_a_mistake_is_one_sentence(text: str, sentence: str) -> None:

@@ -200,6 +200,38 @@ def test_a_broken_file_is_named(tmp_path: Path, harm: str) -> None:
         phyworld.read(path)
 
 
+@pytest.mark.parametrize("way", ["external", "virtual", "link", "linked member", "soft link", "rows"])
+def test_a_file_that_reads_others_or_is_too_large_is_refused(tmp_path: Path, way: str) -> None:
+    one, other = clip("uniform"), tmp_path / "other.hdf5"
+    paths = one.position[None, :, 0]
+    (tmp_path / "secret.bin").write_bytes(paths.tobytes())
+    with h5py.File(other, "w") as file:
+        file["position_streams"] = paths
+    with h5py.File(tmp_path / "clips.hdf5", "w") as file:
+        file["init_streams"] = np.array([[one.radius[0], one.speed[0]]])
+        match way:
+            case "external":
+                whole = [(str(tmp_path / "secret.bin"), 0, paths.nbytes)]
+                file.create_dataset("position_streams", shape=paths.shape, dtype=float, external=whole)
+            case "virtual":
+                layout = h5py.VirtualLayout(shape=paths.shape, dtype=float)
+                layout[:] = h5py.VirtualSource(str(other), "position_streams", shape=paths.shape)
+                file.create_virtual_dataset("position_streams", layout)
+            case "link":
+                file["position_streams"] = h5py.ExternalLink(str(other), "position_streams")
+            case "linked member":
+                file["position_streams/a"] = h5py.ExternalLink(str(other), "position_streams")
+            case "soft link":
+                file["position_streams"] = h5py.SoftLink("init_streams")
+            case "rows":
+                shape = (10**12, 32, 2)
+                file.create_dataset("position_streams", shape=shape, dtype=float, chunks=(1, 32, 2))
+    says = {"rows": "has 1000000000000 rows, at most", "external": "is no data set that lies in this file itself"}
+    says["virtual"] = says["external"]
+    with pytest.raises(UserError, match=says.get(way, "is a link")):
+        phyworld.read(tmp_path / "clips.hdf5")
+
+
 def test_the_table_has_everybody() -> None:
     suite = PhyWorldSuite(name="phyworld", systems=["uniform", "collision"], splits=["in"])
     evaluation = Evaluation(**{**EVALUATION, "frames": NEEDED, "rollouts": 2})

@@ -101,6 +101,13 @@ def test_what_is_no_data_is_refused(tmp_path: Path, text: str) -> None:
         iphyre_games(tmp_path)
 
 
+def test_a_game_with_an_integer_that_no_float_can_hold_is_refused(tmp_path: Path) -> None:
+    block = f"[[[1{'0' * 400}, 2], [3, 4]]]"
+    (tmp_path / "games.py").write_text(f"PARAS = {{'a': {{'block': {block}, 'ball': [], 'eli': [1], 'dynamic': [0]}}}}")
+    with pytest.raises(UserError, match="The game a of I-PHYRE is not as expected"):
+        iphyre(tmp_path, boxes=True)
+
+
 def test_without_its_package_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", [])
     monkeypatch.delitem(sys.modules, "iphyre", raising=False)
@@ -171,8 +178,10 @@ def test_sooner_is_more_promising_than_later_and_near_than_far() -> None:
 def test_a_level_of_virtual_tools(tmp_path: Path) -> None:
     (tmp_path / "Basic.json").write_text(json.dumps(LEVEL))
     (tmp_path / "Other.json").write_text('{"world": 3}')
+    for name, pull in (("Floating", 0), ("Huge", 10**400)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**LEVEL, "world": {**LEVEL["world"], "gravity": pull}}))
     (puzzle,), left_out = levels(tmp_path, boxes=True)
-    assert list(left_out) == ["Other"] and "no level" in left_out["Other"]
+    assert sorted(left_out) == ["Floating", "Huge", "Other"] and all("no level" in why for why in left_out.values())
     path = act(puzzle, Action(), puzzle.frames(4.0))
     assert path[-1, 0] == pytest.approx((150, 215), abs=0.3)  # on top of the table, as on the polygon itself
     rng = generator(0, "test")

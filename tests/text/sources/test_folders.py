@@ -14,7 +14,9 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text import timestep
 from physworld.text.codecs.scene_json import write_jsonl
-from physworld.text.sources.files import FilesSource, read_scene, scene_files
+from physworld.text.codecs.scene_parquet import write_parquet
+from physworld.text.dataset import check
+from physworld.text.sources.files import FilesSource, read_scene, scene_files, shard_split
 
 NAMES = ("billiards", "pendulum")
 
@@ -57,6 +59,41 @@ def test_one_scene_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").symlink_to(tmp_path / "a.jsonl")
     with pytest.raises(FormatError, match=r"a.jsonl and b.jsonl are one file; leave one of them"):
         scene_files(tmp_path)
+
+
+def held_out(root: Path, form: str) -> Path:
+    """A scene in a shard of the test split, as a Parquet file, a folder, a folder in it, or behind a link."""
+    name = "test-00000-of-00002"
+    if form == "table":
+        path = root / f"{name}.parquet"
+        write_parquet(path, [one("pong")])
+        return path
+    folder = root / name / "pong"
+    folder.mkdir(parents=True)
+    write_jsonl(folder / "scene_0.jsonl", one("pong"), seed=0)
+    if form == "link":
+        (root / "mine").symlink_to(folder)
+    return {"folder": folder.parent, "inner": folder, "link": root / "mine"}[form]
+
+
+@pytest.mark.parametrize("form", ["table", "folder", "inner", "link"])
+def test_a_test_shard_that_is_named_itself_is_still_one(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = held_out(tmp_path, form)
+    monkeypatch.chdir(path.parent)
+    for place in (path, Path(path.name)):
+        with pytest.raises(ValueError, match="shards of other splits"):
+            source(place, held_back=0.0, names=("pong",))
+        assert len(source(place, "test", held_back=0.0, names=("pong",)).paths) == 1
+        assert not check([place], training=True).findings
+
+
+def test_a_file_behind_a_link_is_of_the_shard_that_the_link_is_called_like(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "0123abc", [one("pong")])  # as a cache of downloads keeps it
+    shard = tmp_path / "test-00000-of-00001.parquet"
+    shard.symlink_to(tmp_path / "0123abc")
+    assert shard_split(shard) == "test"
 
 
 def test_a_folder_of_other_types_says_what_is_there(tmp_path: Path) -> None:

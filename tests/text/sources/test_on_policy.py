@@ -11,7 +11,7 @@ from physworld.seeding import generator
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.sources import on_policy as own_states
 from physworld.text.sources.on_policy import OnPolicySource, answer
-from physworld.text.sources.physics import PhysicsSource
+from physworld.text.sources.physics import KICK_SIZE, PhysicsSource
 from physworld.types import Sample
 
 PHYSICS = {"seed": 3, "names": ("billiards", "tower"), "difficulties": (1,)}
@@ -52,6 +52,27 @@ def test_own_ones_are_the_share_and_the_simulator_answers_them() -> None:
         given, target = samples[k].given, samples[k].target
         assert len(given) == 1
         assert np.array_equal(target.velocity, answer(given.scene, given.frame(-1), 1).velocity)
+
+
+@pytest.mark.usefixtures("small")
+def test_own_ones_are_turned_and_of_other_stuff_too() -> None:
+    plain, other = make(share=1.0), make(share=1.0, turned_scenes=1.0, varied_scenes=1.0)
+    for k in range(0, 8, 4):
+        usual, scene = plain.sample(k).given.scene, other.sample(k).given.scene
+        assert usual.gravity[0] == 0.0
+        assert scene.gravity[0] != 0.0 or scene.name == "billiards"  # whose table lies flat
+        known = {(body.mass, body.friction, body.restitution) for body in usual.bodies}
+        assert not known & {(body.mass, body.friction, body.restitution) for body in scene.bodies}
+
+
+@pytest.mark.usefixtures("small")
+def test_own_ones_have_noise_on_the_last_given_frame_alone() -> None:
+    plain, noisy = make(share=1.0, context_frames=2), make(share=1.0, context_frames=2, context_noise=0.5)
+    for k in range(8):
+        one, other = plain.sample(k), noisy.sample(k)
+        assert np.array_equal(one.target.position, other.target.position)
+        assert np.array_equal(one.given.position[0], other.given.position[0])
+        assert 0 < np.abs(other.given.position[1] - one.given.position[1]).max() < 5 * 0.5 * KICK_SIZE[0]
 
 
 def test_validation_has_none() -> None:
