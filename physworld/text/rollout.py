@@ -156,9 +156,9 @@ def fill(
     Batches and their noise are those of `rollout`, so whoever answers them, the answers are the same. A process that is
     killed leaves its batches to the others.
     """
-    numbered = list(enumerate(batches(given, batch_size)))
-    others = [pair for pair in numbered if pair[0] % shares != share]
-    for _, rows in [*numbered[share::shares], *reversed(others)]:
+    parts = list(batches(given, batch_size))
+    others = [rows for number, rows in enumerate(parts) if number % shares != share]
+    for rows in [*parts[share::shares], *reversed(others)]:
         some = [given[i] for i in rows]
         with store.turn(some, num_frames, wait=False) as ours:
             if ours and store.load(some, num_frames) is None:

@@ -64,6 +64,11 @@ def _plain(value: Any) -> Any:
         return float(value) if isinstance(value, SupportsFloat) else value
 
 
+def is_cut(word: str) -> bool:
+    """Whether a text holds half a character (a surrogate without its other half), which no file can hold."""
+    return any("\ud800" <= letter <= "\udfff" for letter in word)
+
+
 def range_fault(value: Any, unit: str = "", *, positive: bool = False, signed: bool = False) -> str:
     """What a number must be that is not finite, or not positive (not negative, unless signed); '' where it is fine."""
     try:
@@ -292,7 +297,7 @@ def scene(scene: Any) -> None:
         word = getattr(scene, name)
         if not isinstance(word, str):
             raise Impossible("scene", f"has {name} {shown(word)}, it must be a text")
-        if any("\ud800" <= letter <= "\udfff" for letter in word):  # no file can hold it
+        if is_cut(word):
             raise Impossible("scene", f"has {name} {shown(word)}, it holds half a character")
     fault = range_fault(scene.dt, "s", positive=True)
     if fault or scene.dt > LONGEST_STEP:

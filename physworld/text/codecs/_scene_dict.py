@@ -35,6 +35,7 @@ from physworld.types import (
     SlideJoint,
     Spring,
     Wind,
+    limits,
 )
 
 MAX_BODIES = 4096  # also the limit for walls, joints and fields
@@ -146,7 +147,7 @@ def flag(value: Any, what: str) -> bool:
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{what} must be a text, got {shown(value)}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):  # no file can hold it
+    if limits.is_cut(value):
         raise FormatError(f"{what} holds half a character ({shown(value)})")
     return value
 

@@ -129,11 +129,8 @@ def refuse_damaged_shard(shard: Path) -> None:
 
 def shard_of(path: Path) -> Path | None:
     """The shard that a file is, or lies in: the innermost on the whole way to it, as named or behind links."""
-    named = Path(os.path.abspath(path))
-    for way in (
-        named,
-        Path(os.path.realpath(path)),
-    ):  # a cache of downloads keeps files under other names, behind links
+    # A cache of downloads keeps files under other names, behind links.
+    for way in (Path(os.path.abspath(path)), Path(os.path.realpath(path))):
         found = next((place for place in (way, *way.parents) if SHARD.fullmatch(place.name)), None)
         if found is not None:
             return found
