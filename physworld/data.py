@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from physworld.types import Batch, Encoded, Sample
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TRIES = 1000  # samples that may be too long in a row
+SEEN = 2.0  # s within which the death of a worker shows whose pipe broke
 
 
 class Source(Protocol):
@@ -159,6 +161,19 @@ def _end_workers() -> None:
             process.kill()
 
 
+def _gone(pids: set[int]) -> set[int]:
+    """Those of this process's children that are dead, once one of them is; a pipe breaks a moment before."""
+    deadline = time.monotonic() + SEEN
+    while True:
+        try:
+            gone = pids - {child.pid for child in multiprocessing.active_children()}
+            if gone or time.monotonic() > deadline:
+                return gone
+            time.sleep(0.02)
+        except RuntimeError:  # torch's own answer to the signal of a child's death; once for a loader
+            continue
+
+
 class StreamData(lightning.LightningDataModule):
     """Training stream and a fixed head of the validation stream."""
 
@@ -184,15 +199,20 @@ class StreamData(lightning.LightningDataModule):
         self.start = 0  # batches already consumed, per rank
         self.doing: torch.Tensor | None = None  # what the workers of the training stream are at, see `EncodedStream`
 
-    def died(self, error: RuntimeError) -> str:
-        """What a worker was at that died, by what torch says of it; '' where the error is another one."""
+    def died(self, error: Exception) -> str:
+        """What a worker was at that died, by what is raised when one does; '' where the error is another one."""
+        rows = {} if self.doing is None else {int(pid): int(index) for pid, index in self.doing if pid}
         found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", str(error))
-        if found is None:
+        if found is not None:
+            pids = {int(pid) for pid in found.group(1).split(",")}
+            how = found.group(2).split(". ")[0].rstrip(". ")
+        elif isinstance(error, (OSError, EOFError)) and rows:  # its batch was being read: torch sees no death yet
+            pids, how = _gone(set(rows)), "exited unexpectedly"
+        else:
             return ""
-        pids = {int(pid) for pid in found.group(1).split(",")}
-        rows = [] if self.doing is None else self.doing.tolist()
-        samples = ", ".join(str(index) for pid, index in rows if pid in pids)
-        how = found.group(2).split(". ")[0].rstrip(". ")
+        if not pids:
+            return ""
+        samples = ", ".join(str(index) for pid, index in rows.items() if pid in pids)
         return f"A worker of the data died ({how}) while it drew training sample {samples or 'unknown'}"
 
     def _loader(self, source: Source, batches: IndexBatches, workers: int) -> DataLoader[Any]:
