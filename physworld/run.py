@@ -79,25 +79,25 @@ def asked(verb: str, name: str, cfg: DictConfig, what: str) -> DictConfig:
         hydra.overrides.task, cfg, verb=verb, system=name, reads=reads(verb), choices=hydra.runtime.choices, what=what
     )
     kept = only(cfg, [key for key in reads(verb)[name] if verb != "plan" or key not in UNPLANNED])
-    typed = {override.partition("=")[0].lstrip("+~").partition(".")[0] for override in hydra.overrides.task}
+    typed = {override.partition("=")[0].partition(".")[0] for override in checks.overrides()}
     if verb == "plan" and (idle := sorted(typed & set(UNPLANNED))):
         console.print(f"Note: {', '.join(idle)} {'changes' if len(idle) == 1 else 'change'} nothing in a plan.")
     limits.check(kept)
     if verb in ("train", "plan"):
         _refuse_codec(kept, name, hydra.runtime.choices)
     else:
-        _refuse_training(hydra.overrides.task)
+        _refuse_training()
     system(name).check(kept)
     if runs.first_rank():
         loading(f"what {name} needs")
     return kept
 
 
-def _refuse_training(overrides: Sequence[str]) -> None:
+def _refuse_training() -> None:
     """Evaluating and predicting are one process on one device: the rest of the hardware is training's, and so is how
     much each validation looks at."""
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
+    for override in checks.overrides():
+        key = override.partition("=")[0]
         if key.startswith("evaluation.val_"):
             raise UserError(f"{key} is for the validations of a training, and here is none; leave it out.")
         if key.startswith("hardware.") and key != "hardware.accelerator":
@@ -163,7 +163,7 @@ def system_for(cfg: DictConfig) -> str:
 
 def _refuse_evaluation(cfg: DictConfig, name: str) -> None:
     """Refuse another system's evaluation that was typed; a preset's is exchanged for this system's own."""
-    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+    for override in checks.overrides():
         if override.startswith(("evaluation=", "evaluation.")) and not belongs(cfg.evaluation, name):
             own = [choice for choice, node in options("evaluation").items() if belongs(node, name)]
             raise UserError(f"{override} is not for {name} models; leave it out, or choose among {', '.join(own)}.")

@@ -22,6 +22,11 @@ API = "physworld.lm.api_generator.ApiLM"  # what model=api is, read before torch
 HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 
 
+def overrides() -> list[str]:
+    """What was typed, each as KEY=VALUE without Hydra's sign before it; nothing outside a command."""
+    return [each.lstrip("+~") for each in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
 def typed(value: Any) -> str:
     """A value as it is written on the command line."""
     words = {None: "null", True: "true", False: "false"}

@@ -188,8 +188,7 @@ def sample_cases(
     asked, names = names is not None, checks.scenario_names(cfg.scenario.names if names is None else names)
     folder = checks.file("scenes", cfg.scenes)
     if folder is not None:
-        hydra = HydraConfig.get()
-        asked = asked or types_asked_for(hydra.overrides.task, hydra.runtime.choices["scenario"])
+        asked = asked or types_asked_for(checks.overrides(), HydraConfig.get().runtime.choices["scenario"])
         some, hard = names if asked else None, None if cfg.difficulties is None else difficulties
         return suite.read(folder, evaluation, codecs, seed=cfg.seed, limit=cfg.limit, names=some, difficulties=hard)
     return suite.sample_cases(
@@ -217,8 +216,8 @@ def _refuse_unread(cfg: DictConfig, suite: Suite) -> None:
         keys, why = ("evaluation.rollouts=",), f"of scenes={cfg.scenes} all are judged, or limit=N of each type"
     else:
         return
-    for override in HydraConfig.get().overrides.task:
-        if override.lstrip("+").startswith(keys):
+    for override in checks.overrides():
+        if override.startswith(keys):
             raise UserError(f"{why}; leave {override} out.")
 
 

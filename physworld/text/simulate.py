@@ -102,8 +102,8 @@ def asked_shards(cfg: Any) -> int | None:
 
 def _of_file(path: Path, cfg: DictConfig) -> None:
     """One scene of a file, simulated from its first state."""
-    for override in HydraConfig.get().overrides.task:
-        key = override.lstrip("+").partition("=")[0].partition(".")[0]
+    for override in checks.overrides():
+        key = override.partition("=")[0].partition(".")[0]
         if key in DRAWN:
             raise UserError(f"{key}= is for scenes that are drawn, and input={path} is one; leave one of the two out.")
     if cfg.format == "gallery":

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from physworld.errors import UserError
@@ -53,9 +52,9 @@ def check(cfg: DictConfig) -> None:
         idle[stages] = "in scenes that are written, which have no stages; leave it out"
     elif OmegaConf.select(cfg, "curriculum.samples_per_stage", default=0) is None:
         idle[stages[1:]] = "without stages; give curriculum.samples_per_stage=N too, or leave it out"
-    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+    for override in checks.overrides():
         for keys, why in idle.items():
-            if override.lstrip("+").startswith(keys):
+            if override.startswith(keys):
                 raise UserError(f"{override} changes nothing {why}.")
     if "input" in cfg:
         path = checks.file("input", cfg.input)
@@ -105,8 +104,7 @@ def _check_candidates(cfg: DictConfig) -> None:
     for run in cfg.run if isinstance(cfg.run, ListConfig) else [cfg.run]:
         if str(run).lower().replace("-", "_") in (*BASELINES, PLACEBO, FLOOR) and not Path(str(run)).exists():
             raise UserError(f"run={run} names no run: {run} stands beside the model in every evaluation anyway.")
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    if any(override.lstrip("+").startswith(("codec=", "codec.")) for override in typed):
+    if any(override.startswith(("codec=", "codec.")) for override in checks.overrides()):
         raise UserError(
             "codec= is for model=hf, predictions= and export=; a run brings its own codec, so leave it out."
         )

@@ -34,8 +34,8 @@ def simulate(cfg: DictConfig) -> None:
     Raises:
         UserError: an option makes no sense.
     """
-    options, chosen = cfg.video, HydraConfig.get()
-    form = cfg.format if any(o.startswith("format=") for o in chosen.overrides.task) else "mp4"
+    options, typed = cfg.video, checks.overrides()
+    form = cfg.format if any(override.startswith("format=") for override in typed) else "mp4"
     if form not in FORMATS:
         raise UserError(f"format={form} is unknown for clips.{suggest(form, FORMATS)} Choose one of mp4, gif.")
     checks.whole("count", cfg.count, 1)
@@ -53,10 +53,10 @@ def simulate(cfg: DictConfig) -> None:
     if options.restitution is not None:
         checks.number("video.restitution", options.restitution, float("-inf"))
     checks.flag("video.allow_violation", options.allow_violation)
-    named = any(o.startswith(("scenario=", "scenario.names=")) for o in chosen.overrides.task)
+    named = any(override.startswith(("scenario=", "scenario.names=")) for override in typed)
     names = _names(cfg.scenario.names) if named else list(SCENARIOS)
-    _refuse_idle(chosen.overrides.task, names)
-    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(chosen.runtime.output_dir)
+    _refuse_idle({override.partition("=")[0] for override in typed}, names)
+    directory = Path(str(cfg.out)) if cfg.out is not None else runs.relative(HydraConfig.get().runtime.output_dir)
     places = {k: Path(names[k % len(names)]) / f"clip_{k}.{form}" for k in range(cfg.count)}
     # What is there comes first: if it is of another command, that shows before anything is put beside it.
     for k in sorted(places, key=lambda k: not (directory / places[k]).exists()):
@@ -71,16 +71,15 @@ def simulate(cfg: DictConfig) -> None:
 WARP_ONLY = ("video.variation", "video.view", "video.restitution", "video.allow_violation")
 
 
-def _refuse_idle(overrides: Sequence[str], names: Sequence[str]) -> None:
+def _refuse_idle(keys: set[str], names: Sequence[str]) -> None:
     """
     Raises:
         UserError: something was typed that none of these scenes reads.
     """
-    keys = {override.partition("=")[0].lstrip("+") for override in overrides}
     kinds = {name in SCENARIOS for name in names}
     if kinds == {False} and (idle := [key for key in WARP_ONLY if key in keys]):
         raise UserError(f"{idle[0]} is for Warp's scenes ({', '.join(SCENARIOS)}); {names[0]} is two-dimensional.")
-    if kinds == {True} and (idle := [key for key in keys if key.partition(".")[0] == "curriculum"]):
+    if kinds == {True} and (idle := [key for key in sorted(keys) if key.partition(".")[0] == "curriculum"]):
         raise UserError(f"{idle[0]} says how hard two-dimensional scenes are; {names[0]} is Warp's, so leave it out.")
 
 

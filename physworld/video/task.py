@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from physworld.errors import UserError
@@ -37,8 +36,7 @@ def check(cfg: DictConfig) -> None:
     """Refuse what can be seen without torch."""
     simulated = ("warp",) if "video" in cfg else ("warp", "diffusers", "peft", "accelerate")
     checks.installed("video", *simulated, what="task=video" if "video" in cfg else "a video model")
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    for key, _, value in (override.lstrip("+").partition("=") for override in typed):
+    for key, _, value in (override.partition("=") for override in checks.overrides()):
         if key == "hardware.num_workers" and value not in ("0", "null"):
             raise UserError(
                 f"{key}={value} is for text and spatial runs: clips are drawn in the process that trains; leave it out."
