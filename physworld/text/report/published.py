@@ -39,5 +39,3 @@ BASELINES_BY_HORIZON = {  # px, mean over the engine's 41 types
     60: {"copy_last": 214.0, "linear": 190.0, "ballistic": 466.0},
     100: {"copy_last": 341.0, "linear": 357.0, "ballistic": 1239.0},
 }
-PARSE_FAILURES = 0.0  # share, of the published model
-MOMENTUM_ERROR_50 = 0.75  # share, of the published model after 50 frames
