@@ -24,7 +24,7 @@ EXACT = 0.01  # px/s: the last digit that engine text prints of a velocity
 
 def run(words: list[str], folder: Path) -> None:
     """A command of physworld in `folder`, with its CPU seconds and peak memory beside it; skipped when it has ended."""
-    if (folder / "metrics.json").is_file():
+    if (folder / "cost.json").is_file():  # written last
         return
     last = folder / "checkpoints" / "last.ckpt"
     words = [*words, *(["ckpt=last"] if last.is_file() else []), f"hydra.run.dir={folder}"]
