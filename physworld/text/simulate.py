@@ -20,6 +20,7 @@ from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.sim.ood import FAMILIES
 from physworld.sim.pymunk_sim import simulate as roll
+from physworld.text.codecs._text import LARGEST
 from physworld.text.codecs.scene_json import write_jsonl
 from physworld.text.codecs.yaml_scene import is_by_hand, read_yaml
 from physworld.text.shards import Dataset, Recipe
@@ -125,14 +126,16 @@ def _of_file(path: Path, cfg: DictConfig) -> None:
 def refuse_blown_up(trajectory: Trajectory, path: Path) -> None:
     """
     Raises:
-        UserError: a number of a simulated scene is not finite.
+        UserError: a number of a simulated scene is not finite, or too large to be read again.
     """
     arrays = (trajectory.position, trajectory.velocity, trajectory.angle, trajectory.spin)
-    whole = np.all([np.isfinite(array.reshape(len(trajectory), -1)).all(axis=1) for array in arrays], axis=0)
+    most = np.max([np.abs(array.reshape(len(trajectory), -1)).max(axis=1, initial=0.0) for array in arrays], axis=0)
+    whole = most <= LARGEST  # not so where it is no number
     if not whole.all():
         raise UserError(
-            f"input={path} blows up: its numbers are not finite from frame {int(whole.argmin())} on. A stiff spring or "
-            "a strong field does that; make it weaker, the time step dt shorter, or frames fewer."
+            f"input={path} blows up: from frame {int(whole.argmin())} on its numbers are above {LARGEST:g} px, px/s or "
+            "rad/s, or none. A stiff spring or a strong field does that; make it weaker, the time step dt shorter, or "
+            "frames fewer."
         )
 
 
