@@ -161,14 +161,33 @@ def _end_workers() -> None:
             process.kill()
 
 
-def _gone(pids: set[int]) -> set[int]:
-    """Those of this process's children that are dead, once one of them is; a pipe breaks a moment before."""
+class WatchedLoader(DataLoader[Any]):
+    """Names a dead worker also where its pipe breaks, while a batch is read, before torch sees the death."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises an iterator of its own
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (OSError, EOFError) as error:
+                doing = self.dataset.doing if isinstance(self.dataset, EncodedStream) else None
+                if doing is not None and (dead := _dead({int(pid) for pid, _ in doing})):
+                    pids = ", ".join(map(str, dead))
+                    raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from error
+                raise
+            yield batch
+
+
+def _dead(pids: set[int]) -> list[int]:
+    """Those of this process's children that are dead, as soon as one is."""
     deadline = time.monotonic() + SEEN
     while True:
         try:
-            gone = pids - {child.pid for child in multiprocessing.active_children()}
-            if gone or time.monotonic() > deadline:
-                return gone
+            dead = pids - {0} - {child.pid for child in multiprocessing.active_children()}  # 0: has drawn nothing yet
+            if dead or time.monotonic() > deadline:
+                return sorted(dead)
             time.sleep(0.02)
         except RuntimeError:  # torch's own answer to the signal of a child's death; once for a loader
             continue
@@ -199,26 +218,21 @@ class StreamData(lightning.LightningDataModule):
         self.start = 0  # batches already consumed, per rank
         self.doing: torch.Tensor | None = None  # what the workers of the training stream are at, see `EncodedStream`
 
-    def died(self, error: Exception) -> str:
-        """What a worker was at that died, by what is raised when one does; '' where the error is another one."""
-        rows = {} if self.doing is None else {int(pid): int(index) for pid, index in self.doing if pid}
+    def died(self, error: RuntimeError) -> str:
+        """What a worker was at that died, by what torch says of it; '' where the error is another one."""
         found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", str(error))
-        if found is not None:
-            pids = {int(pid) for pid in found.group(1).split(",")}
-            how = found.group(2).split(". ")[0].rstrip(". ")
-        elif isinstance(error, (OSError, EOFError)) and rows:  # its batch was being read: torch sees no death yet
-            pids, how = _gone(set(rows)), "exited unexpectedly"
-        else:
+        if found is None:
             return ""
-        if not pids:
-            return ""
-        samples = ", ".join(str(index) for pid, index in rows.items() if pid in pids)
+        pids = {int(pid) for pid in found.group(1).split(",")}
+        rows = [] if self.doing is None else self.doing.tolist()
+        samples = ", ".join(str(index) for pid, index in rows if pid in pids)
+        how = found.group(2).split(". ")[0].rstrip(". ")
         return f"A worker of the data died ({how}) while it drew training sample {samples or 'unknown'}"
 
     def _loader(self, source: Source, batches: IndexBatches, workers: int) -> DataLoader[Any]:
         doing = torch.zeros((workers, 2), dtype=torch.int64).share_memory_() if workers else None
         self.doing = doing if doing is not None else self.doing
-        return DataLoader(
+        return WatchedLoader(
             EncodedStream(source, self.codec, self.max_length, doing),
             batch_sampler=batches,
             num_workers=workers,

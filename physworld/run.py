@@ -278,7 +278,7 @@ def _fit(
         print(f"What was trained so far is in {directory}/checkpoints; when the file is mended, continue with:")
         print(f"  {resume_command(directory)}")
         raise UserError(problem) from None
-    except (RuntimeError, OSError, EOFError) as error:
+    except RuntimeError as error:
         if not isinstance(parts.data, StreamData) or not (what := parts.data.died(error)):
             raise
         print(f"Continue with:\n  {resume_command(directory)}")

@@ -134,8 +134,8 @@ def refuse_blown_up(trajectory: Trajectory, path: Path) -> None:
     if not whole.all():
         raise UserError(
             f"input={path} blows up: from frame {int(whole.argmin())} on its numbers are above {LARGEST:g} px, px/s or "
-            "rad/s, or none. A stiff spring or a strong field does that; make it weaker, the time step dt shorter, or "
-            "frames fewer."
+            "rad/s, or not finite. A stiff spring or a strong field does that; make it weaker, the time step dt "
+            "shorter, or frames fewer."
         )
 
 
