@@ -6,6 +6,7 @@ usual ones of its class. `python experiments/017_people/by_hand.py > by_hand.jso
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -135,5 +136,6 @@ def _rule(words: list[str], kinds: dict[str, str]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for payload in payloads():
         print(dumps(payload))
