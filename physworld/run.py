@@ -235,7 +235,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     console.print(said, soft_wrap=True)
     command = typed_command("train", hydra.overrides.task)
     with recorded(directory, verb="train", command=command) as record:
-        record.set(step=reached, steps=cfg.steps)
+        record.goes_on(reached, cfg.steps)
         trained = _fit(cfg, resolved, parts, directory, checkpoint, reached, changed, record)
         headline, score = _conclude(cfg, name, parts, directory, trained, command, size)
         if not trained.first_rank:

@@ -35,7 +35,7 @@ class Anchored(SequenceModule):
 
     def on_fit_start(self) -> None:
         """Weights may have been loaded since construction (init_from); a resumed run has its reference already."""
-        if self.trainer.global_step == 0:
+        if self.trainer.ckpt_path is None:  # the step is no sign: the loops are restored later than this
             for n, parameter in enumerate(self._trained):
                 getattr(self, f"reference_{n}").copy_(parameter.detach())
 

@@ -11,10 +11,10 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from physworld.errors import UserError
+from physworld.errors import UserError, first_line
 from physworld.lm.packed_lm import PackedLM
 from physworld.lm.parts import linear_names
-from physworld.lm.weights import CONFIGURATIONS, check_tuning, tunable
+from physworld.lm.weights import CONFIGURATIONS, SAFE, check_tuning, tunable
 
 _C, _A = "conv", "full_attention"
 _LFM2 = {
@@ -51,7 +51,7 @@ def architecture(weights: str) -> Any:
     """The configuration of a known name or of a folder.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or the configuration cannot be read without running code of the folder.
     """
     from transformers import AutoConfig
 
@@ -60,7 +60,10 @@ def architecture(weights: str) -> Any:
         settings = dict(ARCHITECTURES[name])
         return AutoConfig.for_model(settings.pop("model_type"), **settings)
     if (Path(weights) / CONFIGURATIONS[0]).is_file():
-        return AutoConfig.from_pretrained(weights)
+        try:
+            return AutoConfig.from_pretrained(weights, **SAFE)
+        except (OSError, ValueError) as error:
+            raise UserError(f"weights={weights}: its config.json cannot be used: {first_line(error)}") from None
     known = ", ".join(ARCHITECTURES)
     raise UserError(
         f"weights={weights} is no folder with a config.json and no architecture that plan knows by name; give the "

@@ -4,6 +4,7 @@ config.yaml          the resolved configuration        versions.json   commit an
 checkpoints/         last.ckpt, best.ckpt              tensorboard/    scalars, GIFs, hyper-parameters
 model/               weights (safetensors), network configuration and tokenizer
 run.json             state, host, step, heartbeat (state.py)
+trained_on.json      scenario types that were learned from, here and before (lineage.py)
 metrics.json         final metrics and cost            report.md       the same for people, with pictures/
 """
 

@@ -67,6 +67,11 @@ class Record:
             with contextlib.suppress(OSError):
                 write_json(self.path, {**self.content, "sum": _sum(self.content)})
 
+    def goes_on(self, step: int, steps: int) -> None:
+        """From a checkpoint's step, or from 0; a best figure of later steps is of weights that no longer count."""
+        best = self.content["best"]
+        self.set(step=step, steps=steps, best=best if best is not None and best["step"] <= step else None)
+
     def better(self, name: str, value: float, step: int) -> None:
         """One more value of the figure that is lowered; the lowest is kept."""
         best = self.content["best"]
@@ -144,6 +149,7 @@ def _usable(record: dict[str, Any]) -> bool:
         and (record["score"] is None or _number(record["score"]))
         and (best is None or (
             isinstance(best, dict) and {"name", "value", "step"} <= set(best) and _number(best["value"])
+            and type(best["step"]) is int
         ))
     )  # fmt: skip
 

@@ -44,16 +44,16 @@ def settle_last(cfg: DictConfig, before: Mapping[str, Any], sweep: Path | None) 
     """
     for key in NAMING:
         value = OmegaConf.select(cfg, key)
-        names = _names(value)
+        names = named(value)
         if "last" not in names:
             continue
-        kept = _names(before.get(key))
+        kept = named(before.get(key))
         if len(kept) != len(names) or "last" in kept:
             kept = [_path(name, key, sweep) if name == "last" else name for name in names]
         OmegaConf.update(cfg, key, kept[0] if isinstance(value, str) else kept)
 
 
-def _names(value: Any) -> list[str]:
+def named(value: Any) -> list[str]:
     """One run or several."""
     return [value] if isinstance(value, str) else [] if value is None else list(value)
 
@@ -110,7 +110,7 @@ def _refuse_another(directory: Path, cfg: DictConfig) -> None:
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
     before, now = runs.flatten(runs.read_config(directory)), runs.flatten(asked)
     open_ones = [key for key in ("steps", "init_from") if now[key] is None]
-    free = (*FREE, *open_ones, *(key for key in NAMING if "last" in _names(now.get(key))))
+    free = (*FREE, *open_ones, *(key for key in NAMING if "last" in named(now.get(key))))
     odd = [key for key in runs.differences([before, now]) if not key.startswith(free)]
     if odd:
         raise UserError(

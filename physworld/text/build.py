@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def build(cfg: DictConfig) -> TextParts:
         console.print(f"Note: of held-out types, {', '.join(kept)}: what is trained on them is not tested by them.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
-    rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec, training=True), codec)
+    rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec), codec)
     uses = [MFUCallback(cfg.trainer.log_every_n_steps)] if network.flops(0, 0, 0) is not None else []
     return TextParts(
         hardware=hardware,
@@ -116,17 +117,23 @@ def _stage_table(cfg: DictConfig, evaluation: Evaluation, codec: FrameCodec) -> 
     )  # fmt: skip
 
 
-def cases_of_run(cfg: DictConfig, evaluation: Evaluation, codec: FrameCodec, *, training: bool) -> EvalCases:
-    """Rollouts of the validation split: the trained types, and at the end the held-out ones too."""
+def cases_of_run(
+    cfg: DictConfig, evaluation: Evaluation, codec: FrameCodec, *, learned: Sequence[str] | None = None
+) -> EvalCases:
+    """Rollouts of the validation split: while it trains (None) of the trained types, at the end of held-out ones too.
+
+    Args:
+        learned: the scenario types that the model was trained on, in this run and before it.
+    """
     names = list(cfg.scenario.names)
     return evaluation.sample_cases(
         codec,
-        names if training else list(dict.fromkeys([*names, *scenarios.heldout()])),
+        names if learned is None else list(dict.fromkeys([*names, *scenarios.heldout()])),
         list(cfg.curriculum.difficulties),
         split="val",
         seed=cfg.seed,
-        per_scenario=evaluation.val_rollouts if training else evaluation.rollouts,
-        trained_on=names,
+        per_scenario=evaluation.val_rollouts if learned is None else evaluation.rollouts,
+        trained_on=names if learned is None else learned,
     )
 
 

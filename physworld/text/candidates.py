@@ -28,6 +28,7 @@ from physworld.lm.weights import (
 from physworld.protocols import Generator
 from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
+from physworld.runs import lineage
 from physworld.runs.checkpoints import load_model
 from physworld.runs.wiring import codec_for, own_codec
 from physworld.settings import checks
@@ -103,7 +104,7 @@ def from_run(run: Path, device: torch.device) -> Candidate:
         name=runs.brought_as(run) or str(run),
         codec=codec,
         model=network,
-        trained_on=tuple(config["scenario"]["names"]),
+        trained_on=tuple(lineage.learned(run)),
         difficulties=list(config["curriculum"]["difficulties"]),
         key=key,
         cost={"parameters": sum(p.numel() for p in network.parameters())},
@@ -121,6 +122,12 @@ def from_predictions(path: Path, codec: FrameCodec) -> Candidate:
         difficulties=None,
         recorded=Predictions(path, codec),
     )
+
+
+def _learned(weights: str) -> tuple[str, ...]:
+    """Scenario types of a run's own folder; of weights from elsewhere nobody knows: the seen ones, as published."""
+    found = lineage.of_weights(weights)
+    return scenarios.seen() if found is None else tuple(found)
 
 
 def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
@@ -154,7 +161,7 @@ def from_hf(cfg: DictConfig, device: torch.device) -> Candidate:
         name=str(weights) if not cfg.shots else f"{weights}, {cfg.shots} shots",
         codec=codec,
         model=model,
-        trained_on=scenarios.seen(),
+        trained_on=_learned(str(weights)),
         difficulties=None,
         key=digest_of(code_digest(), *_network_parts(network), *settings),
         cost={"parameters": sum(p.numel() for p in network.parameters())},
@@ -189,7 +196,7 @@ def from_vllm(cfg: DictConfig, weights: str, base: str | None) -> Candidate:
         raise UserError(str(error).rstrip(".") + ".") from None
     settings = (str(cfg.codec), str(cfg.model), _shots_of(cfg), "vllm")
     key = digest_of(code_digest(), files_digest([file for folder in folders for file in _files(folder)]), *settings)
-    return Candidate(name=weights, codec=codec, model=model, trained_on=scenarios.seen(), difficulties=None, key=key)
+    return Candidate(name=weights, codec=codec, model=model, trained_on=_learned(weights), difficulties=None, key=key)
 
 
 def from_api(cfg: DictConfig) -> Candidate:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from physworld.runs import lineage
 from physworld.runs.checkpoints import save_model
 from physworld.text import timestep
 from physworld.text.build import TextParts, cases_of_run
@@ -21,7 +22,7 @@ def conclude(
     baseline's."""
     save_model(network, parts.codec, directory)
     timestep.write(directory, parts.timesteps)
-    cases = cases_of_run(cfg, parts.evaluation, parts.codec, training=False)
+    cases = cases_of_run(cfg, parts.evaluation, parts.codec, learned=lineage.learned(directory))
     result = score(network, parts.codec, parts.evaluation, cases)
     stages = [] if parts.stages is None else parts.stages.markdown()
     report(

@@ -84,8 +84,11 @@ class StageTable(Callback):
             "rollouts": len(cases.given),
             **{key: float(value) for key, value in headline.items() if isinstance(value, int | float)},
         }
+        if self.rows and self.rows[-1]["stage"] == stage:  # training had ended within it, and was prolonged
+            self.rows.pop()
         self.rows.append(row)
-        self._losses = []
+        if self.stage(step) != stage:
+            self._losses = []
         module.log_dict({f"stage/{key}": row[key] for key in ("stage", "loss", "end_loss")}, rank_zero_only=False)
 
     # --- telling

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from physworld.errors import UserError, call
 from physworld.runs import directory as runs
+from physworld.runs import lineage
 from physworld.runs.state import Record
 from physworld.settings import checks
 from physworld.settings.messages import override
@@ -138,6 +139,7 @@ def fit(
             if changed and (directory / "config.yaml").is_file():
                 (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
             OmegaConf.save(resolved, directory / "config.yaml")
+            lineage.note(directory, resolved, checkpoint)
             runs.write_json(directory / "versions.json", runs.versions())
             command = "" if record is None else str(record.content["command"])
             for logger in loggers:

@@ -78,6 +78,15 @@ def test_how_a_run_ends_is_its_state(place: Path) -> None:
     assert run(place / "c", math.inf) and json.loads((place / "c/run.json").read_text())["score"] is None
 
 
+def test_the_best_figure_is_of_weights_that_the_run_still_has(place: Path) -> None:
+    run(place / "a", 2.0)  # its best is of step 2
+    for step, kept in ((5, 3.0), (2, 3.0), (0, None), (5, None)):  # begun anew, and once gone it stays so
+        with state.recorded(place / "a", verb="train", command="") as record:
+            record.goes_on(step, 9)
+        found = state.read(place / "a")
+        assert found is not None and (found["best"] and found["best"]["value"]) == kept and found["step"] == step
+
+
 def test_a_killed_run_is_dead_and_its_command_is_told(place: Path) -> None:
     run(place / "a", 1.0)
     killed(place / "b")

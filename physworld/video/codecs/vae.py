@@ -199,7 +199,7 @@ class VaeCodec:
         """
         try:
             if kind is AutoTokenizer:
-                return kind.from_pretrained(self.pretrained, subfolder=part)
+                return kind.from_pretrained(self.pretrained, subfolder=part, trust_remote_code=False)
             return read(kind, self.pretrained, part, **options)
         except Unfit:
             raise
