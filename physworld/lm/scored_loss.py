@@ -25,6 +25,10 @@ class _ScoredLoss(torch.autograd.Function):
         ctx: Any, target_M: Tensor, share_M: Tensor, chunk: int, barred: Tensor | None, *factors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         wanted = ctx.needs_input_grad[4:]
+        # The power of two of the largest share waits for the backward pass, which knows by how much the loss is
+        # scaled: 1 / M times a slope is less than float16 can hold.
+        ctx.unit = 2.0 ** (torch.frexp(share_M.max()).exponent - 1) if len(share_M) else share_M.new_ones(())
+        unscaled_M = share_M / ctx.unit
         inputs = factors[::2]
         weights = [weight.to(x.dtype) for x, weight in zip(inputs, factors[1::2], strict=True)]
         sizes = [len(weight) for weight in weights]
@@ -48,7 +52,7 @@ class _ScoredLoss(torch.autograd.Function):
                 continue
             slope = torch.softmax(logits, dim=-1)
             slope[torch.arange(len(target), device=device), target] -= 1
-            slope *= share_M[part, None]
+            slope *= unscaled_M[part, None]
             for k, own in enumerate(slope.split(sizes, dim=-1)):
                 x, weight = inputs[k][part], weights[k]
                 own = own.to(x.dtype)
@@ -62,9 +66,16 @@ class _ScoredLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        scale = grads[0]
+        scale = grads[0] * ctx.unit
         own, ctx.grads = ctx.grads, None
-        return None, None, None, None, *(None if grad is None else grad.mul_(scale.to(grad.dtype)) for grad in own)
+        return None, None, None, None, *(None if grad is None else _times(grad, scale) for grad in own)
+
+
+def _times(grad: Tensor, scale: Tensor) -> Tensor:
+    """In float16 the scale itself may be more than it can hold, and what comes of it not."""
+    if grad.dtype == torch.float16:
+        return (grad.float() * scale).to(grad.dtype)
+    return grad.mul_(scale.to(grad.dtype))
 
 
 def scored_loss(

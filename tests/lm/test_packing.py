@@ -205,6 +205,23 @@ def test_products_side_by_side_are_one_with_barred_columns(chunk: int) -> None:
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**16, 2.0**20])  # the second is where GradScaler begins
+def test_half_precision_holds_the_gradient_of_many_tokens(scale: float) -> None:
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(2000, 16), 0.02 * torch.randn(3000, 16) + 0.05
+    target, share = torch.randint(0, 3000, (2000,)), torch.full((2000,), 1 / 2000)
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        x, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is torch.float16):
+            loss = scored_loss([(x, w)], target, share)[0]
+        found.append([grad / scale for grad in torch.autograd.grad(loss * scale, (x, w))])
+    for exact, half in zip(*found, strict=True):
+        if scale > 1:  # hidden states' gradients are float16's own: at scale 1 they are below what it can hold
+            assert (half - exact).norm() / exact.norm() < 2e-3
+        assert torch.isfinite(half).all()
+
+
 def test_a_frozen_head_gets_no_gradient() -> None:
     hidden, weight = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
     scored_loss([(hidden, weight)], torch.tensor([0, 1, 2, 3]), torch.full((4,), 0.25))[0].backward()

@@ -58,9 +58,9 @@ def test_what_was_changed_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "a" / lineage.FILE
     assert json.loads(path.read_text()) == ["pong"]
     path.write_text(content)
-    with pytest.raises(UserError, match="trained_on.json"):
+    with pytest.raises(UserError, match=r"trained_on\.json"):
         lineage.learned(tmp_path / "a")
     if content != "[]":
         (tmp_path / "a" / "SHA256SUMS").unlink()
-        with pytest.raises(UserError, match="trained_on.json"):
+        with pytest.raises(UserError, match=r"trained_on\.json"):
             lineage.learned(tmp_path / "a")
