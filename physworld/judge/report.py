@@ -69,7 +69,7 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
          for n, b in rows.items()],
     )  # fmt: skip
     asked = [law for law in LAWS if any(law in block["laws"] for block in rows.values())]
-    lines += ["95 % intervals over clips: Wilson's of shares, percentile bootstrap of figures and differences.", ""]
+    lines += ["95 % intervals over clips: Wilson's of shares, percentile bootstrap of figures.", ""]
     lines += [*_again(summary), "## Law by law", ""]
     lines += table(
         ["law", *(plain(labels[n]) for n in rows)],
@@ -92,7 +92,8 @@ def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> lis
     if "paired" in summary:
         pair = summary["paired"]
         lines += ["## Pair by pair", "", f"These clips minus {plain(summary['against'])}'s, "
-                  f"over {pair['judged_in_both']} of {pair['pairs']} clips judged in both.", ""]  # fmt: skip
+                  f"over {pair['judged_in_both']} of {pair['pairs']} clips judged in both. Intervals of "
+                  "differences of shares: Agresti and Min (2005).", ""]  # fmt: skip
         lines += table(
             ["difference", "mean"],
             [["share that keeps every law", percent(pair["lawful"])],

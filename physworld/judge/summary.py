@@ -42,6 +42,12 @@ def part(said: Sequence[bool]) -> dict[str, Any] | None:
     return _plain(share(said)) if len(said) else None
 
 
+def difference(said: Sequence[tuple[bool, bool]]) -> dict[str, Any] | None:
+    """Part of the pairs of which the first holds minus that of the second, with its 95 % interval; None without any."""
+    more, less = sum(a and not b for a, b in said), sum(b and not a for a, b in said)
+    return _plain(Interval.of_paired_shares(more, less, len(said))) if len(said) else None
+
+
 def _plain(found: Interval) -> dict[str, Any]:
     return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.count}
 
@@ -83,8 +89,8 @@ def paired(ours: Sequence[Verdict], others: Sequence[Verdict]) -> dict[str, Any]
     out: dict[str, Any] = {
         "pairs": len(pairs),
         "judged_in_both": len(both),
-        "discard_rate": interval([float(not a.judged) - float(not b.judged) for a, b in pairs]),
-        "lawful": interval([float(a.lawful) - float(b.lawful) for a, b in both]),
+        "discard_rate": difference([(not a.judged, not b.judged) for a, b in pairs]),
+        "lawful": difference([(a.lawful, b.lawful) for a, b in both]),
         "figures": {},
     }
     for name in FIGURES:

@@ -123,6 +123,7 @@ class RolloutMeta(_Origin, total=False):
 
     shift: str  # family@level of an out-of-distribution scene
     distance: float  # of that scene from the training range
+    action: int  # of a puzzle: which one; actions of one puzzle are no more independent than moments of one scene
     told: bool  # False: a recorded scene that leaves out some of what moves its bodies
 
 
@@ -180,6 +181,7 @@ def described(target: Trajectory, about: RolloutMeta, method: str) -> dict[str, 
         "shift": about.get("shift", ""),
         "distance": about.get("distance", 0.0),
         "told": about.get("told", True),
+        **({"action": about["action"]} if "action" in about else {}),
         "method": method,
     }
 

@@ -45,11 +45,11 @@ class RolloutTable:
     """Rows turned round: for each method and column one array (n,) over the same n rollouts."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        keys = ("scenario", "index", "start_frame", "seed", "shift")
+        keys = ("scenario", "index", "start_frame", "seed", "shift", "action")
         by_method: dict[str, dict[tuple[Any, ...], Mapping[str, Any]]] = {}
         for row in rows:
             known = by_method.setdefault(row["method"], {})
-            key = tuple(row[k] for k in keys)
+            key = (*(row[k] for k in keys[:5]), row.get("action", 0))
             if key in known:
                 raise ValueError(f"rollout {dict(zip(keys, key, strict=True))} is scored twice for {row['method']}")
             known[key] = row
@@ -68,7 +68,7 @@ class RolloutTable:
         self.held_out = np.array([row["held_out"] for row in first])
         self.parsed = np.array([row["parsed"] for row in first])
         scenes: dict[tuple[Any, ...], int] = {}  # several rollouts of one scene are not independent: they share a unit
-        self.unit = np.array([scenes.setdefault((*key[:2], *key[3:]), len(scenes)) for key in self.rollouts])
+        self.unit = np.array([scenes.setdefault((*key[:2], *key[3:5]), len(scenes)) for key in self.rollouts])
         self.horizons = sorted(int(c.removeprefix("rmse@")) for c in first[0] if c.startswith("rmse@"))
         self.column = cache(self._column)  # every block asks for the same ones
 
@@ -254,9 +254,9 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "methods": list(table.methods),
         "horizons": table.horizons,
         "rollouts": len(table.rollouts),
-        "scenes": len({(scenario, index, seed, shift) for scenario, index, _, seed, shift in table.rollouts}),
-        "seeds": sorted({int(seed) for *_, seed, _ in table.rollouts}),
-        "start_frames": sorted({int(start) for _, _, start, _, _ in table.rollouts}),
+        "scenes": len(set(table.unit)),
+        "seeds": sorted({int(key[3]) for key in table.rollouts}),
+        "start_frames": sorted({int(key[2]) for key in table.rollouts}),
         "parse_rate": float(table.parsed.mean()),
         **{name: _block(table, mask) if mask.any() else None for name, mask in blocks.items()},
         "scenarios": {

@@ -115,6 +115,24 @@ class Interval:
         # Rounding must not leave the figure itself outside.
         return Interval(mean=part, low=min(part, max(0.0, low)), high=max(part, min(1.0, high)), count=count)
 
+    @staticmethod
+    def of_paired_shares(more: int, less: int, count: int) -> Interval:
+        """One share minus another of the same `count` cases, with the interval of Agresti and Min (2005).
+
+        Half a case is added to each of the four ways in which a pair can come out, so that pairs that are all alike
+        have a width, too.
+
+        Args:
+            more: pairs of which only the first holds.
+            less: pairs of which only the second holds.
+        """
+        first, second, total = more + 0.5, less + 0.5, count + 2
+        middle = (first - second) / total
+        wide = 1.96 * math.sqrt(first + second - (first - second) ** 2 / total) / total
+        mean = (more - less) / count
+        low, high = min(mean, max(-1.0, middle - wide)), max(mean, min(1.0, middle + wide))
+        return Interval(mean=mean, low=low, high=high, count=count)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipBatch:

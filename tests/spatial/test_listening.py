@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,18 @@ def test_answers_are_counted(test: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "engineer: chosen 0 times" in said and "model: chosen 10 times" in said and "no difference: 2 times" in said
     sets, choices = read_choices(test / "key.json", files)
     assert "preferred in 0 % (0-28)" in " ".join(tally(sets, choices))  # Wilson's bound for 0 of 10: 0.2775
+
+
+def test_who_is_asked_about_a_song_again_has_one_vote_on_it(test: Path) -> None:
+    """Ten answers of one listener about one song are no ten listeners: a sign test of them would say p = 0.002."""
+    sets, (choice, *_) = read_choices(test / "key.json", [chosen(test, "e.json", "model")])
+    said = " ".join(tally(sets, [replace(choice, trial=f"t1{letter}") for letter in "abcdefghij"]))
+    assert "preferred in 0 % (0-79) of the 1 votes" in said and said.count("probability 1") == 1
+    split = [replace(choice, chosen=who) for who in ("model", "engineer", "engineer", None)]
+    assert "preferred in 100 % (21-100) of the 1 votes" in " ".join(tally(sets, split))
+    others = [replace(choice, listener=n) for n in range(10)]
+    assert "preferred in 0 % (0-28) of the 10 votes" in " ".join(tally(sets, others))
+    assert "votes" not in " ".join(tally(sets, split[:2]))
 
 
 def test_preferences_are_pairs_to_learn_from(test: Path) -> None:

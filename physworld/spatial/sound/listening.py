@@ -55,6 +55,7 @@ class Mix:
 class Choice:
     """One answer of one listener."""
 
+    listener: int  # file of answers, counted from 0
     trial: str
     name: str  # of the song
     payloads: tuple[Payload, ...]
@@ -227,7 +228,7 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
             answered.add(trial)
             found.append(
                 Choice(
-                    trial=trial, name=name, payloads=payloads, scenes=scenes,
+                    listener=len(sittings) - 1, trial=trial, name=name, payloads=payloads, scenes=scenes,
                     chosen=None if chosen is None else sounds[chosen],
                 )
             )  # fmt: skip
@@ -235,19 +236,28 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
 
 
 def tally(sets: Sequence[str], choices: Sequence[Choice]) -> list[str]:
-    """How often each set was chosen: a sign test without ties, and Wilson's interval of 95 %."""
+    """How often each set was chosen: a sign test without ties, and Wilson's interval of 95 %.
+
+    A listener who is asked about a song several times has one vote on it: what most of those answers say.
+    """
     from scipy.stats import binomtest
 
+    asked: dict[tuple[int, str], list[str | None]] = {}
+    for choice in choices:
+        asked.setdefault((choice.listener, choice.name), []).append(choice.chosen)
+    leads = [said.count(sets[0]) - said.count(sets[1]) for said in asked.values()]
+    votes, decided = sum(lead > 0 for lead in leads), sum(lead != 0 for lead in leads)
     counts = [sum(choice.chosen == name for choice in choices) for name in sets]
-    ties, decided = sum(choice.chosen is None for choice in choices), sum(counts)
+    ties = sum(choice.chosen is None for choice in choices)
     lines = [f"{name}: chosen {count} times" for name, count in zip(sets, counts, strict=True)]
     lines.append(f"no difference: {ties} times; {len(choices)} answers")
     if decided:
-        test = binomtest(counts[0], decided)
+        test = binomtest(votes, decided)
         low, high = test.proportion_ci(method="wilson")
         lines.append(
-            f"{sets[0]} is preferred in {100 * counts[0] / decided:.0f} % ({100 * low:.0f}-{100 * high:.0f}) of the "
-            f"{decided} answers with a difference; by chance that or more has probability {test.pvalue:.2g}"
+            f"{sets[0]} is preferred in {100 * votes / decided:.0f} % ({100 * low:.0f}-{100 * high:.0f}) of the "
+            f"{decided} votes with a difference, one for each listener and song; by chance that or more has "
+            f"probability {test.pvalue:.2g}"
         )
     by_trial: dict[str, set[str | None]] = {}
     for choice in choices:

@@ -42,6 +42,7 @@ from physworld.text.codecs._scene_dict import (
     scene_to_dict,
     sequence,
     shown,
+    whole_number,
     xy,
 )
 from physworld.text.codecs._text import describe
@@ -328,7 +329,7 @@ def _json(text: bytes, *, once: bool = False) -> Any:
     try:
         pairs = only_once if once else None
         return json.loads(
-            text.rstrip(), parse_constant=_refuse, object_pairs_hook=pairs
+            text.rstrip(), parse_constant=_refuse, parse_int=whole_number, object_pairs_hook=pairs
         )  # else a cut line is said to hold a line break
     except UnicodeDecodeError:
         raise FormatError("this is not UTF-8 text") from None
@@ -337,10 +338,6 @@ def _json(text: bytes, *, once: bool = False) -> Any:
         raise FormatError(f"this is not valid JSON ({what} at column {error.colno})") from None
     except RecursionError:
         raise FormatError("this JSON is nested too deeply") from None
-    except FormatError:
-        raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise FormatError(f"this is not valid JSON ({error})") from None
 
 
 def _refuse(constant: str) -> Any:

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from physworld.errors import FormatError
 from physworld.io.atomic import replacing
-from physworld.text.codecs._scene_dict import known_keys, only_once, scene_from_dict, scene_to_dict, shown
+from physworld.text.codecs._scene_dict import known_keys, only_once, scene_from_dict, scene_to_dict, shown, whole_number
 from physworld.text.codecs.scene_json import MAX_STATES
 from physworld.types import Scene, State, Trajectory
 
@@ -170,6 +170,8 @@ class ScenesFile:
             return [str(name) for name in self._columns(None, ["scenario"])["scenario"].to_pylist()]
         except FormatError as error:
             raise FormatError(f"{self.path}: {error}") from None
+        except UnicodeDecodeError:
+            raise FormatError(f"{self.path}: the column scenario is not UTF-8 text") from None
 
     def read(self, row: int) -> Trajectory:
         """The trajectory of one row, counted from 0."""
@@ -185,6 +187,8 @@ class ScenesFile:
             return run
         except FormatError as error:
             raise FormatError(f"{self.path} row {row}: {error}") from None
+        except UnicodeDecodeError:
+            raise FormatError(f"{self.path} row {row}: a column of words is not UTF-8 text") from None
 
     def _columns(self, group: int | None, names: list[str]) -> pa.Table:
         try:
@@ -296,7 +300,9 @@ def _difference(said: Any, exact: Any, leaf: pa.DataType, where: str) -> str:
 
 def _scene(text: Any) -> Scene:
     try:
-        return scene_from_dict(json.loads(text, parse_constant=_refuse, object_pairs_hook=only_once))
+        return scene_from_dict(
+            json.loads(text, parse_constant=_refuse, parse_int=whole_number, object_pairs_hook=only_once)
+        )
     except FormatError:
         raise
     except (ValueError, TypeError, RecursionError):

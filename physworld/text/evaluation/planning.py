@@ -258,8 +258,7 @@ class PlanningSuite(Suite):
                 if why:
                     cases.left_out[one.puzzle.name] = why
                     break
-                index = place * evaluation.rollouts + number
-                about = RolloutMeta(index=index, start_frame=done, seed=seed, held_out=True)
+                about = RolloutMeta(index=place, action=number, start_frame=done, seed=seed, held_out=True)
                 cases.add(path, 0, given, evaluation.frames, about)
         if not cases.given:
             raise UserError(f"None of these puzzles can be written: {'; '.join(sorted(cases.why_left_out()))}.")

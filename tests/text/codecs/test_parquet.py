@@ -147,6 +147,21 @@ def test_errors_of_whole_files(tmp_path: Path) -> None:
         ScenesFile(path).read(0)
 
 
+@pytest.mark.parametrize("name", ["scene", "scenario", "description"])
+def test_words_that_are_no_text_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, runs(("pendulum",)))
+    table = pq.read_table(path)
+    ends = pa.py_buffer(np.array([0, 2], np.int32).tobytes())
+    wrong = pa.StringArray.from_buffers(1, ends, pa.py_buffer(b"\xff\xfe"))
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, wrong), path)
+    with pytest.raises(FormatError, match="a column of words is not UTF-8 text"):
+        list(read_parquet(path))
+    if name == "scenario":
+        with pytest.raises(FormatError, match="the column scenario is not UTF-8 text"):
+            ScenesFile(path).names()
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     good, bad = runs(("billiards", "tower"), 4)
     bad.velocity[2, 0, 0] = np.inf

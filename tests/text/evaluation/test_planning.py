@@ -210,10 +210,12 @@ def test_in_the_goal_means_for_long_enough() -> None:
 def test_the_table_has_everybody_and_follows_the_schema(tmp_path: Path, games: Path) -> None:
     network, codec, _ = load_model(untrained_run(tmp_path, 0), torch.device("cpu"))
     suite = PlanningSuite(name="planning", puzzles=str(games), actions=4, draws=60, seconds=3.0)
-    evaluation = Evaluation(**{**EVALUATION, "batch_size": 8})
+    evaluation = Evaluation(**{**EVALUATION, "batch_size": 8, "rollouts": 2})
     cases = suite.sample_cases(evaluation, [codec], [], [], split="test", seed=0, trained_on=(), limit=None)
     assert {truth.scene.name for truth in cases.truth} == {"iphyre_basic"}
     result = evaluation.evaluate(network, codec, cases)
+    # Actions of one puzzle are no scenes of their own.
+    assert result.summary["scenes"] == 1 and result.summary["rollouts"] == 2
     how = {"split": "test", "seed": 0, "limit": None, "store": None, "console": screen()}
     suite.more(result, network, codec, evaluation, **how)
     found = result.summary["planning"]
