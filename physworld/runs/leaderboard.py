@@ -7,7 +7,6 @@ bring them along, under `leaderboard`: a list of objects with the keys of `repor
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from physworld.errors import UserError
 from physworld.io.checksums import refuse_changed
 from physworld.reporting.leaderboard import Entry, Number, Source, write
 from physworld.runs.directory import brought_as, find_named, relative, versions
+from physworld.types.limits import range_fault
 
 NAMED = ("name", "weights", "predictions", "run")  # of an evaluation's configuration, the first that is there
 CARRIED = "leaderboard"  # key of a metrics.json that brings its own numbers
@@ -113,8 +113,8 @@ def carried(one: Mapping[str, Any]) -> Number:
         raise ValueError(f"a number lacks {missing[0]}" if missing else f"a number has the unknown key {unknown[0]}")
     for name in ("mean", "low", "high"):
         value = one[name]
-        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            raise ValueError(f"{name} of a number is {value!r}, neither a finite number nor null")
+        if value is not None and (type(value) not in (int, float) or range_fault(value, signed=True)):
+            raise ValueError(f"{name} of a number is {str(value)[:40]}, neither a finite number nor null")
     if one["low"] is not None and one["high"] is not None and one["low"] > one["high"]:
         raise ValueError(f"low of a number is {one['low']}, above high, {one['high']}")
     if type(one["count"]) is not int or one["count"] < 0:

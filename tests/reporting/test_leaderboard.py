@@ -83,6 +83,7 @@ BROUGHT = {"board": "Elsewhere", "model": "them", "figure": "score", "mean": 1, 
     [
         ({"low": 3}, "low of a number is 3, above high, 2"),
         ({"mean": float("nan")}, "mean of a number is nan, neither a finite number nor null"),
+        ({"high": 10**400}, "high of a number is 1000.*, neither a finite number nor null"),
         ({"count": -3}, "count of a number is -3, no whole number"),
         ({"count": "9"}, "count of a number is '9', no whole number"),
         ({"higher": "no"}, "higher of a number is 'no', no true or false"),
