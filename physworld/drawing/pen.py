@@ -256,13 +256,16 @@ class Pen:
             self.line(start, end, colour, self.thin)
 
     def _motor(self, centre: np.ndarray, spin: float, colour: Colour) -> None:
-        """Three quarters of a circle with an arrow head where it turns to."""
+        """Three quarters of a circle, with an arrow head where it turns to."""
         if not np.isfinite(centre).all():
             return
-        turn = np.sign(spin) * np.linspace(0.0, 1.5 * np.pi, 13)
+        way = np.sign(spin)
+        turn = (way or 1.0) * np.linspace(0.0, 1.5 * np.pi, 13)
         radius = max(11.0, 6 * SUPERSAMPLE / self.scale)  # no blot on small pictures
         circle = centre + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
         self._path(circle, colour)
+        if not way:  # a brake turns nowhere
+            return
         last = circle[-1] - circle[-2]
         self.arrow(circle[-1] + last / 2, last / np.linalg.norm(last), 0.55 * radius, colour, self.thin)
 

@@ -159,6 +159,7 @@ def _block(table: RolloutTable, mask: np.ndarray) -> dict[str, Any]:
     jumps = {m: scenes.mean(m, "event_velocity_rmse") for m in table.methods}
     return {
         "rollouts": int(mask.sum()),
+        "scenes": len(groups),
         "events": _events(table, mask),
         "details": _details(table, mask),
         "scenarios": [str(t) for t in types],
@@ -257,7 +258,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "scenes": len(set(table.unit)),
         "seeds": sorted({int(key[3]) for key in table.rollouts}),
         "start_frames": sorted({int(key[2]) for key in table.rollouts}),
-        "parse_rate": float(table.parsed.mean()),
+        "parse_rate": float(table.parsed[plain].mean()),
         **{name: _block(table, mask) if mask.any() else None for name, mask in blocks.items()},
         "scenarios": {
             str(t): {

@@ -65,7 +65,7 @@ class Connection:
                 raise UserError(f"The server does not know {do!r:.40}.")
         except (UserError, FormatError, ValueError) as error:
             await self.say(str(error))
-        except (LookupError, TypeError, OverflowError, RecursionError):
+        except (LookupError, TypeError, ArithmeticError, RecursionError):
             await self.say("A message to the server lacks something.")
 
     async def _begin(self, message: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ class Connection:
             await self._show(self.worlds)
             if had and moment.guess is None:
                 await self.say("The model's answer made no sense, so it stops here; the simulator goes on.")
-        except UserError as error:
+        except (UserError, ArithmeticError) as error:
             self.running = False
             await self.say(str(error))
             await self.socket.send_json({"kind": "state", "running": False})

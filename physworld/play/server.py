@@ -70,10 +70,7 @@ class Models:
 
     def names(self) -> list[str]:
         """Runs of the package, those given, those of text physics under outputs/ (newest first); baselines."""
-        found = sorted(
-            (path.parents[1] for path in runs.OUTPUTS.rglob("model/config.json")),
-            key=lambda run: -(run / "model" / "config.json").stat().st_mtime,
-        )
+        found = [path.parents[1] for _, path in sorted(runs.written("model/config.json"), reverse=True)]
         own = list(dict.fromkeys([*self.given, *(str(run) for run in found if _is_text(run))]))
         return [*runs.BROUGHT, *own[:30], *BASELINES]
 

@@ -95,8 +95,7 @@ class Studio:
 
     def names(self) -> list[str]:
         """Runs tuned on simulated clips, those that were given first, then the newest."""
-        found = sorted(runs.OUTPUTS.rglob(ADAPTER), key=lambda path: -path.stat().st_mtime)
-        every = [*self.given, *(path.parents[2] for path in found)]
+        every = [*self.given, *(path.parents[2] for _, path in sorted(runs.written(ADAPTER), reverse=True))]
         return list(dict.fromkeys(str(run) for run in every if _is_video(run)))[:30]
 
     def choices(self, _: Any = None) -> dict[str, Any]:

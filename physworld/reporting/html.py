@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 STYLE = """
 :root { color-scheme: light; }
@@ -21,6 +22,7 @@ pre { background: #eef0f4; padding: .8rem; overflow-x: auto; } figure { margin: 
 figure svg, figure img, figure video { max-width: 100%; height: auto; } figcaption { font-size: 13px; color: #5b6570; }
 .charts { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
 """
+HARMLESS = re.compile(r"https?://[^\s\x00-\x1f]+|[^:\s\x00-\x1f]*")  # a link: of the web, or relative, without a scheme
 KINDS = {".gif": "image/gif", ".png": "image/png", ".mp4": "video/mp4"}
 
 
@@ -56,16 +58,32 @@ def page(
 
 
 def _body(markdown: str) -> str:
-    """Names in the text (of runs, of files) may hold anything: nothing of it is taken as HTML."""
+    """Names in the text (of runs, of files) may hold anything: nothing of it is taken as HTML, no picture is fetched,
+    and links lead to files beside the page or to a page of the web."""
     from markdown import Markdown
+    from markdown.treeprocessors import Treeprocessor
 
     writer = Markdown(extensions=["tables", "fenced_code", "sane_lists"])
     writer.preprocessors.deregister("html_block")
     for pattern in ("html", "autolink", "automail"):
         writer.inlinePatterns.deregister(pattern)
     writer.ESCAPED_CHARS.append("<")
+    last = Treeprocessor(writer)
+    last.run = _disarm
+    writer.treeprocessors.register(last, "harmless", -1)  # after all that writes links
     ampersand = "\ue000"  # a private letter, as its writer would leave `&amp;` in the text as it stands
     return writer.convert(markdown.replace("&", ampersand)).replace(ampersand, "&amp;")
+
+
+def _disarm(root: Any) -> None:
+    """Pictures become their names, and links that lead elsewhere the text that they stand on."""
+    for node in list(root.iter()):
+        if node.tag == "img":
+            node.tag, node.text = "span", node.get("alt")
+            node.attrib.clear()
+        elif node.tag == "a" and not HARMLESS.fullmatch(node.get("href", "")):
+            node.tag = "span"
+            node.attrib.clear()
 
 
 def _figure(inside: str, caption: str) -> str:

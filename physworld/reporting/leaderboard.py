@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -122,11 +123,13 @@ def markdown(entries: Sequence[Entry], command: str, commit: str) -> list[str]:
             lead = next(iter(numbers.values()))
             name = f"*{plain(model)}*" if lead.reference else f"**{plain(model)}**"
             cells = [_cell(numbers.get(figure), lead.count) for figure in figures]
-            rows.append([f"{place}. {name}", *cells, str(lead.count), source.seeds, source.commit[:SHORT]])
+            rows.append(
+                [f"{place}. {name}", *cells, str(lead.count), plain(source.seeds), plain(source.commit[:SHORT])]
+            )
             made.setdefault(source, []).append(str(place))
         lines += [f"## {plain(title)}", "", *table(["model", *figures, "n", "seeds", "commit"], rows)]
         for source, places in made.items():
-            lines += [f"Of `{source.folder}`, rows {', '.join(places)}:", "", *fenced(source.command), ""]
+            lines += [f"Of {plain(source.folder)}, rows {', '.join(places)}:", "", *fenced(source.command), ""]
     return lines
 
 
@@ -141,7 +144,11 @@ def write(entries: Sequence[Entry], directory: Path, command: str, commit: str) 
     lines, charts = markdown(entries, command, commit), {}
     for title, some in boards(entries).items():
         first = some[0][0]
-        shown = {model: row[first.title].interval for model, _, row in _rows(some) if first.title in row}
+        known = [(model, source, row[first.title].interval) for model, source, row in _rows(some) if first.title in row]
+        twice = Counter(model for model, *_ in known)
+        shown = {
+            f"{model} ({source.folder})" if twice[model] > 1 else model: interval for model, source, interval in known
+        }
         charts[f"{title}: {first.title}"] = svg(interval_bars({"": shown}, label=first.title))
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"leaderboard.{suffix}" for suffix in ("md", "html", "csv")]
@@ -155,5 +162,11 @@ def write(entries: Sequence[Entry], directory: Path, command: str, commit: str) 
         writer.writerow(["board", *own, *where])
         for title, some in boards(entries).items():
             for one, source in some:
-                writer.writerow([title, *(vars(one)[name] for name in own), *(vars(source)[name] for name in where)])
+                cells = [title, *(vars(one)[name] for name in own), *(vars(source)[name] for name in where)]
+                writer.writerow([_no_formula(cell) for cell in cells])
     return paths
+
+
+def _no_formula(cell: Any) -> Any:
+    """Words that begin like a formula get an apostrophe, as spreadsheets know it."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell

@@ -10,11 +10,13 @@ metrics.json         final metrics and cost            report.md       the same 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -96,6 +98,7 @@ def _commit() -> str:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # else the repository around it is of something else
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -108,10 +111,25 @@ def newest(having: str, beside: str = "", *, outside: Path | None = None) -> Pat
         outside: a folder in which none is looked for.
     """
     depth = len(Path(having).parts) - 1
-    found = [path for path in OUTPUTS.rglob(having) if path.is_file() and (path.parents[depth] / beside).exists()]
+    found = [(when, path) for when, path in written(having) if (path.parents[depth] / beside).exists()]
     if outside is not None:
-        found = [path for path in found if not path.absolute().is_relative_to(outside.absolute())]
-    return max(found, key=lambda path: path.stat().st_mtime).parents[depth] if found else None
+        found = [(when, path) for when, path in found if not path.absolute().is_relative_to(outside.absolute())]
+    return max(found)[1].parents[depth] if found else None
+
+
+def written(name: str) -> Iterator[tuple[float, Path]]:
+    """(when it was written, path) of every file of that name, or end of a path, below outputs/; hidden folders are
+    left out.
+
+    Other processes make and remove folders there while it looks.
+    """
+    for place, folders, _ in os.walk(OUTPUTS):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        path = Path(place) / name
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                yield found.st_mtime, path
 
 
 def find_named(name: str) -> Path | None:

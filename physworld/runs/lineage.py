@@ -18,7 +18,7 @@ from physworld.runs.sweeps import named
 FILE = "trained_on.json"
 TEACHING = ("init_from", "data.source.run", "data.source.runs")  # settings that name runs to learn from
 WEIGHTS = ("weights", "base", "model.network.weights", "model.network.base")  # that may name a folder of a run
-FOLDERS = ("model", "adapter")
+FOLDERS = ("model", "adapter", *runs.EXPORTS)
 
 
 def learned(run: Path) -> list[str]:
@@ -42,8 +42,10 @@ def learned(run: Path) -> list[str]:
 
 def of_weights(weights: str) -> list[str] | None:
     """Of a folder of weights that lies in a run directory; None for any other."""
-    run = Path(weights).parent
-    return learned(run) if Path(weights).name in FOLDERS and (run / "config.yaml").is_file() else None
+    for folder in (Path(weights), Path(weights).parent):  # a GGUF file may be named itself
+        if folder.name in FOLDERS and (folder.parent / "config.yaml").is_file():
+            return learned(folder.parent)
+    return None
 
 
 def note(directory: Path, resolved: Mapping[str, Any], checkpoint: Path | None) -> None:

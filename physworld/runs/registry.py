@@ -107,7 +107,8 @@ def _ago(seconds: float) -> str:
 
 def figures(run: Run) -> dict[str, float]:
     """What a run is ranked by: its score, and the headline of its metrics.json."""
-    flat = flatten(read_metrics(run.path).get("headline", {}))
+    headline = read_metrics(run.path).get("headline")
+    flat = flatten(headline) if isinstance(headline, dict) else {}
     numbers = {name: float(value) for name, value in flat.items() if isinstance(value, int | float)}
     if run.record is not None and run.record["score"] is not None:
         numbers["score"] = float(run.record["score"])

@@ -38,7 +38,8 @@ def look(folder: Path) -> None:
     folder = folder.absolute()
     for known in (_before, _kept, _owned):
         known.clear()
-    inside = list(folder.rglob("*"))
+    # Not rglob: it raises where another command takes a folder away meanwhile.
+    inside = [Path(place) / name for place, folders, files in os.walk(folder) for name in (*folders, *files)]
     _before.update(place for place in (folder, *folder.parents, *inside) if place.is_dir())
     for path in inside:
         with contextlib.suppress(OSError):  # another command has taken it away

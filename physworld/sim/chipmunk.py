@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from pymunk._chipmunk_cffi import ffi, lib
 
+from physworld.sim import fields as fields_of
+from physworld.sim.compiling import kept
 from physworld.sim.fields import Fields, accelerate
 from physworld.types import (
     EVERYTHING,
@@ -78,7 +80,7 @@ def _each(_typing, function, space, visit, data):
     return types.void(types.int64, types.int64, types.int64, types.int64), generate
 
 
-@njit(cache=True)
+@kept("roll", fields_of.__file__, __file__)
 def _roll(calls, space, dt, rows, kicked, kicks, kicked_rows, fields, mass, force, data):
     """Fill rows (T, W, 6). `data` are the batch structures that read rows, write kicked_rows and write force."""
     step, each, read, write = calls

@@ -20,7 +20,8 @@ def accelerate(poles, mutual, mass, winds, shares, ahead, velocity, total):
         for p in range(len(poles)):
             dx, dy = poles[p, 0] - x, poles[p, 1] - y
             d2 = dx * dx + dy * dy + poles[p, 3] * poles[p, 3]
-            pull = poles[p, 2] / (d2 * math.sqrt(d2))
+            cubed = d2 * math.sqrt(d2)  # 0 at the centre itself, where no direction is any nearer than another
+            pull = poles[p, 2] / cubed if cubed > 0.0 else 0.0
             ax += pull * dx
             ay += pull * dy
         for m in range(len(mutual)):
@@ -29,7 +30,8 @@ def accelerate(poles, mutual, mass, winds, shares, ahead, velocity, total):
                     continue
                 dx, dy = ahead[j, 0] - x, ahead[j, 1] - y
                 d2 = dx * dx + dy * dy + mutual[m, 1] * mutual[m, 1]
-                pull = mutual[m, 0] * mass[j] / (d2 * math.sqrt(d2))
+                cubed = d2 * math.sqrt(d2)
+                pull = mutual[m, 0] * mass[j] / cubed if cubed > 0.0 else 0.0
                 ax += pull * dx
                 ay += pull * dy
         for w in range(len(winds)):

@@ -41,7 +41,9 @@ def numbers(metrics: Mapping[str, Any], about: About) -> list[Number]:
             found.append(number(part["ratio_best"], figure="ratio to the best baseline", **mine))
         found.append(number(part["velocity_rmse"][method], figure=f"velocity RMSE@{last}", unit="px/s", **mine))
         if method == MODEL:
-            found.append(share(block["parse_rate"], block["rollouts"], figure="read", higher=True, **mine))
+            found.append(
+                share(block["parse_rate"], block.get("scenes", block["rollouts"]), figure="read", higher=True, **mine)
+            )
     return found + _planning(metrics, about) + _phyworld(metrics, about)
 
 

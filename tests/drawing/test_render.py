@@ -203,6 +203,16 @@ def test_a_broken_write_leaves_the_old_file_and_no_rubbish(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_brake_has_no_arrow_head():
+    brake = {"body_a": FIXED, "body_b": 0, "torque": 1.0}
+    still, left, right = (r.render(world(1, joints=(Motor(**brake, spin=spin),)))[0] for spin in (0.0, -2.0, 2.0))
+    bare = r.render(world(1))[0]
+    rows, columns, _ = np.nonzero(still != bare)
+    assert 0 < np.ptp(rows) < 20 and 0 < np.ptp(columns) < 20  # an arc at the body, no line off the picture
+    assert (still != left).any() and (still != right).any()
+
+
 def test_hinges_ropes_springs_motors_belts_and_wind_are_drawn():
     bare = r.render(world(1))[0]
     joints = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,16 @@ def test_the_live_line_steps_holds_and_goes_back(client: TestClient) -> None:
         line.send_json({"do": "play"})
         assert line.receive_json() == {"kind": "state", "running": True}
         assert [line.receive_json()["t"] for _ in range(3)] == [2, 3, 4]
+
+
+def test_a_body_at_the_centre_of_an_attractor_stays_there(client: TestClient) -> None:
+    middle = pw.Attractor(center=(200.0, 400.0), strength=1e8)
+    still = replace(SCENE, fields=(middle,), bodies=(replace(SCENE.bodies[0], velocity=(0.0, 0.0)),))
+    with client.websocket_connect("/live") as line:
+        line.send_json({"do": "begin", "scene": scene_to_dict(still), "model": "none"})
+        assert [line.receive_json()["kind"] for _ in range(2)] == ["begun", "frame"]
+        line.send_json({"do": "step"})
+        assert line.receive_json()["truth"][0][:2] == [200.0, 400.0]
 
 
 def test_hostile_messages_are_answered_and_nothing_is_lost(client: TestClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from physworld.io.images import write_gif
 from physworld.reporting.charts import interval_bars, new_axes, pixels, svg
+from physworld.reporting.html import page
 from physworld.reporting.markdown import figure, header, span, table
 from physworld.reporting.report import Gallery, captioned, write_report
 
@@ -62,6 +63,21 @@ def test_a_page_needs_nothing_else_and_names_are_no_markup(tmp_path: Path) -> No
     assert "<svg" in page and "A chart" in page and "<table>" in page and "Truth &amp; model." in page
     assert re.findall(r'src="(.{14})', page) == ["data:image/gif"]
     assert "<script" not in page and "<img src=x>" not in page and not re.search(r"<(link|iframe)\b", page)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[a](b_c/d.html) [w](https://arxiv.org/abs/1)",
+         '<a href="b_c/d.html">a</a> <a href="https://arxiv.org/abs/1">w</a>'),
+        ("[a](javascript:alert(1)) [b](<java\tscript:1>) [c](data:text/html;base64,x) [d](JaVaScRiPt&#58;1)",
+         '<span>a</span> <span>b</span> <span>c</span> <a href="JaVaScRiPt&amp;#58;1">d</a>'),  # no scheme: not decoded
+        ("[a][y] ![x](http://t.example/p.png) ![y][y]\n\n[y]: vbscript:1",
+         "<span>a</span> <span>x</span> <span>y</span>"),
+    ],
+)  # fmt: skip
+def test_links_lead_nowhere_that_runs_and_no_picture_is_fetched(text: str, shown: str) -> None:
+    assert f"<p>{shown}</p>" in page(f"# T\n\n{text}", {})
 
 
 def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:

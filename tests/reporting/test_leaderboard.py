@@ -121,6 +121,20 @@ def test_folders_of_runs_and_of_predictions_meet_in_one_table(tmp_path: Path, ca
     assert "python evaluate.py x" in (out / "leaderboard.html").read_text()
 
 
+def test_what_strangers_write_stays_text_and_two_of_one_name_stay_two(tmp_path: Path) -> None:
+    for name, rmse in (("ann", 1.0), ("ben", 2.0)):
+        content = {**metrics(rmse), "seeds": "[0](javascript:alert(1)) ![x](http://t.example/p.png)"}
+        evaluation(tmp_path / name, content, run=None, predictions="=cmd.jsonl")
+    folders = [str(tmp_path / name) for name in ("ann", "ben")]
+    leaderboard(folders, {"metrics.json": [numbers]}, tmp_path / "out", screen())
+    page = (tmp_path / "out" / "leaderboard.html").read_text()
+    assert "javascript:alert(1)" in page and "<a " not in page and "<img" not in page
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    assert [f"({folder})" in chart for folder in folders] == [True, True]
+    with (tmp_path / "out" / "leaderboard.csv").open() as file:
+        assert {row["model"] for row in csv.DictReader(file)} == {"'=cmd.jsonl", "linear"}
+
+
 @pytest.mark.parametrize("folder", ["nothing", "empty"])
 def test_a_folder_without_figures_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "empty").mkdir()

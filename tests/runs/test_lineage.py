@@ -49,6 +49,8 @@ def test_a_run_of_an_earlier_version_has_the_types_of_its_settings(tmp_path: Pat
     (tmp_path / "a" / lineage.FILE).unlink()
     (tmp_path / "a" / "SHA256SUMS").unlink()
     assert lineage.learned(tmp_path / "a") == ["pong"] == lineage.of_weights(str(tmp_path / "a" / "model"))
+    for exported in ("gguf", "gguf/model.gguf", "onnx"):
+        assert lineage.of_weights(str(tmp_path / "a" / exported)) == ["pong"]
     assert lineage.of_weights("OWNER/model") is None and lineage.of_weights(str(tmp_path / "a" / "other")) is None
 
 

@@ -142,6 +142,14 @@ def test_what_is_removed_is_said_first_and_a_running_one_never(place: Path) -> N
         registry.rm(["aa"], Console(), yes=True)
 
 
+@pytest.mark.parametrize("headline", [[1], 3, "x", None])
+def test_a_headline_that_is_none_takes_no_other_run_away(headline: object, place: Path) -> None:
+    run(place / "a", 1.0)
+    run(place / "b", 2.0)
+    write_json(place / "b" / "metrics.json", {"headline": headline})
+    assert "b" in said(lambda console: registry.best("score", place, console))
+
+
 def test_a_damaged_or_unwritable_record_harms_nothing(place: Path) -> None:
     run(place / "a", 1.0)
     (place / "a" / "run.json").write_text('{"state": "fin')

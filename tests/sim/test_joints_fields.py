@@ -14,7 +14,20 @@ from physworld.metrics.errors import event_mask
 from physworld.scenarios._parts import mirrored
 from physworld.sim.fields import Fields
 from physworld.sim.pymunk_sim import build_space, simulate
-from physworld.types import FIXED, Body, Motor, MutualGravity, PivotJoint, Rope, Scene, Segment, Spring, Wind
+from physworld.types import (
+    FIXED,
+    Attractor,
+    Body,
+    Filter,
+    Motor,
+    MutualGravity,
+    PivotJoint,
+    Rope,
+    Scene,
+    Segment,
+    Spring,
+    Wind,
+)
 
 from worlds import DT, ULP, disc, energy, world
 
@@ -153,6 +166,17 @@ def test_fields_say_what_a_step_adds_so_that_events_are_contacts_only() -> None:
     added = Fields(scene).acceleration(rolled.position[1:], rolled.velocity[:-1]) * DT
     np.testing.assert_allclose(rolled.velocity[1:], rolled.velocity[:-1] + added, atol=ULP)
     assert not event_mask(rolled, threshold=1e-6).any()
+
+
+def test_where_a_field_has_no_direction_it_pulls_nowhere() -> None:
+    """At an attractor's centre, and two bodies on one spot: what is there stays, as if the field were not there."""
+    centre = world(disc(400.0, 300.0), fields=(Attractor(center=(400.0, 300.0), strength=1e8),))
+    twins = [replace(disc(400.0, 300.0), filter=Filter(group=1)) for _ in range(2)]
+    together = world(*twins, fields=(MutualGravity(strength=1e8),))
+    for scene in (centre, together):
+        rolled = simulate(scene, 20)
+        np.testing.assert_array_equal(rolled.position, np.broadcast_to(scene.state.position, rolled.position.shape))
+        assert not event_mask(rolled, threshold=1e-6).any()
 
 
 def test_mirror_turns_motors_belts_and_wind() -> None:

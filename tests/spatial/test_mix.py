@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 from pathlib import Path
@@ -24,6 +25,7 @@ from physworld.spatial.sound.describe import describe
 from physworld.spatial.sound.iamf import PAIRS, ffmpeg
 from physworld.spatial.sound.mix import Part, Song
 from physworld.spatial.sound.render import RATE, Section
+from physworld.spatial.sound.textproto import q78
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
 
 
@@ -158,6 +160,13 @@ def test_the_text_for_iamf_tools_places_every_object(mixed: Path) -> None:
     assert places == [(str(round(t.az_deg)), str(round(t.el_deg))) for t in scene.objects]
     for thing in scene.objects:
         assert soundfile.info(folder / f"{thing.id}.wav").channels == 1
+
+
+@pytest.mark.parametrize(
+    ("decibels", "said"), [(0.0, 0), (-0.5, -128), (-math.inf, -32768), (-1e9, -32768), (1e9, 32767)]
+)
+def test_loudness_is_a_number_of_16_bits(decibels: float, said: int) -> None:
+    assert q78(decibels) == said
 
 
 def test_sections_have_scenes_of_their_own_and_edits_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -288,6 +288,29 @@ def test_measured_ears_are_the_files(tmp_path: Path) -> None:
         assert found[1003:1067, 1] == pytest.approx(sounds[row, 1], abs=1e-5)
 
 
+@pytest.mark.parametrize("how", ["external", "virtual", "link", "large"])
+def test_ears_that_lie_in_other_files_or_are_too_large_are_refused(how: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret").write_bytes(bytes(2 * 8 * 4))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["Data.IR"] = np.zeros((1, 2, 8))
+    with h5py.File(tmp_path / "ears.sofa", "w") as file:
+        shape = (10**10, 2, 1024) if how == "large" else (1, 2, 8)
+        if how == "external":
+            file.create_dataset("Data.IR", shape, "f4", external=[(str(tmp_path / "secret"), 0, 64)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(shape, "f8")
+            layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "Data.IR", shape)
+            file.create_virtual_dataset("Data.IR", layout)
+        elif how == "link":
+            file["Data.IR"] = h5py.ExternalLink(tmp_path / "other.h5", "Data.IR")
+        else:
+            file.create_dataset("Data.IR", shape, "f4", chunks=(1, 2, 1024))
+        file["SourcePosition"], file["Data.SamplingRate"] = np.zeros((1, 3)), [48000.0]
+    with pytest.raises(UserError, match="is a link" if how == "link" else "lies in this file|at most 134,217,728 are"):
+        Measured(tmp_path / "ears.sofa")
+
+
 def test_ears_with_delays_of_another_number_are_refused(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "ears.sofa", "w") as file:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from physworld.errors import UserError
+from physworld.io.hdf5 import own
 from physworld.settings.checks import installed
 from physworld.spatial.export.binaural import ear_response
 from physworld.spatial.scene.documents import SceneObject
@@ -24,6 +25,7 @@ from physworld.spatial.sound.render import BLOCK, NEAREST, RATE, SIZE, STEP
 
 TAPS = 1024  # samples of the sphere's responses
 MOST_TAPS = 8192
+MOST_NUMBERS = 2**27  # 1 GB; the finest sets in use hold some ten million
 EARLIER = 16  # samples by which the sphere's responses begin late, so that none begins before 0
 HOP = 1024  # samples between the directions of a moving object
 SPREAD = (-45.0, 0.0, 45.0)  # degrees, of three points that a wide object is made of, times its width
@@ -57,11 +59,11 @@ class Measured:
                 kind = _words(file.attrs.get("SOFAConventions", b""))
                 if kind and not kind.startswith("SimpleFreeFieldHRIR"):
                     raise UserError(f"--hrtf {path} is a SOFA file of {kind[:40]}; SimpleFreeFieldHRIR is needed.")
-                sounds = np.asarray(file["Data.IR"], np.float64)
-                places = np.atleast_2d(np.asarray(file["SourcePosition"], np.float64))
-                rate = int(np.asarray(file["Data.SamplingRate"]).reshape(-1)[0])
-                delays = np.asarray(file["Data.Delay"], np.float64) if "Data.Delay" in file else np.zeros((1, 2))
-                type_ = _words(file["SourcePosition"].attrs.get("Type", b"spherical"))
+                sounds = _read(file, "Data.IR")
+                places = np.atleast_2d(_read(file, "SourcePosition"))
+                rate = int(_read(file, "Data.SamplingRate").reshape(-1)[0])
+                delays = _read(file, "Data.Delay") if "Data.Delay" in file else np.zeros((1, 2))
+                type_ = _words(own(file, "SourcePosition").attrs.get("Type", b"spherical"))
         except (OSError, KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
             raise UserError(
                 f"--hrtf {path} is no SOFA file of head-related responses ({str(error).splitlines()[0][:80]})."
@@ -93,6 +95,17 @@ class Measured:
         if self.rate == RATE:
             return ears
         return np.stack([resampled(ear, self.rate, RATE) * (self.rate / RATE) for ear in ears])
+
+
+def _read(file: Any, name: str) -> np.ndarray:
+    """
+    Raises:
+        ValueError: it lies in another file, or is too large.
+    """
+    data = own(file, name)
+    if data.size > MOST_NUMBERS:
+        raise ValueError(f"{name} holds {data.size:,} numbers, at most {MOST_NUMBERS:,} are read")
+    return np.asarray(data, np.float64)
 
 
 def _words(value: Any) -> str:

@@ -19,8 +19,8 @@ FRAME = 1024  # samples
 
 
 def q78(decibels: float) -> int:
-    """dB -> 16 bits, 256 for each dB."""
-    return max(-(2**15), min(2**15 - 1, round(256 * decibels)))
+    """dB -> 16 bits, 256 for each dB; silence is the lowest there is."""
+    return max(-(2**15), min(2**15 - 1, round(256 * max(-128.0, decibels))))
 
 
 def as_textproto(scene: SpatialScene, name: str, measured: Measured) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numba import njit
 
 from physworld.sim import contacts as geometry
+from physworld.sim.compiling import kept
 from physworld.sim.contacts import CIRCLE, Solids, find_contacts
 from physworld.text.codecs import numbers
 from physworld.text.codecs.numbers import number_index
@@ -36,24 +33,7 @@ MAX_PULLS = 6  # pulls of other bodies spelled out per body, strongest first
 NO_SLIP = 1e-6  # px/s; what is slower is rounding, and gravity (then spin) says which way a frame is handed
 ROD, HINGE, ROPE, SPRING, MOTOR = 0, 1, 2, 3, 4  # Parts.joints[:, 0]
 POLE, MUTUAL, WIND = 0, 1, 2  # Parts.fields[:, 0]
-_SOURCES = b"".join(Path(file).read_bytes() for file in (geometry.__file__, numbers.__file__, __file__))
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """numba's `njit`, kept on disk for as long as these modules stay as they are.
-
-    By itself numba looks at a function's own file only, and goes on using what it compiled from older versions of the
-    functions that it calls in other files.
-    """
-    config: Any = numba.config
-    home = config.CACHE_DIR
-    folder = Path(home or Path(__file__).parent / "__pycache__")
-    config.CACHE_DIR = str(folder / f"impulse-{hashlib.sha256(_SOURCES).hexdigest()[:12]}")
-    try:
-        return njit(cache=True)(function)
-    finally:
-        config.CACHE_DIR = home
-
+compiled = kept("impulse", geometry.__file__, numbers.__file__, __file__)
 
 # Arrays come as arguments and are indexed in place: a part of an array as argument, or a function that picks among
 # arrays, makes the compiler count references, which costs more than the arithmetic. Numbers come back as tuples.

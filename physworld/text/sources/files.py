@@ -182,7 +182,8 @@ class FilesSource(Windows):
             path: a folder, for example with SCENARIO/BUCKET/scene_SEED.jsonl[.gz|.zst] or *.parquet below it, or one
                 file.
             names: scenario types wanted; it selects among the rows of Parquet files, and among folders called like
-                types. A file in no such folder is taken, whatever its type.
+                types. A file in no such folder is taken, whatever its type, but for the held-out ones: these are broken
+                scenes where names does not ask for them.
             difficulties: not used: a file is what it is.
             event_fraction, include_resting: as of `PhysicsSource`.
             held_back: share of the scenes that val and test get together, half each.
@@ -240,11 +241,15 @@ class FilesSource(Windows):
     def _read(self, scene: Path | Row) -> Trajectory:
         run = read_scene(scene)
         other = run.scene.name
+        if other in scenarios.HELD_OUT and other not in self.names:
+            raise FormatError(
+                f"{scene}: the scene is of type {other}, which is held out: nothing is trained on it unless "
+                "scenario.names asks for it; take it away, or leave it out with data.source.on_error=skip"
+            )
         if other not in self.names and other in scenarios.names() and other not in self._others:
             self._others.add(other)
-            held = ", a held-out type" if other in scenarios.HELD_OUT else ""
             print(
-                f"{scene}: the scene is of type {other}{held}, which scenario.names does not ask for; what lies in no "
+                f"{scene}: the scene is of type {other}, which scenario.names does not ask for; what lies in no "
                 "folder called like a type is taken whatever it is.",
                 file=sys.stderr,
                 flush=True,

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from physworld.errors import UserError
+from physworld.io.hdf5 import own
 from physworld.settings.checks import installed
 from physworld.types import Body, Scene
 
@@ -191,22 +192,14 @@ def _parts(file: Any, key: str) -> dict[str, Any]:
     Raises:
         ValueError: a data set lies elsewhere, so that reading it would open other files, or is too large.
     """
-    node = _own(file, key)
-    found = {name: _own(node, name) for name in node} if isinstance(node, Mapping) else {"": node}
+    node = own(file, key)
+    found = {name: own(node, name) for name in node} if isinstance(node, Mapping) else {"": node}
     for name, data in found.items():
-        if isinstance(data, Mapping) or data.external or data.is_virtual:
-            raise ValueError(f"{name or key} is no data set that lies in this file itself")
+        if isinstance(data, Mapping):
+            raise ValueError(f"{name or key} is no data set")
         if len(data) > MOST or data.size > MOST * FRAMES * 4:
             raise ValueError(f"{key} has {len(data)} rows, at most {MOST} can be read")
     return found
-
-
-def _own(group: Any, name: str) -> Any:
-    import h5py
-
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link")
-    return group[name]
 
 
 def _recorded(start: np.ndarray, position: np.ndarray, video: bytes) -> Clip:
@@ -240,9 +233,9 @@ def paint(radius: np.ndarray, position: np.ndarray, side: int) -> np.ndarray:
     """
     line = np.linspace(0, SIZE, side)
     frames = np.full((len(position), side, side, 3), 255, np.float32)
-    for k, own in enumerate(radius):
+    for k, size in enumerate(radius):
         apart = (line - position[:, k, 0, None])[:, None, :] ** 2 + (line - position[:, k, 1, None])[:, :, None] ** 2
-        share = np.clip((own**2 - apart) / (own**2 * SOFT), 0, 1).astype(np.float32)[..., None]
+        share = np.clip((size**2 - apart) / (size**2 * SOFT), 0, 1).astype(np.float32)[..., None]
         frames += share * (np.array(COLOURS[k], np.float32) - frames)
     return frames.astype(np.uint8)[:, ::-1]
 

@@ -118,14 +118,27 @@ def test_a_folder_of_other_types_says_what_is_there(tmp_path: Path) -> None:
 
 def test_a_type_that_nobody_asked_for_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
-        write_jsonl(tmp_path / f"scene_{number}.jsonl", one("pong", number))
-    stream = source(tmp_path, held_back=0.0)
+        write_jsonl(tmp_path / f"scene_{number}.jsonl", one("orbit", number))
+    stream = source(tmp_path, names=("pong",), held_back=0.0)
     for index in range(6):
         stream.sample(index)
     said = capsys.readouterr().err
-    assert said.count("is of type pong, a held-out type, which scenario.names does not ask for") == 1
-    source(tmp_path, names=("pong",), held_back=0.0).sample(0)
+    assert said.count("is of type orbit, which scenario.names does not ask for") == 1
+    source(tmp_path, names=("orbit",), held_back=0.0).sample(0)
     assert capsys.readouterr().err == ""
+
+
+def test_nothing_is_trained_on_a_held_out_type_that_nobody_asked_for(tmp_path: Path) -> None:
+    for number in range(6):
+        write_jsonl(tmp_path / f"scene_{number}.jsonl", one("pong" if number % 2 else "orbit", number))
+    with pytest.raises(FormatError, match="of type pong, which is held out: nothing is trained on it unless"):
+        for index in range(60):
+            source(tmp_path, names=("orbit",), held_back=0.0).sample(index)
+    stream = source(tmp_path, names=("orbit",), held_back=0.0, on_error="skip")
+    assert {stream.sample(index).target.scene.name for index in range(60)} == {"orbit"}
+    assert len(stream.skipped) == 3
+    asked = source(tmp_path, names=("orbit", "pong"), held_back=0.0)
+    assert {asked.sample(index).target.scene.name for index in range(60)} == {"orbit", "pong"}
 
 
 @pytest.mark.parametrize("count", [3, 8])
