@@ -17,14 +17,14 @@ from physworld.seeding import generator
 
 
 def _clips(folder: Path, count: int) -> None:
-    """Discs that fall over a textured scene, slow to judge because they are large."""
+    """Discs that fall over a scene of noise, which takes a while to judge."""
     times = np.arange(60) / 30
-    scene = generator(0, "test").uniform(90, 150, (360, 480, 3))
-    columns, rows = np.arange(480)[None] + 0.5, np.arange(360)[:, None] + 0.5
+    scene = generator(0, "test").uniform(90, 150, (180, 240, 3))
+    columns, rows = np.arange(240)[None] + 0.5, np.arange(180)[:, None] + 0.5
     for k in range(count):
         frames = np.repeat(scene[None], len(times), 0)
-        for t, y in enumerate(40 + 70 * times**2):
-            frames[t, (columns - 60 - 40 * k) ** 2 + (rows - y) ** 2 < 256] = (240, 30, 30)
+        for t, y in enumerate(20 + 35 * times**2):
+            frames[t, (columns - 30 - 20 * k) ** 2 + (rows - y) ** 2 < 64] = (240, 30, 30)
         write_mp4(folder / f"{k}.mp4", frames.astype(np.uint8), 30)
 
 

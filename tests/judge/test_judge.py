@@ -261,7 +261,7 @@ def test_a_folder_with_hostile_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert float(rows["portrait"]["gravity"]) == pytest.approx(10.0, rel=0.03)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"]["oracle"]["lawful"]["mean"] == 1 and summary["rows"]["placebo"]["lawful"]["mean"] == 0
-    assert summary["paired"]["lawful"] == {"mean": 0, "low": 0, "high": 0, "n": 2}
+    assert summary["paired"]["lawful"] == {"mean": 0, "low": -0.49, "high": 0.49, "n": 2}  # 1.96 / (n + 2)
     assert "2 of the first 9 clips were made again; not made again: 7 discarded." in (out / "report.md").read_text()
     page = (out / "report.html").read_text()
     assert "a ball" in page and page.count("data:image/png") == 2
