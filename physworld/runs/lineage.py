@@ -6,7 +6,7 @@ Without it a model whose first run saw a held-out type would be scored as if non
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,16 @@ def of_weights(weights: str) -> list[str] | None:
     return None
 
 
-def note(directory: Path, resolved: Mapping[str, Any], checkpoint: Path | None) -> None:
+def note(directory: Path, own: Sequence[str], resolved: Mapping[str, Any], checkpoint: Path | None) -> None:
     """Write what is learned from now on, and what was before: in this run, and in those that its settings name.
 
     Args:
+        own: scenario types of this run.
         resolved: the configuration of the run.
         checkpoint: that it goes on from.
     """
-    settings = runs.flatten(resolved)
-    names = list(settings.get("scenario.names") or [])
-    for before in _before(settings, checkpoint):
+    names = list(own)
+    for before in _before(runs.flatten(resolved), checkpoint):
         names += [name for name in before if name not in names]
     runs.write_result(directory / FILE, names)
 

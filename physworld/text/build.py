@@ -95,6 +95,7 @@ def build(cfg: DictConfig) -> TextParts:
         monitor=f"rollout/ratio_best@{max(evaluation.horizons)}",
         callbacks=[rollouts, *uses, *([stages] if stages is not None else [])],
         stages=stages,
+        scenarios=tuple(names),
         pad_id=int(codec.tokenizer.pad_token_id),
     )
 

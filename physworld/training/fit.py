@@ -139,7 +139,8 @@ def fit(
             if changed and (directory / "config.yaml").is_file():
                 (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
             OmegaConf.save(resolved, directory / "config.yaml")
-            lineage.note(directory, resolved, checkpoint)
+            if parts.scenarios:
+                lineage.note(directory, parts.scenarios, resolved, checkpoint)
             runs.write_json(directory / "versions.json", runs.versions())
             command = "" if record is None else str(record.content["command"])
             for logger in loggers:

@@ -18,4 +18,5 @@ class Parts:
     accumulate: int  # passes per optimiser step
     monitor: str  # the logged figure that `best.ckpt` has lowest
     callbacks: list[Any] = field(default_factory=list)  # the system's own, such as rollouts at each validation
+    scenarios: tuple[str, ...] = ()  # types whose scenes are learned from; none of them where data are no such scenes
     pad_id: int | None = None  # tokens are counted without it; None where batches hold no tokens

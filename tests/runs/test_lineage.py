@@ -18,7 +18,7 @@ def begun(folder: Path, *names: str, checkpoint: Path | None = None, **settings:
     for name in ("model/config.json", "metrics.json"):  # as if it had ended
         (folder / name).write_text("{}")
     (folder / "config.yaml").write_text(yaml.safe_dump(resolved))
-    lineage.note(folder, resolved, checkpoint)
+    lineage.note(folder, names, resolved, checkpoint)
     return lineage.learned(folder)
 
 
