@@ -170,15 +170,28 @@ def dead(record: dict[str, Any], now: float) -> bool:
     if record["state"] != "running":
         return False
     if record["host"] == socket.gethostname():
-        return not _alive(int(record["pid"]))
+        return not _alive(int(record["pid"]), float(record["heartbeat"]))
     return bool(now - float(record["heartbeat"]) > DEAD)
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, heartbeat: float) -> bool:
+    """Whether the process is there that lived then; after a restart of the machine another one may have its number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # somebody else's
-        return True
-    return True
+        pass
+    began = _began(pid)
+    return began is None or began < heartbeat + 2 * HEARTBEAT
+
+
+def _began(pid: int) -> float | None:
+    """When a process began, s since 1970; None where the system does not tell."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        since_boot = int(after_name.split()[19]) / os.sysconf("SC_CLK_TCK")
+        boot = next(line for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines() if "btime" in line)
+        return int(boot.split()[1]) + since_boot
+    except (OSError, ValueError, IndexError, StopIteration):  # no Linux
+        return None

@@ -101,7 +101,18 @@ def test_a_run_elsewhere_is_dead_when_it_is_silent_and_a_clock_that_jumps_kills_
     assert not state.dead(record, 1000.0 + state.DEAD) and state.dead(record, 1001.0 + state.DEAD)
     assert not state.dead(record, 0.0)  # the clock went back
     assert not state.dead({**record, "state": "finished"}, 1e9)
-    assert not state.dead({**record, "host": socket.gethostname(), "pid": os.getpid()}, 1e9)  # a disk that hung
+    here = {**record, "host": socket.gethostname(), "pid": os.getpid()}
+    assert not state.dead({**here, "heartbeat": time.time()}, 1e10)  # a disk that hung
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="only Linux tells when a process began")
+def test_a_process_that_began_after_the_last_sign_of_life_is_another_one() -> None:
+    here = {"state": "running", "host": socket.gethostname(), "pid": os.getpid()}
+    began = state._began(os.getpid())
+    assert began is not None and began < time.time() < began + 1e6
+    assert state.dead({**here, "heartbeat": began - 60.0}, time.time())  # of before the machine was started again
+    assert not state.dead({**here, "heartbeat": began + 1.0}, time.time())
+    assert state._began(2**22 + 1) is None
 
 
 def test_runs_are_ranked_by_a_figure(place: Path) -> None:
