@@ -42,9 +42,12 @@ def read_captions(folder: Path) -> dict[str, dict[str, Any]]:
     path = found[0]
     try:
         rows = _two_lists(path) if path == lists else _rows(path)
-        table = {_inside(folder, str(_first(row, FILES))): dict(row) for row in rows}
-        for row in table.values():
-            row["captions"] = captions_of(row)
+        table: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            name = _inside(folder, str(_first(row, FILES)))
+            if name in table:
+                raise ValueError(f"{name} stands in two rows; give a clip several captions as a list in one")
+            table[name] = {**row, "captions": captions_of(row)}
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a captions file ({first_line(error)}).") from None
     return table

@@ -202,6 +202,8 @@ def test_captions_files(form: str, tmp_path: Path) -> None:
     ({"metadata.csv": "file_name,text\na.mp4,A ball falls, then bounces\n"}, "line 2 has more cells than the header"),
     ({"metadata.csv": f"file_name,text\na.mp4,{'a' * 200_000}\n"}, "cannot be read as a captions file"),
     ({"metadata.csv": "file_name,text\na,b", "captions.json": "{}"}, "both list clips; leave one of them"),
+    ({"metadata.csv": "file_name,text\na.mp4,b\n./a.mp4,c"}, "a.mp4 stands in two rows; give a clip several captions"),
+    ({"videos.txt": "a.mp4\na.mp4", "prompts.txt": "one\ntwo"}, "a.mp4 stands in two rows"),
 ])  # fmt: skip
 def test_captions_files_that_cannot_be(written: dict[str, str], said: str, tmp_path: Path) -> None:
     for name, text in written.items():
