@@ -12,6 +12,11 @@ DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORE
 MARKED = re.compile(r"-[0-9a-f]{8}")
 
 
+def no_formula(text: str) -> str:
+    """For a cell of a CSV file: what begins like a formula gets an apostrophe, as spreadsheets know it."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
 def safe_name(text: str) -> str:
     """One part of a path, on any system, and another one for every other text.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from physworld.io.atomic import replacing
+from physworld.io.names import no_formula
 from physworld.reporting.charts import interval_bars, svg
 from physworld.reporting.html import page
 from physworld.reporting.markdown import fenced, header, plain, span, table
@@ -163,10 +164,5 @@ def write(entries: Sequence[Entry], directory: Path, command: str, commit: str) 
         for title, some in boards(entries).items():
             for one, source in some:
                 cells = [title, *(vars(one)[name] for name in own), *(vars(source)[name] for name in where)]
-                writer.writerow([_no_formula(cell) for cell in cells])
+                writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in cells])
     return paths
-
-
-def _no_formula(cell: Any) -> Any:
-    """Words that begin like a formula get an apostrophe, as spreadsheets know it."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from physworld.io.names import no_formula
 from physworld.spatial.scene.documents import SceneObject, SpatialScene
 from physworld.spatial.scene.reading import canonical
 
@@ -69,7 +70,5 @@ def as_csv(scene: SpatialScene, seconds: float) -> str:
     writer.writeheader()
     for thing in metadata(scene, seconds)["objects"]:
         for key in thing.pop("keyframes"):
-            # A cell that starts like a formula would be run by spreadsheets.
-            name = f"'{thing['id']}" if thing["id"][0] in "=+-@" else thing["id"]
-            writer.writerow(canonical({**thing, **key, "id": name}))
+            writer.writerow(canonical({**thing, **key, "id": no_formula(thing["id"])}))
     return out.getvalue()

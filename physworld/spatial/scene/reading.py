@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from physworld.io.integers import whole_number
 from physworld.spatial.scene.contract import schema as schema
 from physworld.spatial.scene.documents import RULE_TYPES, Payload, SpatialScene
 
@@ -104,7 +105,11 @@ def parse_json(text: str | bytes) -> Any:
         raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {MOST_BYTES:,}")])
     try:
         data = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_small, object_pairs_hook=_unique
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=whole_number,
+            object_pairs_hook=_unique,
         )
         if _ESCAPED.search(text if isinstance(text, str) else text.decode(json.detect_encoding(text))):
             json.dumps(data, ensure_ascii=False).encode()  # half a pair of surrogates cannot be written again
@@ -124,12 +129,6 @@ def _finite(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{digits[:40]} is too large a number")
     return value
-
-
-def _small(digits: str) -> int:
-    if len(digits) > 300:  # beyond any double, and slow to read
-        raise ValueError(f"{digits[:40]}... is too large a number")
-    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from physworld.io.names import no_formula
 from physworld.spatial.scene.reading import canonical
 from physworld.spatial.scene.terms import wrapped
 from physworld.spatial.sound.render import RATE, Section
@@ -66,7 +67,7 @@ def as_csv(sections: Sequence[Section], fade: float) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for name, (kind, points) in timelines(sections, fade).items():
-        shown = f"'{name}" if name[0] in "=+-@" else name
+        shown = no_formula(name)
         for point in points:
             writer.writerow([shown, kind, *(canonical(round(value, 6)) for value in point)])
     return out.getvalue()

@@ -15,11 +15,10 @@ from physworld.text.codecs._impulse_kernel import (
     GYRATION,
     JOINTS,
     compiled,
-    room,
     scratch_for,
-    world_of,
     write_one,
 )
+from physworld.text.codecs._impulse_world import room, world_of
 from physworld.text.codecs.numbers import number_index
 from physworld.types import Body, Encoded, Scene, State, Trajectory
 
@@ -178,7 +177,7 @@ class Frames(Sequence[Encoded]):
     def __init__(self, world, run: Trajectory, grid, shifts, seed: int) -> None:
         """
         Args:
-            world: as kernel.world_of gives it.
+            world: as `world_of` gives it.
             run: T frames.
             grid: values, ids, hints, words and thresholds, as `_answer` takes them.
             shifts: (T - 1,) how far the body names of each frame are moved on.

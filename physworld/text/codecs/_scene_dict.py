@@ -39,7 +39,6 @@ from physworld.types import (
 )
 
 MAX_BODIES = 4096  # also the limit for walls, joints and fields
-LONGEST_INTEGER = 300  # digits; floats end at 309
 STATIC = {"segment": Segment, "peg": Peg}
 JOINTS = {
     "pin": PinJoint, "pivot": PivotJoint, "rope": Rope, "spring": Spring, "motor": Motor, "slide": SlideJoint,
@@ -108,17 +107,6 @@ def known_keys(data: dict[str, Any], known: Collection[str], what: str, kind: st
             near = f" Did you mean {meant}?" if meant in known else suggest(key, known)
             tail = f"; did{near.removeprefix(' Did')}" if near else ""
             raise FormatError(f"{what} has the unknown {kind} {shown(key)}; choose one of {', '.join(known)}{tail}")
-
-
-def whole_number(digits: str) -> int:
-    """For `json.loads`: an integer, unless no float can hold it.
-
-    Raises:
-        FormatError: names its first digits.
-    """
-    if len(digits) > LONGEST_INTEGER:
-        raise FormatError(f"{digits[:20]}... has {len(digits)} digits, which is too large a number")
-    return int(digits)
 
 
 def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

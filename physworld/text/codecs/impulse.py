@@ -59,8 +59,8 @@ import numpy as np
 from physworld.sim import contacts as geometry
 from physworld.sim.fields import Fields
 from physworld.text.codecs import _impulse_answer as answers
-from physworld.text.codecs import _impulse_kernel as kernel
 from physworld.text.codecs import _impulse_memory as past
+from physworld.text.codecs import _impulse_world as tables
 from physworld.text.codecs._impulse_guide import ImpulseGuide
 from physworld.text.codecs._impulse_words import (
     BODY_WORDS,
@@ -82,7 +82,7 @@ from physworld.text.codecs.numbers import number_values, output_grid
 from physworld.types import Encoded, Sample, Scene, State, Trajectory
 
 _WRITTEN = "fixed self touch touch2 link hold tie coil drive pull air next"  # in the compiled writer's order
-kernel.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
+tables.WORDS = np.array([NUMBER_BASE, FIRST_BODY, MAX_BODIES, *(WORD[w] for w in _WRITTEN.split())])
 MARGIN = 1.5  # px; a body whose coming gap is larger touches nothing (Chipmunk's own push stays below this)
 QUIET = 0.05  # px/s; a smaller change is `coast`: 0.025 px over half a second
 STILL = 0.25  # px/s; slower than this after the step, with no push, is `rest`
@@ -137,7 +137,7 @@ class ImpulseCodec(LinesCodec):
             if len(self._worlds) > 256:
                 self._worlds.clear()
             packed = geometry.solids(scene)
-            world = kernel.world_of(scene, *self._scene_lines(scene), packed, MARGIN)
+            world = tables.world_of(scene, *self._scene_lines(scene), packed, MARGIN)
             known = self._worlds[id(scene)] = (scene, self._named(world, scene), packed)
         return known
 
@@ -152,7 +152,7 @@ class ImpulseCodec(LinesCodec):
     def _views(self, given: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(prompt ids, listed bodies (M,), own frames (M, 3) nx, ny, hand) for the last given frame."""
         now = given.frame(-1)
-        return kernel.write_prompt(self._packed(given.scene)[1], now.position, now.velocity, now.angle, now.spin)
+        return tables.write_prompt(self._packed(given.scene)[1], now.position, now.velocity, now.angle, now.spin)
 
     def prompt(self, given: Trajectory) -> np.ndarray:
         ids, listed, frames = self._views(given)

@@ -27,6 +27,7 @@ import numpy as np
 import physworld
 from physworld.errors import FormatError
 from physworld.io.compression import BROKEN, opened, written
+from physworld.io.integers import whole_number
 from physworld.text.codecs._public import LEFT_OUT, RADIUS, ROUNDING, as_xy, object_of, public_header
 from physworld.text.codecs._published import Note, check_keys, published_scene
 from physworld.text.codecs._scene_dict import (
@@ -42,7 +43,6 @@ from physworld.text.codecs._scene_dict import (
     scene_to_dict,
     sequence,
     shown,
-    whole_number,
     xy,
 )
 from physworld.text.codecs._text import describe

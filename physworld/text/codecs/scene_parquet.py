@@ -34,7 +34,8 @@ import pyarrow.parquet as pq
 
 from physworld.errors import FormatError
 from physworld.io.atomic import replacing
-from physworld.text.codecs._scene_dict import known_keys, only_once, scene_from_dict, scene_to_dict, shown, whole_number
+from physworld.io.integers import whole_number
+from physworld.text.codecs._scene_dict import known_keys, only_once, scene_from_dict, scene_to_dict, shown
 from physworld.text.codecs.scene_json import MAX_STATES
 from physworld.types import Scene, State, Trajectory
 
