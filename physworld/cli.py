@@ -343,7 +343,7 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
     clips = [Path(str(cfg.data.path))] if "path" in cfg.data and cfg.data.path is not None else []
     directory = options.out or Path("outputs") / "preview" / (clips[0].resolve().name if clips else "clips")
-    report_folder(directory, "preview.json", clips)
+    report_folder(directory, ["clips.csv", "report.md", "report.html"], [["preview.json"]], clips)
     from physworld.video.task import preview
 
     seen = ["--seen"] if options.seen else []

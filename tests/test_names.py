@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pkgutil import resolve_name
@@ -46,7 +47,8 @@ def test_classes_of_the_configuration_exist_and_are_trusted(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["os.system", "physworld.run.train", "physworld.runs.directory.Path", "physworld.cli.main",
-     "physworld.lm.gpt.turns", "physworld.settings.messages.Any", "physworld.io.atomic.Path"],
+     "physworld.lm.gpt.turns", "physworld.settings.messages.Any", "physworld.io.atomic.Path",
+     "physworld.lm.vllm_generator.VllmLM"],
 )  # fmt: skip
 def test_other_names_are_not_trusted(name: str) -> None:
     assert not TRUSTED.fullmatch(name)
@@ -95,3 +97,16 @@ def test_every_codec_option_is_named_as_its_class() -> None:
     for file in sorted((CONF / "codec").glob("*.yaml")):
         name = yaml.safe_load(file.read_text())["_target_"].rpartition(".")[2]
         assert re.fullmatch(r"[A-Z]\w*Codec", name)
+
+
+def test_no_trusted_class_starts_a_program() -> None:
+    """A stranger's run may name any of them, with any settings."""
+    starting = re.compile(r"subprocess|Popen|os\.(system|exec|spawn|popen)|runpy|importlib|(?<![.\w])(eval|exec)\(")
+    found = []
+    for path in sorted((ROOT / "physworld").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef) and TRUSTED.fullmatch(f"{module}.{node.name}"):
+                found += [node.name] if starting.search(ast.get_source_segment(text, node) or "") else []
+    assert found == []

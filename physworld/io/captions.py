@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from physworld.errors import UserError, first_line
+from physworld.io.names import whole_text
 
 TABLES = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "captions.csv", "metadata.json", "captions.json")
 LISTS = ("videos.txt", "video.txt")
@@ -63,7 +64,7 @@ def captions_of(row: Mapping[str, Any]) -> list[str]:
     several = said if isinstance(said, list) else [] if said is None else [said]
     if any(not isinstance(each, str | int | float) for each in several):
         raise ValueError(f"the caption of {_first(row, FILES)} is no text")
-    return [words for each in several if (words := " ".join(str(each).split()))]
+    return [words for each in several if (words := " ".join(whole_text(str(each)).split()))]
 
 
 def _inside(folder: Path, name: str) -> str:

@@ -61,6 +61,20 @@ def read_timeline(files: Sequence[Path]) -> Timeline:
         raise Unreadable(f"it cannot be read as a clip ({why_unreadable(error)})") from None
 
 
+def shown_size(stream: Any, frame: Any) -> tuple[int, int]:
+    """Width and height at which a frame is shown before it is turned: a file may say that its pixels are not square.
+
+    Raises:
+        Unreadable: they are longer than any camera's or recorder's.
+    """
+    ratio = stream.sample_aspect_ratio
+    if not ratio:  # not told
+        return frame.width, frame.height
+    if not 1 / 8 <= ratio <= 8:
+        raise Unreadable(f"its pixels are {float(ratio):.3g} times as wide as high")
+    return max(1, round(frame.width * ratio)), frame.height
+
+
 def _of_pictures(files: Sequence[Path]) -> Timeline:
     return Timeline(times=np.arange(len(files), dtype=float), stamps=None, size=first_frame(files[0]).size)
 
@@ -81,7 +95,8 @@ def _of_clip(path: Path) -> Timeline:
         raise Unreadable(f"it ends after {len(stamps)} of {promised} frames")
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        size = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+        size = shown_size(container.streams.video[0], frame)
+        size = size[::-1] if frame.rotation % 180 else size
     known = timed and None not in stamps and len(set(stamps)) == len(stamps)
     if not known or unit is None:
         return Timeline(times=np.arange(len(stamps)) / float(rate or 25), stamps=None, size=size)
@@ -193,15 +208,17 @@ def _decoded(
         for counted, frame in enumerate(container.decode(stream)):
             k = counted if not number else -1 if frame.pts is None else number.get(frame.pts, -1)
             if k in wanted:
-                found[k] = _fitted(frame, size, fit, background)
+                found[k] = _fitted(frame, shown_size(stream, frame), size, fit, background)
             if k >= wanted[-1] and len(found) == len(wanted):
                 break
     return found
 
 
-def _fitted(frame: Any, size: tuple[int, int], fit: str, background: tuple[int, int, int]) -> np.ndarray:
+def _fitted(
+    frame: Any, shown: tuple[int, int], size: tuple[int, int], fit: str, background: tuple[int, int, int]
+) -> np.ndarray:
     turned = bool(frame.rotation % 180)
-    upright = (frame.height, frame.width) if turned else (frame.width, frame.height)
+    upright = shown[::-1] if turned else shown
     scale = scale_of(upright, size, fit)
     least = max if fit == "crop" else min
     width, height = (max(1, least(round(side * scale), goal)) for side, goal in zip(upright, size, strict=True))

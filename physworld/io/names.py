@@ -17,6 +17,11 @@ def no_formula(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
+def whole_text(text: str) -> str:
+    """Text that can be written as UTF-8: half a character, or a byte of a file's name that is none, is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def safe_name(text: str) -> str:
     """One part of a path, on any system, and another one for every other text.
 

@@ -45,16 +45,19 @@ def placing(directory: Path, option: str = "out") -> Iterator[Path]:
             os.replace(file, target)
 
 
-def report_folder(directory: Path, mark: str, inputs: Sequence[Path]) -> None:
+def report_folder(
+    directory: Path, files: Sequence[str], marks: Sequence[Sequence[str]], inputs: Sequence[Path]
+) -> None:
     """Refuse a folder that a report must not be written into.
 
     Args:
-        mark: a file that every report of this kind has.
+        files: what the report writes there.
+        marks: files that only a report of this kind leaves; one set of them must be whole where any of `files` lies.
         inputs: folders that are read.
 
     Raises:
-        UserError: it holds a run or another report, or lies in an input, whose next reader would take the report's
-            pictures for clips.
+        UserError: it holds a run or files of somebody else, or lies in an input, whose next reader would take the
+            report's pictures for clips.
     """
     for folder in inputs:
         if directory.resolve().is_relative_to(folder.resolve()):
@@ -62,7 +65,9 @@ def report_folder(directory: Path, mark: str, inputs: Sequence[Path]) -> None:
                 f"The report would lie in {directory}, within the clips of {folder}, and its pictures would be read as "
                 "clips from then on; give --out another folder."
             )
-    if (directory / "config.yaml").exists() or (
-        (directory / "report.html").exists() and not (directory / mark).exists()
-    ):
-        raise UserError(f"--out {directory} holds a run or another report; give a folder of its own.")
+    ours = any(all((directory / name).exists() for name in mark) for mark in marks)
+    theirs = "" if ours else next((name for name in files if (directory / name).exists()), "")
+    if (directory / "config.yaml").exists() or theirs:
+        raise UserError(
+            f"--out {directory} holds a run or another report ({theirs or 'config.yaml'}); give a folder of its own."
+        )

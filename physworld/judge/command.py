@@ -51,7 +51,8 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
         if is_sequence(each) and options.fps is None:
             raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")
     directory = options.out or Path("outputs") / "judge" / (options.folder.resolve().name or "clips")
-    report_folder(directory, "clips.json", [options.folder, *([] if options.against is None else [options.against])])
+    inputs = [options.folder, *([] if options.against is None else [options.against])]
+    report_folder(directory, report.FILES, [["clips.json", "report.html"], [JOURNAL]], inputs)
     with Journal(directory / JOURNAL) as journal:
         return _report(options, settings, sources, others, directory, journal, console)
 

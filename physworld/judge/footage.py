@@ -14,8 +14,9 @@ from PIL import Image
 
 from physworld.errors import UserError
 from physworld.io.captions import captions_of, read_captions
-from physworld.io.film import why_unreadable
+from physworld.io.film import shown_size, why_unreadable
 from physworld.io.listing import files
+from physworld.io.names import whole_text
 from physworld.io.pictures import Unreadable, first_frame
 
 CLIPS = (".mp4", ".mov", ".gif", ".webm", ".mkv", ".avi", ".m4v")
@@ -125,7 +126,7 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
         except (OSError, ValueError, TypeError, RecursionError):
             continue  # somebody else's file of the same name: the clip is judged without
     said = tuple(known.get("captions", ()))
-    return Source(name=name, files=parts, caption=said[0] if said else "", captions=said, known=known)
+    return Source(name=whole_text(name), files=parts, caption=said[0] if said else "", captions=said, known=known)
 
 
 def is_sequence(source: Source) -> bool:
@@ -152,7 +153,7 @@ def read(source: Source, *, most: int, side: int, fps: float | None) -> Footage:
         raise Discard("unreadable", f"it cannot be read as a clip ({why_unreadable(error)})") from None
     if len(frames) < FEWEST:
         raise Discard("too_short", f"it has {len(frames)} frames, and {FEWEST} are needed")
-    if fps is not None or times is None or not (np.diff(times) > 0).all():
+    if fps is not None or times is None:
         times = np.arange(len(frames)) / (fps or 25.0)
     return Footage(frames=np.stack(frames), times=times - times[0], shrink=shrink)
 
@@ -195,9 +196,10 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
             for frame in container.decode(stream):
                 if len(frames) == most:
                     raise _too_long(most + 1, most)
-                width, height = _smaller(frame.width, frame.height, side)
+                shown = shown_size(stream, frame)
+                width, height = _smaller(*shown, side)
                 _room(len(frames) + 1, width, height)
-                shrink = frame.width / width
+                shrink = shown[0] / width
                 picture = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
                 frames.append(np.rot90(picture, frame.rotation // 90) if frame.rotation else picture)
                 times.append(frame.time)
@@ -210,7 +212,7 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
         raise Discard("too_short", f"it has 0 frames, and {FEWEST} are needed")
     if len({frame.shape for frame in frames}) > 1:
         raise Discard("unreadable", "its frames differ in size")
-    known = None not in times and len(set(times)) == len(times)
+    known = None not in times and bool((np.diff(np.array(times, float)) > 0).all())  # else as fast as the file says
     return frames, np.array(times, float) if known else np.arange(len(frames)) / rate, shrink
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from physworld.io.atomic import replacing
+from physworld.io.csv_file import write_csv
 from physworld.judge.clip import Verdict
 from physworld.judge.controls import ORACLE, PLACEBO
 from physworld.judge.footage import REASONS
@@ -21,6 +21,7 @@ from physworld.reporting.report import Gallery, write_report
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FILES = ("summary.json", "clips.json", "clips.csv", "report.md", "report.html")
 ROWS = {OURS: "these clips", ORACLE: "the same scenes, the law kept", PLACEBO: "the same scenes, a law broken"}
 
 
@@ -158,11 +159,8 @@ def write(
     for name, value in (("summary.json", summary), ("clips.json", [row(v) for v in verdicts])):
         with replacing(directory / name) as temporary:
             temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with replacing(directory / "clips.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        lines = [table_row(v) for v in verdicts]
-        writer = csv.DictWriter(stream, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
+    lines = [table_row(v) for v in verdicts]
+    write_csv(directory / "clips.csv", list(lines[0]), [list(line.values()) for line in lines])
     gallery = Gallery(
         title="Tracks",
         text="Left the bodies at several moments with their tracks, crosses where the velocity jumps; right the height "

@@ -34,22 +34,18 @@ def interval(values: Sequence[float]) -> dict[str, Any] | None:
     """Mean with its 95 % interval over clips; None where there are none."""
     if not len(values):
         return None
-    return _plain(bootstrap_mean(np.asarray(values, float)))
+    return bootstrap_mean(np.asarray(values, float)).to_dict(count="n")
 
 
 def part(said: Sequence[bool]) -> dict[str, Any] | None:
     """Part of the clips of which something holds, with its 95 % interval; None where there are none."""
-    return _plain(share(said)) if len(said) else None
+    return share(said).to_dict(count="n") if len(said) else None
 
 
 def difference(said: Sequence[tuple[bool, bool]]) -> dict[str, Any] | None:
     """Part of the pairs of which the first holds minus that of the second, with its 95 % interval; None without any."""
     more, less = sum(a and not b for a, b in said), sum(b and not a for a, b in said)
-    return _plain(Interval.of_paired_shares(more, less, len(said))) if len(said) else None
-
-
-def _plain(found: Interval) -> dict[str, Any]:
-    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.count}
+    return Interval.of_paired_shares(more, less, len(said)).to_dict(count="n") if len(said) else None
 
 
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class MatcherGuide:
         self._bits = allocate_token_bitmask(len(matchers), size)
         self.fast_forwarded = 0  # tokens that needed no pass of the network
 
+    @property
+    def fault(self) -> str:
+        """Why the grammar could not be followed to its end; '' while it can. Its answers end there all the same."""
+        return next((str(m.get_error()).strip().splitlines()[0] for m in self._matchers if m.is_error()), "")
+
     def forced(self, rows: Sequence[int]) -> list[list[int]]:
         if not self._fast_forward:
             return [[] for _ in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -330,6 +330,4 @@ def _figure(law: Law, rows: Sequence[Reading]) -> dict[str, Any]:
     nothing = len(rows) - count
     if count < law.fewest:
         return {"mean": None, "low": None, "high": None, "count": count, "nothing": nothing}
-    interval = asdict(bootstrap_statistic(table, law.figure))
-    plain = {key: value if np.isfinite(value) else None for key, value in interval.items()}
-    return {**plain, **({} if count > 1 else {"low": None, "high": None}), "nothing": nothing}
+    return {**bootstrap_statistic(table, law.figure).to_dict(), "nothing": nothing}

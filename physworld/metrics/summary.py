@@ -8,7 +8,6 @@ Both are chosen on the very rollouts that are scored, which favours the baseline
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -106,13 +105,9 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None  # JSON has no infinity
 
 
-def _plain(interval: Interval) -> dict[str, Any]:
-    return {k: v if k == "count" else _number(v) for k, v in asdict(interval).items()}
-
-
 def _fair(interval: Interval, groups: np.ndarray) -> dict[str, Any]:
     """Without bounds where every type has a single scene: resampling one scene gives the same one again and again."""
-    found = _plain(interval)
+    found = interval.to_dict()
     return found if varies(groups) else {**found, "low": None, "high": None}
 
 

@@ -33,7 +33,7 @@ from physworld.io.images import gif_bytes
 from physworld.play import spatial
 from physworld.play.export import choices
 from physworld.play.live import Connection
-from physworld.play.video import Studio
+from physworld.play.video import Studio, is_video
 from physworld.play.worlds import state_of
 from physworld.runs import directory as runs
 from physworld.science import Model, load
@@ -64,7 +64,7 @@ class Models:
         Args:
             given: run directories that are offered beside those under outputs/.
         """
-        self.given = [str(run) for run in given if _is_text(run)]
+        self.given = [str(run) for run in given if _is_text(run) and runs.brought_as(run) is None]
         self._loaded: dict[str, Model] = {}
         self._lock = threading.Lock()
 
@@ -287,13 +287,20 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
         given: run directories that are offered beside those under outputs/.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or the page has no place for a run that is given.
     """
     import socket as sockets
 
     import torch
     import uvicorn
 
+    for run in given:
+        task = runs.read_config(run).get("data", {}).get("task")
+        if not _is_text(run) and not is_video(run):
+            raise UserError(
+                f"{run} is a run of task={task}, which the page cannot show; it shows runs of text physics and video "
+                "runs that were tuned on simulated clips."
+            )
     torch.set_num_threads(1)  # one short document at a time: more threads wait for each other
     with sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET) as listening:
         listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
@@ -309,5 +316,6 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
             application(hosts, given), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
+        listening.listen()  # who is told the address may ask at once
         ready(address)
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

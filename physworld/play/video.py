@@ -96,7 +96,7 @@ class Studio:
     def names(self) -> list[str]:
         """Runs tuned on simulated clips, those that were given first, then the newest."""
         every = [*self.given, *(path.parents[2] for _, path in sorted(runs.written(ADAPTER), reverse=True))]
-        return list(dict.fromkeys(str(run) for run in every if _is_video(run)))[:30]
+        return list(dict.fromkeys(str(run) for run in every if is_video(run)))[:30]
 
     def choices(self, _: Any = None) -> dict[str, Any]:
         """What the form offers."""
@@ -379,7 +379,7 @@ def _numbers(values: np.ndarray) -> list[Any]:
     ]
 
 
-def _is_video(run: Path) -> bool:
+def is_video(run: Path) -> bool:
     """A run that was tuned on simulated clips."""
     try:
         data = runs.read_config(run)["data"]

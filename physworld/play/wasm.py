@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import pymunk
@@ -102,7 +103,7 @@ def _unpacked(source: Path, work: Path) -> Path:
     try:
         with tarfile.open(source) as archive:
             archive.extractall(work, filter="data")
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UserError(f"{source} cannot be read as pymunk's source distribution ({error}).") from None
     folder = work / RELEASE / "Munk2D"
     if not (folder / "src" / "cpSpaceStep.c").is_file():

@@ -85,10 +85,11 @@ def interval_bars(
     rows = list(dict.fromkeys(row for group in cells.values() for row in group))
     figure, axes = new_axes(6.4, max(2.0, 0.17 * len(cells) * (len(rows) + 1) + 0.9))
     step = 0.8 / max(1, len(rows))
+    drawn = []
     for place, row in enumerate(rows):
         # A bar without a figure is NaN: nothing is drawn, and the legend has the row's colour all the same.
         mean, low, high = np.array([_finite(group.get(row), scale) for group in cells.values()]).reshape(-1, 3).T
-        axes.barh(
+        bars = axes.barh(
             [n + step * (place + 0.5) - 0.4 for n in range(len(cells))],
             mean,
             height=step,
@@ -96,14 +97,15 @@ def interval_bars(
             error_kw={"elinewidth": 0.8, "ecolor": "#2D343C"},
             color=PALETTE[place % len(PALETTE)],
             alpha=1.0 if place < len(PALETTE) else 0.5,
-            label=row,
         )
+        drawn.append(bars)
     if reference is not None:
         axes.axvline(reference, color="#D51E1E", linewidth=1)
     # The first group on top, as in the table.
     axes.set(xlabel=label, yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
     axes.set_yticklabels(list(cells), fontsize=8)
-    figure.legend(loc="outside lower center", fontsize=7, ncols=2)
+    # Given by hand: matplotlib itself leaves out names that begin with an underscore.
+    figure.legend(drawn, rows, loc="outside lower center", fontsize=7, ncols=2)
     return figure
 
 

@@ -5,7 +5,7 @@ Two evaluations share a table when they asked the same (`Number.board`) of the s
 
 from __future__ import annotations
 
-import csv
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from physworld.io.atomic import replacing
-from physworld.io.names import no_formula
+from physworld.io.csv_file import write_csv
 from physworld.reporting.charts import interval_bars, svg
 from physworld.reporting.html import page
 from physworld.reporting.markdown import fenced, header, plain, span, table
 from physworld.types import Interval
+from physworld.types.limits import range_fault
 
 SHORT = 10  # letters of a commit in a table
 
@@ -62,11 +63,29 @@ Entry = tuple[Number, Source]
 
 
 def number(interval: Mapping[str, Any], **about: Any) -> Number:
-    """A number from an interval as the systems write it: `mean`, `low`, `high`, and `count` or `n`."""
-    return Number(
-        mean=interval["mean"], low=interval["low"], high=interval["high"],
-        count=int(interval["count"] if "count" in interval else interval["n"]), **about,
-    )  # fmt: skip
+    """A number from an interval as the systems write it: `mean`, `low`, `high`, and `count` or `n`.
+
+    Raises:
+        ValueError: one of them is none that a table can show.
+    """
+    count = interval["count"] if "count" in interval else interval["n"]
+    refuse_odd({**interval, "count": count})
+    return Number(mean=interval["mean"], low=interval["low"], high=interval["high"], count=count, **about)
+
+
+def refuse_odd(interval: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ValueError: a part of an interval is of another kind, or its ends are the wrong way round.
+    """
+    for name in ("mean", "low", "high"):
+        value = interval[name]
+        if value is not None and (type(value) not in (int, float) or range_fault(value, signed=True)):
+            raise ValueError(f"{name} of a number is {str(value)[:40]}, neither a finite number nor null")
+    if interval["low"] is not None and interval["high"] is not None and interval["low"] > interval["high"]:
+        raise ValueError(f"low of a number is {interval['low']}, above high, {interval['high']}")
+    if type(interval["count"]) is not int or interval["count"] < 0:
+        raise ValueError(f"count of a number is {interval['count']!r}, no whole number from 0 on")
 
 
 def share(part: float, count: int, **about: Any) -> Number:
@@ -81,8 +100,8 @@ def boards(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     for one, source in entries:
         key = (one.board, one.same)
         if key not in titles:
-            others = sum(board == one.board for board, _ in titles)
-            titles[key] = f"{one.board} ({others + 1}, other cases)" if others else one.board
+            every = (f"{one.board} ({place}, other cases)" for place in itertools.count(2))
+            titles[key] = next(name for name in itertools.chain([one.board], every) if name not in titles.values())
         rows = found.setdefault(titles[key], {})
         if one.reference and any(known == one for known, _ in rows):
             continue  # baselines are the same in every evaluation of the same cases
@@ -92,10 +111,13 @@ def boards(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 def _rows(entries: Sequence[Entry]) -> list[tuple[str, Source, dict[str, Number]]]:
     """(model, source, figure -> number), the best first."""
-    grouped: dict[tuple[str, str], tuple[str, Source, dict[str, Number]]] = {}
+    grouped: dict[tuple[str, str, int], tuple[str, Source, dict[str, Number]]] = {}
     for one, source in entries:
-        _, _, numbers = grouped.setdefault((one.model, source.folder), (one.model, source, {}))
-        numbers[one.title] = one
+        for again in itertools.count():  # a figure that a folder tells twice has two rows
+            _, _, numbers = grouped.setdefault((one.model, source.folder, again), (one.model, source, {}))
+            if one.title not in numbers:
+                numbers[one.title] = one
+                break
     first = entries[0][0]
 
     def place(row: tuple[str, Source, dict[str, Number]]) -> tuple[bool, float]:
@@ -158,11 +180,13 @@ def write(entries: Sequence[Entry], directory: Path, command: str, commit: str) 
             temporary.write_text(text, encoding="utf-8")
     own = [f.name for f in fields(Number) if f.name not in ("board", "same")]
     where = [f.name for f in fields(Source)]
-    with replacing(paths[2]) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["board", *own, *where])
-        for title, some in boards(entries).items():
-            for one, source in some:
-                cells = [title, *(vars(one)[name] for name in own), *(vars(source)[name] for name in where)]
-                writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in cells])
+    write_csv(
+        paths[2],
+        ["board", *own, *where],
+        [
+            [title, *(vars(one)[name] for name in own), *(vars(source)[name] for name in where)]
+            for title, some in boards(entries).items()
+            for one, source in some
+        ],
+    )
     return paths

@@ -48,7 +48,8 @@ def span(interval: Mapping[str, Any] | None, form: str = "", scale: float = 1.0)
 
 def plain(text: str) -> str:
     """A name that a user gave, as Markdown that shows it letter by letter."""
-    return re.sub(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(text.splitlines()))
+    signs = r"[\\`*\[\]<>|]|(?<!\w)_+|_+(?!\w)"
+    return re.sub(signs, lambda found: re.sub("(.)", r"\\\1", found[0]), " ".join(text.splitlines()))
 
 
 def fenced(text: str) -> list[str]:
@@ -80,4 +81,4 @@ def header(title: str, command: str, measured: Mapping[str, Any]) -> list[str]:
 def _fact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_fact, value))
-    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else plain(str(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from physworld.errors import UserError, counted
-from physworld.io.atomic import replacing
+from physworld.io.csv_file import write_csv
 from physworld.runs.directory import brought_as, differences, find_named, flatten, read_config, read_metrics, runs_under
 
 # Differences that follow from where a run ran, not from what was asked of it.
@@ -53,11 +52,16 @@ def compare(directories: Sequence[str], console: Console, csv_file: Path | None 
         console.print(table)
     if csv_file is not None:
         known = dict.fromkeys(key for row in metrics for key in row if key.startswith(("headline.", "cost.")))
-        with replacing(csv_file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["run", *settings, *(key.partition(".")[2] for key in known)])
-            for name, flat, row in zip(names, flats, metrics, strict=True):
-                writer.writerow([name, *map(flat.get, settings), *map(row.get, known)])
+        short = [key.partition(".")[2] for key in known]
+        head = [key if short.count(name) > 1 else name for key, name in zip(known, short, strict=True)]
+        write_csv(
+            csv_file,
+            ["run", *settings, *head],
+            [
+                [name, *map(flat.get, settings), *map(row.get, known)]
+                for name, flat, row in zip(names, flats, metrics, strict=True)
+            ],
+        )
         console.print(f"Written: {csv_file}", soft_wrap=True)
     without = [run for run, row in zip(runs, metrics, strict=True) if not row]
     brought = [run for run in without if brought_as(run)]

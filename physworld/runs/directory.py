@@ -23,14 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from physworld import renamed
-from physworld.errors import UserError, suggest
+from physworld.errors import FormatError, UserError, first_line, suggest
 from physworld.io.atomic import replacing
 from physworld.io.checksums import refuse_changed, summed
+from physworld.io.plain_yaml import load_yaml
 from physworld.settings.program import typed_command
 
 OUTPUTS = Path("outputs")
@@ -56,9 +56,10 @@ LIBRARIES = (
     "numpy",
 )
 SYSTEMS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
-# A run's configuration may name classes from here and nowhere else: not functions, not what these modules import.
+# A run's configuration may name classes from here and nowhere else: not functions, not what these modules import, and
+# not VllmLM, which starts the program that it is given.
 TRUSTED = re.compile(
-    rf"physworld\.(data|lm|{'|'.join(SYSTEMS)}|training\.(hardware|loggers|logger_services|early))(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
+    rf"physworld\.(data|lm(?!\.vllm_)|{'|'.join(SYSTEMS)}|training\.(hardware|loggers|logger_services|early))(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
     r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 
@@ -72,6 +73,11 @@ def relative(directory: str) -> Path:
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def write_config(path: Path, config: Any) -> None:
+    with replacing(path) as temporary:
+        OmegaConf.save(config, temporary)
 
 
 def write_result(path: Path, value: Any) -> None:
@@ -198,8 +204,8 @@ def claim(directory: Path, config: Any) -> None:
     path = directory / "config.yaml"
     if any((directory / name).exists() for name in RESULTS):
         try:
-            before: Any = renamed.in_config(OmegaConf.to_container(OmegaConf.load(path)))
-        except (OSError, yaml.YAMLError):
+            before: Any = renamed.in_config(load_yaml(path))
+        except (OSError, FormatError):
             before = {}
         ours = isinstance(before, dict) and set(before) == set(config)
         # Where it runs and where answers are kept change no result.
@@ -211,7 +217,7 @@ def claim(directory: Path, config: Any) -> None:
             what = f"results of {keys[0]}={old}, not {keys[0]}={new}" if keys else "results of another command"
             raise UserError(f"{directory} already holds {what}; choose another hydra.run.dir.")
     directory.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, path)
+    write_config(path, config)
     write_json(directory / "versions.json", versions())
 
 
@@ -282,9 +288,9 @@ def read_config(run: Path) -> dict[str, Any]:
         UserError: not readable, or it names a class from outside physworld.
     """
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{run / 'config.yaml'} cannot be read ({str(error).splitlines()[0]}).") from None
+        config = load_yaml(run / "config.yaml")
+    except (OSError, FormatError) as error:
+        raise UserError(f"{run / 'config.yaml'} cannot be read ({first_line(error)}).") from None
     if not isinstance(config, dict):
         raise UserError(f"{run / 'config.yaml'} is no configuration: it holds a {type(config).__name__}.")
     config = renamed.in_config(config)
@@ -325,8 +331,8 @@ def read_metrics(run: Path) -> dict[str, Any]:
         refuse_changed(run, "metrics.json")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{run / 'metrics.json'} cannot be read ({error}).") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{run / 'metrics.json'} cannot be read ({first_line(error)}).") from None
     return metrics if isinstance(metrics, dict) else {}
 
 

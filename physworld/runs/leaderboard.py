@@ -14,14 +14,13 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
-from physworld.errors import UserError
+from physworld.errors import FormatError, UserError
 from physworld.io.checksums import refuse_changed
-from physworld.reporting.leaderboard import Entry, Number, Source, write
+from physworld.io.plain_yaml import load_yaml
+from physworld.reporting.leaderboard import Entry, Number, Source, refuse_odd, write
 from physworld.runs.directory import brought_as, find_named, relative, versions
-from physworld.types.limits import range_fault
 
 NAMED = ("name", "weights", "predictions", "run")  # of an evaluation's configuration, the first that is there
 CARRIED = "leaderboard"  # key of a metrics.json that brings its own numbers
@@ -76,7 +75,7 @@ def _below(folder: Path, readers: Mapping[str, Sequence[Reader]], console: Conso
                 content = json.loads(path.read_text(encoding="utf-8"))
                 refuse_changed(path.parent, name)
                 yield from _entries(path, content, readers[name])
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                 why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:100]
                 if isinstance(error, json.JSONDecodeError):
                     why = f"line {error.lineno} is no JSON"
@@ -111,14 +110,7 @@ def carried(one: Mapping[str, Any]) -> Number:
     unknown = [name for name in one if name not in {f.name for f in fields(Number)}]
     if missing or unknown:
         raise ValueError(f"a number lacks {missing[0]}" if missing else f"a number has the unknown key {unknown[0]}")
-    for name in ("mean", "low", "high"):
-        value = one[name]
-        if value is not None and (type(value) not in (int, float) or range_fault(value, signed=True)):
-            raise ValueError(f"{name} of a number is {str(value)[:40]}, neither a finite number nor null")
-    if one["low"] is not None and one["high"] is not None and one["low"] > one["high"]:
-        raise ValueError(f"low of a number is {one['low']}, above high, {one['high']}")
-    if type(one["count"]) is not int or one["count"] < 0:
-        raise ValueError(f"count of a number is {one['count']!r}, no whole number from 0 on")
+    refuse_odd(one)
     for name, kind in (("unit", str), ("same", str), ("higher", bool), ("reference", bool)):
         if not isinstance(one.get(name, kind()), kind):
             raise ValueError(f"{name} of a number is {one[name]!r}, no {'text' if kind is str else 'true or false'}")
@@ -132,8 +124,8 @@ def _about(path: Path) -> About:
         if not (folder / "config.yaml").is_file():
             continue
         try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        except yaml.YAMLError:
+            config = load_yaml(folder / "config.yaml")
+        except FormatError:
             config = None
         if not isinstance(config, dict):
             continue

@@ -109,7 +109,7 @@ def figures(run: Run) -> dict[str, float]:
     """What a run is ranked by: its score, and the headline of its metrics.json."""
     headline = read_metrics(run.path).get("headline")
     flat = flatten(headline) if isinstance(headline, dict) else {}
-    numbers = {name: float(value) for name, value in flat.items() if isinstance(value, int | float)}
+    numbers = {name: float(value) for name, value in flat.items() if state.is_number(value)}
     if run.record is not None and run.record["score"] is not None:
         numbers["score"] = float(run.record["score"])
     return numbers

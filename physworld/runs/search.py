@@ -28,12 +28,12 @@ from hydra.core.override_parser.types import (
     Transformer,
 )
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from physworld.errors import UserError, first_line
 from physworld.reporting.screen import screen
 from physworld.runs import trial as trials
+from physworld.runs.directory import write_config
 from physworld.runs.state import Pruned
 from physworld.runs.study_page import write_page
 from physworld.settings.checks import whole
@@ -225,9 +225,9 @@ class Search:
             raise UserError(f"No trial of {self.directory} was finished.")
         best = study.best_trial
         words = " ".join(f"{name}={value}" for name, value in best.params.items())
-        OmegaConf.save(
-            {"name": "optuna", "best_params": best.params, "best_value": best.value, "best_trial": best.number},
+        write_config(
             Path(self.directory) / "optimization_results.yaml",
+            {"name": "optuna", "best_params": best.params, "best_value": best.value, "best_trial": best.number},
         )
         console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count), soft_wrap=True)
         console.print(f"Best:         trial {best.number}, {best.value:.6g}, {words}", soft_wrap=True)

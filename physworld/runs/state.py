@@ -142,20 +142,21 @@ def _usable(record: dict[str, Any]) -> bool:
     best = record["best"]
     return (
         record["state"] in STATES
-        and all(_number(record[key]) and 0 <= record[key] < LATEST for key in ("started", "heartbeat"))
-        and (record["ended"] is None or (_number(record["ended"]) and 0 <= record["ended"] < LATEST))
+        and all(is_number(record[key]) and 0 <= record[key] < LATEST for key in ("started", "heartbeat"))
+        and (record["ended"] is None or (is_number(record["ended"]) and 0 <= record["ended"] < LATEST))
         and type(record["pid"]) is int and 0 < record["pid"] < 2**31
         and type(record["step"]) is int and (record["steps"] is None or type(record["steps"]) is int)
-        and (record["score"] is None or _number(record["score"]))
+        and (record["score"] is None or is_number(record["score"]))
         and (best is None or (
-            isinstance(best, dict) and {"name", "value", "step"} <= set(best) and _number(best["value"])
+            isinstance(best, dict) and {"name", "value", "step"} <= set(best) and is_number(best["value"])
             and type(best["step"]) is int
         ))
     )  # fmt: skip
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: Any) -> bool:
+    """Not an integer that no float can hold."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def _sum(content: dict[str, Any]) -> str:

@@ -54,6 +54,9 @@ def read(body: Any, served: Served, name: str, *, chat: bool) -> Asked:
                 raise Refused(f"{key}={value!r:.60} is not offered; leave it out.", key)
         elif key not in READ and key not in IGNORED:
             raise Refused(f"{key!r:.60} is no field that is read here; leave it out.", key)
+    other, own = ("prompt", "messages") if chat else ("messages", "prompt")
+    if body.get(other) is not None:
+        raise Refused(f"This endpoint reads {own}, not {other}; leave {other} out.", other)
     if body.get("model") != name:
         raise Refused(
             f"The model {body.get('model')!r:.80} is not here; choose {name!r}.", "model", status=404,

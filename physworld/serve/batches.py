@@ -24,6 +24,20 @@ UNREAD = (IndexError, KeyError, ValueError)  # what a network of ours comes to a
 class Unreadable(Exception):
     """A prompt that the model cannot read."""
 
+    field = "prompt"
+
+    def __str__(self) -> str:
+        return f"The model cannot read this prompt ({super().__str__()[:200]})."
+
+
+class Unfollowed(Unreadable):
+    """A grammar that could not be followed to the end of its answer."""
+
+    field = "response_format"
+
+    def __str__(self) -> str:
+        return f"The grammar cannot be followed to its end ({Exception.__str__(self)[:200]})."
+
 
 @dataclass(kw_only=True, eq=False)
 class Job:
@@ -113,7 +127,10 @@ class Batches:
             return
         self.answered += len(jobs)
         for job, ids in zip(jobs, answers, strict=True):
-            job.answer.set_result(ids)
+            if fault := getattr(job.guide, "fault", ""):
+                job.answer.set_exception(Unfollowed(fault))
+            else:
+                job.answer.set_result(ids)
 
 
 class Together:

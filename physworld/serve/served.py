@@ -202,6 +202,8 @@ class FrameRun:
                     'response_format={"type": "physworld"}.', "response_format",
                 )  # fmt: skip
             return self._matchers.guide(grammar)
+        if grammar.value is not None:
+            raise Refused("mode is for spatial scenes; a text of physics has one grammar.", "response_format")
         if spelled:
             found: Guide | None = self.codec.guide_to(prompt.text)
         elif (documents := self.codec.documents()) is not None:

@@ -239,7 +239,7 @@ class Reply:
             if self._asked.usage:
                 yield event([], usage=self._usage(count))
         except Unreadable as unread:  # the status has been sent already
-            yield f"data: {json.dumps(_error(_unread(unread), 'invalid_request_error', 'prompt'))}\n\n"
+            yield f"data: {json.dumps(_error(str(unread), 'invalid_request_error', unread.field))}\n\n"
         except Exception as error:
             yield f"data: {json.dumps(_error(_broken(error), 'server_error'))}\n\n"
         finally:
@@ -283,10 +283,6 @@ def _error(message: str, kind: str, param: str | None = None, code: str | None =
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def _unread(error: Unreadable) -> str:
-    return f"The model cannot read this prompt ({str(error)[:200]})."
-
-
 def _broken(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"The model failed ({lines[0][:200] if lines else type(error).__name__})."
@@ -305,7 +301,7 @@ def _told(do: Callable[[Request], Any]) -> Callable[[Request], Any]:
             content = _error(str(refused), kind, refused.param, refused.code)
             return JSONResponse(content, status_code=refused.status, headers=headers)
         except Unreadable as unread:
-            content = _error(_unread(unread), "invalid_request_error", "prompt")
+            content = _error(str(unread), "invalid_request_error", unread.field)
             return JSONResponse(content, status_code=400)
         except ClientDisconnect:
             return Response(status_code=499)
@@ -329,6 +325,7 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
             listening.bind((host, port))
         except OSError as error:
             raise UserError(f"--port {port} of {host} cannot be used ({error.strerror}); choose another one.") from None
+        listening.listen()  # who is told the address may ask at once
         ready(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/v1")
         hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
         config = uvicorn.Config(service.application(hosts), log_level="warning", timeout_graceful_shutdown=1)

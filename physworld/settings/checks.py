@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,18 @@ HORIZONS = (1, 5, 10, 30, 60, 100)  # frames ahead
 def overrides() -> list[str]:
     """What was typed, each as KEY=VALUE without Hydra's sign before it; nothing outside a command."""
     return [each.lstrip("+~") for each in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def refuse_idle(idle: Mapping[tuple[str, ...], str]) -> None:
+    """Refuse typed settings that would change nothing.
+
+    Args:
+        idle: beginnings of overrides -> where they change nothing.
+    """
+    for override in overrides():
+        for keys, why in idle.items():
+            if override.startswith(keys):
+                raise UserError(f"{override} changes nothing {why}.")
 
 
 def typed(value: Any) -> str:

@@ -21,6 +21,7 @@ from physworld.settings.checks import (
     number,
     one_of,
     path,
+    refuse_idle,
     seed,
     share,
     split,
@@ -66,6 +67,7 @@ SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "validate_every": partial(whole, least=1),
     "codec.context_frames": partial(whole, least=1),
     "codec.history_frames": partial(whole, least=1, or_null=True),
+    "codec.shuffle_names": flag,
     "codec.memory_dropout": share,
     "codec.published_bytes": flag,
     "codec.collision_sampling": share,
@@ -179,6 +181,7 @@ def check(cfg: DictConfig) -> None:
         package = SERVICES.get(str(logger._target_).rpartition(".")[2]) if "_target_" in logger else None
         if package is not None:
             installed("loggers", package, what=f"logger={package}")
+    refuse_idle(_idle(cfg))
     for key, refuse in SETTINGS.items():
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg
@@ -200,3 +203,23 @@ def _refuse_early_stopping(cfg: DictConfig) -> None:
         f"early_stopping.patience={patience} needs {patience + 1} validations to stop a run, and steps={steps} with "
         f"validate_every={every} makes {times}; choose {', '.join([*choices, 'early_stopping=none'])}, or more steps."
     )
+
+
+def _idle(cfg: DictConfig) -> dict[tuple[str, ...], str]:
+    """Beginnings of overrides -> where they change nothing, of any model that is trained."""
+    idle: dict[tuple[str, ...], str] = {}
+    optimizer = OmegaConf.select(cfg, "model.optimizer")
+    if optimizer == "muon":
+        idle[("model.betas=",)] = "with model.optimizer=muon, whose AdamW has its own; leave it out"
+    elif optimizer is not None:
+        idle[("model.adam_learning_rate=",)] = (
+            f"with model.optimizer={optimizer}, which has one learning rate, model.learning_rate; leave it out"
+        )
+    if OmegaConf.select(cfg, "model.network.tuning") == "full":
+        adapter = tuple(f"model.network.{name}=" for name in ("rank", "alpha", "dropout", "targets"))
+        idle[adapter] = "with model.network.tuning=full, which has no adapter; leave it out"
+    if OmegaConf.select(cfg, "model.warmup_fraction") is not None:
+        idle[("model.warmup_steps=",)] = "beside model.warmup_fraction, which goes before it; leave one of them out"
+    if str(OmegaConf.select(cfg, "model._target_")).startswith("physworld.lm.preference."):
+        idle[("model.event_weight=",)] = "in learning from preferences, which has no events; leave it out"
+    return idle

@@ -93,10 +93,10 @@ class Cell:
         return {**found, **{name: {"mean": value, "n": len(self.scores)} for name, value in self.extra.items()}}
 
 
-def _interval(name: str, values: list[float]) -> dict[str, float]:
+def _interval(name: str, values: list[float]) -> dict[str, Any]:
     holds = name in RATES and name not in PARTIAL
     interval = share(values) if holds else bootstrap_mean(values)
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.count}
+    return interval.to_dict(count="n")
 
 
 def _valid(data: Any) -> SpatialScene | None:

@@ -52,7 +52,7 @@ def build(cfg: DictConfig) -> TextParts:
             raise UserError(f"{why[name]}, which {name} needs; leave it out of scenario.names, or use codec=engine.")
     train, val = sources(cfg, names, codec)
     try:
-        encoded, timesteps = EncodedStream(val, codec, longest(cfg))[0], timestep.of_source(val)
+        encoded, timesteps = EncodedStream(val, codec, longest(cfg))[0], timestep.of_source(_bare(train))
     except FormatError as error:  # a data file
         raise UserError(f"{error}. Nothing was trained.") from None
     except (ValueError, TypeError, AttributeError) as error:
@@ -68,6 +68,14 @@ def build(cfg: DictConfig) -> TextParts:
     whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp, or other options.")
+    most = longest(cfg)
+    if network.max_length is not None and (most is None or network.max_length < most):
+        most = network.max_length
+        console.print(f"Note: these weights read {most} tokens: of longer examples the oldest frames are left out.")
+        try:
+            EncodedStream(val, codec, most)[0]
+        except ValueError as error:
+            raise UserError(f"These weights read {most} tokens, and {error}; choose other weights.") from None
     data = call(
         instantiate(cfg.data.stream),
         train=train,
@@ -75,7 +83,7 @@ def build(cfg: DictConfig) -> TextParts:
         codec=codec,
         micro_batch=micro_batch,
         num_workers=hardware.workers(),
-        max_length=longest(cfg),
+        max_length=most,
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
@@ -138,6 +146,13 @@ def cases_of_run(
     )
 
 
+def _bare(source: Any) -> Any:
+    """The source of scenes behind stages and repetition, of the first stage."""
+    while isinstance(source, Repeated | Staged):
+        source = source.source if isinstance(source, Repeated) else source.stages[0]
+    return source
+
+
 def sources(cfg: DictConfig, names: list[str], codec: FrameCodec) -> tuple[Any, Any]:
     """The training and the validation stream; only the first knows of stages and repetition."""
     make = instantiate(cfg.data.source)
@@ -158,11 +173,11 @@ def sources(cfg: DictConfig, names: list[str], codec: FrameCodec) -> tuple[Any, 
         except ValueError as error:
             raise UserError(f"The data source cannot be made: {error}.") from error
 
-    train = source("train", difficulties)
+    def again(train: Any) -> Any:
+        return train if cfg.data.repeat is None else Repeated(train, count=cfg.data.repeat)
+
     if samples_per_stage is not None:
         keep = cfg.curriculum.keep_easier
-        stages = [source("train", difficulties[0 if keep else k : k + 1]) for k in range(len(difficulties))]
-        train = Staged(stages, samples_per_stage=samples_per_stage)
-    if cfg.data.repeat is not None:
-        train = Repeated(train, count=cfg.data.repeat)
-    return train, source("val", difficulties)
+        stages = [again(source("train", difficulties[0 if keep else k : k + 1])) for k in range(len(difficulties))]
+        return Staged(stages, samples_per_stage=samples_per_stage), source("val", difficulties)
+    return again(source("train", difficulties)), source("val", difficulties)

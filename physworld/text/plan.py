@@ -30,6 +30,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     """
     names = checks.scenario_names(cfg.scenario.names)
     codec, network, weights, notes = network_for(cfg, precision)
+    most = min((limit for limit in (longest(cfg), network.max_length) if limit is not None), default=None)
     with real():  # a finished run may make the samples
         train, _ = sources(cfg, names, codec)
     module: NextTokenModule = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)
@@ -45,7 +46,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
         if number == count - 1:  # the last one goes on until the steps are over
             steps = cfg.steps - first // cfg.global_batch
         with real():
-            drawn = _encoded(train, codec, [first + k * apart for k in range(min(micro_batch, DRAWN))], longest(cfg))
+            drawn = _encoded(train, codec, [first + k * apart for k in range(min(micro_batch, DRAWN))], most)
         batch = collate([drawn[k % len(drawn)] for k in range(micro_batch)], pad=int(codec.tokenizer.pad_token_id))
         with torch.no_grad():
             tokens = int((batch.input_ids != int(codec.tokenizer.pad_token_id)).sum())
@@ -64,5 +65,5 @@ def _encoded(source: Source, codec: Codec, indices: list[int], most: int | None)
         raise UserError(f"{error}.") from None
     kept = [item for item in found if item is not None]
     if not kept:
-        raise UserError(f"Every sample that was drawn is longer than model.network.max_length={most} tokens.")
+        raise UserError(f"Every sample that was drawn is longer than the {most} tokens that the network reads.")
     return kept

@@ -52,10 +52,7 @@ def check(cfg: DictConfig) -> None:
         idle[stages] = "in scenes that are written, which have no stages; leave it out"
     elif OmegaConf.select(cfg, "curriculum.samples_per_stage", default=0) is None:
         idle[stages[1:]] = "without stages; give curriculum.samples_per_stage=N too, or leave it out"
-    for override in checks.overrides():
-        for keys, why in idle.items():
-            if override.startswith(keys):
-                raise UserError(f"{override} changes nothing {why}.")
+    checks.refuse_idle(idle)
     if "input" in cfg:
         path = checks.file("input", cfg.input)
         if path is None and "shards" in cfg:  # simulate.py draws scenarios

@@ -138,7 +138,7 @@ def fit(
             directory.mkdir(parents=True, exist_ok=True)
             if changed and (directory / "config.yaml").is_file():
                 (directory / "config.yaml").replace(directory / f"config_until_step_{reached}.yaml")
-            OmegaConf.save(resolved, directory / "config.yaml")
+            runs.write_config(directory / "config.yaml", resolved)
             if parts.scenarios:
                 lineage.note(directory, parts.scenarios, resolved, checkpoint)
             runs.write_json(directory / "versions.json", runs.versions())

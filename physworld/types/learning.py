@@ -103,6 +103,16 @@ class Interval:
     high: float
     count: int = field(default=0)
 
+    def to_dict(self, count: str = "count") -> dict[str, Any]:
+        """{mean, low, high, `count`} as JSON, which has no infinity.
+
+        One case without a width has no bounds: its resamples are all alike, and say nothing of how sure it is.
+        """
+        values = {"mean": self.mean, "low": self.low, "high": self.high}
+        if self.count == 1 and self.low == self.high:
+            values = {"mean": self.mean, "low": math.nan, "high": math.nan}
+        return {**{k: float(v) if math.isfinite(v) else None for k, v in values.items()}, count: self.count}
+
     @staticmethod
     def of_share(part: float, count: int) -> Interval:
         """A share of `count` independent cases with Wilson's interval (1927), which holds near 0 and 1, too.

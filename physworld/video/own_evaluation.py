@@ -26,7 +26,7 @@ from physworld.video.clip_files import WRONG, ClipFiles, OwnClip
 from physworld.video.evaluation import BASE, VideoEvaluator, as_row
 from physworld.video.metrics import likelihood
 from physworld.video.network import VideoNetwork
-from physworld.video.summary import interval, likelihood_rows
+from physworld.video.summary import likelihood_rows
 
 HELD_OUT = "held_out"  # the row of the clips themselves
 KINDS = ("correct", *WRONG)
@@ -155,7 +155,9 @@ def summarise(result: OwnResult, times: int) -> dict[str, Any]:
     tuned = [row for row in result.likelihood if row in result.pictures and row != BASE]
     return {
         "likelihood": likelihood_rows(result.likelihood, WRONG, times),
-        "change": {row: interval(likelihood.mean(result.likelihood[row]["correct"].mean(1) - base)) for row in tuned},
+        "change": {
+            row: likelihood.mean(result.likelihood[row]["correct"].mean(1) - base).to_dict(count="n") for row in tuned
+        },
         "judged": {row: judged(verdicts) for row, verdicts in result.verdicts.items()},
         "clips": [
             {

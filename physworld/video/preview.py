@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from physworld.errors import FormatError, UserError
 from physworld.io.atomic import replacing
+from physworld.io.csv_file import write_csv
 from physworld.io.images import write_mp4, write_png
 from physworld.reporting.markdown import header, plain, table
 from physworld.reporting.progress import bar
@@ -72,15 +72,12 @@ def preview(
     if rows:
         lines += ["## Every clip", ""]
         lines += table(list(COLUMNS.values()), [[plain(_cell(row[key])) for key in COLUMNS] for row in rows])
-    write_report(directory, lines, {}, galleries)
     with replacing(directory / "preview.json") as temporary:
         whole = {"clips": rows, "skipped": list(skipped.values()), "notes": notes}
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if rows:
-        with replacing(directory / "clips.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, list(COLUMNS))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(directory / "clips.csv", list(COLUMNS), [[row[name] for name in COLUMNS] for row in rows])
+    write_report(directory, lines, {}, galleries)
     page = directory / "report.html"
     if "train" not in shown:
         raise UserError(f"None of these clips can be trained on; {page} says why, clip by clip.")

@@ -72,25 +72,13 @@ GENERATED: dict[str, Measure] = {  # in the order of the report
 UNTUNED = (BASE, "zero", "scalar")
 
 
-def interval(found: Interval) -> dict[str, Any]:
-    """As JSON; what is no finite number is null."""
-
-    def number(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    return {
-        "mean": number(found.mean), "low": number(found.low), "high": number(found.high),
-        "n": found.count,
-    }  # fmt: skip
-
-
 def _mean(values: Sequence[float] | np.ndarray, *, yes_or_no: bool) -> dict[str, Any] | None:
     """Mean with interval over those that could be told; None where there is none."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not len(known):
         return None
-    return interval(share(known) if yes_or_no else bootstrap_mean(known))
+    return (share(known) if yes_or_no else bootstrap_mean(known)).to_dict(count="n")
 
 
 class PreferenceError(Samples):
@@ -106,7 +94,7 @@ class PreferenceError(Samples):
     def compute(self) -> dict[str, Any]:
         """As JSON, with an interval over pairs."""
         found = self.gathered()
-        return interval(likelihood.preference_error(found["right"], found["wrong"]))
+        return likelihood.preference_error(found["right"], found["wrong"]).to_dict(count="n")
 
 
 def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any]:
@@ -115,7 +103,8 @@ def summarise(result: VideoResult, evaluation: VideoEvaluation) -> dict[str, Any
         "likelihood": likelihood_rows(result.likelihood, evaluation.violations, evaluation.times),
         "generated": {name: _generation(result, name) for name in result.generated},
         "card": {
-            row: {name: interval(likelihood.mean(v)) for name, v in tests.items()} for row, tests in result.card.items()
+            row: {name: likelihood.mean(values).to_dict(count="n") for name, values in tests.items()}
+            for row, tests in result.card.items()
         },
     }
 
@@ -132,7 +121,7 @@ def likelihood_rows(
     for row, by_kind in losses.items():
         right = by_kind["correct"].mean(1)
         block: dict[str, Any] = {
-            "v_mse": interval(likelihood.mean(right)),
+            "v_mse": likelihood.mean(right).to_dict(count="n"),
             "v_mse_bins": [
                 value if np.isfinite(value) else None for value in likelihood.by_time(by_kind["correct"], min(5, times))
             ],
@@ -145,16 +134,15 @@ def likelihood_rows(
             ppe.add(range(len(right)), right, wrong)
             cell = {
                 "ppe": ppe.compute(),
-                "gap": interval(likelihood.relative_gap(right, wrong)),
+                "gap": likelihood.relative_gap(right, wrong).to_dict(count="n"),
             }
             if row not in UNTUNED:
                 base = losses[BASE]
-                cell["specificity"] = interval(
-                    likelihood.specificity(base["correct"].mean(1), right, base[kind].mean(1), wrong)
-                )
+                found = likelihood.specificity(base["correct"].mean(1), right, base[kind].mean(1), wrong)
+                cell["specificity"] = found.to_dict(count="n")
             block["violations"][kind] = cell
         if row not in UNTUNED:
-            block["specificity"] = interval(_overall_specificity(losses, row, kinds))
+            block["specificity"] = _overall_specificity(losses, row, kinds).to_dict(count="n")
         rows[row] = block
     return rows
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from disc_clips import FPS, TIMES, bounce, clip, line
 from PIL import Image
 
 from physworld.cli import main
+from physworld.io.film import read_frames, read_timeline
 from physworld.io.images import write_mp4
 from physworld.io.pictures import first_frame
 from physworld.judge.board import numbers
 from physworld.judge.clip import Settings, Verdict, judge_footage
-from physworld.judge.footage import Footage, Source, find, read
+from physworld.judge.footage import Discard, Footage, Source, find, read
 from physworld.runs.leaderboard import About
 
 ABOUT = About(model="m", suite="", split="", seed="0")
@@ -148,3 +151,53 @@ def test_folders_of_one_name_are_two_models() -> None:
     for folder in ("one/clips", "two/clips"):
         summary = {"rows": {"clips": block, "against": block}, "measured": {"folder": folder}, "against": "three/clips"}
         assert {one.model for one in numbers(summary, ABOUT)} == {folder, "three/clips"}
+
+
+def stored(path: Path, stamps: list[int], **stream: Any) -> Path:
+    """32 x 16 pictures at these moments, in 1/60 s."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=60, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt = 32, 16, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 60)
+        for name, value in stream.items():
+            setattr(video.codec_context, name, value)
+        for stamp in stamps:
+            frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 8 * stamp % 256, np.uint8))
+            frame.pts, frame.time_base = stamp, Fraction(1, 60)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    return path
+
+
+def test_pixels_that_are_not_square_are_shown_as_they_are_meant(tmp_path: Path) -> None:
+    """Half as wide pixels: a file of 32 x 16 is a square picture, for a judge as for a training."""
+    path = stored(tmp_path / "a.mp4", list(range(12)), sample_aspect_ratio=Fraction(1, 2))
+    assert read(find(tmp_path)[0], most=100, side=480, fps=None).frames.shape[1:3] == (16, 16)
+    timeline = read_timeline([path])
+    assert timeline.size == (16, 16)
+    whole = read_frames([path], timeline, np.arange(2), size=(16, 16), fit="pad", background=(255, 0, 0))
+    assert whole[0].max() < 40  # no bar of the background beside it
+    stored(path, list(range(12)), sample_aspect_ratio=Fraction(9))
+    with pytest.raises(Discard, match="its pixels are 9 times as wide as high"):
+        read(find(tmp_path)[0], most=100, side=480, fps=None)
+
+
+def test_half_a_character_in_a_caption_loses_no_report(tmp_path: Path) -> None:
+    write_mp4(tmp_path / "in" / "a.mp4", clip(line((60, 60), (120, 0))), FPS)
+    (tmp_path / "in" / "a.json").write_text('{"caption": "a ball \\ud83d"}')
+    assert find(tmp_path / "in")[0].caption == "a ball \\ud83d"
+    assert main(["judge", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--controls", "0"]) == 0
+    assert "a ball \\ud83d" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_files_of_ones_own_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_mp4(tmp_path / "in" / "=1+1.mp4", clip(line((60, 60), (120, 0))), FPS)
+    for name in ("summary.json", "report.md", "clips.json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("mine")
+        assert main(["judge", str(tmp_path / "in"), "--out", str(tmp_path / name)]) == 1
+        assert f"holds a run or another report ({name})" in capsys.readouterr().err
+        assert (tmp_path / name / name).read_text() == "mine"
+    judging = ["judge", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--controls", "0"]
+    assert main(judging) == main(judging) == 0  # over its own it goes again
+    assert (tmp_path / "out" / "clips.csv").read_text().splitlines()[1].startswith("'=1+1,")

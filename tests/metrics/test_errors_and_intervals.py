@@ -17,7 +17,7 @@ from physworld.metrics.energy import (
 )
 from physworld.metrics.errors import event_mask, event_velocity_rmse, per_horizon, position_rmse, velocity_rmse
 from physworld.sim.pymunk_sim import simulate
-from physworld.types import Attractor, Body, Scene, Segment, Trajectory
+from physworld.types import Attractor, Body, Interval, Scene, Segment, Trajectory
 
 
 def scene(count: int = 2, **kwargs) -> Scene:
@@ -180,3 +180,13 @@ def test_intervals_of_few_scenes_a_type_hold_the_truth_as_often_as_they_say(each
         found = bootstrap_mean(centres[groups] + rng.normal(0, 1, len(groups)), groups=groups, resamples=500)
         held += found.low <= centres.mean() <= found.high
     assert held > 0.9 * 300
+
+
+def test_an_interval_in_json_has_no_infinity_and_one_case_no_bounds() -> None:
+    sure = Interval(mean=2, low=1.5, high=math.inf, count=8)
+    assert sure.to_dict() == {"mean": 2.0, "low": 1.5, "high": None, "count": 8}
+    assert sure.to_dict(count="n") == {"mean": 2.0, "low": 1.5, "high": None, "n": 8}
+    assert bootstrap_mean([3.0]).to_dict() == {"mean": 3.0, "low": None, "high": None, "count": 1}
+    assert bootstrap_mean([3.0, 3.0]).to_dict() == {"mean": 3.0, "low": 3.0, "high": 3.0, "count": 2}
+    one_of_one = Interval.of_share(1.0, 1).to_dict()  # a share has a width even there
+    assert one_of_one["low"] == pytest.approx(1 / (1 + 1.96**2)) and one_of_one["high"] == 1.0

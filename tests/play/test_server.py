@@ -20,8 +20,9 @@ from starlette.websockets import WebSocketDisconnect
 import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
+from physworld.errors import UserError
 from physworld.play import export
-from physworld.play.server import MAX_UPLOAD, Models, application
+from physworld.play.server import MAX_UPLOAD, Models, application, serve
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
 
@@ -267,3 +268,9 @@ def test_runs_are_offered_by_name_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert Models().names() == ["shipped", "solver", "copy_last", "linear", "ballistic"]  # no config.yaml: no run
     (tmp_path / "outputs" / "x" / "config.yaml").write_text("data: {task: text}")
     assert Models().names()[2] == "outputs/x"
+
+
+def test_a_run_that_the_page_cannot_show_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: {task: spatial}\n")
+    with pytest.raises(UserError, match="is a run of task=spatial, which the page cannot show"):
+        serve("127.0.0.1", 0, print, [tmp_path])

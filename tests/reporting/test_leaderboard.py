@@ -2,13 +2,14 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
 from physworld.errors import UserError
-from physworld.reporting.leaderboard import Number, Source, boards, markdown, share
+from physworld.reporting.leaderboard import Number, Source, boards, markdown, number, share
 from physworld.reporting.screen import screen
 from physworld.runs.leaderboard import carried, leaderboard
 from physworld.text.board import numbers
@@ -141,3 +142,23 @@ def test_a_folder_without_figures_is_named(tmp_path: Path, folder: str) -> None:
     with pytest.raises(UserError, match=folder):
         leaderboard([str(tmp_path / folder)], {"metrics.json": [numbers]}, tmp_path / "out", screen())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_board_with_the_name_of_another_is_one_of_its_own() -> None:
+    again = one("m2", 1.0, same="2"), SOURCE
+    found = boards([(one("m1", 1.0), SOURCE), again, (one("m3", 1.0, board="Board (2, other cases)"), SOURCE)])
+    assert [[number.model for number, _ in rows] for rows in found.values()] == [["m1"], ["m2"], ["m3"]]
+
+
+def test_two_numbers_of_one_model_from_one_folder_are_two_rows() -> None:
+    assert order((one("m", 2.0), SOURCE), (one("m", 1.0), SOURCE), (one("n", 1.5), SOURCE)) == ["m", "n", "m"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mean": "x"}, {"mean": math.nan}, {"low": []}, {"count": math.inf}, {"count": 1.5}, {"low": 3.0}]
+)
+def test_a_figure_that_makes_no_sense_is_none(wrong: dict) -> None:
+    whole = {"mean": 1.0, "low": 0.5, "high": 2.0, "count": 3}
+    assert number(whole, board="b", model="m", figure="f").mean == 1.0
+    with pytest.raises(ValueError, match="of a number is"):
+        number(whole | wrong, board="b", model="m", figure="f")

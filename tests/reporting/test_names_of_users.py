@@ -21,7 +21,7 @@ from repository import ROOT
 
 NAMES = [
     "[bold]x[/y]|z", "[/]", "[red", ":smile:",
-    "a|b", "a\\|b", "<b>&amp;</b>", "*x*", "_x_", "`x`", "```", "[x](y)", "#1",
+    "a|b", "a\\|b", "<b>&amp;</b>", "*x*", "_x_", "__init__", "_x", "$x$", "`x`", "```", "[x](y)", "#1",
 ]  # fmt: skip
 
 
@@ -44,13 +44,15 @@ def test_on_the_screen(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_a_report(name: str) -> None:
-    lines = [*header(name, f"python train.py hydra.run.dir={name}", {}), *table(["name", "x"], [[plain(name), "1"]])]
+    facts = {"folder": name}
+    lines = [*header(name, f"python train.py hydra.run.dir={name}", facts), *table(["name", "x"], [[plain(name), "1"]])]
     made = page("\n".join(lines), {name: "<svg></svg>"}, [(name, name, [])])
 
     def texts(tag: str) -> list[str]:
         inside = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", made, re.DOTALL)
         return [html.unescape(re.sub(r"<[^>]*>", "", text)).strip() for text in inside]
 
+    assert texts("li") == [f"folder: {name}"]
     assert texts("h1") == [name] and texts("title") == [name] and texts("h2") == [name]
     assert texts("td") == [name, "1"] and texts("figcaption") == [name]
     assert texts("code") == [f"python train.py hydra.run.dir={name}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,14 @@ def test_a_file_without_a_folder_to_lie_in_is_told_by_its_own_name(tmp_path: Pat
         tmp_path.rename(tmp_path.with_name("gone"))
         temporary.write_text("")
     assert caught.value.filename == str(tmp_path / "a.csv")
+
+
+def test_a_table_for_spreadsheets_holds_no_formula_and_no_column_twice(tmp_path: Path) -> None:
+    for name in ("=1+1", "b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text(f"seed: '@SUM({name})'\n")
+        write_json(tmp_path / "runs" / name / "metrics.json", {"headline": {"a/model": -1}, "cost": {"a/model": 2}})
+    compare([str(tmp_path / "runs")], Console(file=io.StringIO()), tmp_path / "t.csv")
+    rows = list(csv.reader((tmp_path / "t.csv").open()))
+    assert rows[0] == ["run", "seed", "headline.a/model", "cost.a/model"]
+    assert sorted(rows[1:]) == [["'=1+1", "'@SUM(=1+1)", "-1", "2"], ["b", "'@SUM(b)", "-1", "2"]]

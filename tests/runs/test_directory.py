@@ -7,8 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from physworld.errors import UserError
 from physworld.runs import directory as runs
+from physworld.runs.directory import read_config, read_metrics, write_config
 from physworld.settings import folders
 
 
@@ -54,3 +57,35 @@ def test_a_commit_is_that_of_physworld_and_of_no_repository_around_it(
     assert runs._commit() == "unknown"
     git("add", ".")
     assert len(runs._commit().removesuffix("-dirty")) == 40
+
+
+@pytest.mark.parametrize("text", [
+    b"caf\xe9: 1", b"when: 2026-02-31", b"a: &a [*a]", b"a: " + b"[" * 3000, bytes(range(256)), b"a: [",
+    b"a: &a [0,0,0,0,0,0,0,0,0,0]\n" + b"".join(b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % (
+        k + 1, k + 1, *[k] * 8) for k in range(97, 110)),
+])  # fmt: skip
+def test_a_configuration_that_is_none_is_one_sentence(text: bytes, tmp_path: Path) -> None:
+    """Somebody's folder under outputs/ must not break the commands that look through all of them."""
+    (tmp_path / "config.yaml").write_bytes(text)
+    with pytest.raises(UserError, match=r"config\.yaml cannot be read") as caught:
+        read_config(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_configuration_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_config(tmp_path / "config.yaml", {"seed": 1})
+
+    def full(config: object, file: Path) -> None:
+        Path(file).write_text("seed:")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OmegaConf, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        write_config(tmp_path / "config.yaml", {"seed": 2})
+    assert (tmp_path / "config.yaml").read_text() == "seed: 1\n" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_figures_that_are_too_deep_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"metrics\.json cannot be read"):
+        read_metrics(tmp_path)

@@ -307,6 +307,8 @@ def test_scenes_as_in_process(make: type[SpatialCodec], mode: str) -> None:
         ({"response_format": {"type": "physworld"}}, 400, "no grammar of their own"),
         ({"guided_regex": "("}, 400, "is no grammar"),
         ({"guided_regex": "a", "guided_grammar": "b"}, 400, "more than one grammar"),
+        ({"guided_regex": "(a{1000}){1000}", "max_tokens": 9}, 400, "The grammar cannot be followed to its end"),
+        ({"messages": [{"role": "user", "content": "ab"}]}, 400, "This endpoint reads prompt, not messages"),
         ({"stop": [1]}, 400, "stop must be a text"),
     ],
 )
@@ -360,3 +362,12 @@ def test_the_grammar_follows_from_the_prompt(codec: Any) -> None:
             text = some.write_ids(some.prompt(moment))
             assert codec.guide_to(text).expressions == codec.guide([moment]).expressions
     assert codec.guide_to("Hello") is None
+
+
+def test_a_mode_of_another_system_is_refused() -> None:
+    codec = PlainCodec()
+    prompt = codec.write_ids(codec.prompt(given(1, codec.context_frames)[0]))
+    asked = {"model": "m", "prompt": prompt, "response_format": {"type": "physworld", "mode": "pinned"}}
+    with Serving(Service(FrameRun(gpt(codec, seed=1), codec), "m")) as serving:
+        answer = httpx2.post(f"{serving.url}/completions", json=asked)
+    assert answer.status_code == 400 and "mode is for spatial scenes" in answer.json()["error"]["message"]

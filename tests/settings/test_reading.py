@@ -71,8 +71,19 @@ REFUSED = [
         for value in ("abc", "true", "1.5", "null")
     ],
     ("train", "data.source.context_noise=inf", "data.source.context_noise=inf must be a number from 0 on"),
+    ("train", "codec=plain codec.shuffle_names=1", "codec.shuffle_names=1 must be true or false"),
     ("train", "codec.memory=true codec.memory_dropout=abc", "codec.memory_dropout=abc must be a number from 0 to 1"),
     ("train", "data.source.kicked_scenes=0 data.source.kick_size=3", "data.source.kick_size=3 changes nothing while"),
+    *[
+        ("train", f"{settings} {idle}", f"{idle.lstrip('+')} changes nothing {why}")
+        for settings, idle, why in (
+            ("model=gpt model.optimizer=adamw", "model.adam_learning_rate=0.9", "with model.optimizer=adamw, which"),
+            ("model=tiny_lfm2 codec=engine", "model.betas=[0.1,0.2]", "with model.optimizer=muon, whose AdamW has"),
+            ("model=tiny_lfm2 codec=engine", "model.network.rank=3", "with model.network.tuning=full, which has no"),
+            ("model=lfm2 +model.warmup_fraction=0.1", "model.warmup_steps=9", "beside model.warmup_fraction"),
+            ("model=tiny_gravity_dpo", "+model.event_weight=5", "in learning from preferences, which has no events"),
+        )
+    ],
     ("train", "curriculum.keep_easier=false", "curriculum.keep_easier=false changes nothing without stages; give"),
     ("train", "curriculum=stage1 curriculum.keep_easier=true", "curriculum.keep_easier=true changes nothing without"),
     ("simulate", "curriculum.samples_per_stage=8", "curriculum.samples_per_stage=8 changes nothing in scenes that"),

@@ -43,7 +43,12 @@ class LinesCodec(PromptReader):
             grid: places, among all numbers, of those that a model may say, in ascending order of the numbers.
             shuffle_names: while encoding training samples, names start at a random `oK` so that all are learned.
             more: what the vocabulary says besides.
+
+        Raises:
+            ValueError: `shuffle_names` is neither true nor false.
         """
+        if not isinstance(shuffle_names, bool):
+            raise ValueError(f"shuffle_names={shuffle_names} must be true or false")
         self.shuffle_names = shuffle_names
         self.number_base = len(self.word)
         names = np.arange(self.first_body, self.first_body + self.most_bodies)

@@ -235,7 +235,7 @@ def _read_static(item: dict[str, Any], what: str, note: Note) -> Segment | Peg:
 
 def _read_joint(item: dict[str, Any], what: str, ids: list[int], start: State, note: Note) -> Joint:
     kind = item.get("type")
-    if kind not in CONSTRAINTS:
+    if not isinstance(kind, str) or kind not in CONSTRAINTS:
         raise FormatError(f"a constraint has type {shown(kind)}; only {', '.join(CONSTRAINTS)} can be read")
     ends = []
     for key in ("body_a", "body_b"):

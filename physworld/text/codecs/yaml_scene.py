@@ -39,6 +39,7 @@ import yaml
 
 from physworld.errors import FormatError, first_line, suggest
 from physworld.io.atomic import replacing
+from physworld.io.plain_yaml import PlainLoader
 from physworld.text.codecs._scene_dict import (
     FIELDS,
     JOINTS,
@@ -161,15 +162,12 @@ def _why(error: yaml.YAMLError) -> str:
     return f"this is not YAML ({first_line(error)})"
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
-    """Plain data, each key once, no aliases: a few of them can stand for a billion entries."""
+class _Loader(PlainLoader):
+    """Plain data without tags, each key once."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1
-            raise FormatError(f"line {line}: aliases (*name) are not read; write the part out")
         event = self.peek_event()
-        if event.tag is not None:
+        if not isinstance(event, yaml.AliasEvent) and event.tag is not None:
             raise FormatError(f"line {event.start_mark.line + 1}: tags (!!name) are not read; leave it out")
         return super().compose_node(parent, index)
 

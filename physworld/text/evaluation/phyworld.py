@@ -137,5 +137,4 @@ def _interval(values: Sequence[float], every: Sequence[Clip], system: str, kind:
     mine = [v for v, c in zip(values, every, strict=True) if (c.system, c.split) == (system, kind) and np.isfinite(v)]
     if not mine:
         return None
-    found = bootstrap_mean(mine)
-    return {"mean": found.mean, "low": found.low, "high": found.high, "count": found.count}
+    return bootstrap_mean(mine).to_dict()

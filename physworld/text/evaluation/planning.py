@@ -337,7 +337,7 @@ def _means(rows: Sequence[Mapping[str, float]], *, tried: bool) -> dict[str, Any
             continue
         values = [row[name] for row in rows]
         interval = share(values) if tried and name.startswith("solved@") else bootstrap_mean(values)
-        found[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high, "count": interval.count}
+        found[name] = interval.to_dict()
     return found
 
 

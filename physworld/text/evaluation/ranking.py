@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -89,5 +88,5 @@ def _mean(values: np.ndarray, groups: np.ndarray) -> float:
 
 def _fair(interval: Interval, varied: bool) -> dict[str, Any]:
     """As JSON, which has no infinity; without bounds where they would say nothing."""
-    found = {key: value if np.isfinite(value) else None for key, value in asdict(interval).items()}
+    found = interval.to_dict()
     return found if varied else {**found, "low": None, "high": None}

@@ -33,22 +33,23 @@ SMALLEST = 1e-3  # px, where logarithmic axes begin
 def horizon_chart(curves: Mapping[str, Sequence[float | None]], models: Sequence[str] = (MODEL,)) -> Figure:
     """Position RMSE at every frame: models, baselines, placebo and floor."""
     figure, axes = new_axes()
+    drawn = {}
     for place, (name, values) in enumerate(curves.items()):
         model = name in models
         colour = COLOURS.get(name, PALETTE[place % len(PALETTE)])
         heights = [np.nan if value is None else max(value, SMALLEST) for value in values]
         broken = next((f" (∞ from frame {k})" for k, value in enumerate(values, start=1) if value is None), "")
-        axes.plot(
+        (drawn[LABELS.get(name, name) + broken],) = axes.plot(
             range(1, len(heights) + 1),
             heights,
-            label=LABELS.get(name, name) + broken,
             color=colour,
             linewidth=2.4 if model else 1.3,
             linestyle="-" if model else "--" if name == FLOOR else ":" if name == PLACEBO else "-",
             marker="o" if len(heights) == 1 else None,
         )
     axes.set(yscale="log", xlabel="frames ahead", ylabel="position RMSE, px")
-    axes.legend(fontsize=8, ncols=2)
+    # Given by hand: matplotlib itself leaves out names that begin with an underscore.
+    axes.legend(list(drawn.values()), list(drawn), fontsize=8, ncols=2)
     return figure
 
 
