@@ -3,7 +3,8 @@
 Messages are JSON. From the page: {"do": "begin", "scene", "start"?, "model"}, "play", "pause", "step",
 "back" {"frame"}, "speed" {"value"}, "hold" {"body", "x", "y"}, "release", "model" {"name"}, "read",
 "world" {"gravity"?, "friction"?, "restitution"?}.
-To the page: {"kind": "begun"}, "frame", "text", "scene", "why", "state" and "sentence".
+To the page: {"kind": "begun"}, "frame", "text", "scene", "why", "state" and "sentence". Whenever the world is another
+one, "scene" says so and the frame that holds in it follows: after "back" and "world" what the page shows is that frame.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class Connection:
         await self.socket.send_json({"kind": "begun", "scene": scene_to_dict(scene), "why": self.worlds.why})
         await self._show(self.worlds)
 
+    async def _show_world(self, worlds: Worlds) -> None:
+        """The scene, too: going back undoes a change of gravity, and a change ends the course that was."""
+        await self.socket.send_json({"kind": "scene", "scene": scene_to_dict(worlds.scene)})
+        await self._show(worlds)
+
     async def _show(self, worlds: Worlds) -> None:
         await self.socket.send_json(packed(worlds.now, len(worlds.moments) - 1))
 
@@ -120,6 +126,7 @@ class Connection:
 
     async def back(self, worlds: Worlds, message: dict[str, Any]) -> None:
         worlds.back_to(int(message["frame"]))
+        await self._show_world(worlds)
 
     async def set_speed(self, _: Worlds, message: dict[str, Any]) -> None:
         self.speed = min(max(finite(message["value"], "speed"), SPEEDS[0]), SPEEDS[1])
@@ -135,7 +142,7 @@ class Connection:
         pull = None if gravity is None else (finite(gravity[0], "gravity"), finite(gravity[1], "gravity"))
         surface = [message.get(name) for name in ("friction", "restitution")]
         worlds.change(pull, *[None if value is None else finite(value, "the surface") for value in surface])
-        await self.socket.send_json({"kind": "scene", "scene": scene_to_dict(worlds.scene)})
+        await self._show_world(worlds)
 
     async def choose(self, worlds: Worlds, message: dict[str, Any]) -> None:
         worlds.choose(await run_in_threadpool(self.models, str(message["name"])))

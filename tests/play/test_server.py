@@ -172,11 +172,31 @@ def test_the_live_line_steps_holds_and_goes_back(client: TestClient) -> None:
         assert line.receive_json()["guess"][0][:4] == [211.0, 400.0, 0.0, 600.0]
         line.send_json({"do": "release"})
         line.send_json({"do": "back", "frame": 0})
+        assert scene_from_dict(line.receive_json()["scene"]) == SCENE
+        assert line.receive_json()["t"] == 0
         line.send_json({"do": "step"})
         assert line.receive_json() == frame
         line.send_json({"do": "play"})
         assert line.receive_json() == {"kind": "state", "running": True}
         assert [line.receive_json()["t"] for _ in range(3)] == [2, 3, 4]
+
+
+def test_going_back_before_a_change_brings_the_world_back_that_was(client: TestClient) -> None:
+    with client.websocket_connect("/live") as line:
+        begin(line)
+        for _ in range(3):
+            line.send_json({"do": "step"})
+            line.receive_json()
+        line.send_json({"do": "world", "gravity": [0.0, 0.0]})
+        assert line.receive_json()["scene"]["gravity"] == [0.0, 0.0]
+        assert line.receive_json()["t"] == 3, "what the page shows is the frame where the change is"
+        line.send_json({"do": "step"})
+        line.receive_json()
+        line.send_json({"do": "back", "frame": 0})
+        assert line.receive_json()["scene"]["gravity"] == [0.0, -981.0]
+        assert line.receive_json()["t"] == 0
+        line.send_json({"do": "step"})
+        assert line.receive_json()["truth"][0][4] == pytest.approx(-981 / 60, abs=1e-3)
 
 
 def test_a_body_at_the_centre_of_an_attractor_stays_there(client: TestClient) -> None:

@@ -1,13 +1,16 @@
 // The page: what it shows, what a person does to it, and its line to who computes: a server, or a worker beside it.
 import { fromHash, toHash } from "./address.js";
+import { showText } from "./documents.js";
+import { charts, METRE, metres, number } from "./figures.js";
 import * as line from "./line.js";
 import { EMPTY, removeBody, TOOLS } from "./tools.js";
-import { chart, colours, reach, View } from "./view.js";
+import { colours, reach, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const METRE = 100, TRAIL = 24, FIGURES = 100; // ms between two paintings of figures while the world runs
+const TRAIL = 24, FIGURES = 100; // ms between two paintings of figures while the world runs
 const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
-const page = { scene: null, frames: [], at: 0, running: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
+// scene: the world of the frame that is shown; latest: that of the frames to come; looking: pausing to see another frame than the last.
+const page = { scene: null, latest: null, frames: [], at: 0, running: false, looking: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
 let dirty = true, readDue = 0, figuresDue = 0, late = false;
 
 // --- the line to who computes
@@ -24,24 +27,37 @@ const send = (message) => page.line.send(message);
 
 function take(message) {
   if (message.kind === "frame") {
-    page.frames.length = Math.min(page.frames.length, message.t);
-    page.frames[message.t] = message;
-    page.at = message.t;
-    page.times.push(performance.now());
-    if (page.times.length > 40) page.times.shift();
+    takeFrame(message);
     if ($("text").open && performance.now() > readDue) { readDue = performance.now() + (page.running ? 400 : 0); send({ do: "read" }); }
   } else if (message.kind === "begun") {
-    page.scene = message.scene;
-    page.frames = []; page.settled = true;
+    page.scene = page.latest = message.scene;
+    page.frames = []; page.settled = true; page.looking = false;
+    setRunning(false);
     page.chosen = Math.min(page.chosen, page.scene.bodies.length - 1);
     showWhy(message.why); showScene();
     toHash(page.scene).then((hash) => { if (hash.length < 30000) history.replaceState(null, "", hash); });
-  } else if (message.kind === "scene") { page.scene = message.scene; showWorld(); }
+  } else if (message.kind === "scene") page.latest = message.scene; // the frame that holds in it follows
   else if (message.kind === "why") showWhy(message.why);
-  else if (message.kind === "state") setRunning(message.running);
+  else if (message.kind === "state") { page.looking = false; setRunning(message.running); }
   else if (message.kind === "sentence") { say(message.text); page.settled = true; }
   else if (message.kind === "text") showText(message);
   dirty = true;
+}
+
+function takeFrame(frame) {
+  const { frames } = page;
+  if (frame.t > frames.length) return; // was under way when the page went back: its course is left
+  if (frame.t === frames.length) page.times.push(performance.now());
+  if (page.times.length > 40) page.times.shift();
+  frames.length = frame.t;
+  frames.push({ ...frame, scene: page.latest });
+  if (!page.looking || page.at > frame.t) lookAt(frame.t);
+}
+
+// A frame, and the world that held in it.
+function lookAt(at) {
+  page.at = at;
+  if (page.frames[at].scene !== page.scene) { page.scene = page.frames[at].scene; showWorld(); }
 }
 
 const attempt = async (work) => { try { await work(); } catch (error) { say(error.message); } };
@@ -132,8 +148,6 @@ function setRunning(running) {
   page.times = [];
 }
 
-const number = (value, unit) => (Number.isFinite(value) ? `${Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)} ${unit}` : "–");
-
 function paint() {
   requestAnimationFrame(paint);
   const frame = page.frames[page.at];
@@ -165,8 +179,8 @@ function worlds(frame) {
 
 function figures(frame) {
   const { scene, frames, at } = page;
-  charts(frame, colours());
-  $("rmse").textContent = frame.guess ? number(frame.rmse / METRE, "m") : "–";
+  charts(page, colours());
+  $("rmse").textContent = frame.guess ? number(metres(frame.rmse), "m") : "–";
   $("frame").max = frames.length - 1; $("frame").value = at;
   $("frame").setAttribute("aria-valuetext", `frame ${at}`);
   $("clock").textContent = `${(at * scene.dt).toFixed(2)} s`;
@@ -182,19 +196,6 @@ function figures(frame) {
   }
 }
 
-function charts(frame, c) {
-  const line = (get) => page.frames.map((f) => (f ? get(f) : NaN));
-  const gone = (v) => (v === undefined || v === null ? NaN : v);
-  chart($("cRmse"), [{ values: line((f) => (f.rmse === null ? NaN : f.rmse / METRE)), colour: c.error, width: 1.8 }], page.at, c);
-  for (const [id, key] of [["cEnergy", "energy"], ["cMomentum", "momentum"]]) {
-    chart($(id), [{ values: line((f) => f[key][0]), colour: c.wall, width: 3 }, { values: line((f) => gone(f[key][1])), colour: c.accent, width: 1.6 }], page.at, c);
-  }
-  const out = (name) => document.querySelector(`[data-out=${name}]`);
-  out("rmse").textContent = frame.guess ? `${number(frame.rmse / METRE, "m")}, root mean square` : "no model";
-  out("energy").textContent = `${number(frame.energy[0], "J")} true · ${number(gone(frame.energy[1]), "J")} model`;
-  out("momentum").textContent = `${number(frame.momentum[0], "kg·m/s")} true · ${number(gone(frame.momentum[1]), "")} model`;
-}
-
 function preview(view, c) {
   const { drag, tool } = page;
   if (!drag || tool === "grab") return;
@@ -202,30 +203,6 @@ function preview(view, c) {
   if (tool === "circle" || tool === "peg") view.disc(drag.from, far, null, c.accent, 2);
   else if (tool === "box") view.line([drag.from, [drag.to[0], drag.from[1]], drag.to, [drag.from[0], drag.to[1]], drag.from], c.accent, 2 * view.px);
   else view.line([drag.from, drag.to], c.accent, 2 * view.px);
-}
-
-function showText({ documents, more, t }) {
-  const box = $("documents");
-  box.replaceChildren();
-  $("asked").textContent = documents.length ? `The way into frame ${t}, the last one that anything was asked for.` : "";
-  if (!documents.length) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = "So far nothing has touched, so nothing was asked."; box.append(p); return; }
-  for (const { reads, says } of documents) {
-    const card = document.createElement("div"), prompt = document.createElement("pre"), answer = document.createElement("div");
-    card.className = "document"; card.tabIndex = 0; answer.className = "says";
-    prompt.textContent = reads.join("\n");
-    says.forEach((line, k) => {
-      if (k) answer.append("\n");
-      for (const [word, doubt] of line) {
-        const span = document.createElement("span");
-        span.className = "word"; span.textContent = word;
-        if (typeof doubt === "number") { span.style.backgroundColor = `rgb(214 150 20 / ${Math.min(0.75, doubt)})`; span.title = `${(100 * doubt).toFixed(1)} % on something else`; }
-        answer.append(span, " ");
-        if (Array.isArray(doubt) && doubt[0] !== doubt[1]) { const range = document.createElement("span"); range.className = "range"; range.textContent = `[${doubt.join(" … ")}] `; answer.append(range); }
-      }
-    });
-    card.append(prompt, answer); box.append(card);
-  }
-  if (more) { const p = document.createElement("p"); p.className = "quiet"; p.textContent = `and ${more} more documents`; box.append(p); }
 }
 
 // --- hands
@@ -288,21 +265,32 @@ function push(dx, dy) {
 
 function play() {
   if (page.running) { send({ do: "pause" }); return; }
-  if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at });
+  goBack(page.at);
   send({ do: "play" });
 }
-const show = (at) => { page.at = Math.max(0, Math.min(page.frames.length - 1, at)); dirty = true; if ($("text").open) send({ do: "read", frame: page.at }); };
+// From a frame on there is to be another course.
+function goBack(at) {
+  if (at >= page.frames.length - 1) return;
+  send({ do: "back", frame: at });
+  page.frames.length = at + 1;
+}
+function look(at) {
+  if (page.running) { send({ do: "pause" }); page.looking = true; }
+  show(at);
+}
+const show = (at) => { if (page.frames.length) lookAt(Math.max(0, Math.min(page.frames.length - 1, at))); dirty = true; if ($("text").open) send({ do: "read", frame: page.at }); };
 function step() { if (page.running) send({ do: "pause" }); else if (page.at < page.frames.length - 1) show(page.at + 1); else send({ do: "step" }); }
-function stepBack() { if (page.running) send({ do: "pause" }); show(page.at - 1); }
-function rewind() { send({ do: "pause" }); send({ do: "back", frame: 0 }); page.frames.length = Math.min(1, page.frames.length); show(0); }
+function stepBack() { look(page.at - 1); }
+// Also of one frame: the next may be under way.
+function rewind() { page.looking = true; send({ do: "pause" }); send({ do: "back", frame: 0 }); page.frames.length = Math.min(1, page.frames.length); show(0); }
 
 $("play").onclick = play; $("step").onclick = step; $("stepBack").onclick = stepBack; $("rewind").onclick = rewind;
-$("frame").oninput = () => { if (page.running) send({ do: "pause" }); show(Number($("frame").value)); };
+$("frame").oninput = () => look(Number($("frame").value));
 $("speed").onchange = () => send({ do: "speed", value: Number($("speed").value) });
 $("type").onchange = $("difficulty").onchange = () => attempt(() => drawType(0));
 $("another").onclick = () => attempt(() => drawType(index + 1));
 $("blank").onclick = () => begin(structuredClone(EMPTY));
-$("model").onchange = () => { send({ do: "pause" }); if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at }); send({ do: "model", name: $("model").value }); };
+$("model").onchange = () => { send({ do: "pause" }); goBack(page.at); send({ do: "model", name: $("model").value }); };
 $("again").onclick = () => { $("notice").hidden = true; connect(); };
 $("hush").onclick = () => { $("notice").hidden = true; };
 $("body").onchange = () => { page.chosen = Number($("body").value); dirty = true; };
@@ -322,7 +310,7 @@ $("numbers").onchange = (event) => {
 for (const id of ["gravity", "restitution", "friction"]) $(id).oninput = () => {
   const value = Number($(id).value);
   showWorld();
-  if (page.at < page.frames.length - 1) send({ do: "back", frame: page.at });
+  goBack(page.at);
   send({ do: "world", [id]: id === "gravity" ? [page.scene.gravity[0], value * METRE] : value });
 };
 

@@ -28,6 +28,7 @@ const model = async (name) => {
 let worlds = null, running = false, speed = 1, due = 0, turn = Promise.resolve();
 const say = (sentence) => postMessage({ kind: "sentence", text: sentence });
 const show = () => postMessage(worlds.packed());
+const showWorld = () => { postMessage({ kind: "scene", scene: worlds.scene }); show(); }; // going back undoes a change, and a change ends a course
 const finite = (value, name) => { if (!Number.isFinite(value)) throw new Error(`${name} must be a finite number.`); return value; };
 
 function step() {
@@ -71,13 +72,13 @@ const ACTS = {
   play() { running = true; due = performance.now(); postMessage({ kind: "state", running }); play(); },
   pause() { running = false; postMessage({ kind: "state", running }); },
   step() { running = false; step(); },
-  back({ frame }) { worlds.backTo(frame); },
+  back({ frame }) { worlds.backTo(frame); showWorld(); },
   speed({ value }) { speed = Math.min(Math.max(finite(value, "speed"), text.limits.speeds[0]), text.limits.speeds[1]); },
   hold({ body, x, y }) { worlds.hold({ body, x: finite(x, "x"), y: finite(y, "y") }); },
   release() { worlds.hold(null); },
   world({ gravity, friction, restitution }) {
     worlds.change({ gravity: gravity && gravity.map((value) => finite(value, "gravity")), friction, restitution });
-    postMessage({ kind: "scene", scene: worlds.scene });
+    showWorld();
   },
   async model({ name }) { worlds.choose(await model(name)); postMessage({ kind: "why", why: worlds.why }); show(); },
   read({ frame }) {

@@ -1,0 +1,91 @@
+// A person on the page of bodies, and what a server answers, by hand: `node bodies.mjs FOLDER CASE` prints what came of it.
+// FOLDER/page holds the page's scripts; its line.js is the one that is written here.
+import fs from "fs";
+import path from "path";
+import { pathToFileURL } from "url";
+import { $, fire, paint, press, rest } from "./stand_in.mjs";
+
+const [folder, name] = process.argv.slice(2);
+fs.writeFileSync(path.join(folder, "page", "line.js"), `
+  export const served = true, forms = ["jsonl", "gif"], accepts = "";
+  export const connect = (heard) => { globalThis.heard = heard; return { send: (message) => sent.push(message) }; };
+  export const choices = async () => ({ types: [{ name: "billiards", category: "own" }], categories: ["own"], models: ["ballistic"] });
+  export const draw = async () => structuredClone(scene), whole = async (scene) => scene, open = async () => ({ scene });
+  export const save = async (what) => { globalThis.saved = JSON.parse(JSON.stringify(what)); return new Blob([]); };
+`);
+const own = { angle: 0, spin: 0, velocity: [0, 0], friction: 0.5, restitution: 0.5, shape: "circle", size: [20], mass: 1 };
+const scene = {
+  name: "own", category: "own", difficulty: 1, text: "", gravity: [0, -981], dt: 1 / 60, canvas: [800, 600], joints: [], fields: [], static: [],
+  bodies: [{ ...own, position: [400, 300] }, { ...own, position: [200, 300] }],
+};
+const free = { ...scene, gravity: [0, 0] };
+const sent = [];
+Object.assign(globalThis, { scene, sent });
+URL.createObjectURL = () => "blob:";
+await import(pathToFileURL(path.join(folder, "page", "main.js")));
+const page = globalThis.physworld, { take, opened } = heard;
+
+const frame = (t, more = {}) => take({ kind: "frame", t, since: 0, truth: [[400, 300 - t, 0, 0, 0, 0], [200, 300, 0, 0, 0, 0]], guess: null, rmse: null, energy: [1], momentum: [0], ...more });
+const world = (is, t, more = {}) => { take({ kind: "scene", scene: is }); frame(t, more); };
+const state = (running) => take({ kind: "state", running });
+const begun = (is = scene) => { take({ kind: "begun", scene: structuredClone(is), why: "" }); frame(0, { truth: is.bodies.map(({ position, velocity }) => [...position, 0, ...velocity, 0]) }); paint(); };
+const run = (frames) => { state(true); for (let t = 1; t <= frames; t++) frame(t); };
+const did = () => sent.map((message) => message.do);
+const heights = () => page.frames.map((one) => one.truth[0][1]);
+const pointer = (kind, x, y) => $("truth").fire(kind, { clientX: x, clientY: y });
+
+opened();
+await rest();
+begun();
+sent.length = 0;
+
+const CASES = {
+  // The frame that was under way when the page rewound belongs to no course any more.
+  async rewind() {
+    run(5);
+    $("rewind").onclick();
+    const shown = [page.at, page.frames.length];
+    frame(6);
+    const late = [page.at, page.frames.length];
+    state(false); world(scene, 0); frame(1); frame(2);
+    await $("jsonl").onclick();
+    return { sent, shown, late, at: page.at, saved: saved.truth.length, holes: JSON.stringify(saved.truth).includes("null") };
+  },
+  async slider() {
+    run(5);
+    $("frame").value = 2; $("frame").oninput();
+    frame(6);
+    const at = page.at;
+    state(false);
+    return { did: did(), at, stays: page.at, frames: page.frames.length };
+  },
+  async pause() { // and the last frame is seen
+    run(5);
+    press(" ");
+    frame(6); state(false);
+    return { did: did(), at: page.at };
+  },
+  // A world that is changed at an earlier frame begins another course there.
+  async change() {
+    run(9); state(false);
+    $("frame").value = 4; $("frame").oninput();
+    $("gravity").value = 0; $("gravity").oninput();
+    const asked = [...sent], kept = page.frames.length;
+    world(scene, 4); world(free, 4, { since: 4 });
+    sent.length = 0;
+    $("step").onclick();
+    return { asked, kept, frames: page.frames.length, step: did(), gravity: page.scene.gravity };
+  },
+  // Before a change of gravity the world is the one that was.
+  async back() {
+    run(3); state(false); world(free, 3, { since: 3 }); frame(4, { since: 3 });
+    const after = [page.scene.gravity[1], $("gravityOut").textContent];
+    press("ArrowLeft"); press("ArrowLeft");
+    const before = [page.at, page.scene.gravity[1], $("gravityOut").textContent];
+    press("r");
+    state(false); world(scene, 0);
+    return { after, before, rewound: [page.at, page.frames.length, page.scene.gravity[1], $("gravityOut").textContent] };
+  },
+};
+process.stdout.write(JSON.stringify(await CASES[name](), (_, value) => value === undefined ? null : value));
+process.exit(0);

@@ -1,0 +1,75 @@
+"""The page's scripts in node, with a stand-in for the browser: what a person does, what is sent, and what is shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NODE = shutil.which("node")
+if NODE is None:
+    pytest.skip("node is not installed (Debian: apt-get install nodejs)", allow_module_level=True)
+
+import physworld as pw
+from physworld.play.export import PAGE
+from physworld.play.wasm import WEB
+from physworld.text.codecs.scene_json import scene_to_dict
+
+BALL = pw.Scene(bodies=(pw.Body.circle(20.0, position=(400.0, 300.0)),))
+
+
+def node(folder: Path, script: str, *arguments: str, given: str = "") -> Any:
+    shutil.copytree(PAGE, folder / "page")
+    shutil.copytree(WEB, folder / "web")
+    (folder / "package.json").write_text('{"type": "module"}')
+    command = [str(NODE), str(Path(__file__).with_name(script)), str(folder), *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def worker(folder: Path, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    begin = {"do": "begin", "scene": scene_to_dict(BALL), "model": "none"}
+    ready, begun, *told = node(folder, "worker.mjs", given=json.dumps([begin, *messages]))
+    assert (ready["kind"], begun["kind"]) == ("ready", "begun")
+    return list(told)
+
+
+def test_a_frame_that_was_under_way_moves_nothing(tmp_path: Path) -> None:
+    told = node(tmp_path / "rewind", "bodies.mjs", "rewind")
+    assert told["sent"][:2] == [{"do": "pause"}, {"do": "back", "frame": 0}]
+    assert told["shown"] == told["late"] == [0, 1]
+    assert (told["at"], told["saved"], told["holes"]) == (2, 3, False)
+    told = node(tmp_path / "slider", "bodies.mjs", "slider")
+    assert told == {"did": ["pause"], "at": 2, "stays": 2, "frames": 7}
+    assert node(tmp_path / "pause", "bodies.mjs", "pause") == {"did": ["pause"], "at": 6}
+
+
+def test_a_change_at_an_earlier_frame_begins_a_new_course(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "change")
+    assert told["asked"] == [{"do": "back", "frame": 4}, {"do": "world", "gravity": [0, 0]}]
+    assert (told["kept"], told["frames"], told["step"], told["gravity"]) == (5, 5, ["step"], [0, 0])
+
+
+def test_before_a_change_the_world_is_the_one_that_was(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "back")
+    assert told["after"] == [0, "0.0 m/s²"]
+    assert told["before"] == [2, -981, "-9.8 m/s²"]
+    assert told["rewound"] == [0, 1, -981, "-9.8 m/s²"]
+
+
+def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
+    steps = [{"do": "step"}] * 3
+    told = worker(tmp_path, [*steps, {"do": "world", "gravity": [0, 0]}, steps[0], {"do": "back", "frame": 0}, *steps])
+    assert [one["kind"] for one in told] == ["frame"] * 4 + ["scene", "frame"] + ["frame"] + ["scene", "frame"] + [
+        "frame"
+    ] * 3
+    scenes = [one["scene"]["gravity"] for one in told if one["kind"] == "scene"]
+    assert scenes == [[0, 0], [0, -981]]
+    assert [one["t"] for one in told if one["kind"] == "frame"] == [0, 1, 2, 3, 3, 4, 0, 1, 2, 3]
+    assert told[-1] == told[3], "the same frames again"
