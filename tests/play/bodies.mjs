@@ -76,6 +76,24 @@ const CASES = {
     $("step").onclick();
     return { asked, kept, frames: page.frames.length, step: did(), gravity: page.scene.gravity };
   },
+  // A body that is held when the world is paused is let go all the same.
+  async letGo() {
+    run(1);
+    pointer("pointerdown", 400, 301);
+    press(" "); state(false);
+    pointer("pointerup", 400, 301);
+    return sent.map(({ do: what, body }) => (body === undefined ? what : [what, body]));
+  },
+  // A drag that is cancelled, or that another frame ends, moves nothing; one that is let go of throws.
+  async cancelled() {
+    run(1); state(false);
+    const drag = (end) => { pointer("pointerdown", 400, 301); pointer("pointermove", 500, 100); const seen = page.frames[1].truth[0].slice(0, 2); pointer(end); return seen; };
+    const seen = drag("pointercancel"), after = page.frames[1].truth[0].slice(0, 2), asked = did();
+    pointer("pointerdown", 400, 301); pointer("pointermove", 500, 100); press("ArrowLeft"); pointer("pointermove", 500, 110); pointer("pointercancel");
+    const both = page.frames.map((one) => one.truth[0].slice(0, 2));
+    press("ArrowRight"); drag("pointerup");
+    return { seen, after, asked, both, thrown: sent.map(({ do: what, scene: is }) => [what, is?.bodies[0].position]) };
+  },
   // Before a change of gravity the world is the one that was.
   async back() {
     run(3); state(false); world(free, 3, { since: 3 }); frame(4, { since: 3 });

@@ -63,6 +63,17 @@ def test_before_a_change_the_world_is_the_one_that_was(tmp_path: Path) -> None:
     assert told["rewound"] == [0, 1, -981, "-9.8 m/s²"]
 
 
+def test_a_held_body_is_let_go_though_the_world_was_paused(tmp_path: Path) -> None:
+    assert node(tmp_path, "bodies.mjs", "letGo") == [["hold", 0], "pause", "release"]
+
+
+def test_a_drag_that_is_cancelled_moves_nothing(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "cancelled")
+    assert (told["seen"], told["after"], told["asked"]) == ([500, 500], [400, 299], [])
+    assert told["both"] == [[400, 300], [400, 299]]
+    assert told["thrown"] == [["begin", [500, 500]]]
+
+
 def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     steps = [{"do": "step"}] * 3
     told = worker(tmp_path, [*steps, {"do": "world", "gravity": [0, 0]}, steps[0], {"do": "back", "frame": 0}, *steps])

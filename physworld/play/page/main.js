@@ -2,6 +2,7 @@
 import { fromHash, toHash } from "./address.js";
 import { showText } from "./documents.js";
 import { charts, METRE, metres, number } from "./figures.js";
+import { hands } from "./hands.js";
 import * as line from "./line.js";
 import { EMPTY, removeBody, TOOLS } from "./tools.js";
 import { colours, reach, View } from "./view.js";
@@ -207,55 +208,7 @@ function preview(view, c) {
 
 // --- hands
 
-function bodyAt(rows, [x, y], view) {
-  let best = -1, nearest = Infinity;
-  page.scene.bodies.forEach((body, k) => {
-    const d = Math.hypot(rows[k][0] - x, rows[k][1] - y);
-    if (d < reach(body) + 8 * view.px && d < nearest) { best = k; nearest = d; }
-  });
-  return best;
-}
-
-for (const name of ["truth", "guess"]) {
-  const canvas = $(name), view = views[name];
-  const rows = () => page.frames[page.at]?.[name] ?? page.frames[page.at]?.truth;
-  canvas.addEventListener("pointerdown", (event) => {
-    if (!rows()) return;
-    const from = view.world(event), body = bodyAt(rows(), from, view);
-    if (body >= 0) page.chosen = body;
-    page.drag = { from, to: from, body, path: [[from, performance.now()]] };
-    canvas.setPointerCapture(event.pointerId);
-    if (page.tool === "grab" && body >= 0 && page.running) send({ do: "hold", body, x: from[0], y: from[1] });
-    dirty = true;
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!page.drag) return;
-    const { drag } = page;
-    drag.to = view.world(event);
-    const now = performance.now(), lately = drag.path.filter(([, t]) => now - t < 120);
-    drag.path = [...(lately.length ? lately : drag.path.slice(-1)), [drag.to, now]]; // a slow machine throws, too
-    if (page.tool === "grab" && drag.body >= 0) {
-      if (page.running) send({ do: "hold", body: drag.body, x: drag.to[0], y: drag.to[1] });
-      else for (const world of ["truth", "guess"]) { const row = page.frames[page.at][world]?.[drag.body]; if (row) { row[0] = drag.to[0]; row[1] = drag.to[1]; } }
-    }
-    dirty = true;
-  });
-  const up = (event) => {
-    const { drag } = page;
-    if (!drag) return;
-    page.drag = null; dirty = true;
-    if (event.type === "pointercancel") { send({ do: "release" }); return; }
-    const end = bodyAt(rows(), drag.to, view);
-    if (page.tool !== "grab") { edit((scene) => TOOLS[page.tool].draw(scene, drag.from, drag.to, drag.body, end)); return; }
-    if (drag.body < 0) return;
-    if (page.running) { send({ do: "release" }); return; }
-    if (drag.path.length < 2 && drag.from === drag.to) return;
-    const [[then, t0]] = drag.path, t = Math.max(0.02, (performance.now() - t0) / 1000);
-    edit((scene) => { Object.assign(scene.bodies[drag.body], { position: drag.to, velocity: [(drag.to[0] - then[0]) / t, (drag.to[1] - then[1]) / t] }); });
-  };
-  canvas.addEventListener("pointerup", up);
-  canvas.addEventListener("pointercancel", up);
-}
+hands({ page, views, send, edit, changed: () => { dirty = true; } });
 
 function push(dx, dy) {
   edit((scene) => { const body = scene.bodies[page.chosen]; body.velocity = [body.velocity[0] + 50 * dx, body.velocity[1] + 50 * dy]; });
