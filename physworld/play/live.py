@@ -102,17 +102,25 @@ class Connection:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _step(self) -> None:
-        assert self.worlds is not None
-        had = self.worlds.now.guess is not None
+        worlds, wrong = self.worlds, ""
+        assert worlds is not None
+        had = worlds.now.guess is not None
         try:
-            moment = await run_in_threadpool(self.worlds.step)
-            await self._show(self.worlds)
-            if had and moment.guess is None:
-                await self.say("The model's answer made no sense, so it stops here; the simulator goes on.")
+            await run_in_threadpool(worlds.step)
         except (UserError, ArithmeticError) as error:
-            self.running = False
-            await self.say(str(error))
-            await self.socket.send_json({"kind": "state", "running": False})
+            wrong = str(error)
+        except Exception as error:  # a model may raise anything, and the player has nobody else to tell
+            told = str(error).strip().splitlines()
+            wrong = f"The next frame could not be made ({': '.join([type(error).__name__, *told[:1]])})"
+        try:
+            if wrong:
+                self.running = False
+                await self.say(wrong)
+                await self.socket.send_json({"kind": "state", "running": False})
+                return
+            await self._show(worlds)
+            if had and worlds.now.guess is None:
+                await self.say("The model's answer made no sense, so it stops here; the simulator goes on.")
         except (WebSocketDisconnect, RuntimeError):  # the page is gone
             self.running = False
 

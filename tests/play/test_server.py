@@ -23,8 +23,10 @@ from physworld.cli import main
 from physworld.errors import UserError
 from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application, serve
+from physworld.play.worlds import Worlds
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
+from physworld.types import State
 
 SCENE = pw.Scene(bodies=[pw.Body.circle(20.0, position=(200.0, 400.0), velocity=(60.0, 0.0))])
 
@@ -207,6 +209,30 @@ def test_a_body_at_the_centre_of_an_attractor_stays_there(client: TestClient) ->
         assert [line.receive_json()["kind"] for _ in range(2)] == ["begun", "frame"]
         line.send_json({"do": "step"})
         assert line.receive_json()["truth"][0][:2] == [200.0, 400.0]
+
+
+@pytest.mark.parametrize("error", [ValueError("no such token\nat all"), IndexError(), RuntimeError("out of memory")])
+def test_a_model_that_fails_stops_the_run_with_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter([None, error])
+
+    def fails(self: Worlds, model: object, before: State) -> tuple[State, None]:
+        if raised := next(steps):
+            raise raised
+        return before, None
+
+    monkeypatch.setattr(Worlds, "_ask", fails)
+    with TestClient(application()) as client, client.websocket_connect("/live") as line:
+        begin(line)
+        line.send_json({"do": "play"})
+        assert [line.receive_json()["kind"] for _ in range(2)] == ["state", "frame"]
+        told = line.receive_json()["text"]
+        assert told.startswith(f"The next frame could not be made ({type(error).__name__}")
+        assert told.endswith(").") and "\n" not in told
+        assert line.receive_json() == {"kind": "state", "running": False}
+        line.send_json({"do": "model", "name": "none"})
+        assert [line.receive_json()["kind"] for _ in range(2)] == ["why", "frame"]
+        line.send_json({"do": "step"})
+        assert line.receive_json()["t"] == 2
 
 
 def test_hostile_messages_are_answered_and_nothing_is_lost(client: TestClient) -> None:
