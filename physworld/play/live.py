@@ -66,7 +66,9 @@ class Connection:
                 raise UserError(f"The server does not know {do!r:.40}.")
         except (UserError, FormatError, ValueError) as error:
             await self.say(str(error))
-        except (LookupError, TypeError, ArithmeticError, RecursionError):
+        except ArithmeticError:
+            await self.say("A number in a message to the server is too large to compute with.")
+        except (LookupError, TypeError, RecursionError):
             await self.say("A message to the server lacks something.")
 
     async def _begin(self, message: dict[str, Any]) -> None:
@@ -107,7 +109,7 @@ class Connection:
         had = worlds.now.guess is not None
         try:
             await run_in_threadpool(worlds.step)
-        except (UserError, ArithmeticError) as error:
+        except UserError as error:
             wrong = str(error)
         except Exception as error:  # a model may raise anything, and the player has nobody else to tell
             told = str(error).strip().splitlines()

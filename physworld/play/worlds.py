@@ -127,10 +127,12 @@ class Worlds:
         if held is not None:
             truth = _with(truth, *held)
             self._put(truth)
-        if not np.abs(truth.position).max(initial=0.0) < GONE:
+        if not np.abs(truth.position).max(initial=0.0) < GONE or not _is_finite(truth):
             raise UserError("A body has left this world for good; rewind to see it again.")
         if self.model is not None and before.guess is not None:
             guess, said = self._ask(self.model, before.guess)
+            if guess is not None and not _is_finite(guess):
+                guess = None
             if guess is not None and held is not None:
                 guess = _with(guess, *held)
         moment = Moment(truth=truth, guess=guess, scene=self.scene, said=said, touched=held is not None)
@@ -179,15 +181,27 @@ def _with(state: State, body: int, x: float, y: float, vx: float, vy: float) -> 
     return State(position=position, velocity=velocity, angle=state.angle, spin=spin)
 
 
+def _is_finite(state: State) -> bool:
+    return all(bool(np.isfinite(part).all()) for part in (state.position, state.velocity, state.angle, state.spin))
+
+
 def figures(moment: Moment) -> dict[str, Any]:
-    """RMSE in px, energy in J and size of the momentum in kg·m/s of [truth, guess] of one frame."""
+    """RMSE in px, energy in J and size of the momentum in kg·m/s of [truth, guess] of one frame.
+
+    None where the sum has no finite value, which JSON cannot say.
+    """
     true = Trajectory.of(moment.scene, [moment.truth])
     worlds = [true] if moment.guess is None else [true, Trajectory.of(moment.scene, [moment.guess])]
-    return {
-        "rmse": position_rmse(true, worlds[1]) if len(worlds) == 2 else None,
-        "energy": [float(total_energy(world)[0]) for world in worlds],
-        "momentum": [float(np.linalg.norm(linear_momentum(world)[0])) for world in worlds],
-    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {
+            "rmse": _finite(position_rmse(true, worlds[1])) if len(worlds) == 2 else None,
+            "energy": [_finite(total_energy(world)[0]) for world in worlds],
+            "momentum": [_finite(np.linalg.norm(linear_momentum(world)[0])) for world in worlds],
+        }
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def packed(moment: Moment, frame: int) -> dict[str, Any]:

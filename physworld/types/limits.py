@@ -188,6 +188,15 @@ def body(body: Any) -> None:
         raise Impossible("body", f"is a {body.shape} of {count} parts; a compound body has 1 or more, others have none")
     if count > MAX_PARTS:
         raise Impossible("body", f"is a compound of {count} parts; at most {MAX_PARTS} are possible")
+    try:
+        _weighed(body)
+    except OverflowError:  # of a square that no float can hold
+        raise Impossible(
+            "body", "is too large: its moment of inertia (mass times size squared) has no number"
+        ) from None
+
+
+def _weighed(body: Any) -> None:
     if body.shape in SHAPES[2:]:
         x, y = body.centre
         if not math.hypot(x, y) <= OFF_CENTRE:

@@ -94,6 +94,12 @@ const CASES = {
     press("ArrowRight"); drag("pointerup");
     return { seen, after, asked, both, thrown: sent.map(({ do: what, scene: is }) => [what, is?.bodies[0].position]) };
   },
+  // What is not finite comes as null.
+  async endless() {
+    frame(1, { guess: [[400, 300, 0, 1e160, 0, 0], [200, 300, 0, 0, 0, 0]], rmse: null, energy: [null, 2], momentum: [1, null] });
+    paint();
+    return { rmse: $("rmse").textContent, figures: ["rmse", "energy", "momentum"].map((of) => $(`[data-out=${of}]`).textContent) };
+  },
   // Before a change of gravity the world is the one that was.
   async back() {
     run(3); state(false); world(free, 3, { since: 3 }); frame(4, { since: 3 });

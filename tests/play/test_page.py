@@ -74,6 +74,12 @@ def test_a_drag_that_is_cancelled_moves_nothing(tmp_path: Path) -> None:
     assert told["thrown"] == [["begin", [500, 500]]]
 
 
+def test_what_is_not_finite_shows_as_a_dash(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "endless")
+    assert told["rmse"] == "–"
+    assert told["figures"] == ["–, root mean square", "– true · 2.00 J model", "1.00 kg·m/s true · – model"]
+
+
 def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     steps = [{"do": "step"}] * 3
     told = worker(tmp_path, [*steps, {"do": "world", "gravity": [0, 0]}, steps[0], {"do": "back", "frame": 0}, *steps])

@@ -235,6 +235,28 @@ def test_a_model_that_fails_stops_the_run_with_a_sentence(error: Exception, monk
         assert line.receive_json()["t"] == 2
 
 
+def test_what_no_number_holds_is_null_and_what_is_too_large_is_said(client: TestClient) -> None:
+    def large(**part: Any) -> dict[str, Any]:
+        scene = scene_to_dict(SCENE)
+        return {**scene, "bodies": [{**scene["bodies"][0], **part}]}
+
+    with client.websocket_connect("/live") as line:
+        line.send_json({"do": "begin", "scene": large(velocity=[1e160, 0.0]), "model": "linear"})
+        assert line.receive_json()["kind"] == "begun"
+        frame = json.loads(line.receive_text(), parse_constant=pytest.fail)  # JSON has no infinity
+        assert frame["energy"] == [None, None] and frame["truth"][0][3] == 1e160
+        line.send_json({"do": "step"})
+        assert "has left this world for good" in line.receive_json()["text"]
+        assert line.receive_json() == {"kind": "state", "running": False}
+        line.send_json({"do": "begin", "scene": large(size=[1e250]), "model": "none"})
+        assert line.receive_json()["text"] == (
+            "object 0 is too large: its moment of inertia (mass times size squared) has no number."
+        )
+        line.send_text('{"do": "back", "frame": 1e400}')
+        assert line.receive_json()["text"] == "A number in a message to the server is too large to compute with."
+    assert "is too large" in sentence(client.post("/api/check", json=large(size=[1e250])))
+
+
 def test_hostile_messages_are_answered_and_nothing_is_lost(client: TestClient) -> None:
     with client.websocket_connect("/live") as line:
         line.send_json({"do": "step"})

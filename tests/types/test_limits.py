@@ -64,6 +64,7 @@ ENDS = {**PAIR, "anchor_a": (0.0, 0.0)}
         ({"mass": -1.0}, "has mass -1.0, it must be positive"),
         ({"mass": INF}, "has mass inf, it must be a finite number"),
         ({"mass": 1e-320, "size": (1e-3,)}, "moment of inertia (mass times size squared) of 0.0, it must be positive"),
+        ({"size": (1e250,)}, "is too large: its moment of inertia (mass times size squared) has no number"),
         ({"friction": -1.0}, "has friction -1.0, it must not be negative"),
         ({"restitution": NAN}, "has restitution nan, it must be a finite number"),
         ({"position": (NAN, 0.0)}, "has position x nan, it must be a finite number (px)"),

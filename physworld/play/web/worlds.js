@@ -5,6 +5,7 @@ import { refusal } from "./scene.js";
 import { Truth } from "./truth.js";
 
 const finite = (rows) => rows.every((row) => row.every(Number.isFinite));
+const known = (value) => (Number.isFinite(value) ? value : null); // as JSON has it
 const round = (rows) => rows.map((row) => row.map((value) => Math.round(value * 1e4) / 1e4));
 
 // What needs no learning: physworld/text/evaluation/baselines.py.
@@ -71,9 +72,10 @@ export class Worlds {
     this.live.step();
     let truth = this.live.rows(), guess = null, said = null;
     if (held) { truth = held(truth); this.live.put(truth); }
-    if (!truth.every(([x, y]) => Math.abs(x) < limits.gone && Math.abs(y) < limits.gone)) throw new Error("A body has left this world for good; rewind to see it again.");
+    if (!finite(truth) || !truth.every(([x, y]) => Math.abs(x) < limits.gone && Math.abs(y) < limits.gone)) throw new Error("A body has left this world for good; rewind to see it again.");
     if (before.guess) {
       [guess, said] = this.ask(before.guess);
+      if (guess && !finite(guess)) guess = null;
       if (guess && held) guess = held(guess);
     }
     this.moments.push({ truth, guess, scene: this.scene, said, touched: Boolean(held) });
@@ -92,7 +94,7 @@ export class Worlds {
       }
     });
     const next = this.codec.apply(rows, listed, said);
-    return [finite(next) ? next : null, { documents, answers }];
+    return [next, { documents, answers }];
   }
 
   // What the hand does to rows: it moves its body no faster than the limit.
@@ -107,7 +109,7 @@ export class Worlds {
   // One frame as the page wants it.
   packed() {
     const { truth, guess, scene } = this.now, worlds = guess ? [truth, guess] : [truth];
-    return { kind: "frame", t: this.moments.length - 1, truth: round(truth), guess: guess && round(guess), rmse: guess ? rmse(truth, guess) : null,
-      energy: worlds.map((rows) => energy(scene, rows)), momentum: worlds.map((rows) => momentum(scene, rows)) };
+    return { kind: "frame", t: this.moments.length - 1, truth: round(truth), guess: guess && round(guess), rmse: guess ? known(rmse(truth, guess)) : null,
+      energy: worlds.map((rows) => known(energy(scene, rows))), momentum: worlds.map((rows) => known(momentum(scene, rows))) };
   }
 }
