@@ -42,6 +42,7 @@ class Moment:
     scene: Scene  # it may change on the way: gravity, friction
     said: Said | None = None  # what the model read and answered to come here
     touched: bool = False  # a hand held a body
+    since: int = 0  # first frame of this scene
 
 
 class Worlds:
@@ -76,9 +77,7 @@ class Worlds:
         if not 0 <= frame < len(self.moments) - 1:
             return
         del self.moments[frame + 1 :]
-        self.scene, first = self.now.scene, frame
-        while first and self.moments[first - 1].scene is self.scene:
-            first -= 1
+        self.scene, first = self.now.scene, self.now.since
         self.live = Live(self.scene, self.moments[first].truth)
         for moment in self.moments[first + 1 :]:
             self.live.step()
@@ -109,7 +108,7 @@ class Worlds:
 
     def _begin(self, scene: Scene) -> None:
         self.scene = scene
-        self.moments[-1] = replace(self.now, scene=scene)
+        self.moments[-1] = replace(self.now, scene=scene, since=len(self.moments) - 1)
         self.live = Live(scene, self.now.truth)
 
     def step(self) -> Moment:
@@ -135,7 +134,9 @@ class Worlds:
                 guess = None
             if guess is not None and held is not None:
                 guess = _with(guess, *held)
-        moment = Moment(truth=truth, guess=guess, scene=self.scene, said=said, touched=held is not None)
+        moment = Moment(
+            truth=truth, guess=guess, scene=self.scene, said=said, touched=held is not None, since=before.since
+        )
         self.moments.append(moment)
         return moment
 
@@ -205,10 +206,11 @@ def _finite(value: Any) -> float | None:
 
 
 def packed(moment: Moment, frame: int) -> dict[str, Any]:
-    """One frame as the page wants it: rows of x, y, angle, vx, vy, spin."""
+    """One frame as the page wants it: rows of x, y, angle, vx, vy, spin; since: the first frame of its scene."""
     return {
         "kind": "frame",
         "t": frame,
+        "since": moment.since,
         "truth": _rows(moment.truth),
         "guess": None if moment.guess is None else _rows(moment.guess),
         **figures(moment),
@@ -217,7 +219,7 @@ def packed(moment: Moment, frame: int) -> dict[str, Any]:
 
 def _rows(state: State) -> list[list[float]]:
     rows = np.column_stack([state.position, state.angle, state.velocity, state.spin])
-    return [[round(value, 4) for value in row] for row in rows.tolist()]
+    return [[round(value, 8) for value in row] for row in rows.tolist()]  # a scene file has up to 6 decimals
 
 
 def state_of(rows: Any, count: int) -> State:

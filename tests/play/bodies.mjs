@@ -100,6 +100,18 @@ const CASES = {
     paint();
     return { rmse: $("rmse").textContent, figures: ["rmse", "energy", "momentum"].map((of) => $(`[data-out=${of}]`).textContent) };
   },
+  // A file holds one world: that of the frame that is shown.
+  async save() {
+    const held = async () => { globalThis.saved = null; await $("jsonl").onclick(); return [saved?.truth.map(([[, y]]) => y) ?? null, saved?.scene.gravity[1] ?? null, $("notice").querySelector("p").textContent]; };
+    run(3); state(false); world(free, 3, { since: 3 });
+    const short = await held();
+    for (const t of [4, 5]) frame(t, { since: 3 });
+    const after = await held();
+    for (let k = 0; k < 3; k++) press("ArrowLeft");
+    const before = await held();
+    await $("gif").onclick();
+    return { short, after, before, film: saved.truth.length };
+  },
   // Before a change of gravity the world is the one that was.
   async back() {
     run(3); state(false); world(free, 3, { since: 3 }); frame(4, { since: 3 });

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,11 +22,12 @@ import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
 from physworld.errors import UserError
+from physworld.metrics.energy import total_energy
 from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application, serve
 from physworld.play.worlds import Worlds
 from physworld.sim.pymunk_sim import simulate
-from physworld.text.codecs.scene_json import scene_from_dict, scene_to_dict, write_jsonl
+from physworld.text.codecs.scene_json import read_jsonl, scene_from_dict, scene_to_dict, write_jsonl
 from physworld.types import State
 
 SCENE = pw.Scene(bodies=[pw.Body.circle(20.0, position=(200.0, 400.0), velocity=(60.0, 0.0))])
@@ -191,14 +193,42 @@ def test_going_back_before_a_change_brings_the_world_back_that_was(client: TestC
             line.receive_json()
         line.send_json({"do": "world", "gravity": [0.0, 0.0]})
         assert line.receive_json()["scene"]["gravity"] == [0.0, 0.0]
-        assert line.receive_json()["t"] == 3, "what the page shows is the frame where the change is"
+        changed = line.receive_json()
+        assert (changed["t"], changed["since"]) == (3, 3), "what the page shows is the frame where the change is"
         line.send_json({"do": "step"})
-        line.receive_json()
+        assert line.receive_json()["since"] == 3
         line.send_json({"do": "back", "frame": 0})
         assert line.receive_json()["scene"]["gravity"] == [0.0, -981.0]
         assert line.receive_json()["t"] == 0
         line.send_json({"do": "step"})
         assert line.receive_json()["truth"][0][4] == pytest.approx(-981 / 60, abs=1e-3)
+
+
+def test_what_is_saved_after_a_change_of_gravity_keeps_energy(client: TestClient, tmp_path: Path) -> None:
+    """Angles and spins to the file's last decimal, too."""
+    ball = replace(SCENE.bodies[0], angle=0.123456789, spin=1.23456789)
+    with client.websocket_connect("/live") as line:
+        line.send_json({"do": "begin", "scene": scene_to_dict(replace(SCENE, bodies=(ball,))), "model": "none"})
+        line.receive_json()
+        frames = [line.receive_json()]
+        for message in [{"do": "step"}] * 5 + [{"do": "world", "gravity": [0, -100.0]}] + [{"do": "step"}] * 5:
+            line.send_json(message)
+            answer = line.receive_json()
+            if answer["kind"] == "scene":
+                scene = answer["scene"]
+                frames[-1] = line.receive_json()
+            else:
+                frames.append(answer)
+    rows = [frame["truth"] for frame in frames]
+    assert frames[-1]["since"] == 5
+    for name, first in (("whole", 0), ("since", 5)):
+        asked = {"as": "jsonl", "scene": scene, "truth": rows[first:], "guess": None}
+        (tmp_path / f"{name}.jsonl").write_bytes(client.post("/api/save", json=asked).content)
+    whole, since = (read_jsonl(tmp_path / f"{name}.jsonl") for name in ("whole", "since"))
+    drift = [float(np.ptp(total_energy(run))) for run in (whole, since)]
+    assert drift[1] < 1e-3 < drift[0]
+    turned = ball.angle + ball.spin * np.arange(5, 11) / 60
+    assert np.abs(since.angle[:, 0] - turned).max() < 0.51e-6
 
 
 def test_a_body_at_the_centre_of_an_attractor_stays_there(client: TestClient) -> None:

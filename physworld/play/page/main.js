@@ -306,11 +306,14 @@ addEventListener("keydown", (event) => {
 
 const keep = (blob, name) => { const a = document.createElement("a"); a.href = URL.createObjectURL(blob); a.download = name; a.click(); setTimeout(() => URL.revokeObjectURL(a.href), 1000); };
 const save = (form) => attempt(async () => {
-  const frames = page.frames.slice(0, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
-  if (form === "jsonl" && truth.length < 2) throw new Error("A scene file holds at least two frames: let it run a little first.");
+  // A scene file holds one world, so it begins where gravity, bounce or friction was last changed.
+  const { since, scene } = page.frames[page.at], first = form === "jsonl" ? since : 0;
+  const frames = page.frames.slice(first, page.at + 1), truth = frames.map((f) => f.truth), guess = frames.every((f) => f.guess) ? frames.map((f) => f.guess) : null;
+  if (form === "jsonl" && truth.length < 2) throw new Error(`A scene file holds at least two frames${since ? " of one gravity, bounce and friction" : ""}: let it run a little first.`);
   if (form === "gif") say("The GIF is being written.", true);
-  keep(await line.save({ as: form, scene: page.scene, truth, guess }), `${page.scene.name}.${form}`);
+  keep(await line.save({ as: form, scene, truth, guess }), `${scene.name}.${form}`);
   if (form === "gif") $("notice").hidden = true;
+  else if (since) say(`The file begins at ${(since * scene.dt).toFixed(2)} s, where this gravity, bounce and friction do: a scene file holds one of each.`, true);
 });
 $("jsonl").onclick = () => save("jsonl"); $("gif").onclick = () => save("gif");
 $("link").onclick = () => attempt(async () => {

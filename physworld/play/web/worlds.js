@@ -6,7 +6,8 @@ import { Truth } from "./truth.js";
 
 const finite = (rows) => rows.every((row) => row.every(Number.isFinite));
 const known = (value) => (Number.isFinite(value) ? value : null); // as JSON has it
-const round = (rows) => rows.map((row) => row.map((value) => Math.round(value * 1e4) / 1e4));
+// A scene file has up to 6 decimals; what is far beyond any place holds no more of them.
+const round = (rows) => rows.map((row) => row.map((value) => (Math.abs(value) < 1e7 ? Math.round(value * 1e8) / 1e8 : value)));
 
 // What needs no learning: physworld/text/evaluation/baselines.py.
 const fly = (pull) => (scene, rows) => rows.map(([x, y, angle, vx, vy, spin], k) => {
@@ -20,7 +21,7 @@ export class Worlds {
   constructor(calls, scene, model, rows, text) {
     Object.assign(this, { calls, scene, text, hand: null, codec: null });
     rows ??= scene.bodies.map((body) => [...body.position, body.angle, ...body.velocity, body.spin]);
-    this.moments = [{ truth: rows, guess: null, scene, said: null, touched: null }];
+    this.moments = [{ truth: rows, guess: null, scene, said: null, touched: null, since: 0 }];
     this.live = new Truth(calls, scene, rows);
     this.choose(model);
   }
@@ -42,8 +43,7 @@ export class Worlds {
     if (!(frame >= 0 && frame < this.moments.length - 1)) return;
     this.moments.length = frame + 1;
     this.scene = this.now.scene;
-    let first = frame;
-    while (first && this.moments[first - 1].scene === this.scene) first--;
+    const first = this.now.since;
     this.live = new Truth(this.calls, this.scene, this.moments[first].truth);
     for (const moment of this.moments.slice(first + 1)) { this.live.step(); if (moment.touched) this.live.put(moment.truth); }
     this.compile();
@@ -54,7 +54,7 @@ export class Worlds {
     const surface = { ...(friction === undefined ? {} : { friction }), ...(restitution === undefined ? {} : { restitution }) };
     const dressed = (parts) => parts.map((part) => ({ ...part, ...surface }));
     this.scene = { ...this.scene, gravity: gravity ?? this.scene.gravity, bodies: dressed(this.scene.bodies), static: dressed(this.scene.static) };
-    this.now.scene = this.scene;
+    Object.assign(this.now, { scene: this.scene, since: this.moments.length - 1 });
     this.live = new Truth(this.calls, this.scene, this.now.truth);
     this.compile();
   }
@@ -78,7 +78,7 @@ export class Worlds {
       if (guess && !finite(guess)) guess = null;
       if (guess && held) guess = held(guess);
     }
-    this.moments.push({ truth, guess, scene: this.scene, said, touched: Boolean(held) });
+    this.moments.push({ truth, guess, scene: this.scene, said, touched: Boolean(held), since: before.since });
     return this.now;
   }
 
@@ -108,8 +108,8 @@ export class Worlds {
 
   // One frame as the page wants it.
   packed() {
-    const { truth, guess, scene } = this.now, worlds = guess ? [truth, guess] : [truth];
-    return { kind: "frame", t: this.moments.length - 1, truth: round(truth), guess: guess && round(guess), rmse: guess ? known(rmse(truth, guess)) : null,
+    const { truth, guess, scene, since } = this.now, worlds = guess ? [truth, guess] : [truth];
+    return { kind: "frame", t: this.moments.length - 1, since, truth: round(truth), guess: guess && round(guess), rmse: guess ? known(rmse(truth, guess)) : null,
       energy: worlds.map((rows) => known(energy(scene, rows))), momentum: worlds.map((rows) => known(momentum(scene, rows))) };
   }
 }
