@@ -112,6 +112,46 @@ const CASES = {
     await $("gif").onclick();
     return { short, after, before, film: saved.truth.length };
   },
+  // Who connects again finds the speed that is set.
+  async again() {
+    $("speed").value = "0.1";
+    $("again").onclick(); heard.opened();
+    const asked = did();
+    take({ kind: "begun", scene, why: "" });
+    return { asked, then: sent.slice(asked.length) };
+  },
+  // Two pushes before an answer, and one whose answer is a refusal.
+  async pushes() {
+    const speeds = () => sent.filter((message) => message.do === "begin").map((message) => message.scene.bodies[0].velocity[0]);
+    const right = () => press("ArrowRight", $("truth"));
+    right(); right(); right();
+    const first = speeds();
+    begun(sent[0].scene);
+    const second = speeds();
+    take({ kind: "sentence", text: "No." });
+    const third = speeds();
+    $("blank").onclick(); right();
+    $("another").onclick(); await rest();
+    begun();
+    return { first, second, third, all: speeds() };
+  },
+  async label() { // of a gravity beyond the slider's end
+    let held = 0;
+    Object.defineProperty($("gravity"), "value", { get: () => String(held), set: (value) => { held = Math.min(5, Math.max(-20, Number(value))); } });
+    begun({ ...scene, gravity: [0, -2479] });
+    const own = $("gravityOut").textContent;
+    $("gravity").value = -3; $("gravity").oninput();
+    return { own, moved: $("gravityOut").textContent };
+  },
+  async link() {
+    const { toHash } = await import(pathToFileURL(path.join(folder, "page", "address.js")));
+    await rest(50);
+    location.hash = await toHash({ ...free, name: "linked" });
+    fire("hashchange"); await rest(50);
+    const asked = sent.map((message) => [message.do, message.scene?.name]);
+    location.hash = "#scene=rubbish"; fire("hashchange"); await rest(50);
+    return { asked, all: sent.length, said: $("notice").querySelector("p").textContent };
+  },
   // Before a change of gravity the world is the one that was.
   async back() {
     run(3); state(false); world(free, 3, { since: 3 }); frame(4, { since: 3 });

@@ -90,6 +90,28 @@ def test_a_saved_scene_holds_one_world(tmp_path: Path) -> None:
     assert told["film"] == 3, "a film holds no gravity, and all that is shown"
 
 
+def test_a_new_line_is_told_the_speed(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "again")
+    assert told == {"asked": ["begin"], "then": [{"do": "speed", "value": 0.1}]}
+
+
+def test_a_push_before_the_answer_to_another_adds_to_it(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "pushes")
+    assert (told["first"], told["second"]) == ([50], [50, 100])
+    assert told["third"] == [50, 100, 100], "the one that was refused is not there"
+    assert told["all"] == [*told["third"], 180, 0], "a scene that is new waits for no push of an old one"
+
+
+def test_a_label_is_the_scenes(tmp_path: Path) -> None:
+    assert node(tmp_path, "bodies.mjs", "label") == {"own": "-24.8 m/s²", "moved": "-3.0 m/s²"}
+
+
+def test_a_link_that_is_typed_into_an_open_page_opens(tmp_path: Path) -> None:
+    told = node(tmp_path, "bodies.mjs", "link")
+    assert told["asked"] == [["begin", "linked"]] and told["all"] == 1
+    assert told["said"] == "The address holds no scene that can be read."
+
+
 def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     steps = [{"do": "step"}] * 3
     told = worker(tmp_path, [*steps, {"do": "world", "gravity": [0, 0]}, steps[0], {"do": "back", "frame": 0}, *steps])

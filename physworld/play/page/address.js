@@ -27,6 +27,6 @@ export async function fromHash(hash) {
     }
     return JSON.parse(await new Blob(parts).text());
   } catch {
-    throw new Error("The address holds no scene that can be read, so a new one is shown.");
+    throw new Error("The address holds no scene that can be read.");
   }
 }

@@ -11,7 +11,7 @@ const $ = (id) => document.getElementById(id);
 const TRAIL = 24, FIGURES = 100; // ms between two paintings of figures while the world runs
 const views = { truth: new View($("truth")), guess: new View($("guess")), both: new View($("both")) };
 // scene: the world of the frame that is shown; latest: that of the frames to come; looking: pausing to see another frame than the last.
-const page = { scene: null, latest: null, frames: [], at: 0, running: false, looking: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true };
+const page = { scene: null, latest: null, frames: [], at: 0, running: false, looking: false, tool: "grab", chosen: 0, drag: null, line: null, times: [], settled: true, waiting: [] };
 let dirty = true, readDue = 0, figuresDue = 0, late = false;
 
 // --- the line to who computes
@@ -34,6 +34,7 @@ function take(message) {
     page.scene = page.latest = message.scene;
     page.frames = []; page.settled = true; page.looking = false;
     setRunning(false);
+    send({ do: "speed", value: Number($("speed").value) }); // a line that is new knows no speed
     page.chosen = Math.min(page.chosen, page.scene.bodies.length - 1);
     showWhy(message.why); showScene();
     toHash(page.scene).then((hash) => { if (hash.length < 30000) history.replaceState(null, "", hash); });
@@ -42,6 +43,7 @@ function take(message) {
   else if (message.kind === "state") { page.looking = false; setRunning(message.running); }
   else if (message.kind === "sentence") { say(message.text); page.settled = true; }
   else if (message.kind === "text") showText(message);
+  while (page.settled && page.frames.length && page.waiting.length) edit(page.waiting.shift());
   dirty = true;
 }
 
@@ -83,10 +85,15 @@ async function start() {
   for (const name of choices.models) $("model").append(new Option(baselines[name] ? `${baselines[name]} (no learning)` : name, name));
   $("model").append(new Option("none", "none"));
   $("type").value = "billiards";
-  let scene = null;
-  try { scene = await fromHash(location.hash); if (scene) scene = await line.whole(scene); }
-  catch (error) { say(error.message); scene = null; }
-  if (scene) begin(scene); else await attempt(() => drawType(0));
+  const linked = await fromAddress().catch((error) => { say(`${error.message} A new one is shown.`); });
+  if (!linked) await attempt(() => drawType(0));
+}
+
+// Whether the address holds a scene, which then begins.
+async function fromAddress() {
+  const scene = await fromHash(location.hash);
+  if (scene) begin(await line.whole(scene));
+  return Boolean(scene);
 }
 
 let index = 0;
@@ -96,6 +103,11 @@ async function drawType(next) {
 }
 
 function begin(scene, more = {}) {
+  page.waiting = [];
+  beginAs(scene, more);
+}
+
+function beginAs(scene, more = {}) {
   page.settled = false;
   setRunning(false);
   send({ do: "begin", scene, model: $("model").value, ...more });
@@ -108,9 +120,11 @@ function baked() {
   return scene;
 }
 
+// What is changed before the last change is answered waits for it, or it would undo it.
 function edit(change) {
+  if (!page.settled) { page.waiting.push(change); return; }
   const scene = baked(), wrong = change(scene);
-  if (wrong) say(wrong); else begin(scene);
+  if (wrong) say(wrong); else beginAs(scene);
 }
 
 // --- showing
@@ -122,17 +136,20 @@ function showScene() {
   showWorld();
 }
 
+const WORLD = { gravity: (v) => `${v.toFixed(1)} m/s²`, restitution: (v) => v.toFixed(2), friction: (v) => v.toFixed(2) };
+
 function showWorld() {
   const { scene } = page, parts = [...scene.bodies, ...scene.static];
   const mean = (key) => parts.reduce((sum, part) => sum + part[key], 0) / parts.length;
-  set("gravity", scene.gravity[1] / METRE, (v) => `${v.toFixed(1)} m/s²`);
-  set("restitution", mean("restitution"), (v) => v.toFixed(2));
-  set("friction", mean("friction"), (v) => v.toFixed(2));
+  set("gravity", scene.gravity[1] / METRE);
+  set("restitution", mean("restitution"));
+  set("friction", mean("friction"));
 }
 
-function set(id, value, words) {
+// The label is the scene's: a slider holds no value beyond its ends.
+function set(id, value) {
   if (document.activeElement !== $(id)) $(id).value = value;
-  $(`${id}Out`).textContent = words(Number($(id).value));
+  $(`${id}Out`).textContent = WORLD[id](value);
 }
 
 function showWhy(why) {
@@ -250,11 +267,11 @@ $("body").onchange = () => { page.chosen = Number($("body").value); dirty = true
 $("remove").onclick = () => edit((scene) => removeBody(scene, page.chosen));
 $("text").ontoggle = () => { if ($("text").open) send({ do: "read", frame: page.at }); };
 $("numbers").onchange = (event) => {
-  const { at } = event.target.dataset, value = Number(event.target.value);
+  const { at } = event.target.dataset, typed = event.target.value, value = Number(typed);
   event.target.blur();
   edit((scene) => {
     const body = scene.bodies[page.chosen];
-    if (event.target.value === "" || !Number.isFinite(value)) return "This must be a number.";
+    if (typed === "" || !Number.isFinite(value)) return "This must be a number.";
     if (at === "mass") body.mass = value;
     else if (at === "size") body.size = [value * METRE];
     else (at < 2 ? body.position : body.velocity)[at < 2 ? at : at - 3] = value * METRE;
@@ -262,7 +279,7 @@ $("numbers").onchange = (event) => {
 };
 for (const id of ["gravity", "restitution", "friction"]) $(id).oninput = () => {
   const value = Number($(id).value);
-  showWorld();
+  $(`${id}Out`).textContent = WORLD[id](value);
   goBack(page.at);
   send({ do: "world", [id]: id === "gravity" ? [page.scene.gravity[0], value * METRE] : value });
 };
@@ -333,6 +350,7 @@ $("file").onchange = () => attempt(async () => {
 });
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => { event.preventDefault(); $("file").files = event.dataTransfer.files; $("file").dispatchEvent(new Event("change")); });
+addEventListener("hashchange", () => attempt(fromAddress)); // a link that is typed over this one
 addEventListener("resize", () => { dirty = true; });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
 for (const form of ["jsonl", "gif"]) $(form).hidden = !line.forms.includes(form);
