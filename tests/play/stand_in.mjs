@@ -21,7 +21,7 @@ class Element {
   focus() {}
   setPointerCapture() {}
   getBoundingClientRect() { return { left: 0, top: 0, width: 800, height: 600 }; }
-  getContext() { return new Proxy({}, { get: (_, name) => (name === "getTransform" ? () => ({}) : () => {}), set: () => true }); }
+  getContext() { return new Proxy({}, { get: (_, name) => ({ getTransform: () => ({}), measureText: () => ({ width: 10 }) }[name] ?? (() => {})), set: () => true }); }
 }
 
 const pages = {}; // listeners of the window

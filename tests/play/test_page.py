@@ -123,3 +123,25 @@ def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     frames = [(one["t"], one["since"]) for one in told if one["kind"] == "frame"]
     assert frames == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 3), (4, 3), (0, 0), (1, 0), (2, 0), (3, 0)]
     assert told[-1] == told[3], "the same frames again"
+
+
+def test_a_spatial_scene_keeps_what_was_changed_while_it_was_judged(tmp_path: Path) -> None:
+    told = node(tmp_path / "turns", "spatial.mjs", "turns")
+    assert told == {"now": 10, "then": 10, "verdict": "✓ at 10"}
+    told = node(tmp_path / "write", "spatial.mjs", "write")
+    assert told == {"now": ["other", "other"], "then": ["other", "other"]}
+    assert node(tmp_path / "twice", "spatial.mjs", "twice") == ["second", "second"]
+    told = node(tmp_path / "mend", "spatial.mjs", "mend")
+    assert told["mended"] == [0, 1], "what a repair changed stays listed"
+    assert (told["turned"], told["said"]) == (5, "The scene was changed meanwhile; press Repair again.")
+
+
+def test_rules_are_judged_while_one_drags(tmp_path: Path) -> None:
+    told = node(tmp_path, "spatial.mjs", "drag")
+    assert told["during"] > 2 and told["count"] > 2 and told["last"]
+
+
+@pytest.mark.parametrize("case", ["another", "stop"])
+def test_a_clip_is_stopped_though_it_had_not_begun(tmp_path: Path, case: str) -> None:
+    told = node(tmp_path, "video.mjs", case)
+    assert told == {"made": 1, "stopped": True, "clips": ["camera", "truth", "wrong"], "making": False}

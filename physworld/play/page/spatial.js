@@ -5,7 +5,8 @@ import { View, angles, paint, poseAt, share } from "./sphere.js";
 const $ = (id) => document.getElementById(id);
 const STEP = { az_deg: 1, el_deg: 1, dist_m: 0.1, width: 0.05, gain_db: 0.5, reverb_send: 0.01 };
 const RANGE = { az_deg: [-180, 180], el_deg: [-45, 90], dist_m: [0.5, 15], width: [0, 1], gain_db: [-60, 12], reverb_send: [0, 1] };
-const page = { payload: null, scene: null, rules: [], violations: [], choices: null, chosen: 0, broken: new Set(), asked: 0 };
+const page = { payload: null, scene: null, rules: [], violations: [], choices: null, chosen: 0, broken: new Set(), edits: 0, stale: false, judging: false, refused: false, turn: Promise.resolve() };
+const PAUSE = 60; // ms before a question whether the rules hold
 const view = new View();
 const hearing = new Hearing();
 let discs = [];
@@ -82,11 +83,17 @@ async function write() {
   const said = await ask("scene", { payload });
   page.payload = payload;
   page.chosen = 0;
-  show(said);
+  replace(said);
   if (hearing.on) hearing.start(page.scene, page.payload);
 }
 
 // --- the scene
+
+/** Another scene, which comes judged. */
+function replace(said) {
+  page.stale = false;
+  show(said);
+}
 
 function show({ scene, rules, violations, edits = [] }) {
   Object.assign(page, { scene, rules, violations });
@@ -118,16 +125,27 @@ function draw() {
   discs = paint($("sphere"), view, page.scene, { chosen: page.chosen, broken: page.broken, t: hearing.t, classes: page.choices.classes });
 }
 
-/** Judge what is on the page; of several questions that are under way, the last one's answer is shown. */
+/** Judge what is on the page while it changes: one question after the other, so that answers come during a drag, too. */
 async function judge() {
-  const mine = ++page.asked;
-  try {
-    const said = await ask("check", { payload: page.payload, scene: page.scene });
-    if (mine === page.asked) show(said);
-    notice("");
-  } catch (error) {
-    if (mine === page.asked) notice(error.message);
+  page.stale = true;
+  if (page.judging) return;
+  page.judging = true;
+  while (page.stale) {
+    await new Promise((done) => setTimeout(done, PAUSE));
+    if (!page.stale) break;
+    page.stale = false;
+    const { payload, scene, edits } = page;
+    try {
+      const said = await ask("check", { payload, scene });
+      if (scene !== page.scene) continue; // another one was written or repaired meanwhile
+      show(edits === page.edits ? said : { ...said, scene }); // what was changed meanwhile stays
+      if (page.refused) notice("");
+      page.refused = false;
+    } catch (error) {
+      if (scene === page.scene) { page.refused = true; notice(error.message); }
+    }
   }
+  page.judging = false;
 }
 
 /** Change the chosen object; a pose that is set by hand ends its motion. */
@@ -144,8 +162,8 @@ function change(values) {
   numbers();
   draw();
   hearing.place(page.scene);
-  clearTimeout(page.later);
-  page.later = setTimeout(judge, 60);
+  page.edits++;
+  judge();
 }
 
 function choose(n) {
@@ -203,20 +221,23 @@ sphere.addEventListener("keydown", (event) => {
 
 // --- buttons
 
-const doing = (act) => async () => {
+/** One after the other: what was written is there before it is repaired. */
+const doing = (act) => () => (page.turn = page.turn.then(async () => {
   try {
     notice("");
     await act();
   } catch (error) {
     notice(error.message);
   }
-};
+}));
 
 $("write").onclick = doing(write);
 $("mend").onclick = doing(async () => {
-  const said = await ask("repair", { payload: page.payload, scene: page.scene });
+  const { payload, scene, edits } = page;
+  const said = await ask("repair", { payload, scene });
+  if (edits !== page.edits) throw new Error("The scene was changed meanwhile; press Repair again.");
   page.chosen = Math.min(page.chosen, said.scene.objects.length - 1);
-  show(said);
+  replace(said);
   if (hearing.on) hearing.start(page.scene, page.payload);
 });
 $("hear").onclick = () => {

@@ -7,7 +7,7 @@ const ASK = 250; // ms between two questions how far the sampler is
 const NAMES = { camera: "Camera", truth: "Simulator", wrong: "Wrong", lora: "Model", placebo: "Placebo", base: "Base" };
 const TONES = { truth: "wall", wrong: "error", lora: "#0b7fc4", placebo: "#d98c00", base: "#0a9a76" };
 const LONG = { lora: "the model: tuned on right physics", placebo: "the placebo: tuned on wrong physics", base: "the base: not tuned" };
-const page = { choices: null, scene: null, clips: {}, pictures: {}, index: 0, at: 0, running: false, making: false, picture: null, asked: 0 };
+const page = { choices: null, scene: null, clips: {}, pictures: {}, index: 0, at: 0, running: false, making: false, stopped: false, picture: null, asked: 0 };
 window.physworld = page; // for tests and for the curious
 
 function notice(text) {
@@ -48,7 +48,7 @@ function asked() {
 async function show(own = false) {
   const mine = ++page.asked, kept = page.scene;
   page.scene = { ...kept, own };
-  if (page.making) await ask("stop", {});
+  if (page.making) await stop();
   const said = await ask("scene", asked());
   const names = ["camera", "truth", "wrong"].filter((name) => said[name]), pictures = await Promise.all(names.map((name) => decoded(said[name])));
   if (mine !== page.asked) return; // another scene was asked for meanwhile
@@ -76,6 +76,7 @@ async function make() {
   if (!first) throw new Error("Choose a picture for the first frame.");
   const mine = page.asked;
   page.making = true;
+  page.stopped = false;
   $("make").disabled = true;
   $("stop").hidden = $("progress").hidden = false;
   try {
@@ -84,12 +85,13 @@ async function make() {
     for (const row of rows) {
       tell(row, { done: 0, steps: 1, left_s: null });
       let job = await ask("make", { ...asked(), row, caption: $("caption").value, first, seed: Number($("seed").value) });
+      if (page.stopped) await stop(); // it may have come before there was anything to stop
       while (job.state === "running") {
         tell(row, job);
         await new Promise((done) => setTimeout(done, ASK));
         job = await ask("job");
       }
-      if (job.state === "stopped" || mine !== page.asked) break;
+      if (page.stopped || mine !== page.asked) break;
       if (job.state === "failed") throw new Error(job.sentence);
       const picture = await decoded(job.clip);
       if (mine !== page.asked) break; // the clip is of a scene that is gone
@@ -102,6 +104,11 @@ async function make() {
     $("stop").hidden = $("progress").hidden = true;
     $("how").textContent = page.choices.how;
   }
+}
+
+function stop() {
+  page.stopped = true;
+  return ask("stop", {});
 }
 
 function tell(row, { done, steps, left_s }) {
@@ -258,7 +265,7 @@ addEventListener("keydown", (event) => {
 // --- buttons
 
 $("make").onclick = attempt(make);
-$("stop").onclick = attempt(() => ask("stop", {}));
+$("stop").onclick = attempt(stop);
 $("another").onclick = attempt(() => { page.index += 1; return show(); });
 $("scenario").onchange = attempt(() => { page.index = 0; return show(); });
 $("physics").onchange = attempt(() => show(page.scene.own));
