@@ -22,7 +22,7 @@ from physworld import scenarios
 from physworld.errors import UserError
 from physworld.io.placing import placing
 from physworld.play import limits
-from physworld.play.page_text import files, text_of
+from physworld.play.page_text import files, scene_keys, text_of
 from physworld.play.wasm import WEB, compiled
 from physworld.play.weights import check, weights_of
 from physworld.science import load
@@ -81,7 +81,13 @@ def export(folder: Path, *, chipmunk: Path | None = None) -> list[tuple[str, int
             (work / "web" / name).write_bytes(data)
         _write(
             work / "web" / "text.json",
-            {**text_of(model.codec), "sizes": sizes, "limits": limits.for_page(), "files": files()},
+            {
+                **text_of(model.codec),
+                "sizes": sizes,
+                "limits": limits.for_page(),
+                "files": files(),
+                "scene": scene_keys(),
+            },
         )
         _write(work / "scenes" / "choices.json", choices(["shipped", *BASELINES]))
         for name in scenarios.names():

@@ -48,5 +48,5 @@ for (const [name, ...values] of acts.list) {
 }
 const again = told.map(({ file }) => opened(file, "a.jsonl", text.files)); // what it wrote
 const unread = ["", "{}", '{"type": "scene_header"}', '{"type": "scene_header", "physworld": {"version": 9}}'].map((file) => { try { opened(file, "b.jsonl", text.files); return ""; } catch (error) { return error.message; } });
-const sentence = (scene) => { try { checked(scene, text.limits.bodies); return ""; } catch (error) { return error.message; } };
+const sentence = (scene) => { try { checked(scene, text); return ""; } catch (error) { return error.message; } };
 process.stdout.write(JSON.stringify({ told, again, unread, moments, refused: refused.map((scene) => refusal(scene, text)), impossible: impossible.map(sentence) }));

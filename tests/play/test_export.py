@@ -94,7 +94,7 @@ def told(site: Path, runs: list[Trajectory], tmp_path_factory: pytest.TempPathFa
     refused = [replace(body, kind="kinematic"), replace(body, sensor=True), replace(body, position=(12345.0, 0.0))]
     scene = scene_to_dict(THROWN)
     impossible = [3, {**scene, "bodies": []}, {**scene, "dt": 2}, {**scene, "gravity": [None, 0]}]
-    impossible += [{**scene, "joints": [{"type": "pivot", "body_a": 0, "body_b": 99}]}, scene]
+    impossible += [{**scene, "joints": [{"type": "pivot", "body_a": 0, "body_b": 99, "anchor_a": [0, 0]}]}, scene]
     acts: list[list[Any]] = [["step", 4], ["hold", {"body": 0, "x": 300, "y": 350}], ["step", 3], ["hold", None]]
     acts += [["step", 3], ["backTo", 6], ["change", {"gravity": [0, -500], "friction": 0.2}], ["step", 5]]
     asked = {

@@ -16,7 +16,9 @@ if NODE is None:
     pytest.skip("node is not installed (Debian: apt-get install nodejs)", allow_module_level=True)
 
 import physworld as pw
+from physworld.play import limits
 from physworld.play.export import PAGE
+from physworld.play.page_text import scene_keys
 from physworld.play.wasm import WEB
 from physworld.text.codecs.scene_json import scene_to_dict
 
@@ -35,7 +37,8 @@ def node(folder: Path, script: str, *arguments: str, given: str = "") -> Any:
 
 def worker(folder: Path, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     begin = {"do": "begin", "scene": scene_to_dict(BALL), "model": "none"}
-    ready, begun, *told = node(folder, "worker.mjs", given=json.dumps([begin, *messages]))
+    known = {"scene": scene_keys(), "limits": limits.for_page()}
+    ready, begun, *told = node(folder, "worker.mjs", given=json.dumps({**known, "messages": [begin, *messages]}))
     assert (ready["kind"], begun["kind"]) == ("ready", "begun")
     return list(told)
 

@@ -4,7 +4,7 @@ import fs from "fs";
 import path from "path";
 import { pathToFileURL } from "url";
 
-const [folder] = process.argv.slice(2), messages = JSON.parse(fs.readFileSync(0, "utf8"));
+const [folder] = process.argv.slice(2), { scene, limits, messages } = JSON.parse(fs.readFileSync(0, "utf8"));
 fs.writeFileSync(path.join(folder, "web", "truth.js"), `
   export const chipmunk = async () => ({});
   export class Truth {
@@ -14,7 +14,7 @@ fs.writeFileSync(path.join(folder, "web", "truth.js"), `
     put(rows) { this.now = structuredClone(rows); }
   }
 `);
-const text = { word: {}, records: {}, outputs: [], limits: { frames: 3600, bodies: 300, speed: 4000, gone: 1e6, speeds: [0.02, 4] } }, told = [];
+const text = { word: {}, records: {}, outputs: [], scene, limits }, told = [];
 globalThis.fetch = async () => ({ ok: true, arrayBuffer: async () => new ArrayBuffer(0), json: async () => text });
 globalThis.onmessage = null;
 globalThis.postMessage = (message) => told.push(structuredClone(message));

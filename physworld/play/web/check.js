@@ -1,86 +1,151 @@
-// A scene from an address or from drawing, checked: what is wrong is said in one sentence.
-const STATIC = { segment: ["radius"], peg: ["radius"] };
-const JOINTS = { pin: ["length"], pivot: [], rope: ["length"], spring: ["length", "stiffness", "damping"], motor: ["spin", "torque"], slide: ["shortest", "longest"], groove: [],
-  gear: ["phase", "ratio"], rotary_limit: ["lowest", "highest"], rotary_spring: ["rest_angle", "stiffness", "damping"], ratchet: ["phase", "ratchet"] };
-const ANCHORED = { pin: ["anchor_a", "anchor_b"], pivot: ["anchor_a", "anchor_b"], rope: ["anchor_a", "anchor_b"], spring: ["anchor_a", "anchor_b"], slide: ["anchor_a", "anchor_b"], groove: ["groove_start", "groove_end", "anchor_b"] };
-const FIELDS = { attractor: ["strength", "softening"], mutual_gravity: ["strength", "softening"], wind: ["drag"] };
-const SIGNED = new Set(["spin", "phase", "ratio", "ratchet", "lowest", "highest", "rest_angle", "strength"]);
+// A scene from an address, a file or from drawing, checked and made whole; what is wrong is said in one sentence.
+// As physworld/text/codecs/_scene_dict.py reads it and physworld/types/limits.py bounds it; keys, types and bounds are Python's own.
+import { area, centre, moment } from "./scene.js";
 
-const wrong = (sentence) => { throw new Error(sentence); };
+const wrong = (sentence) => { throw new Error(`${sentence}.`); };
+const shown = (value) => { const word = JSON.stringify(value) ?? "nothing"; return word.length <= 40 ? word : `${word.slice(0, 37)}...`; };
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-const isNumber = (value) => typeof value === "number" && Math.abs(value) < 1e300;
+const isNumber = (value) => typeof value === "number" && Math.abs(value) <= 1e300;
+const isWhole = (value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 53;
+const isPair = (value) => Array.isArray(value) && value.length === 2 && value.every(isNumber);
+const cross = (a, b) => a[0] * b[1] - a[1] * b[0];
+const round = (values) => values.map((value, k) => [value, values[(k + 1) % values.length]]); // each with the next, the last with the first
+const minus = ([a, b]) => [b[0] - a[0], b[1] - a[1]];
+const same = (a, b) => a[0] === b[0] && a[1] === b[1];
 
-function number(part, name, what, least = -Infinity) {
-  if (!isNumber(part[name]) || part[name] < least) wrong(`${what} has ${name} ${JSON.stringify(part[name]) ?? "nothing"}, it must be a number${least === 0 ? " that is not negative" : least > 0 ? " that is positive" : ""}.`);
-}
-function pair(value, name, what) { if (!Array.isArray(value) || value.length !== 2 || !value.every(isNumber)) wrong(`${what} has ${name} ${JSON.stringify(value) ?? "nothing"}, it must be two numbers.`); }
-function surface(part, what) { for (const name of ["friction", "restitution"]) number(part, name, what, 0); }
+// By the type that physworld/types gives a key: whether a value is one, and what it must be.
+const VALUES = {
+  str: [(value) => typeof value === "string" && !/\p{Surrogate}/u.test(value), "a text of whole characters"],
+  int: [isWhole, "a whole number"],
+  float: [isNumber, "a number"],
+  bool: [(value) => typeof value === "boolean", "true or false"],
+  Point: [isPair, "two numbers"],
+  "Point | None": [(value) => value === null || isPair(value), "two numbers"],
+  "tuple[float, ...]": [(value) => Array.isArray(value) && value.every(isNumber), "a list of numbers"],
+  "tuple[int, int]": [(value) => Array.isArray(value) && value.length === 2 && value.every(isWhole), "two whole numbers"],
+  "tuple[Point, ...]": [(value) => Array.isArray(value) && value.every(isPair), "a list of points"],
+};
 
-function corners(value, what) {
-  if (!Array.isArray(value) || value.length < 3 || value.length > 64) wrong(`${what} must have 3 to 64 corners.`);
-  value.forEach((corner) => pair(corner, "a corner", what));
-}
+// The scene itself, made whole; throws a sentence. text: {scene: what page_text.py says of scenes, limits}.
+export function checked(scene, { scene: known, limits }) {
+  const { bounds } = known;
 
-function form(part, what, kinds) {
-  const sizes = { circle: 1, rect: 2, polygon: 0, compound: 0 }[part.shape], size = part.size ?? [];
-  if (sizes === undefined || !kinds.includes(part.shape)) wrong(`${what} has an unknown shape; choose ${kinds.join(", ")}.`);
-  if (!Array.isArray(size) || size.length !== sizes || !size.every((value) => isNumber(value) && value > 0)) wrong(`${what} is a ${part.shape} of size ${JSON.stringify(size)}; sizes must be positive, ${sizes} of them.`);
-  if (part.shape === "polygon") corners(part.vertices, what);
-}
-
-function filter(part, what) {
-  if (part.filter === undefined) return;
-  for (const name of ["group", "categories", "mask"]) if (!isObject(part.filter) || !Number.isInteger(part.filter[name]) || part.filter[name] < 0 || part.filter[name] > 4294967295) wrong(`${what} has a filter that cannot be read.`);
-}
-
-// The scene itself, made whole; throws a sentence.
-export function checked(scene, most) {
-  if (!isObject(scene)) wrong("This is no scene.");
-  const { bodies, static: walls = [], joints = [], fields = [] } = scene, lists = { bodies, static: walls, joints, fields };
-  for (const [name, list] of Object.entries(lists)) if (!Array.isArray(list) || list.length > 4096 || !list.every(isObject)) wrong(`The scene lacks the key "${name}", or it is no list.`);
-  if (bodies.length < 1 || bodies.length > most) wrong(`This scene has ${bodies.length} bodies; the page takes 1 to ${most}.`);
-  pair(scene.gravity, "gravity", "The scene");
-  number(scene, "dt", "The scene", 1e-6);
-  if (scene.dt > 1) wrong("The scene's dt must be at most 1 (s).");
-  const canvas = scene.canvas ?? [800, 600];
-  pair(canvas, "canvas", "The scene");
-  if (!canvas.every((side) => Number.isInteger(side) && side > 0 && side <= 20000)) wrong("The scene's canvas must be whole numbers from 1 to 20000.");
-  bodies.forEach((body, k) => {
-    const what = `Body ${k}`;
-    form(body, what, ["circle", "rect", "polygon", "compound"]);
-    pair(body.position, "position", what); pair(body.velocity, "velocity", what);
-    number(body, "angle", what); number(body, "spin", what); number(body, "mass", what, 1e-9);
-    surface(body, what); filter(body, what);
-    if (body.shape === "compound") {
-      if (!Array.isArray(body.parts) || !body.parts.length || body.parts.length > 64 || !body.parts.every(isObject)) wrong(`${what} must have 1 to 64 parts.`);
-      for (const part of body.parts) { form(part, what, ["circle", "rect", "polygon"]); pair(part.at ?? [0, 0], "at", what); if (!isNumber(part.angle ?? 0) || !(isNumber(part.density ?? 1) && (part.density ?? 1) > 0)) wrong(`${what} has a part that cannot be read.`); }
+  // The keys of one part, each of its type; what may be left out has its default.
+  function whole(keys, data, what) {
+    if (!isObject(data)) wrong(`${what} is ${shown(data)}, it must be an object`);
+    for (const key of Object.keys(data)) {
+      if (!Object.hasOwn(keys, key) && !known.remarks.includes(key) && !/^(_|x_)/.test(key)) wrong(`${what} has the unknown key ${shown(key)}; choose one of ${Object.keys(keys).join(", ")}`);
     }
-    if (!["dynamic", "kinematic", undefined].includes(body.kind)) wrong(`${what} has an unknown kind.`);
+    const found = {};
+    for (const [key, [type, ...otherwise]] of Object.entries(keys)) {
+      if (Object.hasOwn(data, key)) found[key] = value(type, data[key], what, key);
+      else if (!otherwise.length) wrong(`${what} lacks the key "${key}"`);
+      else if (otherwise[0] !== null) found[key] = structuredClone(otherwise[0]);
+    }
+    return found;
+  }
+
+  function value(type, given, what, key) {
+    if (Object.hasOwn(VALUES, type)) {
+      const [is, must] = VALUES[type];
+      if (!is(given)) wrong(`${what} has ${key} ${shown(given)}, it must be ${must}`);
+      return given;
+    }
+    if (type.startsWith("Literal")) {
+      const names = [...type.matchAll(/'(\w+)'/g)].map(([, name]) => name);
+      if (!names.includes(given)) wrong(`${what} has ${key} ${shown(given)}; choose ${names.join(", ")}`);
+      return given;
+    }
+    if (type === "Filter") return filter(whole(known.filter, given, `The filter of ${what}`), what);
+    const one = type === "tuple[Part, ...]" ? (part, k) => piece(whole(known.part, part, `Part ${k} of ${what}`), `Part ${k} of ${what}`)
+      : type === "tuple[Body, ...]" ? (part, k) => body(whole(known.body, part, `Body ${k}`), `Body ${k}`)
+        : ({ static: (part, k) => fixed(kind("static", part, `Wall ${k}`), `Wall ${k}`), joints: (part, k) => joint(kind("joints", part, `Joint ${k}`), `Joint ${k}`),
+          fields: (part, k) => numbers(kind("fields", part, `Field ${k}`), "fields", `Field ${k}`) })[key];
+    if (!Array.isArray(given) || given.length > bounds.list) wrong(`${what} has ${key} ${shown(given)}, it must be a list of ${bounds.list} at most`);
+    return given.map(one);
+  }
+
+  function kind(group, data, what) {
+    const kinds = known[group];
+    if (!isObject(data) || !Object.hasOwn(kinds, data.type)) wrong(`${what} has an unknown type; choose ${Object.keys(kinds).join(", ")}`);
+    const { type, ...rest } = data;
+    return { type, ...whole(kinds[type], rest, what) };
+  }
+
+  function least(part, names, what) { for (const name of names) if (part[name] < 0) wrong(`${what} has ${name} ${part[name]}, it must not be negative`); }
+  function positive(number, name, what) { if (!(number > 0 && number < Infinity)) wrong(`${what} has ${name} ${number}, it must be positive`); }
+
+  function filter(found, what) {
+    for (const name of ["group", "categories", "mask"]) if (found[name] < 0 || found[name] > bounds.bits) wrong(`The filter of ${what} has ${name} ${found[name]}, it must be from 0 to ${bounds.bits}`);
+    return found;
+  }
+
+  function form(part, what) {
+    const { shape, size = [], vertices = [] } = part, sizes = { circle: 1, rect: 2, polygon: 0, compound: 0 }[shape];
+    if (size.length !== sizes || !size.every((side) => side > 0)) wrong(`${what} is a ${shape} of size ${shown(size)}; sizes must be positive, ${sizes} of them`);
+    if (shape !== "polygon") { if (vertices.length) wrong(`${what} is a ${shape} and has vertices, which only a polygon may have`); return; }
+    if (vertices.length < 3 || vertices.length > bounds.corners) wrong(`${what} is a polygon of ${vertices.length} corners; it must have 3 to ${bounds.corners}`);
+    const turned = area(vertices), around = round(vertices).map(minus), turns = round(around).map(([a, b]) => cross(a, b));
+    if (new Set(vertices.map(String)).size < vertices.length) wrong(`${what} names one corner twice`);
+    if (turned === 0) wrong(`${what} has no area`);
+    if (turned < 0) wrong(`${what} runs clockwise; name its corners counter-clockwise`);
+    if (Math.min(...turns) <= 1e-9 * turned) wrong(`${what} is not convex, or has a corner on a straight side`);
+    const total = round(around).reduce((sum, [a, b]) => sum + Math.atan2(cross(a, b), a[0] * b[0] + a[1] * b[1]), 0); // a star turns more than once
+    if (!(Math.abs(total - 2 * Math.PI) < 1e-6)) wrong(`${what} crosses itself`);
+  }
+
+  function piece(part, what) {
+    form(part, what);
+    positive(part.density, "density", what);
+    return part;
+  }
+
+  function body(part, what) {
+    const { shape, parts = [] } = part;
+    form(part, what);
+    positive(part.mass, "mass", what);
+    least(part, ["friction", "restitution"], what);
+    if ((shape === "compound") !== parts.length > 0 || parts.length > bounds.parts) wrong(`${what} is a ${shape} of ${parts.length} parts; a compound body has 1 to ${bounds.parts}, others have none`);
+    if (["polygon", "compound"].includes(shape) && !(Math.hypot(...centre(part)) <= bounds.offCentre)) wrong(`${what} has its centre of mass at (${centre(part).join(", ")}) px of its own frame, it must be at (0, 0)`);
+    positive(moment(part), "a moment of inertia of", what);
+    return part;
+  }
+
+  function fixed(part, what) {
+    least(part, ["radius", "friction", "restitution"], what);
+    if (part.type === "peg") { positive(part.radius, "radius", what); return part; }
+    const along = minus([part.start, part.end]);
+    if (part.surface_speed && same(part.start, part.end)) wrong(`${what} is a belt without length`);
+    if (part.one_way && !(Math.abs(cross(along, part.one_way)) > 1e-9 * Math.hypot(...along) * Math.hypot(...part.one_way))) wrong(`${what} has one_way ${shown(part.one_way)}, it must point to one side of it`);
+    return part;
+  }
+
+  function numbers(part, group, what) {
+    least(part, Object.entries(known[group][part.type]).filter(([name, [type]]) => type === "float" && !known.signed.includes(name)).map(([name]) => name), what);
+    return part;
+  }
+
+  function joint(part, what) {
+    const { body_a, body_b } = part;
+    if (body_a < -1 || body_b < 0 || body_a === body_b) wrong(`${what} holds bodies ${body_a} and ${body_b}, which it cannot`);
+    numbers(part, "joints", what);
+    for (const [low, high] of [["shortest", "longest"], ["lowest", "highest"]]) if (part[low] > part[high]) wrong(`${what} has ${low} ${part[low]}, it must not be above ${high}, which is ${part[high]}`);
+    for (const name of ["ratio", "ratchet"]) if (part[name] === 0) wrong(`${what} has ${name} 0, it must be another number`);
+    if (part.groove_start && same(part.groove_start, part.groove_end)) wrong(`${what} has a groove without length`);
+    return part;
+  }
+
+  if (!isObject(scene)) wrong("This is no scene");
+  const found = whole(known.keys, scene, "The scene"), { bodies, joints, canvas } = found;
+  if (bodies.length < 1 || bodies.length > limits.bodies) wrong(`This scene has ${bodies.length} bodies; the page takes 1 to ${limits.bodies}`);
+  positive(found.dt, "dt", "The scene");
+  if (found.dt > bounds.step) wrong(`The scene's dt must be at most ${bounds.step} (s)`);
+  if (!canvas.every((side) => side > 0 && side <= bounds.canvas)) wrong(`The scene's canvas must be whole numbers from 1 to ${bounds.canvas}`);
+  if (found.difficulty < 1 || found.difficulty > 5) wrong(`The scene has difficulty ${found.difficulty}, it must be from 1 to 5`);
+  joints.forEach(({ body_a, body_b }, k) => {
+    const both = `Joint ${k} holds bodies ${body_a} and ${body_b}, which it cannot`;
+    if (Math.max(body_a, body_b) >= bodies.length) wrong(both);
+    if ([body_a, body_b].every((end) => end < 0 || bodies[end].kind === "kinematic")) wrong(`${both}: one of them must be dynamic`);
   });
-  walls.forEach((part, k) => {
-    const what = `Wall ${k}`;
-    if (!STATIC[part.type]) wrong(`${what} has an unknown type; choose segment or peg.`);
-    number(part, "radius", what, part.type === "peg" ? 1e-6 : 0);
-    surface(part, what); filter(part, what);
-    if (part.type === "peg") { pair(part.center, "center", what); return; }
-    pair(part.start, "start", what); pair(part.end, "end", what);
-    if (part.one_way) pair(part.one_way, "one_way", what);
-    if (part.surface_speed !== undefined) number(part, "surface_speed", what);
-    if (part.surface_speed && part.start[0] === part.end[0] && part.start[1] === part.end[1]) wrong(`${what} is a belt without length.`);
-  });
-  joints.forEach((joint, k) => {
-    const what = `Joint ${k}`, is = (end, least) => Number.isInteger(end) && end >= least && end < bodies.length;
-    if (!JOINTS[joint.type]) wrong(`${what} has an unknown type; choose ${Object.keys(JOINTS).join(", ")}.`);
-    if (!is(joint.body_a, -1) || !is(joint.body_b, 0) || joint.body_a === joint.body_b) wrong(`${what} holds bodies ${joint.body_a} and ${joint.body_b}, which it cannot.`);
-    for (const name of ANCHORED[joint.type] ?? []) pair(joint[name], name, what);
-    for (const name of JOINTS[joint.type]) number(joint, name, what, SIGNED.has(name) ? -Infinity : 0);
-  });
-  fields.forEach((field, k) => {
-    const what = `Field ${k}`;
-    if (!FIELDS[field.type]) wrong(`${what} has an unknown type; choose ${Object.keys(FIELDS).join(", ")}.`);
-    for (const name of FIELDS[field.type]) number(field, name, what, SIGNED.has(name) ? -Infinity : 0);
-    if (field.type === "attractor") pair(field.center, "center", what);
-    if (field.type === "wind") pair(field.velocity, "velocity", what);
-  });
-  return { name: "own", category: "own", difficulty: 1, text: "", ...scene, ...lists, canvas };
+  return found;
 }

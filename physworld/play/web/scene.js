@@ -19,6 +19,21 @@ export function cornersOf(part) {
   return own.map(([u, v]) => [x + cos * u - sin * v, y + sin * u + cos * v]);
 }
 
+// px; summed from the first corner on, so that a shape far from the origin loses nothing.
+function centroid(corners) {
+  const [[x, y]] = corners, weights = edges(corners.map(([a, b]) => [a - x, b - y])).map(([a, b]) => [cross(a, b), a, b]);
+  const total = 3 * sum(weights.map(([w]) => w));
+  return [0, 1].map((axis) => corners[0][axis] + sum(weights.map(([w, a, b]) => w * (a[axis] + b[axis]))) / total);
+}
+
+// Centre of mass of a polygon or a compound body in its own frame, px.
+export function centre(body) {
+  if (body.shape === "polygon") return centroid(body.vertices);
+  const weights = body.parts.map((part) => (part.density ?? 1) * (part.shape === "circle" ? Math.PI * (part.size[0] * part.size[0]) : area(cornersOf(part))));
+  const places = body.parts.map((part) => (part.shape === "circle" ? part.at ?? [0, 0] : centroid(cornersOf(part))));
+  return [0, 1].map((axis) => sum(places.map((place, k) => weights[k] * place[axis])) / sum(weights));
+}
+
 // kg·px²
 export function moment(body) {
   const { shape, mass, size } = body;

@@ -18,7 +18,7 @@ let shipped = null; // fetched behind the first picture
 
 const model = async (name) => {
   if (name === "none") return null;
-  if (BASELINES[name]) return name;
+  if (Object.hasOwn(BASELINES, name)) return name;
   if (name !== "shipped") throw new Error(`${name} is no model of this page.`);
   shipped ??= Promise.all([bytes("think.wasm").then(engine), bytes("weights.bin")]).then(([think, weights]) => new Model(think, weights, text));
   shipped.catch(() => { shipped = null; }); // tried anew when it is asked for again
@@ -61,7 +61,7 @@ function play() {
 const ACTS = {
   async begin({ scene, start, model: name }) {
     running = false;
-    const whole = checked(scene, text.limits.bodies);
+    const whole = checked(scene, text);
     // The scene is shown before the model is there.
     const chosen = shipped === null && name === "shipped" ? null : await model(name);
     worlds = new Worlds(calls, whole, chosen, start, text);

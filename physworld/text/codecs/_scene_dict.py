@@ -62,7 +62,7 @@ PYMUNK_NAMES: dict[type, str] = {
     Ratchet: "RatchetJoint",
 }
 # Left out where they say nothing: files of plain scenes stay as they always were.
-_UNSAID: dict[type, tuple[str, ...]] = {
+UNSAID: dict[type, tuple[str, ...]] = {
     Body: ("vertices", "parts", "kind", "sensor", "filter"),
     Segment: ("one_way", "filter"),
     Peg: ("filter",),
@@ -217,7 +217,7 @@ def _singular(found: re.Match[str]) -> str:
 def part_to_dict(part: Any) -> dict[str, Any]:
     """A body, wall, joint or field as JSON-ready data."""
     data = asdict(part)
-    for name in _UNSAID.get(type(part), ()):
+    for name in UNSAID.get(type(part), ()):
         if getattr(part, name) == _DEFAULTS[type(part)][name]:
             del data[name]
     if isinstance(part, Body) and not part.size:
@@ -231,7 +231,7 @@ def _part_of_body(piece: Part) -> dict[str, Any]:
     return {key: value for key, value in asdict(piece).items() if value != ()}
 
 
-_DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in _UNSAID}
+_DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in UNSAID}
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
