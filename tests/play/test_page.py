@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     frames = [(one["t"], one["since"]) for one in told if one["kind"] == "frame"]
     assert frames == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 3), (4, 3), (0, 0), (1, 0), (2, 0), (3, 0)]
     assert told[-1] == told[3], "the same frames again"
+
+
+def test_the_worker_sends_what_a_file_and_json_hold(tmp_path: Path) -> None:
+    fast = scene_to_dict(pw.Scene(bodies=(replace(BALL.bodies[0], velocity=(1e160, 0.0), angle=0.123456789),)))
+    begun, frame = worker(tmp_path, [{"do": "begin", "scene": fast, "model": "linear"}])[1:3]
+    assert begun["kind"] == "begun"
+    assert frame["energy"] == [None, None], "as JSON has what is not finite"
+    assert frame["truth"] == [[400.0, 300.0, 0.12345679, 1e160, 0.0, 0.0]]
 
 
 def test_a_spatial_scene_keeps_what_was_changed_while_it_was_judged(tmp_path: Path) -> None:

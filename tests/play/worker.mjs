@@ -21,5 +21,5 @@ globalThis.postMessage = (message) => told.push(structuredClone(message));
 await import(pathToFileURL(path.join(folder, "web", "worker.js")));
 for (const data of messages) onmessage({ data });
 await new Promise((done) => setTimeout(done, 50));
-process.stdout.write(JSON.stringify(told));
+process.stdout.write(JSON.stringify(told, (_, value) => (value === Infinity ? "endless" : value))); // which JSON would write as null
 process.exit(0);
