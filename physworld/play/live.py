@@ -72,11 +72,11 @@ class Connection:
             await self.say("A message to the server lacks something.")
 
     async def _begin(self, message: dict[str, Any]) -> None:
+        self.running = False  # the page has stopped already, even if this scene is refused
         scene = scene_from_dict(message["scene"])
         start = message.get("start")
         state = None if start is None else state_of(start, len(scene.bodies))
         model = await run_in_threadpool(self.models, str(message.get("model", "none")))
-        self.running = False
         self.worlds = Worlds(scene, model, state)
         await self.socket.send_json({"kind": "begun", "scene": scene_to_dict(scene), "why": self.worlds.why})
         await self._show(self.worlds)

@@ -129,6 +129,12 @@ def test_the_worker_says_what_world_it_went_back_to(tmp_path: Path) -> None:
     assert told[-1] == told[3], "the same frames again"
 
 
+def test_the_worker_refuses_a_surface_that_is_no_number(tmp_path: Path) -> None:
+    told = worker(tmp_path, [{"do": "world", "friction": "x"}, {"do": "world", "friction": None, "restitution": 0.5}])
+    assert [each["kind"] for each in told[-3:]] == ["sentence", "scene", "frame"]
+    assert told[-3]["text"] == "the surface must be a finite number."
+
+
 def test_the_worker_sends_what_a_file_and_json_hold(tmp_path: Path) -> None:
     fast = scene_to_dict(pw.Scene(bodies=(replace(BALL.bodies[0], velocity=(1e160, 0.0), angle=0.123456789),)))
     begun, frame = worker(tmp_path, [{"do": "begin", "scene": fast, "model": "linear"}])[1:3]

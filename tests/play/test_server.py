@@ -207,6 +207,18 @@ def test_going_back_before_a_change_brings_the_world_back_that_was(client: TestC
         assert line.receive_json()["truth"][0][4] == pytest.approx(-981 / 60, abs=1e-3)
 
 
+def test_a_scene_that_is_refused_stops_the_one_that_ran(client: TestClient) -> None:
+    """As the page has it, which says Play from then on."""
+    with client.websocket_connect("/live") as line:
+        begin(line)
+        line.send_json({"do": "play"})
+        line.send_json({"do": "begin", "scene": {"bodies": 3}, "model": "none"})
+        while line.receive_json()["kind"] != "sentence":
+            pass
+        line.send_json({"do": "world", "friction": "x"})
+        assert line.receive_json() == {"kind": "sentence", "text": "the surface must be a finite number."}
+
+
 def test_what_is_saved_after_a_change_of_gravity_keeps_energy(client: TestClient, tmp_path: Path) -> None:
     """Angles and spins to the file's last decimal, too."""
     ball = replace(SCENE.bodies[0], angle=0.123456789, spin=1.23456789)

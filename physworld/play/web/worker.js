@@ -77,6 +77,7 @@ const ACTS = {
   hold({ body, x, y }) { worlds.hold({ body, x: finite(x, "x"), y: finite(y, "y") }); },
   release() { worlds.hold(null); },
   world({ gravity, friction, restitution }) {
+    for (const value of [friction, restitution]) if (value != null) finite(value, "the surface");
     worlds.change({ gravity: gravity && gravity.map((value) => finite(value, "gravity")), friction, restitution });
     showWorld();
   },
