@@ -189,4 +189,4 @@ class NextTokenModule(lightning.LightningModule):
         decay = min(self.ema_decay, (1 + step) / (10 + step))  # young averages follow faster
         with torch.no_grad():
             for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
+                mean.lerp_(now.to(mean.dtype), 1 - decay)

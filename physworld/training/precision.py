@@ -13,18 +13,23 @@ from physworld.errors import UserError
 SPLIT = ("32-true", "bf16-mixed", "bf16-true")  # those that a network split over devices can have
 
 
+AVERAGE = "average."  # how names of a module's running average of weights begin
+
+
 class _Weights(Precision):
     """All weights of one type. What a network keeps beside them (values of number tokens, a noise schedule) stays
-    exact, and so does what it computes of it."""
+    exact, and so does what it computes of it. A running average has 32 bits at least: a thousandth of the way to the
+    weights is less than bfloat16 can add."""
 
     def __init__(self, precision: str, dtype: torch.dtype) -> None:
         self.precision: Any = precision
         self.dtype = dtype
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
             if parameter.is_floating_point():
-                parameter.data = parameter.data.to(self.dtype)
+                least = torch.float32 if name.startswith(AVERAGE) else self.dtype
+                parameter.data = parameter.data.to(torch.promote_types(self.dtype, least))
         return module
 
 

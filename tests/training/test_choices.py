@@ -75,6 +75,22 @@ def test_every_precision_trains_every_system(name: str, precision: str, tmp_path
     assert kinds == {{"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(used, torch.float32)}
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_16_bits_and_their_average_go_on_and_are_evaluated(tmp_path: Path) -> None:
+    options = (*SYSTEMS["text"], "hardware.precision=bf16-true", "model.ema_decay=0.999")
+    step(tmp_path, *options)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)["state_dict"]
+    assert saved["average.words.weight"].dtype == torch.float32
+    cfg = composed("train", *FEW, *options, "steps=2")
+    parts = build(cfg)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    fit(cfg, resolved, parts, tmp_path, last, 1)  # with a rollout of the average in its validation
+    module: Any = parts.module
+    now = module.average.words.weight
+    assert now.dtype == torch.float32 and not torch.equal(now, saved["average.words.weight"])
+
+
 @pytest.mark.parametrize("precision", [p for p in PRECISIONS if p != "auto"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_what_cannot_be_split_says_so(device: str, precision: str) -> None:

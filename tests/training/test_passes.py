@@ -1,8 +1,9 @@
-"""A step of several passes has the gradient of one large pass, whatever the tokens of each."""
+"""A step of several passes has the gradient of one large pass, whatever the tokens of each; an average follows it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -20,6 +21,7 @@ from physworld.lm.preference import DPOModule
 from physworld.lm.sequence import SequenceModule
 from physworld.lm.tiny_lm import TinyLM
 from physworld.text.codecs.impulse import ImpulseCodec
+from physworld.training.precision import plugin
 from physworld.types import Encoded
 
 from tiny_lms import examples, samples, tiny
@@ -79,3 +81,19 @@ def test_smaller_passes_have_the_same_gradient(kind: str, monkeypatch: pytest.Mo
     for micro_batch in (4, 2):
         apart = (gradient(kind, micro_batch, monkeypatch) - whole).norm() / whole.norm()
         assert apart < 1e-4, micro_batch
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-true"])
+def test_an_average_follows_weights_of_any_precision(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = GPT.for_vocabulary(CODEC.vocabulary, width=16, depth=1, heads=2)
+    asked: Any = NextTokenModule(network=network, total_steps=1, ema_decay=0.999)
+    plugin(precision, "cpu").convert_module(asked)
+    for mean, now in zip(asked.average.parameters(), asked.network.parameters(), strict=True):
+        mean.data.copy_(now.to(mean.dtype) + 1)
+    # The weights stay where they are; the way to them is 0.999 of itself after each step.
+    monkeypatch.setattr(pl.LightningModule, "optimizer_step", lambda self: None)
+    monkeypatch.setattr(NextTokenModule, "trainer", SimpleNamespace(global_step=10**6), raising=False)
+    for _ in range(100):
+        asked.optimizer_step()
+    for mean, now in zip(asked.average.parameters(), asked.network.parameters(), strict=True):
+        assert float((mean.detach() - now.detach() - 0.999**100).abs().max()) < 1e-3
