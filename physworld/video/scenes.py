@@ -90,11 +90,10 @@ def _ball_on_ramp(rng: np.random.Generator) -> Shot:
 def _box_tumble(rng: np.random.Generator) -> Shot:
     height, e = round(float(rng.uniform(2, 4)), 2), round(float(rng.uniform(0.2, 0.5)), 2)
     half = (float(rng.uniform(0.35, 0.55)), float(rng.uniform(0.2, 0.35)))
-    start = (float(rng.uniform(-2, -1)), height + np.hypot(*half))
-    world = _world(
-        [(BOX, half, start, (rng.uniform(0.5, 2), 0), rng.uniform(0, np.pi), rng.uniform(-4, 4), 1.0, 0.5, e)],
-        [(0, 1, 0)],
-    )
+    x, speed, angle, spin = (float(rng.uniform(*ends)) for ends in ((-2, -1), (0.5, 2), (0, np.pi), (-4, 4)))
+    corner = half[0] * abs(np.sin(angle)) + half[1] * abs(np.cos(angle))  # m, from the centre down to the lowest one
+    start = (x, height + corner)
+    world = _world([(BOX, half, start, (speed, 0), angle, spin, 1.0, 0.5, e)], [(0, 1, 0)])
     caption = f"A box falls from {height:.2f} m, tumbles and comes to rest."
     return Shot(name="box_tumble", caption=caption, world=world, height=height, restitution=e)
 

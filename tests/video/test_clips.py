@@ -20,6 +20,7 @@ from physworld.video.metrics.tracker import bounces, recover, track
 from physworld.video.scene_clips import film_scene
 from physworld.video.scenes import SCENARIOS, framed, look, shot
 from physworld.video.source import ClipSource
+from physworld.video.warp.worlds import BALL
 
 from repository import GOLDEN
 
@@ -40,6 +41,16 @@ def test_pictures_are_the_stored_ones(name: str) -> None:
     stored = iio.imread(CLIPS / f"{name}.png").astype(int)
     difference = np.abs(golden_frame(name).astype(int) - stored)
     assert (difference > 2).mean() < 0.002
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_height_is_that_of_the_lowest_point(name: str) -> None:
+    for k in range(20):
+        one = shot(name, generator(0, "val", k))
+        size, angle = one.world.size[0, 0], one.world.angle[0, 0]
+        ways = np.array([np.sin(angle), np.cos(angle)])
+        reach = size[0] if one.world.shape[0, 0] == BALL else (size * np.abs(ways)).sum()
+        assert one.world.position[0, 0, 1] - reach == pytest.approx(one.height, abs=1e-9)
 
 
 def clips(**changes: object) -> ClipSource:
