@@ -52,11 +52,16 @@ class Anchored(SequenceModule):
             for parameter, data in zip(self._trained, now, strict=True):
                 parameter.data = data
 
-    def logp(self, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(log-probability of every scored token (M,), its row (M,), scored tokens per row (B,))."""
+    def logp(self, ids_BL: Tensor, labels_BL: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """(log-probability of every scored token (M,), its row (M,), scored tokens per row (B,)).
+
+        Args:
+            temperature: of the draws whose probability it is.
+        """
         logits, target, place = self.network.scored(ids_BL, labels_BL)
         row_M = place // ids_BL.shape[1]
-        return -F.cross_entropy(logits.float(), target, reduction="none"), row_M, row_M.bincount(minlength=len(ids_BL))
+        logp_M = -F.cross_entropy(logits.float() / temperature, target, reduction="none")
+        return logp_M, row_M, row_M.bincount(minlength=len(ids_BL))
 
 
 def gumbel(temperature: float, randoms: Sequence[torch.Generator]) -> Noise:
@@ -142,6 +147,7 @@ class GRPOModule(Anchored):
         """
         Args:
             group: answers per prompt.
+            temperature: answers are drawn from softmax(scores / temperature), and that is what is trained.
             kl: weight of the distance from the reference (k3 estimator, per token).
             max_kl: nats per token at which training stops.
             patience: passes in a row in which all answers of every group may be the same and yet not perfect.
@@ -190,9 +196,9 @@ class GRPOModule(Anchored):
         )
         spread = rewards.std(dim=1, keepdim=True)
         advantage_R = ((rewards - rewards.mean(dim=1, keepdim=True)) / (spread + 1e-4)).flatten()
-        logp_M, row_M, count_R = self.logp(ids, labels)
+        logp_M, row_M, count_R = self.logp(ids, labels, self.temperature)
         with self.as_reference():
-            first_M, _, _ = self.logp(ids, labels)
+            first_M, _, _ = self.logp(ids, labels, self.temperature)
         apart = first_M - logp_M
         kl_M = apart.exp() - apart - 1
         share_M = 1.0 / (count_R[row_M] * len(ids))  # every answer weighs the same, however long
