@@ -41,6 +41,7 @@ NETWORKS = {
     "SolverNet": "physworld.lm.solver_net.SolverNet",
 }
 LONGEST = 4096  # tokens of an answer, where nobody says how many: it ends by itself
+IGNORE = -100  # transformers' label of what is not scored
 FROM_HUB = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 
 
@@ -116,11 +117,14 @@ class PhysworldForCausalLM(PreTrainedModel):
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **_: Any
     ) -> CausalLMOutput:
         """Scores (B, L, V) of the token after each one, minus infinity where a token is never said (a GPT's; the others
-        say all lines at once and have none); with labels (B, L), -100 unscored, the loss in nats."""
+        say all lines at once and have none); with labels (B, L), -100 unscored, the loss in nats.
+
+        As elsewhere in transformers, labels may be the ids: see `answered`.
+        """
         ids = input_ids if attention_mask is None else input_ids.masked_fill(attention_mask == 0, self.network.pad)
         loss = logits = None
         if labels is not None:
-            scores, target, _place = self.network.scored(ids, labels)
+            scores, target, _place = self.network.scored(ids, answered(self.network, ids, labels))
             loss = self.network.losses(scores, target).mean()
         if self.config.network == "GPT":
             hidden_ND, _layout, place_BL = self.network.hidden(ids)
@@ -177,6 +181,16 @@ class PhysworldForCausalLM(PreTrainedModel):
             start = input_ids.shape[1]
             out[row, start : start + len(answer)] = torch.as_tensor(answer[:most])
         return out
+
+
+def answered(network: Any, ids_BL: Tensor, labels_BL: Tensor) -> Tensor:
+    """Labels (B, L) of what a network says: not of a row's first position, before which nothing stands, and not of a
+    prompt, which ends with the last token that is never said (a network that says all of them is scored on it, too)."""
+    index = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+    asked = (ids_BL != network.pad) & ~torch.isin(ids_BL, network.outputs)
+    prompt = index <= torch.where(asked, index, -1).amax(dim=1, keepdim=True)
+    first = network.places(ids_BL)[1].cumsum(dim=1) <= 1
+    return labels_BL.masked_fill(prompt | first | ~torch.isin(labels_BL, network.outputs), IGNORE)
 
 
 def register() -> None:

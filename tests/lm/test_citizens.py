@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -84,6 +85,29 @@ def test_the_loss_is_the_networks(kind: str, tmp_path: Path) -> None:
     if kind == "gpt":  # the score of a token stands at the token before it
         said = found.logits[0, place - 1][:, network.outputs]
         assert torch.allclose(said, scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MAKES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_labels_may_be_the_ids(kind: str, side: str, tmp_path: Path) -> None:
+    codec, network = saved(kind, tmp_path)
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    items = [codec.encode(sample) for sample in samples(3)]
+    longest = max(len(item.input_ids) for item in items)
+    assert len({len(item.input_ids) for item in items}) > 1
+
+    def padded(rows: list[Any], value: int) -> torch.Tensor:
+        room = [(longest - len(row), 0) if side == "left" else (0, longest - len(row)) for row in rows]
+        return torch.as_tensor(np.stack([np.pad(r, w, constant_values=value) for r, w in zip(rows, room, strict=True)]))
+
+    ids = padded([item.input_ids for item in items], network.pad)
+    real = padded([np.ones(len(item.input_ids), int) for item in items], 0)
+    answers = padded([item.labels for item in items], -100)
+    scores, target, _ = network.scored(ids, answers)
+    expected = network.losses(scores, target).mean()
+    first = torch.where(real.cumsum(dim=1) * real == 1, ids, answers)
+    for labels in (answers, first, ids.masked_fill(real == 0, -100), ids):
+        assert torch.equal(model(ids, attention_mask=real, labels=labels).loss, expected)
 
 
 def test_a_text_of_another_kind_is_refused(tmp_path: Path) -> None:
