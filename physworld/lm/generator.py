@@ -56,10 +56,11 @@ class CachedGenerator:
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length: int = max_length if own is None else min(max_length, own)
-        self.reuse_cache = reuse_cache and can_keep(network)
+        self.keeps = can_keep(network)
+        self.reuse_cache = reuse_cache and self.keeps
         device = next(network.parameters()).device.type
-        self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and can_keep(network)
-        if device == "cpu" and can_keep(network) and network.config._attn_implementation == "sdpa":
+        self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and self.keeps
+        if device == "cpu" and self.keeps and network.config._attn_implementation == "sdpa":
             network.set_attn_implementation(packing.NAME)
         patch_short_convolutions(network)
         self._step = compiled_step() if self.fixed and device == "cuda" else None
@@ -91,7 +92,9 @@ class CachedGenerator:
         done = self._prepare(prompts, list(range(count)) if rows is None else list(rows), reuse)
         going = list(range(count))  # answers that are not finished
         cached = going  # those that have a row in the cache, in its order
-        answers = guide.forced(going) if guide is not None else [[] for _ in going]
+        # Rows that are forced by different numbers of tokens are padded in the middle, over which windows do not reach.
+        forces = guide.forced if guide is not None and self.keeps else _nothing
+        answers = forces(going)
         texts = [[*map(int, prompt), *forced] for prompt, forced in zip(prompts, answers, strict=True)]
         new = [text[read:] for text, read in zip(texts, done, strict=True)]
         scores = _Scores(guide, noise, self.repetition_penalty, texts)
@@ -104,7 +107,7 @@ class CachedGenerator:
             if guide is not None:
                 guide.advance(going, tokens)
                 on = [place for place, token in enumerate(tokens) if token != end_id]
-                for place, forced in zip(on, guide.forced([going[place] for place in on]), strict=True):
+                for place, forced in zip(on, forces([going[place] for place in on]), strict=True):
                     more[place] += forced
             scores.note(going, more)
             for row, part in zip(going, more, strict=True):
@@ -199,6 +202,11 @@ class _Scores:
         if self.seen_BV is not None:
             for row, tokens in zip(rows, more, strict=True):
                 self.seen_BV[row, torch.as_tensor(tokens)] = True
+
+
+def _nothing(rows: Sequence[int]) -> list[list[int]]:
+    """As `Guide.forced`, where nobody asks."""
+    return [[] for _ in rows]
 
 
 def _common(a: np.ndarray, b: np.ndarray) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -41,12 +43,17 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[bool, bool]]] = {
     "cohere": ({}, (False, False)),  # scaled scores
     "granite": ({"logits_scaling": 3.0}, (False, False)),
 }
+WINDOWS: dict[str, dict[str, Any]] = {
+    "mistral": {"sliding_window": 8},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
+}
 
 
 def model(kind: str) -> Any:
     """Weights large enough for what is left out to show."""
     torch.manual_seed(0)
-    lm: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SIZES, **KINDS[kind][0]})).eval()
+    own = WINDOWS.get(kind) or KINDS[kind][0]
+    lm: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SIZES, **own})).eval()
     bias = getattr(lm.get_output_embeddings(), "bias", None)
     with torch.no_grad():
         for parameter in lm.parameters():
@@ -113,6 +120,56 @@ def test_answers_are_the_models_own(kind: str) -> None:
             text = torch.cat([text, own(input_ids=text, use_cache=False).logits[:, -1:].argmax(dim=-1)], dim=1)
         wanted.append(text[0, len(prompt) :].tolist())
     answers = CachedGenerator(model(kind), pad_id=0).generate([p.numpy() for p in prompts], [6, 6], end_id=-1)
+    assert [answer.tolist() for answer in answers] == wanted
+
+
+class Forces:
+    """A guide after some of whose tokens others must come, how many depends on row and token."""
+
+    expressions = None
+
+    def __init__(self, rows: int) -> None:
+        self.due: list[list[int]] = [list(range(20, 20 + row)) for row in range(rows)]
+
+    def forced(self, rows: Sequence[int]) -> list[list[int]]:
+        return [[self.due[row].pop(0) for _ in range(len(self.due[row]))] for row in rows]
+
+    def allowed(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        masks = np.ones((len(rows), 320), bool)
+        for mask, row in zip(masks, rows, strict=True):
+            mask[:] = not self.due[row]
+            mask[self.due[row][:1]] = True
+        return masks, np.arange(len(rows))
+
+    def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
+        for row, token in zip(rows, tokens, strict=True):
+            if self.due[row]:
+                assert token == self.due[row].pop(0)
+            else:
+                self.due[row] = list(range(30, 30 + (token + 2 * row) % 5))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("kind", ["gpt2", *WINDOWS])
+def test_rows_of_other_lengths_change_no_answer(kind: str, guided: bool) -> None:
+    """Prompts, limits and what must come differ from row to row; windows are whole."""
+    own, (ids, _) = model(kind), texts()
+    prompts, limits = [ids[0, :9], ids[1, :24], ids[0, 3:16]], [4, 17, 12]
+    guide, wanted = Forces(3), []
+    for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+        text = prompt[None]
+        for _ in range(limit):
+            scores = own(input_ids=text, use_cache=False).logits[0, -1]
+            if guided:
+                scores = scores.masked_fill(~torch.as_tensor(guide.allowed([row])[0][0]), -torch.inf)
+            token = scores.argmax()
+            if guided:
+                guide.advance([row], [int(token)])
+            text = torch.cat([text, token[None, None]], dim=1)
+        wanted.append(text[0, len(prompt) :].tolist())
+    asked = CachedGenerator(model(kind), pad_id=0)
+    answers = asked.generate([p.numpy() for p in prompts], limits, -1, Forces(3) if guided else None)
     assert [answer.tolist() for answer in answers] == wanted
 
 
