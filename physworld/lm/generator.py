@@ -1,8 +1,8 @@
 """Any causal language model of transformers as a generator of answers, many prompts at once.
 
 What has been read is kept (see `kv_cache`): when a row's next prompt begins as its last one did (a header, the frames
-so far), only what is new goes through the network. Models that keep a running state other than LFM2's (recurrences)
-cannot skip what no longer belongs to a row: they read each prompt anew, left-padded.
+so far), only what is new goes through the network. Models with a sliding window read each prompt anew, left-padded;
+those that keep a running state other than LFM2's (recurrences) do so row by row, as padding would get into it.
 
 Shapes: B rows, S places of a new block, V tokens.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from physworld.lm import packing
-from physworld.lm.kv_cache import PaddedKVCache, can_keep, check_cache, compiled_step
+from physworld.lm.kv_cache import PaddedKVCache, RowCaches, can_keep, check_cache, compiled_step, has_state
 from physworld.lm.short_conv import patch_short_convolutions
 from physworld.protocols import Guide, Noise
 
@@ -56,7 +56,7 @@ class CachedGenerator:
         self.pad_id, self.repetition_penalty = pad_id, repetition_penalty
         own = getattr(network.config, "max_position_embeddings", None)
         self.max_length: int = max_length if own is None else min(max_length, own)
-        self.keeps = can_keep(network)
+        self.keeps, self.row_by_row = can_keep(network), has_state(network)
         self.reuse_cache = reuse_cache and self.keeps
         device = next(network.parameters()).device.type
         self.fixed = switched("static_cache", static_cache, auto=device == "cuda") and self.keeps
@@ -66,7 +66,7 @@ class CachedGenerator:
         self._step = compiled_step() if self.fixed and device == "cuda" else None
         self._rows: list[int] = []
         self._read: list[list[int]] = []  # each row's tokens in the cache, where they are kept for the next call
-        self._cache: PaddedKVCache | None = None
+        self._cache: PaddedKVCache | RowCaches | None = None
 
     def parameters(self) -> Any:
         return self.network.parameters()
@@ -133,7 +133,11 @@ class CachedGenerator:
         order = [self._rows.index(row) if row in self._rows else -1 for row in rows]
         if not reuse or self._cache is None or -1 in order:
             self._rows, self._read = (rows, [[] for _ in rows]) if reuse else ([], [])
-            self._cache = PaddedKVCache(self.network, len(rows), fixed=self.fixed, step=self._step)
+            self._cache = (
+                RowCaches(self.network, len(rows))
+                if self.row_by_row
+                else PaddedKVCache(self.network, len(rows), fixed=self.fixed, step=self._step)
+            )
             return [0] * len(rows)
         # The last token is read again in any case: its scores are what is wanted.
         shared = [min(_common(np.array(self._read[k]), p), len(p) - 1) for k, p in zip(order, prompts, strict=True)]

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DummyLayer, DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
 
 BOOLEAN_MASKS = ("sdpa", "physworld")  # attention implementations; the others take what is added to scores
 Step = Callable[[Any, Any, Tensor, Any, Tensor], Tensor]
@@ -199,6 +199,29 @@ class PaddedKVCache:
         return added.masked_fill_(~see, torch.finfo(self.dtype).min)[:, None]
 
 
+class RowCaches:
+    """A cache of its own for each row of a network with a running state: no mask keeps padding out of such a state, and
+    transformers offers no way to take a row out of a batch of them."""
+
+    def __init__(self, network: Any, rows: int) -> None:
+        self.rows = [PaddedKVCache(network, 1) for _ in range(rows)]
+        self.valid_BT = torch.zeros(rows, 0, dtype=torch.bool, device=next(network.parameters()).device)
+
+    def read(self, ids_BS: Tensor, real_BS: Tensor) -> Tensor:
+        """Read more tokens of each row; (B, V) scores after each row's last one."""
+        self.valid_BT = torch.cat([self.valid_BT, real_BS], dim=1)
+        each = [
+            cache.read(ids_S[real_S][None], real_S[real_S][None])
+            for cache, ids_S, real_S in zip(self.rows, ids_BS, real_BS, strict=True)
+        ]
+        return torch.cat(each)
+
+    def keep(self, rows_B: Tensor, counts_B: Tensor, pack: float = 1.0) -> None:
+        """Keep these rows, whole."""
+        self.rows = [self.rows[row] for row in rows_B.tolist()]
+        self.valid_BT = self.valid_BT[rows_B]
+
+
 def _last(ids_BS: Tensor) -> int | Tensor:
     """Which places of a block a network is to score: the last one by its number. As a slice it is no matrix in memory,
     and then the output layer is read once for every row (on a CPU seven times as long for 28 rows)."""
@@ -261,3 +284,10 @@ def can_keep(network: Any) -> bool:
     rotary = hasattr(config, "rope_theta") or hasattr(config, "rope_parameters") or hasattr(config, "rope_scaling")
     known = {"full_attention", "conv"} if config.model_type == "lfm2" else {"full_attention"}
     return bool(rotary and kinds <= known and not getattr(config, "sliding_window", None))
+
+
+def has_state(network: Any) -> bool:
+    """Some layer keeps more of what it has read than keys and values of single tokens: a recurrence, or a convolution
+    that `can_keep` does not know."""
+    masked = (DynamicLayer, DynamicSlidingWindowLayer, DynamicIndexedLayer, DummyLayer)
+    return not can_keep(network) and any(type(one) not in masked for one in DynamicCache(config=network.config).layers)

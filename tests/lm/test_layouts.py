@@ -43,16 +43,28 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[bool, bool]]] = {
     "cohere": ({}, (False, False)),  # scaled scores
     "granite": ({"logits_scaling": 3.0}, (False, False)),
 }
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}
 WINDOWS: dict[str, dict[str, Any]] = {
     "mistral": {"sliding_window": 8},
     "gemma3_text": {"head_dim": 8, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
 }
+STATES: dict[str, dict[str, Any]] = {
+    "granitemoehybrid": {
+        **MAMBA, "layer_types": ["mamba", "attention"], "num_local_experts": 0, "shared_intermediate_size": 48,
+    },
+    "qwen3_next": {
+        "layer_types": ["linear_attention", "full_attention"], "head_dim": 8, "linear_num_value_heads": 4,
+        "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8, "mlp_only_layers": [0, 1],
+    },
+    "falcon_h1": {**MAMBA, "mamba_n_heads": 4, "mamba_d_ssm": 32, "mamba_n_groups": 1},
+    "bamba": {**MAMBA, "attn_layer_indices": [1]},
+}  # fmt: skip
 
 
 def model(kind: str) -> Any:
     """Weights large enough for what is left out to show."""
     torch.manual_seed(0)
-    own = WINDOWS.get(kind) or KINDS[kind][0]
+    own = WINDOWS.get(kind) or STATES.get(kind) or KINDS[kind][0]
     lm: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SIZES, **own})).eval()
     bias = getattr(lm.get_output_embeddings(), "bias", None)
     with torch.no_grad():
@@ -151,9 +163,9 @@ class Forces:
 
 @torch.no_grad()
 @pytest.mark.parametrize("guided", [False, True])
-@pytest.mark.parametrize("kind", ["gpt2", *WINDOWS])
+@pytest.mark.parametrize("kind", ["gpt2", *WINDOWS, *STATES])
 def test_rows_of_other_lengths_change_no_answer(kind: str, guided: bool) -> None:
-    """Prompts, limits and what must come differ from row to row; windows are whole."""
+    """Prompts, limits and what must come differ from row to row; windows and running states are whole."""
     own, (ids, _) = model(kind), texts()
     prompts, limits = [ids[0, :9], ids[1, :24], ids[0, 3:16]], [4, 17, 12]
     guide, wanted = Forces(3), []
@@ -169,6 +181,7 @@ def test_rows_of_other_lengths_change_no_answer(kind: str, guided: bool) -> None
             text = torch.cat([text, token[None, None]], dim=1)
         wanted.append(text[0, len(prompt) :].tolist())
     asked = CachedGenerator(model(kind), pad_id=0)
+    assert asked.row_by_row is (kind in STATES)
     answers = asked.generate([p.numpy() for p in prompts], limits, -1, Forces(3) if guided else None)
     assert [answer.tolist() for answer in answers] == wanted
 
