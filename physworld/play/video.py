@@ -185,12 +185,13 @@ class Studio:
 def _load(run: Path) -> Loaded:
     import torch
 
-    from physworld.video.build import evaluation_of
+    from physworld.video.build import check_guidance, evaluation_of
     from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 
     adapters = {name: folder for name, folder in adapters_of(run).items() if name in ROWS}
     trained, codec, source, network = load_candidates(run)
     evaluation = evaluation_of(trained)
+    check_guidance(evaluation, codec)
     add_adapters(network, adapters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Loaded(

@@ -44,6 +44,7 @@ def build(cfg: DictConfig) -> VideoParts:
     micro_batch, accumulate = hardware.split(cfg.global_batch)
     evaluation: VideoEvaluation = instantiate(cfg.evaluation)
     codec, source = codec_and_source(cfg)
+    check_guidance(evaluation, codec)
     try:
         train, val = source("train"), source("val")
         # Before the network is there: a text encoder of 9.5 GB and the network need not be in memory together.
@@ -111,6 +112,18 @@ def evaluation_of(trained: DictConfig) -> VideoEvaluation:
     """A run's own evaluation; smoke runs of earlier versions hold text's."""
     found: VideoEvaluation = instantiate(own_evaluation(trained.evaluation, "video"))
     return found
+
+
+def check_guidance(evaluation: VideoEvaluation, codec: Any) -> None:
+    """
+    Raises:
+        UserError: guided sampling compares with an empty caption, which the codec cannot read.
+    """
+    why = "" if evaluation.guidance == 1 else codec.refuses("")
+    if why:
+        raise UserError(
+            f"evaluation.guidance={evaluation.guidance:g} needs an empty caption beside each, and {why}; leave it at 1."
+        )
 
 
 def own_clips(cfg: DictConfig) -> bool:

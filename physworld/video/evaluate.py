@@ -26,6 +26,7 @@ from physworld.types import Sample
 from physworld.video import own_evaluation, own_report
 from physworld.video.build import (
     VideoParts,
+    check_guidance,
     codec_and_source,
     make_evaluator,
     make_module,
@@ -59,6 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
     adapters = adapters_of(run, evaluation.controls)
     device = share.device(placed(cfg).device())
     trained, codec, source, network = load_candidates(run)
+    check_guidance(evaluation, codec)
     size = sum(p.numel() for p in network.parameters())  # one adapter's, of which there are several from here on
     add_adapters(network, adapters)
     directory = runs.relative(HydraConfig.get().runtime.output_dir)

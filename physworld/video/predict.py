@@ -19,7 +19,7 @@ from physworld.reporting.screen import screen
 from physworld.runs import directory as runs
 from physworld.settings import checks
 from physworld.training.hardware import placed
-from physworld.video.build import evaluation_of
+from physworld.video.build import check_guidance, evaluation_of
 from physworld.video.evaluate import adapters_of, add_adapters, load_candidates
 from physworld.video.evaluation import (
     LORA,
@@ -41,6 +41,7 @@ def predict(cfg: DictConfig) -> None:
     device = placed(cfg).device()
     trained, codec, source, network = load_candidates(run)
     evaluation = evaluation_of(trained)
+    check_guidance(evaluation, codec)
     add_adapters(network, {LORA: adapters[LORA]})
     network = network.eval().to(device)
     example = source("val")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from physworld.errors import UserError
+from physworld.settings.messages import override
 from physworld.video import report as video_report
-from physworld.video.codecs.pixels import PixelCodec
+from physworld.video.build import build
+from physworld.video.codecs.pixels import READABLE, PixelCodec
+from physworld.video.evaluate import evaluate
 from physworld.video.evaluation import ABOVE, BASE, IN_RANGE, LORA, VideoEvaluation, VideoEvaluator
 from physworld.video.network import VideoNetwork, tiny
+from physworld.video.predict import predict
 from physworld.video.report import bars, charts, headline_of, report_lines
 from physworld.video.source import ClipSource
 from physworld.video.summary import summarise
+
+from repository import composed
+from video_runs import video_run
 
 QUICK = VideoEvaluation(
     pairs=2, times=2, generated=2, steps=2, card_noises=2, batch_size=4, guidance=1.0, controls=(), pictures=1,
@@ -111,3 +119,19 @@ def test_an_evaluation_that_cannot_be_is_one_sentence(change: dict[str, object],
 def test_a_bound_beside_zero_shows_on_which_side_it_lies() -> None:
     assert video_report._signed({"mean": 2.1e-5, "low": -8e-6, "high": 1.2e-4}) == "0.0000210 (-0.0000080–0.0001200)"
     assert video_report._signed({"mean": 0.02, "low": 0.01, "high": 0.03}) == "0.0200 (0.0100–0.0300)"
+
+
+def test_guidance_needs_a_codec_that_reads_the_empty_caption(tmp_path: Path) -> None:
+    said = "evaluation.guidance=2 needs an empty caption beside each, and the small video model reads captions such as"
+    with pytest.raises(UserError, match=said):
+        build(composed("train", "model=tiny_video", "evaluation.guidance=2", "hardware=cpu"))
+    some = ("model=tiny_video", "model.codec.any_caption=true", "evaluation.guidance=2", "evaluation.val_clips=1")
+    assert build(composed("train", *some, "hardware=cpu", "global_batch=1")).evaluation.guidance == 2
+    run = video_run(tmp_path)
+    asked = (override("run", str(run)), "hardware=cpu")
+    with pytest.raises(UserError, match=said):
+        evaluate(composed("evaluate", *asked, "evaluation=video", "evaluation.guidance=2"))
+    settings = run / "config.yaml"
+    settings.write_text(settings.read_text().replace("guidance: 1.0", "guidance: 2.0"))
+    with pytest.raises(UserError, match=said):
+        predict(composed("predict", *asked, override("prompt", READABLE)))
