@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils import logging as transformers_logging
@@ -27,6 +29,20 @@ class Unfit(ValueError):
 def origin(name: str) -> str:
     """How a base is named in what others may get: its hub name, and no path of this machine."""
     return LOCAL if Path(name).exists() else name
+
+
+def version(name: str, subfolder: str) -> list[Any]:
+    """What tells the files of a part from others under the same name, without reading them: names, sizes and times of
+    change in a folder, the hub's commit otherwise; empty where nothing has been fetched yet."""
+    folder = Path(name) / subfolder
+    if folder.is_dir():
+        files = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+        return [[file, about.st_size, about.st_mtime_ns] for file, about in files]
+    try:
+        found = try_to_load_from_cache(name, f"{subfolder}/config.json")
+    except HFValidationError:  # a path that is not there
+        return []
+    return [Path(found).parents[1].name] if isinstance(found, str) else []
 
 
 def read(kind: Any, name: str, subfolder: str | None = None, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from physworld.video.backbones import SHIPPED, CogVideoX, TinyVideo
 from physworld.video.codecs.pixels import PixelCodec
@@ -20,6 +22,7 @@ from physworld.video.codecs.vae import VaeCodec
 from physworld.video.diffusion_module import VideoDiffusion
 from physworld.video.network import EPSILON, LORA_FILE, V, VideoNetwork, tiny
 from physworld.video.source import ClipSource
+from physworld.video.weights import version
 
 import tiny_cogvideox
 from repository import ROOT
@@ -204,6 +207,37 @@ def test_the_cache_key_knows_how_it_was_encoded(codec: VaeCodec) -> None:
     other = VaeCodec(pretrained=codec.pretrained, dtype="float32", tokens=7, cache=str(codec.cache), device="cpu")
     assert codec._place("caption", b"x") != other._place("caption", b"x")
     assert codec._place("clip", b"x") != codec._place("clip", b"y")
+
+
+def test_other_weights_under_the_same_name_are_encoded_anew(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folder, tmp_path / "own")
+    frames = source(frames=9, width=32, height=32).samples([0])[0].target.frames
+
+    def encoded(cache: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+        kept = None if cache is None else str(cache)
+        fresh = VaeCodec(pretrained=str(own), dtype="float32", tokens=8, cache=kept, device="cpu")
+        return fresh._encoded(frames), fresh.prompts(["a ball"])
+
+    before = encoded(tmp_path / "cache")
+    for file in ("vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
+        weights = {name: value + 0.05 for name, value in load_file(own / file).items()}
+        save_file(weights, own / file, metadata={"format": "pt"})
+    after = encoded(tmp_path / "cache")
+    for old, new, right in zip(before, after, encoded(None), strict=True):
+        assert torch.equal(new, right) and not torch.equal(old, new)
+
+
+def test_weights_of_the_hub_are_told_apart_by_their_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert version("some/base", "vae") == [] == version(str(tmp_path / "not" / "there"), "vae")
+    for commit in ("a" * 40, "b" * 40):
+        file = tmp_path / "models--some--base" / "snapshots" / commit / "vae" / "config.json"
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+        main = tmp_path / "models--some--base" / "refs" / "main"
+        main.parent.mkdir(exist_ok=True)
+        main.write_text(commit)
+        assert version("some/base", "vae") == [commit]
 
 
 @pytest.mark.slow

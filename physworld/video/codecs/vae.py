@@ -23,9 +23,10 @@ from physworld.errors import fetching, first_line
 from physworld.io.atomic import replacing
 from physworld.types import ClipBatch, Sample
 from physworld.video.codecs.usual import Usual
-from physworld.video.weights import Unfit, read
+from physworld.video.weights import Unfit, read, version
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PARTS = {"clip": ("vae",), "caption": ("text_encoder", "tokenizer")}  # which encode it
 TILING_LEAST = 64  # px: diffusers' tiled encoding fails on smaller pictures
 
 
@@ -71,6 +72,7 @@ class VaeCodec:
         )
         self._vae: Any = None
         self._captions: dict[str, Tensor] = {}
+        self._versions: dict[str, list[Any]] = {}  # of the parts' files, where they are known
 
     # ------------------------------------------------------------------------------------------------ pictures
 
@@ -172,11 +174,20 @@ class VaeCodec:
         """File name from the content and from everything that shapes its encoding."""
         if self.cache is None:
             return None
-        how = {"pretrained": self.pretrained, "dtype": str(self.dtype), "tokens": self.tokens, "tiling": self.tiling}
+        how: dict[str, Any] = {
+            "pretrained": self.pretrained, "dtype": str(self.dtype), "tokens": self.tokens, "tiling": self.tiling
+        }  # fmt: skip
         if kind == "clip":
             how["vae"] = dict(self.vae.config)
+        how["files"] = [self._version(part) for part in PARTS[kind]]
         name = hashlib.sha256(json.dumps(how, sort_keys=True, default=str).encode() + content).hexdigest()[:32]
         return self.cache / kind / f"{name}.safetensors"
+
+    def _version(self, part: str) -> list[Any]:
+        """Which files a part is read from; what is not fetched yet is looked for again."""
+        if not self._versions.get(part):
+            self._versions[part] = version(self.pretrained, part)
+        return self._versions[part]
 
     def _find(self, place: Path | None) -> Tensor | None:
         if place is None or not place.is_file():
@@ -197,6 +208,7 @@ class VaeCodec:
             FileNotFoundError: the part is not there and cannot be fetched.
             Unfit: it is there, and it is not whole.
         """
+        self._versions.pop(part, None)  # it may be fetched now
         try:
             if kind is AutoTokenizer:
                 return kind.from_pretrained(self.pretrained, subfolder=part, trust_remote_code=False)
