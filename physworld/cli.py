@@ -323,7 +323,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
 def _preview(options: argparse.Namespace, console: Console) -> Path:
     import shlex
 
-    from physworld.io.placing import report_folder
+    from physworld.io.placing import folder_for, report_folder
     from physworld.judge.footage import find
     from physworld.mains import composed
     from physworld.settings.messages import override
@@ -342,7 +342,9 @@ def _preview(options: argparse.Namespace, console: Console) -> Path:
     if cfg.data.task != "video":
         raise UserError(f"physworld preview is for clips, and data.task={cfg.data.task}; choose data=clips.")
     clips = [Path(str(cfg.data.path))] if "path" in cfg.data and cfg.data.path is not None else []
-    directory = options.out or Path("outputs") / "preview" / (clips[0].resolve().name if clips else "clips")
+    directory = options.out or (
+        folder_for(Path("outputs") / "preview", clips[0]) if clips else Path("outputs") / "preview" / "clips"
+    )
     report_folder(directory, ["clips.csv", "report.md", "report.html"], [["preview.json"]], clips)
     from physworld.video.task import preview
 

@@ -168,8 +168,8 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     """A model by name.
 
     Args:
-        name: shipped or solver, which come with the package; last, the last finished run; a run directory; or a
-            baseline: copy_last, linear, ballistic.
+        name: shipped or solver, which come with the package; last, the last finished run; a run directory, or a run's
+            name below outputs/; or a baseline: copy_last, linear, ballistic.
 
     Raises:
         UserError: there is no such model, or it is not one of text physics.
@@ -177,17 +177,18 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     chosen = str(name)
     if chosen in BASELINES:
         return Model(name=chosen, network=None, codec=None)
-    if chosen not in runs.NAMED and (not chosen or not Path(chosen).is_dir()):
+    place = runs.find_named(chosen) if chosen else None
+    if place is None:
         known = (*runs.NAMED, *BASELINES)
         raise UserError(
             f"{chosen or repr(chosen)} is no model.{suggest(chosen, known)} "
-            f"Give a run directory, or {', '.join(known)}."
+            f"Give a run directory, the name of a run under outputs/, or {', '.join(known)}."
         )
     try:
         where = torch.device(device)
     except (RuntimeError, TypeError):
         raise UserError(f"device={shown(device)} is none; choose cpu, cuda, or cuda:1 and so on.") from None
-    run = runs.find_run(chosen, "")
+    run = runs.find_run(str(place), "")
     task = runs.read_config(run).get("data", {}).get("task", "text")
     if task != "text":
         raise UserError(f"{chosen} is a {task} run; scenes of bodies go on with runs of text physics.")

@@ -17,6 +17,7 @@ import physworld as pw
 from physworld import science
 from physworld.errors import UserError
 
+from evaluations import untrained_run
 from repository import ROOT
 
 FLOOR = pw.Segment(start=(0.0, 50.0), end=(800.0, 50.0), radius=10.0)
@@ -118,6 +119,12 @@ def test_a_model_that_is_not_there(name: str, sentence: str) -> None:
     with pytest.raises(UserError) as raised:
         pw.load(name)
     assert sentence in str(raised.value)
+
+
+def test_a_run_has_the_name_that_commands_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained_run(tmp_path / "outputs", 0)
+    monkeypatch.chdir(tmp_path)
+    assert pw.load("run0").name == "run0"
 
 
 BALL = pw.Body.circle(20.0, position=(150.0, 400.0))

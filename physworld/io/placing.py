@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,23 @@ def placing(directory: Path, option: str = "out") -> Iterator[Path]:
         for file, target in new.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
+
+
+def folder_for(parent: Path, of: Path) -> Path:
+    """Where the report on a folder goes by default: a folder of the same name in `parent`.
+
+    Reports on two folders of one name do not lie over each other: the second one gets a number. A file `.of`, which is
+    made here, says whose it is.
+    """
+    name = of.resolve().name or "clips"
+    for place in (parent / (name if k == 1 else f"{name}_{k}") for k in itertools.count(1)):
+        mark = place / ".of"
+        if not mark.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            mark.write_text(f"{of.resolve()}\n", encoding="utf-8", errors="surrogateescape")
+        if mark.read_text(encoding="utf-8", errors="surrogateescape") == f"{of.resolve()}\n":
+            return place
+    raise AssertionError("numbers do not end")
 
 
 def report_folder(

@@ -100,7 +100,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
             tracks = follow(find_bodies(frames, plate), (width, height))
         tracks = _judgeable(tracks, len(frames))
     except Discard as why:
-        return Verdict(reason=why.reason, sentence=str(why), **facts)
+        return Verdict(reason=why.reason, sentence=str(why), notes=source.notes, **facts)
     motions = [read_motion(track, times) for track in tracks]
     scale = _scale(tracks, footage.shrink, source.known, settings, height)
     kind, figures, laws, unread = judge_motions(
@@ -111,7 +111,7 @@ def judge_footage(footage: Footage, source: Source, settings: Settings, plate: P
     return Verdict(
         kind=kind, figures=figures, laws=laws, unread=unread, scale=scale.source, tracks=tuple(tracks),
         motions=tuple(motions), bodies=tuple(_body(t, m, shrink) for t, m in zip(tracks, motions, strict=True)),
-        errors=_errors(figures, source.known), notes=_unusable(source.known), **facts,
+        errors=_errors(figures, source.known), notes=(*source.notes, *_unusable(source.known)), **facts,
     )  # fmt: skip
 
 

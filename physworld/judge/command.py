@@ -19,7 +19,7 @@ from rich.console import Console
 
 from physworld.errors import UserError
 from physworld.io.names import safe_name
-from physworld.io.placing import report_folder
+from physworld.io.placing import folder_for, report_folder
 from physworld.judge import controls, report
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Discard, Source, find, is_sequence, read
@@ -50,7 +50,7 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     for each in (*sources, *others):
         if is_sequence(each) and options.fps is None:
             raise UserError(f"{each.name} is a run of pictures; say with --fps N how many were taken in a second.")
-    directory = options.out or Path("outputs") / "judge" / (options.folder.resolve().name or "clips")
+    directory = options.out or folder_for(Path("outputs") / "judge", options.folder)
     inputs = [options.folder, *([] if options.against is None else [options.against])]
     report_folder(directory, report.FILES, [["clips.json", "report.html"], [JOURNAL]], inputs)
     with Journal(directory / JOURNAL) as journal:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from physworld.errors import UserError
+from physworld.errors import UserError, first_line
 from physworld.io.captions import captions_of, read_captions
 from physworld.io.film import shown_size, why_unreadable
 from physworld.io.listing import files
@@ -56,6 +56,7 @@ class Source:
     caption: str = ""
     captions: tuple[str, ...] = ()  # all that it has
     known: Mapping[str, Any] = field(default_factory=dict)  # sidecar or captions file: scale and truth, as typed
+    notes: tuple[str, ...] = ()  # what lies beside it and could not be read
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +116,7 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
     else:
         name, beside = first.relative_to(folder).with_suffix("").as_posix(), first.with_suffix("")
     known = dict(table.get(first.relative_to(folder).as_posix(), table.get(name, {})))
+    notes: list[str] = []
     for suffix in (".json", ".txt"):
         path = beside.with_name(beside.name + suffix)
         if not path.is_file():
@@ -123,10 +125,13 @@ def _source(folder: Path, parts: tuple[Path, ...], table: Mapping[str, Mapping[s
             text = path.read_text(encoding="utf-8")
             row = dict(json.loads(text)) if suffix == ".json" else {"caption": text}
             known |= {**row, "captions": captions_of(row) or known.get("captions", [])}
-        except (OSError, ValueError, TypeError, RecursionError):
-            continue  # somebody else's file of the same name: the clip is judged without
+        except (OSError, ValueError, TypeError, RecursionError) as error:  # perhaps somebody else's: it is done without
+            notes.append(f"{path.name} beside the clip cannot be read ({first_line(error)}), and was not used")
     said = tuple(known.get("captions", ()))
-    return Source(name=whole_text(name), files=parts, caption=said[0] if said else "", captions=said, known=known)
+    return Source(
+        name=whole_text(name), files=parts, caption=said[0] if said else "", captions=said, known=known,
+        notes=tuple(map(whole_text, notes)),
+    )  # fmt: skip
 
 
 def is_sequence(source: Source) -> bool:

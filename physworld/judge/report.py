@@ -55,6 +55,9 @@ def headline(summary: Mapping[str, Any]) -> str:
     placebo = summary["rows"].get(PLACEBO)
     if placebo and placebo["judged"]:
         said += f", against {percent(placebo['lawful'])} where a law is broken on purpose"
+        passed = round(placebo["lawful"]["mean"] * placebo["judged"])
+        if passed:
+            said += f" (so {passed} of {placebo['judged']} breaks of a law were not seen, and more may be missed)"
     discarded = ours["clips"] - ours["judged"]
     return f"{said}. {discarded} of {ours['clips']} clips were discarded." if discarded else f"{said}."
 

@@ -28,7 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from physworld import scenarios
 from physworld.drawing.render import comparison, render
-from physworld.errors import FormatError, UserError
+from physworld.errors import FormatError, UserError, unbound
 from physworld.io.images import gif_bytes
 from physworld.play import spatial
 from physworld.play.export import choices
@@ -307,9 +307,7 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
         try:
             listening.bind((host, port))
         except OSError as error:
-            raise UserError(
-                f"port={port} of {host} cannot be used ({error.strerror}); choose another --port."
-            ) from None
+            raise UserError(unbound(host, port, error)) from None
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
         config = uvicorn.Config(

@@ -54,9 +54,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"checkpoint {path} holds more than weights and numbers, or is damaged; it is not loaded."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile):
-        raise UserError(
-            f"checkpoint {path} is damaged or cut short; give another one, for example ckpt=best."
-        ) from None
+        others = sorted(other for other in path.parent.glob("*.ckpt") if other != path)
+        advice = f"give another one, for example ckpt={others[0]}" if others else "there is no other beside it"
+        raise UserError(f"checkpoint {path} is damaged or cut short; {advice}.") from None
     absent = [name for name in TRAINING_STATE if not isinstance(content, dict) or name not in content]
     if absent:  # for example weights alone
         raise UserError(f"checkpoint {path} holds no training state (no {', no '.join(absent)}).")

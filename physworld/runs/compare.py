@@ -124,7 +124,7 @@ def _turned(names: Sequence[str], columns: Sequence[tuple[str, str, list[str]]],
 def _tells(key: str) -> bool:
     """The model's own figures, its ratio to the best baseline, and the cost; baselines do the same in every run."""
     mine = ("cost.", "headline.ratio_best@", "headline.held_out/ratio_best@", "headline.parse_rate")
-    return key.startswith(mine) or key.endswith("/model")
+    return key.startswith(mine) or key.endswith(("/model", "/parse", "/all_rules", "/direction_deg"))
 
 
 def _show(value: Any) -> str:

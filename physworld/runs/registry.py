@@ -72,7 +72,8 @@ def one(name: str) -> Run:
     runs = [] if path is None else [run for run in found(path) if run.path == path]
     if not runs:
         every = [run.name for run in found()]
-        some = f" There {'is' if len(every) == 1 else 'are'} {', '.join(every[-5:])}." if every else ""
+        more = f" and {len(every) - FEW} more (physworld runs ls)" if len(every) > FEW else ""
+        some = f" There {'is' if len(every) == 1 else 'are'} {', '.join(every[-FEW:])}{more}." if every else ""
         raise UserError(f"{name} is no run.{suggest(name, every)}{some}")
     return runs[0]
 
@@ -128,6 +129,7 @@ def best(metric: str | None, folder: Path, console: Console, *, highest: bool = 
     if metric is None:
         for name in sorted(known):
             console.print(f"{name}: {counted(known[name], 'run')}", soft_wrap=True, highlight=False, markup=False)
+        console.print("Runs ranked by one of these figures: physworld runs best NAME", soft_wrap=True)
         return
     have = {name: row[metric] for name, row in table.items() if metric in row and math.isfinite(row[metric])}
     if not have:

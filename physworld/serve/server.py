@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from physworld.errors import UserError
+from physworld.errors import UserError, unbound
 from physworld.serve.asked import Asked, read
 from physworld.serve.batches import Batches, Job, Unreadable
 from physworld.serve.served import ANY_LENGTH, Prompt, Refused, Served
@@ -324,7 +324,7 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
         try:
             listening.bind((host, port))
         except OSError as error:
-            raise UserError(f"--port {port} of {host} cannot be used ({error.strerror}); choose another one.") from None
+            raise UserError(unbound(host, port, error)) from None
         listening.listen()  # who is told the address may ask at once
         ready(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/v1")
         hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)

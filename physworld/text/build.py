@@ -87,7 +87,8 @@ def build(cfg: DictConfig) -> TextParts:
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
-        console.print(f"Note: of held-out types, {', '.join(kept)}: what is trained on them is not tested by them.")
+        types = "is a held-out type" if len(kept) == 1 else "are held-out types"
+        console.print(f"Note: {', '.join(kept)} {types}. A run that is trained on it is not tested by it as held out.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec), codec)

@@ -48,6 +48,8 @@ def check(cfg: DictConfig) -> None:
         kicks = ("data.source.kick_rate=", "data.source.kick_size=")
         idle[kicks] = "while data.source.kicked_scenes=0; leave one of them out"
     stages = ("curriculum.samples_per_stage=", "curriculum.keep_easier=")
+    if any(typed.startswith("scenario.names=") for typed in checks.overrides()):
+        idle[("scenario=",)] = "beside scenario.names=..., which goes before it; leave one of them out"
     if "ood" in cfg:  # simulate.py
         idle[stages] = "in scenes that are written, which have no stages; leave it out"
     elif OmegaConf.select(cfg, "curriculum.samples_per_stage", default=0) is None:

@@ -175,7 +175,9 @@ class ClipFiles:
 
     def _why_not(self, clip: Source) -> str:
         if not clip.captions:
-            return f"there is no caption, neither in {Path(clip.name).name}.txt beside it nor in a captions file"
+            name = Path(clip.name).name
+            why = f" ({clip.notes[0]})" if clip.notes else ""
+            return f"there is no caption, neither in {name}.txt or {name}.json beside it nor in a captions file{why}"
         return next((why for why in map(self.refuses, clip.captions) if why), "")
 
     def _skip(self, name: str, problem: str) -> None:

@@ -20,6 +20,7 @@ from physworld.io.pictures import first_frame
 from physworld.judge.board import numbers
 from physworld.judge.clip import Settings, Verdict, judge_footage
 from physworld.judge.footage import Discard, Footage, Source, find, read
+from physworld.judge.report import headline
 from physworld.runs.leaderboard import About
 
 ABOUT = About(model="m", suite="", split="", seed="0")
@@ -201,3 +202,36 @@ def test_files_of_ones_own_stay(tmp_path: Path, capsys: pytest.CaptureFixture[st
     judging = ["judge", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--controls", "0"]
     assert main(judging) == main(judging) == 0  # over its own it goes again
     assert (tmp_path / "out" / "clips.csv").read_text().splitlines()[1].startswith("'=1+1,")
+
+
+def test_two_folders_of_one_name_have_two_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("a", "b"):
+        write_mp4(tmp_path / place / "same" / f"{place}.mp4", clip(line((60, 60), (120, 0))), FPS)
+        for _ in range(2):  # again to the same place
+            assert main(["judge", str(tmp_path / place / "same"), "--controls", "0"]) == 0
+    reports = sorted(Path("outputs/judge").iterdir())
+    assert [path.name for path in reports] == ["same", "same_2"]
+    names = [json.loads((path / "clips.json").read_text())[0]["name"] for path in reports]
+    assert names == ["a", "b"]
+
+
+def test_a_file_beside_a_clip_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    write_mp4(tmp_path / "in" / "a.mp4", clip(line((60, 60), (120, 0))), FPS)
+    (tmp_path / "in" / "a.json").write_text('{"caption": 3')
+    assert main(["judge", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--controls", "0"]) == 0
+    told = (tmp_path / "out" / "report.md").read_text().partition("## To look at")[2]
+    assert "a.json beside the clip cannot be read" in told
+
+
+def test_broken_laws_that_are_not_seen_stand_in_the_first_sentence() -> None:
+    rows = {"clips": (4, 1.0), "placebo": (4, 0.25)}
+    summary = {
+        "rows": {
+            name: {"clips": n, "judged": n, "lawful": {"mean": part, "low": 0.6, "high": 1.0, "n": n}}
+            for name, (n, part) in rows.items()
+        }
+    }
+    assert "(so 1 of 4 breaks of a law were not seen, and more may be missed)" in headline(summary)
+    summary["rows"]["placebo"]["lawful"]["mean"] = 0.0
+    assert "not seen" not in headline(summary)

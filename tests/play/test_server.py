@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
-from physworld.errors import UserError
+from physworld.errors import UserError, unbound
 from physworld.metrics.energy import total_energy
 from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application, serve
@@ -369,7 +369,7 @@ def test_a_port_that_cannot_be_used_is_one_sentence(capsys: pytest.CaptureFixtur
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for typed, said in ((str(port), f"port={port} of 127.0.0.1 cannot be used"), ("99999", "0 to 65535.")):
+        for typed, said in ((str(port), f"--port {port} of 127.0.0.1 cannot be used"), ("99999", "0 to 65535.")):
             assert main(["play", "--no-browser", "--port", typed]) == 1
             assert said in capsys.readouterr().err
 
@@ -387,3 +387,11 @@ def test_a_run_that_the_page_cannot_show_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data: {task: spatial}\n")
     with pytest.raises(UserError, match="is a run of task=spatial, which the page cannot show"):
         serve("127.0.0.1", 0, print, [tmp_path])
+
+
+@pytest.mark.parametrize(("error", "says"), [
+    (socket.gaierror(-2, "Name or service not known"), "--host 300.1.1.1 is no address of this machine (Name or"),
+    (OSError(98, "Address already in use"), "--port 80 of 300.1.1.1 cannot be used (Address already in use)"),
+])  # fmt: skip
+def test_what_is_wrong_with_an_address_is_named(error: OSError, says: str) -> None:
+    assert unbound("300.1.1.1", 80, error).startswith(says)

@@ -67,3 +67,9 @@ def test_a_table_for_spreadsheets_holds_no_formula_and_no_column_twice(tmp_path:
     rows = list(csv.reader((tmp_path / "t.csv").open()))
     assert rows[0] == ["run", "seed", "headline.a/model", "cost.a/model"]
     assert sorted(rows[1:]) == [["'=1+1", "'@SUM(=1+1)", "-1", "2"], ["b", "'@SUM(b)", "-1", "2"]]
+
+
+def test_runs_of_spatial_scenes_have_their_figures(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    write_json(tmp_path / "metrics.json", {"headline": {"pinned/all_rules": 0.25, "pinned/anchor": 0.5}, "cost": {}})
+    assert "pinned/all_rules" in said(str(tmp_path)) and "0.25" in said(str(tmp_path))

@@ -216,7 +216,7 @@ def test_one_changed_byte_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"last\.ckpt is damaged or cut short"):
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged or cut short; there is no other"):
         read_checkpoint(path)
 
 

@@ -71,6 +71,7 @@ REFUSED = [
         for value in ("abc", "true", "1.5", "null")
     ],
     ("train", "data.source.context_noise=inf", "data.source.context_noise=inf must be a number from 0 on"),
+    ("train", "scenario=tower scenario.names=[pong]", "scenario=tower changes nothing beside scenario.names=..."),
     ("train", "codec=plain codec.shuffle_names=1", "codec.shuffle_names=1 must be true or false"),
     ("train", "codec.memory=true codec.memory_dropout=abc", "codec.memory_dropout=abc must be a number from 0 to 1"),
     ("train", "data.source.kicked_scenes=0 data.source.kick_size=3", "data.source.kick_size=3 changes nothing while"),
