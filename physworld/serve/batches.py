@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from physworld.lm.guides import MatcherGuide
 from physworld.protocols import Generator, Guide
 from physworld.seeding import generator
 
@@ -127,7 +128,8 @@ class Batches:
             return
         self.answered += len(jobs)
         for job, ids in zip(jobs, answers, strict=True):
-            if fault := getattr(job.guide, "fault", ""):
+            fault = job.guide.fault if isinstance(job.guide, MatcherGuide) else ""
+            if fault:
                 job.answer.set_exception(Unfollowed(fault))
             else:
                 job.answer.set_result(ids)
