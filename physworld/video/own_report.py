@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from physworld.errors import counted
 from physworld.io.images import write_gif, write_png
 from physworld.io.names import safe_name
 from physworld.judge.report import percent
@@ -91,8 +92,8 @@ def report_lines(summary: Mapping[str, Any]) -> list[str]:
         *lines,
         "## What was measured", "",
         f"Losses are read at t = {measured['times']} with the same noise for every row and every order of frames; "
-        f"clips are sampled in {measured['sampler_steps']} deterministic DDIM steps from the same noise for every row. "
-        "95 % intervals over clips: Wilson's of shares, percentile bootstrap of means.", "",
+        f"clips are sampled in {counted(measured['sampler_steps'], 'deterministic DDIM step')} from the same noise "
+        "for every row. 95 % intervals over clips: Wilson's of shares, percentile bootstrap of means.", "",
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from physworld.errors import counted
 from physworld.io.images import write_gif, write_png
 from physworld.reporting.charts import interval_bars
 from physworld.reporting.markdown import header, span, table
@@ -209,9 +210,9 @@ def report_lines(summary: Mapping[str, Any]) -> list[str]:
         *lines,
         "## What was measured", "",
         f"Losses are read at t = {measured['times']} with noise that is the same for right and wrong version of a clip "
-        f"and for every row; clips are sampled in {measured['sampler_steps']} deterministic DDIM steps from the same "
-        "noise for every row. 95 % intervals over clips: Wilson's of shares, percentile bootstrap (2000 resamples) "
-        "of means; differences are paired.", "",
+        f"and for every row; clips are sampled in {counted(measured['sampler_steps'], 'deterministic DDIM step')} from "
+        "the same noise for every row. 95 % intervals over clips: Wilson's of shares, percentile bootstrap "
+        "(2000 resamples) of means; differences are paired.", "",
     ]  # fmt: skip
 
 
