@@ -7,7 +7,6 @@ import errno
 import functools
 import inspect
 import re
-import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -115,10 +114,3 @@ def unwritable(error: Exception, folder: str | None = None) -> str:
 
 def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def unbound(host: str, port: int, error: OSError) -> str:
-    """Why a server cannot listen: the host is none of this machine, or the port is taken."""
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"--host {host} is no address of this machine ({error.strerror}); leave it out, or choose 0.0.0.0."
-    return f"--port {port} of {host} cannot be used ({error.strerror}); choose another one."

@@ -217,8 +217,9 @@ def _clip(path: Path, most: int, side: int) -> tuple[list[np.ndarray], np.ndarra
         raise Discard("too_short", f"it has 0 frames, and {FEWEST} are needed")
     if len({frame.shape for frame in frames}) > 1:
         raise Discard("unreadable", "its frames differ in size")
-    known = None not in times and bool((np.diff(np.array(times, float)) > 0).all())  # else as fast as the file says
-    return frames, np.array(times, float) if known else np.arange(len(frames)) / rate, shrink
+    moments = np.array(times, float)  # s; NaN where the file tells none
+    known = bool(np.isfinite(moments).all() and (np.diff(moments) > 0).all())  # else as fast as the file says
+    return frames, moments if known else np.arange(len(frames)) / rate, shrink
 
 
 def _pictures(paths: Sequence[Path], most: int, side: int) -> tuple[list[np.ndarray], None, float]:

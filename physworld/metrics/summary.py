@@ -107,8 +107,7 @@ def _number(value: float) -> float | None:
 
 def _fair(interval: Interval, groups: np.ndarray) -> dict[str, Any]:
     """Without bounds where every type has a single scene: resampling one scene gives the same one again and again."""
-    found = interval.to_dict()
-    return found if varies(groups) else {**found, "low": None, "high": None}
+    return interval.to_dict(bounded=varies(groups))
 
 
 def _means(values: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from physworld import scenarios
 from physworld.drawing.render import comparison, render
-from physworld.errors import FormatError, UserError, unbound
+from physworld.errors import FormatError, UserError
 from physworld.io.images import gif_bytes
+from physworld.io.ports import LOCAL, listening, names_of
 from physworld.play import spatial
 from physworld.play.export import choices
 from physworld.play.live import Connection
@@ -47,7 +48,6 @@ from physworld.types import Trajectory
 PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD = 64 * 2**20  # bytes
 LONGEST_NAME = 60  # letters, of up to 4 bytes, where a file system takes 255 bytes; the end, which says the kind
-LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
 # Nothing comes from elsewhere, and no other page may put this one into a frame.
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self'; style-src 'self'; script-src 'self'; "
@@ -289,8 +289,6 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
     Raises:
         UserError: the port is taken, or the page has no place for a run that is given.
     """
-    import socket as sockets
-
     import torch
     import uvicorn
 
@@ -302,18 +300,10 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
                 "runs that were tuned on simulated clips."
             )
     torch.set_num_threads(1)  # one short document at a time: more threads wait for each other
-    with sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET) as listening:
-        listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise UserError(unbound(host, port, error)) from None
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
-        hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
+    with listening(host, port) as (place, address):
         config = uvicorn.Config(
-            application(hosts, given), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
+            application(names_of(host), given), log_level="warning", ws="websockets-sansio", ws_max_size=MAX_UPLOAD,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
-        listening.listen()  # who is told the address may ask at once
-        ready(address)
-        asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+        ready(f"{address}/")
+        asyncio.run(uvicorn.Server(config).serve(sockets=[place]))

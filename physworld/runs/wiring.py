@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from physworld.errors import UserError
 from physworld.lm.weights import WeightsError, load_tokenizer
+from physworld.protocols import Generator
 
 EXAMPLES_OF_A_STAGE = 50_000  # of the LFM_Physics350M card, for curricula that name no number
 
@@ -111,10 +112,11 @@ def epoch_steps(cfg: DictConfig) -> int:
     return len(cfg.curriculum.difficulties) * each // int(cfg.global_batch)
 
 
-def longest(cfg: DictConfig) -> int | None:
-    """Tokens of an example at most, where the network has a limit."""
-    network = cfg.model.network
-    return int(network.max_length) if "max_length" in network else None
+def longest(cfg: DictConfig, network: Generator | None = None) -> int | None:
+    """Tokens of an example at most: what the configuration says, or the positions that the built network has."""
+    asked = int(cfg.model.network.max_length) if "max_length" in cfg.model.network else None
+    limits = (asked, None if network is None else network.max_length)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _name(config: Any) -> str:

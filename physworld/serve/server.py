@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import socket as sockets
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -25,14 +24,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from physworld.errors import UserError, unbound
+from physworld.io.ports import LOCAL, listening, names_of
 from physworld.serve.asked import Asked, read
 from physworld.serve.batches import Batches, Job, Unreadable
 from physworld.serve.served import ANY_LENGTH, Prompt, Refused, Served
 
 MOST_BYTES = 16 * 2**20  # of a request
 MOST_WAITING = 512  # requests; later ones are told to come again
-LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
 LOOK = 0.5  # s between looks whether the client is still there
 
 
@@ -319,14 +317,7 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
     """
     import uvicorn
 
-    with sockets.socket(sockets.AF_INET6 if ":" in host else sockets.AF_INET) as listening:
-        listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise UserError(unbound(host, port, error)) from None
-        listening.listen()  # who is told the address may ask at once
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/v1")
-        hosts = LOCAL if host in ("127.0.0.1", "localhost", "::1") else ("*",)
-        config = uvicorn.Config(service.application(hosts), log_level="warning", timeout_graceful_shutdown=1)
-        asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+    with listening(host, port) as (place, address):
+        ready(f"{address}/v1")
+        config = uvicorn.Config(service.application(names_of(host)), log_level="warning", timeout_graceful_shutdown=1)
+        asyncio.run(uvicorn.Server(config).serve(sockets=[place]))

@@ -68,9 +68,8 @@ def build(cfg: DictConfig) -> TextParts:
     whole = module.unshardable() if hardware.strategy == "fsdp" else ""
     if whole:
         raise UserError(f"{whole}; use hardware=ddp, or other options.")
-    most = longest(cfg)
-    if network.max_length is not None and (most is None or network.max_length < most):
-        most = network.max_length
+    most = longest(cfg, network)
+    if most != longest(cfg):
         console.print(f"Note: these weights read {most} tokens: of longer examples the oldest frames are left out.")
         try:
             EncodedStream(val, codec, most)[0]
@@ -87,8 +86,7 @@ def build(cfg: DictConfig) -> TextParts:
     )
     kept = [name for name in names if name in scenarios.HELD_OUT]
     if kept:
-        types = "is a held-out type" if len(kept) == 1 else "are held-out types"
-        console.print(f"Note: {', '.join(kept)} {types}. A run that is trained on it is not tested by it as held out.")
+        console.print(f"Note: held-out types are trained on ({', '.join(kept)}): they do not test this run as such.")
     evaluation: Evaluation = instantiate(cfg.evaluation)
     stages = _stage_table(cfg, evaluation, codec)
     rollouts = RolloutValidation(evaluation, lambda: cases_of_run(cfg, evaluation, codec), codec)

@@ -30,7 +30,7 @@ def plan(cfg: DictConfig, precision: str, micro_batch: int) -> Planned:
     """
     names = checks.scenario_names(cfg.scenario.names)
     codec, network, weights, notes = network_for(cfg, precision)
-    most = min((limit for limit in (longest(cfg), network.max_length) if limit is not None), default=None)
+    most = longest(cfg, network)
     with real():  # a finished run may make the samples
         train, _ = sources(cfg, names, codec)
     module: NextTokenModule = call(instantiate(cfg.model), network=network, total_steps=cfg.steps)

@@ -103,15 +103,17 @@ class Interval:
     high: float
     count: int = field(default=0)
 
-    def to_dict(self, count: str = "count") -> dict[str, Any]:
+    def to_dict(self, count: str = "count", *, bounded: bool = True) -> dict[str, Any]:
         """{mean, low, high, `count`} as JSON, which has no infinity.
 
-        One case without a width has no bounds: its resamples are all alike, and say nothing of how sure it is.
+        Args:
+            bounded: False where its resamples are all alike, so that its bounds say nothing of how sure it is. That of
+                one case without a width has none in any case.
         """
-        values = {"mean": self.mean, "low": self.low, "high": self.high}
-        if self.count == 1 and self.low == self.high:
-            values = {"mean": self.mean, "low": math.nan, "high": math.nan}
-        return {**{k: float(v) if math.isfinite(v) else None for k, v in values.items()}, count: self.count}
+        sure = bounded and (self.count != 1 or self.low != self.high)
+        ends = (self.low, self.high) if sure else (math.nan, math.nan)
+        found = zip(("mean", "low", "high"), (self.mean, *ends), strict=True)
+        return {**{k: float(v) if math.isfinite(v) else None for k, v in found}, count: self.count}
 
     @staticmethod
     def of_share(part: float, count: int) -> Interval:

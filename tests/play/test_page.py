@@ -133,6 +133,8 @@ def test_the_worker_refuses_a_surface_that_is_no_number(tmp_path: Path) -> None:
     told = worker(tmp_path, [{"do": "world", "friction": "x"}, {"do": "world", "friction": None, "restitution": 0.5}])
     assert [each["kind"] for each in told[-3:]] == ["sentence", "scene", "frame"]
     assert told[-3]["text"] == "the surface must be a finite number."
+    ball = told[-2]["scene"]["bodies"][0]
+    assert ball["restitution"] == 0.5 and ball["friction"] is not None, "null changes nothing, as on the server"
 
 
 def test_the_worker_sends_what_a_file_and_json_hold(tmp_path: Path) -> None:

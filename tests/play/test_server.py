@@ -21,7 +21,8 @@ from starlette.websockets import WebSocketDisconnect
 import physworld as pw
 from physworld import scenarios
 from physworld.cli import main
-from physworld.errors import UserError, unbound
+from physworld.errors import UserError
+from physworld.io.ports import unbound
 from physworld.metrics.energy import total_energy
 from physworld.play import export
 from physworld.play.server import MAX_UPLOAD, Models, application, serve

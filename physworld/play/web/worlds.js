@@ -51,7 +51,7 @@ export class Worlds {
 
   // Another gravity (px/s²), or one friction or restitution for all, from now on.
   change({ gravity, friction, restitution }) {
-    const surface = { ...(friction === undefined ? {} : { friction }), ...(restitution === undefined ? {} : { restitution }) };
+    const surface = { ...(friction == null ? {} : { friction }), ...(restitution == null ? {} : { restitution }) };
     const dressed = (parts) => parts.map((part) => ({ ...part, ...surface }));
     this.scene = { ...this.scene, gravity: gravity ?? this.scene.gravity, bodies: dressed(this.scene.bodies), static: dressed(this.scene.static) };
     Object.assign(this.now, { scene: this.scene, since: this.moments.length - 1 });

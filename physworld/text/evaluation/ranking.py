@@ -10,7 +10,6 @@ import numpy as np
 from physworld.metrics.bootstrap import bootstrap_mean, paired_ratio, varies
 from physworld.metrics.scores import MODEL
 from physworld.metrics.summary import RolloutTable, ordinary
-from physworld.types import Interval
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -34,12 +33,12 @@ def rank(evaluated: Mapping[str, Rows], horizon: int) -> dict[str, Any]:
     varied = varies(groups)  # else there are no intervals: resampling single scenes gives the same ones
     entries = []
     for name in order:
-        ratio = None if not first.any() else _fair(paired_ratio(errors[name], first, groups=groups), varied)
+        ratio = None if not first.any() else paired_ratio(errors[name], first, groups=groups).to_dict(bounded=varied)
         low = None if ratio is None else ratio["low"]
         entries.append(
             {
                 "name": name,
-                "rmse": _fair(bootstrap_mean(errors[name], groups=groups), varied),
+                "rmse": bootstrap_mean(errors[name], groups=groups).to_dict(bounded=varied),
                 "to_first": ratio,
                 "told_apart": name != order[0] and low is not None and low > 1,
                 **about[name],
@@ -84,9 +83,3 @@ def _about(rows: Rows) -> dict[str, Any]:
 
 def _mean(values: np.ndarray, groups: np.ndarray) -> float:
     return float(np.mean([values[groups == group].mean() for group in np.unique(groups)]))
-
-
-def _fair(interval: Interval, varied: bool) -> dict[str, Any]:
-    """As JSON, which has no infinity; without bounds where they would say nothing."""
-    found = interval.to_dict()
-    return found if varied else {**found, "low": None, "high": None}
