@@ -48,6 +48,7 @@ import physworld as pw
 from physworld import cli, mains
 from physworld.drawing.render import render
 from physworld.io.images import write_mp4
+from physworld.reporting.markdown import span
 from physworld.seeding import generator
 
 # %% tags=["parameters"]
@@ -152,8 +153,7 @@ print(f"{'':10} {'clips':>6} {'keep every law':>22} {'g, m/s² (9.81)':>24} {'co
 for name in movers:
     rows = json.loads((folder / f"judged_{name}" / "summary.json").read_text())["rows"]
     lawful, gravity = rows["clips"]["lawful"], rows["clips"]["figures"].get("gravity")
-    shown = "–" if gravity is None else f"{gravity['mean']:.2f} ({gravity['low']:.2f}–{gravity['high']:.2f})"
-    share = f"{lawful['mean']:.0%} ({lawful['low']:.0%}–{lawful['high']:.0%})"
+    shown, share = span(gravity, ".2f"), span(lawful, ".0%")
     control = [f"{rows[kind]['lawful']['mean']:.0%}" if kind in rows else "–" for kind in ("oracle", "placebo")]
     print(f"{name:10} {rows['clips']['judged']:6} {share:>22} {shown:>24} {control[0] + ', ' + control[1]:>24}")
 
