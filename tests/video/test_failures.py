@@ -20,7 +20,7 @@ from physworld.video.evaluate import evaluate
 from physworld.video.evaluation import ABOVE, BASE, IN_RANGE, LORA, VideoEvaluation, VideoEvaluator
 from physworld.video.network import VideoNetwork, tiny
 from physworld.video.predict import predict
-from physworld.video.report import bars, charts, headline_of, report_lines
+from physworld.video.report import bars, charts, headline_of, mark, report_lines
 from physworld.video.source import ClipSource
 from physworld.video.summary import summarise
 
@@ -72,11 +72,30 @@ def test_nothing_but_nan_passes_no_bar() -> None:
     headline: dict = summary["headline"]  # type: ignore[type-arg, assignment]
     assert headline["ppe_mean/model"] == 1 and headline["validity/model"] == 0
     assert all(np.isfinite(value) for value in headline.values())
-    assert not any(passed for _, _, passed in bars(summary, LORA))
+    assert not any("✓" in given for _, _, given in bars(summary, LORA))
     text = "\n".join(report_lines(summary))
     assert "16 losses are no finite numbers" in text and "None" not in text
     assert charts(summary)
     json.dumps(summary, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "given"),
+    [
+        ((None, None, None), "✗"),
+        ((0.05, 0.01, 0.09), "✓"),
+        ((0.05, 0.00, 0.66), "✓*"),  # four pairs
+        ((0.05, None, None), "✓*"),  # one pair
+        ((0.30, 0.20, 0.40), "✗"),
+        ((0.30, 0.09, 0.40), "✗*"),
+        ((0.30, None, None), "✗*"),
+    ],
+)
+def test_a_bar_inside_the_interval_is_starred(cell: tuple[float | None, ...], given: str) -> None:
+    mean, low, high = cell
+    assert mark({"mean": mean, "low": low, "high": high}, most=0.10) == given
+    mean, high, low = (None if part is None else -part for part in cell)
+    assert mark({"mean": mean, "low": low, "high": high}, least=-0.10) == given
 
 
 def test_one_number_that_is_none_spoils_its_clip_alone() -> None:
