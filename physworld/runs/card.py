@@ -126,6 +126,11 @@ def using(loaded: Sequence[str], example: Example | None) -> list[str]:
     """The lines that load `model` and `tokenizer`, and those that ask it; what they print stands below."""
     if example is None:
         return ["```python", *loaded, "```"]
+    prints = (
+        ["It prints", "", "```", example.answer, "```"]
+        if example.answer.strip()
+        else ["It ends at once: it prints nothing."]
+    )
     penalty = "" if example.repetition_penalty == 1 else f", repetition_penalty={example.repetition_penalty}"
     return [
         "```python", *loaded, "", f'prompt = """{example.prompt}"""',
@@ -133,7 +138,7 @@ def using(loaded: Sequence[str], example: Example | None) -> list[str]:
         'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
         f"said = model.generate(**inputs, max_new_tokens={example.longest}, do_sample=False{penalty})",
         'print(tokenizer.decode(said[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))', "```", "",
-        "It prints", "", "```", example.answer, "```",
+        *prints,
     ]  # fmt: skip
 
 
