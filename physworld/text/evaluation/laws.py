@@ -32,7 +32,7 @@ TRUTH = "truth"  # the simulator from the unrounded state
 MIDDLE = (400.0, 300.0)  # px
 SLOP = 0.1  # px, the overlap that Chipmunk leaves alone: a box that lies so deep neither falls nor is pushed
 HALVES = 2  # steps at half the time step that make one
-MOST_GIVEN = 12  # frames; with more, a box would have come to rest and a spring swung back before the rollout begins
+MOST_GIVEN = 8  # frames; with more, the slowest box comes to rest too early, and the fastest spring swings back
 NEEDED = 2 * laws.AFTER + 1  # frames of a rollout; a quarter of the slowest swing is over by then too
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from physworld.text.codecs.card import CardCodec
 from physworld.text.codecs.engine import EngineCodec
 from physworld.text.codecs.plain import PlainCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation, compared, curves
-from physworld.text.evaluation.laws import EXPERIMENTS, LawSuite, not_told, read
+from physworld.text.evaluation.laws import EXPERIMENTS, MOST_GIVEN, LawSuite, friction, not_told, read, spring
 from physworld.text.report.figures import figures
 from physworld.text.report.laws import laws_section, laws_side_by_side
 from physworld.text.report.report import print_table, write_report
@@ -74,14 +75,32 @@ def test_the_simulator_reads_as_the_true_laws() -> None:
 
 
 def test_a_context_that_would_outlast_the_experiments_is_refused() -> None:
-    where: Any = {"split": "test", "seed": 0, "trained_on": (), "limit": 6}
-    longest, longer = (SimpleNamespace(context_frames=n, unwritable=lambda scene: "") for n in (12, 13))
-    drawn = SUITE.sample_cases(EVALUATION, [longest], (), (), **where)
+    where: Any = {"split": "test", "seed": 0, "trained_on": (), "limit": 60}
+    longest, longer = (SimpleNamespace(context_frames=n, unwritable=lambda scene: "") for n in (8, 9))
+    drawn = SUITE.sample_cases(replace(EVALUATION, rollouts=60), [longest], (), (), **where)
     found = laws.law_figures({MODEL: read(drawn, drawn.truth, "test")})
-    for name in ("friction_slope", "spring_period"):  # these begin at their first frame
+    for name in ("friction_slope", "friction_error", "spring_period"):  # these begin at their first frame
         assert abs(found[name]["methods"][MODEL]["mean"] - laws.LAWS[name].law) < 4e-3
-    with pytest.raises(UserError, match="suite=laws gives at most 12 frames, and this text wants 13"):
+    with pytest.raises(UserError, match="suite=laws gives at most 8 frames, and this text wants 9"):
         SUITE.sample_cases(EVALUATION, [longest, longer], (), (), **where)
+
+
+def test_the_slowest_box_and_the_fastest_spring_outlast_the_longest_context() -> None:
+    last = MOST_GIVEN - 1
+    rng = np.random.default_rng(0)
+    slides = friction(rng)
+    (box,) = slides.bodies
+    slowest = replace(box, velocity=(math.copysign(220.0, box.velocity[0]), 0.0), friction=0.7)
+    slides = replace(slides, bodies=(slowest,))
+    read_off = laws.friction(simulate(slides, last + 1 + laws.AFTER).window(last, last + 1 + laws.AFTER))
+    assert read_off["friction"] == pytest.approx(read_off["friction_true"], abs=1e-3)
+    swings = spring(rng)
+    (held,) = swings.joints
+    assert isinstance(held, Spring)
+    fastest = replace(held, stiffness=swings.bodies[0].mass * (2 * math.pi / 0.5) ** 2)
+    path = simulate(replace(swings, joints=(fastest,)), last + 46).window(last, last + 46)
+    period = laws.spring_period(path, last * swings.dt)
+    assert period["spring_period"] == pytest.approx(period["spring_period_true"], rel=4e-3)
 
 
 def test_other_laws_are_read_as_what_they_are() -> None:
