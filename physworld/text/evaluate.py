@@ -214,6 +214,7 @@ def _refuse_unread(cfg: DictConfig, suite: Suite) -> None:
         keys, why = ("scenario", "difficulties=", *starts), f"suite={suite.name} makes its own scenes"
     elif cfg.scenes is not None:
         keys, why = ("evaluation.rollouts=",), f"of scenes={cfg.scenes} all are judged, or limit=N of each type"
+        keys += () if suite.curves else ("suite.first_index=",)  # of its baselines, which are of drawn scenes
     else:
         return
     for override in checks.overrides():

@@ -148,6 +148,7 @@ def test_what_is_not_read_is_refused(main: str, overrides: str, says: str) -> No
         ),
         ("export=x.jsonl suite=phyworld evaluation.starts=1", "makes its own scenes; leave evaluation.starts=1 out"),
         ("export=x.jsonl suite=laws evaluation.latest_start=9", "its own scenes; leave evaluation.latest_start=9 out"),
+        ("export=x.jsonl scenes=FILE +suite.first_index=3", "of scenes=FILE all are.*leave suite.first_index=3 out"),
         (
             "export=x.jsonl scenes=FILE evaluation.rollouts=3",
             "of scenes=FILE all are.*leave evaluation.rollouts=3 out",

@@ -116,6 +116,17 @@ class Suite:
             )
         if self.curves:
             checks.scenario_names(self.curves)
+        elif self.curve_frames != Suite.curve_frames:
+            raise UserError(
+                f"suite.curve_frames={self.curve_frames} is of the types of suite.curves, and there are none; "
+                "leave it out."
+            )
+        drawn = {"first_index": self.first_index, "families": self.families, "curves": self.curves}
+        unread = next((name for name, value in drawn.items() if value), None)
+        if self.own_scenes and unread is not None:
+            raise UserError(
+                f"suite.{unread} is of drawn scenario types, and suite={self.name} makes its own scenes; leave it out."
+            )
 
     @property
     def shifts(self) -> list[Shift]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,9 @@ from physworld.text.codecs.engine import EngineCodec
 from physworld.text.codecs.plain import PlainCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation, compared, curves
 from physworld.text.evaluation.laws import EXPERIMENTS, MOST_GIVEN, LawSuite, friction, not_told, read, spring
+from physworld.text.evaluation.phyworld import PhyWorldSuite
+from physworld.text.evaluation.planning import PlanningSuite
+from physworld.text.evaluation.suites import Suite
 from physworld.text.report.figures import figures
 from physworld.text.report.laws import laws_section, laws_side_by_side
 from physworld.text.report.report import print_table, write_report
@@ -101,6 +105,24 @@ def test_the_slowest_box_and_the_fastest_spring_outlast_the_longest_context() ->
     path = simulate(replace(swings, joints=(fastest,)), last + 46).window(last, last + 46)
     period = laws.spring_period(path, last * swings.dt)
     assert period["spring_period"] == pytest.approx(period["spring_period_true"], rel=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "says"),
+    [
+        (
+            LawSuite,
+            {"first_index": 3},
+            "suite.first_index is of drawn scenario types, and suite=own makes its own scenes",
+        ),
+        (PhyWorldSuite, {"curves": ["pong"]}, "suite.curves is of drawn scenario types"),
+        (PlanningSuite, {"families": ["extreme_mass"], "levels": [1]}, "suite.families is of drawn scenario types"),
+        (Suite, {"curve_frames": 10}, "suite.curve_frames=10 is of the types of suite.curves, and there are none"),
+    ],
+)
+def test_what_a_suite_does_not_read_is_refused(kind: type, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        kind(name="own", **settings)
 
 
 def test_other_laws_are_read_as_what_they_are() -> None:
