@@ -56,15 +56,19 @@ class Problem:
         return [outcome.solved for outcome in self.outcomes]
 
 
-def act(puzzle: Puzzle, action: Action, frames: int) -> np.ndarray:
-    """(frames, N, 2) px: what the simulator makes of an action."""
+def played(puzzle: Puzzle, action: Action, frames: int) -> Trajectory:
+    """What the simulator makes of an action; the scene is that of the first frame."""
     stops = sorted({0, frames - 1, *(at for at, _ in action.removed if at < frames - 1)})
-    state, parts = puzzle.world(action, 0).state, []
+    path = simulate(puzzle.world(action, 0), 1)
     for first, last in pairwise(stops):
-        path = simulate(puzzle.world(action, first), last - first + 1, start=state)
-        parts.append(path.position[:-1])
-        state = path.frame(-1)
-    return np.concatenate([*parts, state.position[None]])
+        part = simulate(puzzle.world(action, first), last - first + 1, start=path.frame(-1))
+        path = path.then(part.window(1, len(part)))
+    return path
+
+
+def act(puzzle: Puzzle, action: Action, frames: int) -> np.ndarray:
+    """(frames, N, 2) px: where the bodies are then."""
+    return played(puzzle, action, frames).position
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +92,7 @@ def imagine(
         context: frames that the model is given; the first ones are the simulator's.
         progress: called with the number of frames that are done.
     """
-    begun = [simulate(job.puzzle.world(job.action, 0), context) for job in jobs]
+    begun = [played(job.puzzle, job.action, context) for job in jobs]
     paths = [
         np.concatenate([begin.position, np.repeat(begin.position[-1:], job.frames - context, axis=0)])
         for job, begin in zip(jobs, begun, strict=True)

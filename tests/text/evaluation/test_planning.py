@@ -126,6 +126,14 @@ def test_a_ball_falls_when_its_support_is_taken_away(games: Path) -> None:
     assert not puzzle.goal(act(puzzle, Action(removed=((12, 0),)), 120)).solved  # the second one holds it
 
 
+def test_a_wall_that_goes_within_the_given_frames_is_gone_in_them(games: Path) -> None:
+    puzzle = iphyre(games, boxes=True)[0]
+    early = Action(removed=((6, 0), (6, 1)))
+    for context in (7, 8, 12, 13):
+        (path,) = imagine([Job(puzzle=puzzle, action=early, frames=40)], simulated, context)
+        assert np.abs(path - act(puzzle, early, 40)).max() < 1e-6
+
+
 def test_the_simulator_as_model_foresees_what_it_does(games: Path) -> None:
     for puzzle in iphyre(games, boxes=True):
         rng = generator(0, "test", 1)
