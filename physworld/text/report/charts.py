@@ -12,7 +12,7 @@ from physworld.metrics.errors import EVENT_THRESHOLD, event_mask
 from physworld.metrics.events import event_jumps
 from physworld.metrics.scores import FLOOR, MODEL, PLACEBO
 from physworld.reporting.charts import GREY, PALETTE, new_axes
-from physworld.text.report.sections import LABELS
+from physworld.text.report.sections import LABELS, unmoved
 from physworld.types import State, Trajectory
 
 if TYPE_CHECKING:
@@ -111,12 +111,10 @@ def skill_chart(summary: Mapping[str, Any]) -> Figure:
 
 def shift_chart(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Error over that of the same scenes as they are, against distance from the training range."""
-    parts = summary["breakdown"]["shift"]
-    start = parts.get("", {}).get("rmse", {}).get(MODEL, {}).get("mean")
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for label, part in parts.items():
+    last, lines = summary["horizons"][-1], dict[str, list[tuple[float, float]]]()
+    for label, part in summary["breakdown"]["shift"].items():
         family, _, _ = label.partition("@")
-        mean = part["rmse"].get(MODEL, {}).get("mean")
+        mean, start = part["rmse"].get(MODEL, {}).get("mean"), unmoved(rows, label, last)
         if family and start and mean is not None:
             far = [row["distance"] for row in rows if row["method"] == MODEL and row["shift"] == label]
             lines.setdefault(family, []).append((float(np.mean(far)), mean / start))

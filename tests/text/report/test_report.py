@@ -17,6 +17,7 @@ from physworld.text.evaluation.evaluation import EvalCases, EvalResult
 from physworld.text.report.charts import shift_chart
 from physworld.text.report.figures import to_tensorboard
 from physworld.text.report.report import print_table, score_rollouts, summarise, write_report
+from physworld.text.report.sections import shift_table, unmoved
 from physworld.types import Body, Scene, Trajectory
 
 from repository import ROOT
@@ -295,5 +296,23 @@ def test_plain_sentences_for_what_cannot_be_scored(tmp_path):
 def test_a_chart_without_lines_has_no_legend() -> None:
     """One scene that is predicted to the last digit gives no ratio to draw."""
     part = {"rmse": {"model": {"mean": 0.0}}}
-    figure = shift_chart({"breakdown": {"shift": {"": part, "low_gravity@1": part}}}, [])
+    figure = shift_chart({"horizons": [5], "breakdown": {"shift": {"": part, "low_gravity@1": part}}}, [])
     assert figure.axes[0].get_legend() is None
+
+
+def test_moved_scenes_are_compared_with_the_same_scenes_as_they_are() -> None:
+    """A hard type that cannot be moved must not make the others look better out of distribution."""
+    off = {"a": dict.fromkeys(METHODS, 2.0), "b": dict.fromkeys(METHODS, 98.0)}
+    plain = rows({"a": 2, "b": 2}, off=off)
+    moved = [{**row, "shift": "low_gravity@1", "distance": 0.8} for row in rows({"a": 2}, off={"a": off["a"]})]
+    for row in moved:
+        row["rmse@5"] = 4.0
+    everything = [*plain, *moved]
+    summary = summarise(everything)
+    assert unmoved(everything, "low_gravity@1", 5) == 2.0 and unmoved(everything, "", 5) == 50.0
+    assert unmoved(moved, "low_gravity@1", 5) is None  # nobody asked
+    text = "\n".join(shift_table(summary, everything))
+    (row,) = [line for line in text.split("\n") if "gravity at level 1" in line]
+    assert "at level 1 | 0.80 | 2 |" in row and row.endswith("| 2.00 |")
+    (line,) = [one for one in shift_chart(summary, everything).axes[0].lines if one.get_label() == "low_gravity"]
+    assert line.get_ydata()[0] == pytest.approx(2.0)  # not 4 / 50
