@@ -51,12 +51,18 @@ class PhyWorldSuite(Suite):
                 raise UserError(f"suite.{name}={chosen} must be a list of some of {', '.join(known)}.")
 
     def clips(self, evaluation: Evaluation, *, split: str, seed: int, limit: int | None) -> list[Clip]:
-        """At most evaluation.rollouts clips of each system and split, the same for every model."""
+        """At most evaluation.rollouts clips of each system and split, the same for every model.
+
+        Raises:
+            UserError: the file cannot be read, or a split is asked of it that is none of it.
+        """
         count = evaluation.rollouts if limit is None else min(limit, evaluation.rollouts)
 
         def rng_of(system: str, kind: str, number: int) -> np.random.Generator:
             return generator(seed, split, zlib.crc32(f"phyworld {system} {kind}".encode()), number)
 
+        if self.file is not None and split != "test":
+            raise UserError(f"split={split} is of drawn clips; those of suite.file={self.file} are judged as they are.")
         if self.file is None:
             return phyworld.clips(self.systems or [], self.splits or [], count, rng_of)
         found: list[Clip] = []

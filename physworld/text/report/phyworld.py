@@ -34,11 +34,11 @@ def phyworld_section(summary: Mapping[str, Any]) -> list[str]:
         "smaller, as in its out-of-distribution sets; *larger*: above them. The model reads states and not pixels, and "
         "was not trained on these systems; the published models were, on nothing else. *Truth* is this package's "
         "simulator from the last given frame; with a tracker or parser, the true clips, painted and read back from "
-        "their pixels.", "",
+        "their pixels, the first ones of a kind (`n` of them where the other rows are over more).", "",
     ]  # fmt: skip
     names = [name for name in found[kinds[0]] if name not in LEFT_OUT]
     rows = [
-        [LABELS.get(name, name.replace("_", " ")), *(span(found[kind][name], ".3f") for kind in kinds)]
+        [LABELS.get(name, name.replace("_", " ")), *(_cell(found[kind][name], found[kind][MODEL]) for kind in kinds)]
         for name in names
     ]
     for who, errors in PUBLISHED.items():
@@ -46,6 +46,12 @@ def phyworld_section(summary: Mapping[str, Any]) -> list[str]:
         if set(cells) != {"–"}:
             rows.append([f"published: {who}", *cells])
     return lines + table(["who", *kinds], rows)
+
+
+def _cell(part: Mapping[str, Any] | None, model: Mapping[str, Any] | None) -> str:
+    """A figure, and how many clips it is of, where the model's is of others."""
+    fewer = part is not None and model is not None and part["count"] != model["count"]
+    return span(part, ".3f") + (f", n = {part['count']}" if part is not None and fewer else "")
 
 
 def _has(kind: str, errors: Mapping[str, float]) -> bool:

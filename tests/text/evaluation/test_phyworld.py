@@ -169,6 +169,8 @@ def test_published_files_are_read(tmp_path: Path, merged: bool) -> None:
     suite = PhyWorldSuite(name="phyworld", systems=["uniform"], splits=["in"], file=str(path))
     kept = suite.clips(Evaluation(**{**EVALUATION, "frames": NEEDED}), split="test", seed=0, limit=None)
     assert len(kept) == 1 and kept[0].video == found[0].video
+    with pytest.raises(UserError, match=r"split=val is of drawn clips; those of suite\.file=.* are judged as they are"):
+        suite.clips(Evaluation(**{**EVALUATION, "frames": NEEDED}), split="val", seed=0, limit=None)
 
 
 def test_two_balls_of_a_file(tmp_path: Path) -> None:
@@ -252,6 +254,10 @@ def test_the_table_has_everybody() -> None:
     jsonschema.validate(table, {**schema["properties"]["phyworld"], "$defs": schema["$defs"]})
     text = "\n".join(phyworld_section(result.summary))
     assert "published: DiT-L, 3 M clips | 0.012 | –" in text
+    assert ", n = " not in text
+    fewer = {kind: {**row, TRACKER: {**row[TRACKER], "count": 1}} for kind, row in table.items()}
+    said = [line for line in phyworld_section({"phyworld": fewer}) if ", n = 1 |" in line]
+    assert len(said) == 1 and said[0].startswith(f"| {TRACKER} |")  # pictures are made of the first clips alone
     found = _phyworld(result.summary, About(model="mine", suite="phyworld", split="test", seed="0"))
     assert {one.model for one in found if not one.reference} == {"mine"} and {one.count for one in found} == {2}
     assert cases.given[0].scene.bodies[0].size[0] == pytest.approx(cases.clips[0].radius[0] * SCALE)
