@@ -373,15 +373,16 @@ def read(cases: EvalCases, predicted: Sequence[Trajectory], split: str) -> list[
 
 
 def not_told(codec: FrameCodec, cases: EvalCases) -> dict[str, list[str]]:
-    """Experiment -> what its law is about, and the text does not say: with another such number it reads the same."""
-    first: dict[str, Trajectory] = {}
+    """Experiment -> what its law is about, and the text does not say: with another such number every scene reads the
+    same."""
+    scenes: dict[str, list[Trajectory]] = {}
     for given in cases.given:
-        first.setdefault(given.scene.name, given)
+        scenes.setdefault(given.scene.name, []).append(given)
     found: dict[str, list[str]] = {}
-    for name, given in first.items():
+    for name, some in scenes.items():
         for what, changed in EXPERIMENTS[name].told.items():
-            scene = changed(given.scene)
-            other = replace(given, scene=scene)
-            if scene != given.scene and codec.write_prompt(given) == codec.write_prompt(other):
+            pairs = ((given, replace(given, scene=changed(given.scene))) for given in some)
+            others = [(given, other) for given, other in pairs if other.scene != given.scene]
+            if others and all(codec.write_prompt(given) == codec.write_prompt(other) for given, other in others):
                 found.setdefault(name, []).append(what)
     return found

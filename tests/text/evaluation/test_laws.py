@@ -176,6 +176,21 @@ def test_what_a_text_does_not_say_is_named() -> None:
     assert "masses" in not_told(EngineCodec(), cases(EngineCodec, 2))["law_impact"]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_text_does_not_say_does_not_hang_on_the_first_scene_that_is_drawn(seed: int) -> None:
+    """Of seed 1 the first impact has no wall; one decimal of friction is enough to tell it."""
+    where: Any = {"split": "test", "seed": seed, "trained_on": (), "limit": 8}
+    engine, card = EngineCodec(), CardCodec()
+    found = not_told(engine, SUITE.sample_cases(EVALUATION, [engine], (), (), **where))
+    assert found["law_restitution"] == ["restitution of bodies", "restitution of walls"]
+    drawn = SUITE.sample_cases(EVALUATION, [card], (), (), **where)
+    assert not_told(card, drawn)["law_friction"] == ["friction of walls"]
+    first = next(given for given in drawn.given if given.scene.name == "law_friction")
+    smooth = replace(first.scene, bodies=tuple(replace(body, friction=0.1) for body in first.scene.bodies))
+    mixed = replace(drawn, given=[replace(first, scene=smooth), *drawn.given])
+    assert not_told(card, mixed)["law_friction"] == ["friction of walls"]
+
+
 def test_what_needs_other_rollouts_is_refused() -> None:
     where: Any = {"split": "test", "seed": 0, "trained_on": (), "limit": 1}
     for other in (replace(EVALUATION, frames=20, horizons=[20]), replace(EVALUATION, start=5)):
