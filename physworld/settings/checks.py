@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -226,6 +226,13 @@ def scenario_names(value: Any) -> list[str]:
     if not value:
         raise UserError(f"scenario.names is empty; choose from {', '.join(known)}.")
     return list(value)
+
+
+def once(name: str, values: Sequence[Any]) -> None:
+    """Refuse a list that holds something twice, where a scene would be scored twice."""
+    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if twice is not None:
+        raise UserError(f"{name} has {twice} twice; give each once.")
 
 
 def read(reader: Callable[[Any], Read], path: Any) -> Read:

@@ -28,6 +28,7 @@ from physworld.settings.help import show
 from physworld.settings.messages import explain
 from physworld.text.codecs.impulse import ImpulseCodec
 from physworld.text.evaluation.evaluation import Evaluation
+from physworld.text.task import check
 from physworld.training.checkpoint_io import AtomicCheckpointIO
 from physworld.training.hardware import Hardware
 from physworld.types import Scene
@@ -85,6 +86,14 @@ def test_names_are_a_list() -> None:
         checks.scenario_names(["towr"])
     with pytest.raises(UserError, match="Did you mean train"):
         checks.split("trains")
+
+
+@pytest.mark.parametrize(("verb", "more"), [("train", ()), ("plan", ()), ("evaluate", ("run=shipped",))])
+def test_a_type_that_is_named_twice_is_refused(verb: str, more: tuple[str, ...]) -> None:
+    """Its scenes would be scored twice, which ended in a traceback when all of them were answered."""
+    with pytest.raises(UserError, match=r"^scenario\.names has tower twice; give each once\.$"):
+        check(composed(verb, "scenario.names=[tower,pong,tower]", *more))
+    check(composed("simulate", "scenario.names=[tower,pong,tower]"))  # takes them in turn, and scores none
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from physworld.errors import UserError
 from physworld.metrics.bootstrap import bootstrap_mean
 from physworld.metrics.scores import MODEL, RolloutMeta
 from physworld.seeding import generator
+from physworld.settings import checks
 from physworld.sim.pymunk_sim import simulate
 from physworld.text.codecs.frame_codec import FrameCodec
 from physworld.text.evaluation.evaluation import EvalCases, EvalResult, Evaluation
@@ -49,6 +50,7 @@ class PhyWorldSuite(Suite):
         for name, chosen, known in (("systems", self.systems, SYSTEMS), ("splits", self.splits, SPLITS)):
             if not isinstance(chosen, list) or not chosen or set(map(str, chosen)) - set(known):
                 raise UserError(f"suite.{name}={chosen} must be a list of some of {', '.join(known)}.")
+            checks.once(f"suite.{name}", chosen)
 
     def clips(self, evaluation: Evaluation, *, split: str, seed: int, limit: int | None) -> list[Clip]:
         """At most evaluation.rollouts clips of each system and split, the same for every model.

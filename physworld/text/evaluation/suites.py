@@ -114,8 +114,10 @@ class Suite:
                 f"suite.levels={self.levels} must be a list of numbers above 0 and at most 1, and goes with "
                 "suite.families."
             )
+        checks.once("suite.families", self.families)
+        checks.once("suite.levels", [f"{level:g}" for level in self.levels])  # as they are told apart
         if self.curves:
-            checks.scenario_names(self.curves)
+            checks.once("suite.curves", checks.scenario_names(self.curves))
         elif self.curve_frames != Suite.curve_frames:
             raise UserError(
                 f"suite.curve_frames={self.curve_frames} is of the types of suite.curves, and there are none; "

@@ -117,6 +117,9 @@ def test_the_slowest_box_and_the_fastest_spring_outlast_the_longest_context() ->
         ),
         (PhyWorldSuite, {"curves": ["pong"]}, "suite.curves is of drawn scenario types"),
         (PlanningSuite, {"families": ["extreme_mass"], "levels": [1]}, "suite.families is of drawn scenario types"),
+        (Suite, {"families": ["extreme_mass"], "levels": [0.5, 1, 1.0]}, "suite.levels has 1 twice; give each once"),
+        (Suite, {"families": ["low_gravity"] * 2, "levels": [1]}, "suite.families has low_gravity twice"),
+        (Suite, {"curves": ["pong", "pong"]}, "suite.curves has pong twice"),
         (Suite, {"curve_frames": 10}, "suite.curve_frames=10 is of the types of suite.curves, and there are none"),
     ],
 )

@@ -268,6 +268,7 @@ def test_the_table_has_everybody() -> None:
     [
         ({"systems": ["uniform"], "splits": ["up"]}, "suite.splits"),
         ({"systems": None, "splits": ["in"]}, "suite.systems"),
+        ({"systems": ["uniform", "uniform"], "splits": ["in"]}, "suite.systems has uniform twice; give each once"),
     ],
 )
 def test_mistakes_are_one_sentence(settings: dict, says: str) -> None:
