@@ -197,6 +197,13 @@ def test_recorded_scenes_of_the_types_that_were_asked_for(tmp_path: Path) -> Non
         suite.read(tmp_path / "nowhere", evaluation, [EngineCodec()], seed=0, limit=None)
     with pytest.raises(UserError, match="not a type that scenario= or the suite names"):
         read(names=["orbit"])
+    for start, says in (
+        (2, "start=2 is too early: this text is given 4 frames, so choose 3 or"),
+        (17, "5 beyond frame 17"),
+    ):
+        with pytest.raises(UserError, match=says):
+            other = dataclasses.replace(evaluation, start=start, starts=1)
+            suite.read(tmp_path, other, [EngineCodec()], seed=0, limit=None)
     with pytest.raises(UserError, match="suite=ood moves simulated scenes out of distribution"):
         Suite(name="ood", families=["zero_gravity"], levels=[1.0]).read(
             tmp_path, evaluation, [EngineCodec()], seed=0, limit=None

@@ -139,7 +139,7 @@ class Evaluation:
         first_index: int = 0,
         shifts: Sequence[Shift] = (IN_DISTRIBUTION,),
     ) -> EvalCases:
-        """The same moments for every model and codec: they depend on names, split and seed alone.
+        """The same moments for every model, and for every codec that is given up to EARLIEST + 1 frames.
 
         A type is left out, and named, when the codec cannot write one of its scenes.
 
@@ -168,17 +168,21 @@ class Evaluation:
                     self._add(cases, codec, scene, rng, about)
         return cases
 
+    def refuse_early(self, context_frames: int) -> None:
+        """Raises: UserError: rollouts are to start before so many frames are given."""
+        if self.start is not None and self.start < context_frames - 1:
+            raise UserError(
+                f"evaluation.start={self.start} is too early: this text is given {context_frames} frames, "
+                f"so choose {context_frames - 1} or later."
+            )
+
     def _add(
         self, cases: EvalCases, codec: SceneLimits, scene: Scene, rng: np.random.Generator, about: RolloutMeta
     ) -> None:
         """The rollouts of one scene."""
         earliest = max(EARLIEST, codec.context_frames - 1)
         if self.start is not None:
-            if self.start < codec.context_frames - 1:
-                raise UserError(
-                    f"evaluation.start={self.start} is too early: this text is given {codec.context_frames} frames, "
-                    f"so choose {codec.context_frames - 1} or later."
-                )
+            self.refuse_early(codec.context_frames)
             lasts = [self.start]
         elif self.starts == 1:
             lasts = [earliest + int(rng.integers(self.latest_start + 1))]

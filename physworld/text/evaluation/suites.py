@@ -188,8 +188,8 @@ class Suite:
             difficulties: wanted; None = all.
 
         Raises:
-            UserError: the suite has scenes of its own, there is no such folder, a file cannot be read, or nothing is
-                left to judge.
+            UserError: the suite has scenes of its own, there is no such folder, a file cannot be read, rollouts are to
+                start too early, or nothing is left to judge.
         """
         if self.own_scenes:
             raise UserError(f"suite={self.name} has scenes of its own; leave scenes={folder} out.")
@@ -201,6 +201,8 @@ class Suite:
         if not folder.exists():
             raise UserError(f"scenes={folder} is no file and no folder; give one of {', '.join(SUFFIXES)} files.")
         together, counts = Together(codecs), Counter[str]()
+        evaluation.refuse_early(together.context_frames)
+        begin = "those that are given" if evaluation.start is None else f"frame {evaluation.start}"
         cases = EvalCases(given=[], truth=[], meta=[], left_out={})
 
         def wanted(name: str) -> bool:
@@ -225,7 +227,7 @@ class Suite:
                 why = together.unwritable(path.scene) or (
                     together.refuses(path.window(firsts[0], lasts[0] + 1))
                     if firsts
-                    else f"its {len(path)} frames are too few for {evaluation.frames} beyond those that are given"
+                    else f"its {len(path)} frames are too few for {evaluation.frames} beyond {begin}"
                 )
                 if why:
                     cases.left_out[str(place)] = why
