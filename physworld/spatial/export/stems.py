@@ -21,6 +21,8 @@ MADE = (
     ".ambix.wav",
 )
 MOST_SECONDS = 3600
+RATES = (8000, 384_000)  # Hz, lowest and highest
+BLOCK = 2**17  # samples, read at a time: a small file may unpack to many channels
 
 
 class StemError(ValueError):
@@ -68,12 +70,17 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     import soundfile  # here, because it loads libsndfile
 
     try:
-        samples, rate = soundfile.read(path, dtype="float64", always_2d=True, frames=-1)
+        with soundfile.SoundFile(path) as file:
+            rate, frames = int(file.samplerate), int(file.frames)
+            fits = RATES[0] <= rate <= RATES[1] and 0 < frames <= MOST_SECONDS * rate
+            blocks = file.blocks(BLOCK, dtype="float64", always_2d=True) if fits else ()
+            mono = np.concatenate([np.zeros(0), *(block.mean(axis=1) for block in blocks)])
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         raise StemError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from None
-    if len(samples) == 0 or len(samples) > MOST_SECONDS * rate:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise StemError(f"{path} has {rate} Hz; a stem has {RATES[0]} to {RATES[1]}.")
+    if not fits:
         raise StemError(f"{path} must hold between one sample and {MOST_SECONDS} s.")
-    mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise StemError(f"{path} holds numbers that are not finite.")
-    return mono, int(rate)
+    return mono, rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from physworld.spatial.scene.documents import RULE_TYPES, Payload, SpatialScene
 
 _ESCAPED = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 MOST_BYTES = 1_000_000  # a payload or scene of full size is below 100 kB
+DEEPEST = 20  # lists and objects in each other; a key of a listening test has nine
 
 
 def printable(text: str) -> str:
@@ -96,7 +98,7 @@ def scene_from(data: Any) -> SpatialScene:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON without NaN, numbers that no double holds, broken Unicode, repeated keys or more than MOST_BYTES.
+    """JSON without NaN, numbers that no double holds, broken Unicode, repeated keys, depth or more than MOST_BYTES.
 
     Raises:
         Invalid: with the place of the first mistake.
@@ -113,11 +115,20 @@ def parse_json(text: str | bytes) -> Any:
         )
         if _ESCAPED.search(text if isinstance(text, str) else text.decode(json.detect_encoding(text))):
             json.dumps(data, ensure_ascii=False).encode()  # half a pair of surrogates cannot be written again
+        level = [data]
+        for _ in range(DEEPEST):
+            level = [child for node in level for child in _children(node)]
+        if level:
+            raise RecursionError  # it could be read, but neither copied nor printed
         return data
     except RecursionError:
         raise Invalid([Violation("$", "nested too deeply")]) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise Invalid([Violation("$", f"no valid JSON: {error}"[:200])]) from None
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 
 def _refuse_constant(name: str) -> Any:

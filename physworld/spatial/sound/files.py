@@ -18,13 +18,11 @@ import numpy as np
 
 from physworld.errors import UserError
 from physworld.io.listing import files
-from physworld.spatial.export.stems import MADE, MOST_SECONDS, SUFFIXES
+from physworld.spatial.export.stems import BLOCK, MADE, MOST_SECONDS, RATES, SUFFIXES
 from physworld.spatial.scene.reading import Invalid, parse_json, printable
 from physworld.spatial.scene.terms import MOST_STEMS
 
 LONGEST_ID = 16  # characters (terms.ID_PATTERN)
-RATES = (8000, 384_000)  # Hz, lowest and highest
-BLOCK = 2**17  # samples, read at a time
 
 
 @dataclass(frozen=True, kw_only=True)

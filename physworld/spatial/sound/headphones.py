@@ -64,7 +64,7 @@ class Measured:
                 rate = int(_read(file, "Data.SamplingRate").reshape(-1)[0])
                 delays = _read(file, "Data.Delay") if "Data.Delay" in file else np.zeros((1, 2))
                 type_ = _words(own(file, "SourcePosition").attrs.get("Type", b"spherical"))
-        except (OSError, KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+        except (OSError, KeyError, ValueError, TypeError, IndexError, OverflowError, RuntimeError) as error:
             raise UserError(
                 f"--hrtf {path} is no SOFA file of head-related responses ({str(error).splitlines()[0][:80]})."
             ) from None
@@ -74,7 +74,10 @@ class Measured:
         if not (np.isfinite(sounds).all() and np.isfinite(places).all() and np.isfinite(delays).all()):
             raise UserError(f"--hrtf {path} holds numbers that are not finite.")
         if type_.startswith("cartesian"):
-            self.directions = places / np.linalg.norm(places, axis=1, keepdims=True)
+            far = np.linalg.norm(places, axis=1, keepdims=True)
+            if not far.all():
+                raise UserError(f"--hrtf {path} holds a place that is no direction: the middle of the head.")
+            self.directions = places / far
         else:
             self.directions = unit(places[:, 0], places[:, 1])
         if delays.shape not in ((2,), (1, 2), (len(sounds), 2)):
@@ -83,7 +86,12 @@ class Measured:
         most = int(late.max())
         if most > MOST_TAPS:
             raise UserError(f"--hrtf {path} delays its responses by {most} samples; at most {MOST_TAPS} are read.")
-        self.sounds = np.zeros((len(sounds), 2, sounds.shape[2] + most))
+        shape = len(sounds), 2, sounds.shape[2] + most
+        if math.prod(shape) > MOST_NUMBERS:
+            raise UserError(
+                f"--hrtf {path} holds {math.prod(shape):,} numbers with its delays, at most {MOST_NUMBERS:,} are read."
+            )
+        self.sounds = np.zeros(shape)
         for n in range(len(sounds)):
             for ear in (0, 1):
                 self.sounds[n, ear, late[n, ear] : late[n, ear] + sounds.shape[2]] = sounds[n, ear]

@@ -179,7 +179,7 @@ def read(path: Path) -> list[Clip]:
                 for row in range(len(start)):
                     video = bytes(np.asarray(videos[group][row], np.uint8)) if group in videos else b""
                     found.append(_recorded(start[row], position[row], video))
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+    except (OSError, KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as a file of PhyWorld ({str(error)[:80]}).") from None
     if not found:
         raise UserError(f"{path} holds no clips.")

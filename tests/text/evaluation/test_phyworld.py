@@ -182,7 +182,7 @@ def test_two_balls_of_a_file(tmp_path: Path) -> None:
     assert found.system == "collision" and np.array_equal(found.speed, one.speed)
 
 
-@pytest.mark.parametrize("harm", ["text", "cut", "keys", "shape", "nan", "nothing"])
+@pytest.mark.parametrize("harm", ["text", "cut", "names", "keys", "shape", "nan", "nothing"])
 def test_a_broken_file_is_named(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "broken.hdf5"
     one = clip("uniform")
@@ -196,6 +196,8 @@ def test_a_broken_file_is_named(tmp_path: Path, harm: str) -> None:
         path.write_text("no HDF5")
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:700])
+    if harm == "names":
+        path.write_bytes(path.read_bytes().replace(b"SNOD", b"XXXX"))
     with pytest.raises(UserError, match=r"^suite\.file=.*gone\.hdf5 cannot be read \(there is no such file\)\.$"):
         phyworld.read(tmp_path / "gone.hdf5")
     with pytest.raises(UserError, match=r"broken\.hdf5"):
