@@ -137,6 +137,12 @@ def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
         make_test(root / "engineer", test, tmp_path / "out")
     with pytest.raises(UserError, match="both sides"):
         make_test(root / "engineer", root / "engineer", tmp_path / "out")
+    (tmp_path / "again").symlink_to(root / "engineer")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "ant").symlink_to(root / "engineer" / "ant")
+    for same in (tmp_path / "again", root / "model" / ".." / "engineer", tmp_path / "mine"):
+        with pytest.raises(UserError, match="are one and the same mix"):
+            make_test(root / "engineer", same, tmp_path / "out")
     with pytest.raises(UserError, match="different payloads"):
         (tmp_path / "ant").mkdir()
         for file in (root / "model" / "ant").iterdir():
@@ -150,6 +156,28 @@ def test_what_does_not_fit_is_one_sentence(test: Path, tmp_path: Path) -> None:
     stranger.write_text(json.dumps({"format": "physworld listening answers 1", "test": "x", "answers": []}))
     with pytest.raises(UserError, match="another listening test"):
         read_choices(test / "key.json", [stranger])
+
+
+def test_the_key_of_a_long_test_is_read(test: Path, tmp_path: Path) -> None:
+    """Eight songs of eight sections, asked about twice, are more bytes than a scene may have."""
+    key = json.loads((test / "key.json").read_text())
+    key["trials"] = [{**one, "trial": f"{one['trial']}{n}"} for n in range(100) for one in key["trials"]]
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(key, indent=1))
+    assert path.stat().st_size > 1_000_000
+    said = json.loads(chosen(test, "h.json", "model").read_text())
+    said["answers"] = [{**one, "trial": f"{one['trial']}7"} for one in said["answers"]]
+    (tmp_path / "said.json").write_text(json.dumps(said))
+    assert len(read_choices(path, [tmp_path / "said.json"])[1]) == len(SONGS)
+
+
+def test_the_probability_is_of_both_sides(test: Path) -> None:
+    """Five of five: 1 in 32 for one side, and as much for the other. 0 % or more would have probability 1."""
+    sets, (choice, *_) = read_choices(test / "key.json", [chosen(test, "i.json", "model")])
+    for who, share in (("engineer", 100), ("model", 0)):
+        said = " ".join(tally(sets, [replace(choice, chosen=who, listener=n) for n in range(5)]))
+        assert f"engineer is preferred in {share} %" in said
+        assert "by chance a share as far from 50 % or farther has probability 0.062" in said
 
 
 def test_an_answer_counts_once(test: Path, tmp_path: Path) -> None:
@@ -184,6 +212,25 @@ def test_a_key_whose_sounds_are_of_no_set_is_damaged(test: Path, tmp_path: Path,
     (tmp_path / "key.json").write_text(json.dumps(key))
     with pytest.raises(UserError, match="damaged key"):
         read_choices(tmp_path / "key.json", [chosen(test, "h.json", "model")])
+
+
+def test_a_key_with_one_set_is_damaged(test: Path, tmp_path: Path) -> None:
+    key = json.loads((test / "key.json").read_text())
+    key["sets"] = ["model", "model"]
+    for trial in key["trials"]:
+        trial["sounds"] = dict.fromkeys(trial["sounds"], "model")
+        del trial["scenes"]["engineer"]
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    with pytest.raises(UserError, match="damaged key"):
+        read_choices(tmp_path / "key.json", [])
+
+
+@pytest.mark.parametrize("channels", [1, 12])
+def test_sounds_of_other_channels_are_refused(channels: int, test: Path, tmp_path: Path) -> None:
+    shutil.copytree(test.parent / "model" / "ant", tmp_path / "ant")
+    soundfile.write(tmp_path / "ant" / "mix.binaural.wav", np.zeros((480, channels)), 48000)
+    with pytest.raises(UserError, match="are not two stereo files"):
+        make_test(test.parent / "engineer", tmp_path, tmp_path / "out")
 
 
 def test_a_listener_answers_in_a_browser(test: Path, tmp_path: Path) -> None:

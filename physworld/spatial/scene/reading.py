@@ -97,14 +97,14 @@ def scene_from(data: Any) -> SpatialScene:
     return _validated(SpatialScene, data)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """JSON without NaN, numbers that no double holds, broken Unicode, repeated keys, depth or more than MOST_BYTES.
+def parse_json(text: str | bytes, most: int = MOST_BYTES) -> Any:
+    """JSON without NaN, numbers that no double holds, broken Unicode, repeated keys, depth or more than `most` bytes.
 
     Raises:
         Invalid: with the place of the first mistake.
     """
-    if len(text) > MOST_BYTES:
-        raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {MOST_BYTES:,}")])
+    if len(text) > most:
+        raise Invalid([Violation("$", f"{len(text):,} bytes are too many; a document has at most {most:,}")])
     try:
         data = json.loads(
             text,

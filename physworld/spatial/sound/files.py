@@ -19,7 +19,7 @@ import numpy as np
 from physworld.errors import UserError
 from physworld.io.listing import files
 from physworld.spatial.export.stems import BLOCK, MADE, MOST_SECONDS, RATES, SUFFIXES
-from physworld.spatial.scene.reading import Invalid, parse_json, printable
+from physworld.spatial.scene.reading import MOST_BYTES, Invalid, parse_json, printable
 from physworld.spatial.scene.terms import MOST_STEMS
 
 LONGEST_ID = 16  # characters (terms.ID_PATTERN)
@@ -191,10 +191,15 @@ def resampled(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return found
 
 
-def read_json(option: str, path: Path) -> Any:
-    """What a JSON file holds that an option of the command names. Raises: UserError: it cannot be read."""
+def read_json(option: str, path: Path, most: int = MOST_BYTES) -> Any:
+    """What a JSON file of `most` bytes holds that an option of the command names.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        return parse_json(path.read_bytes())
+        with path.open("rb") as file:
+            return parse_json(file.read(most + 1), most)
     except OSError as error:
         raise UserError(f"{option} {path} cannot be read ({error.strerror}).") from None
     except Invalid as error:

@@ -39,6 +39,7 @@ from physworld.spatial.sound.meters import LoudnessMeter
 
 KEY, ANSWERS = "physworld listening key 1", "physworld listening answers 1"
 SOUND = "mix.binaural.wav"
+MOST_KEY = 100_000_000  # bytes; a long test's key holds megabytes of scenes
 EVEN = 0.05  # LU that two sounds of a trial may differ: the louder one is turned down
 
 
@@ -100,6 +101,8 @@ def pairs(first: Path, second: Path) -> list[tuple[str, Mix, Mix]]:
         raise UserError(f"{first} and {second} hold no mixes of one name, and are none themselves.")
     found = [(name, read_mix(a), read_mix(b)) for name, a, b in named]
     for name, a, b in found:
+        if a.folder.resolve() == b.folder.resolve():
+            raise UserError(f"{name}: {a.folder} and {b.folder} are one and the same mix.")
         if a.payloads != b.payloads:
             raise UserError(f"{name}: {a.folder} and {b.folder} were mixed from different payloads.")
     return found
@@ -156,7 +159,7 @@ def _written(a: Mix, b: Mix, folder: Path, salt: str) -> tuple[list[str], str]:
         (one, rate), (two, other) = (soundfile.read(mix.folder / SOUND, dtype="float32") for mix in (a, b))
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{a.folder / SOUND} or {b.folder / SOUND} cannot be read ({error}).") from None
-    if rate != other or one.ndim != 2 or two.ndim != 2:
+    if rate != other or not one.shape[1:] == two.shape[1:] == (2,):
         raise UserError(f"{a.folder / SOUND} and {b.folder / SOUND} are not two stereo files of one sample rate.")
     length = min(len(one), len(two))
     loud = [_loudness(sound[:length], rate) for sound in (one, two)]
@@ -183,7 +186,7 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
     Raises:
         UserError: a file is none of these, or of another test.
     """
-    data = read_json("key", key)
+    data = read_json("key", key, most=MOST_KEY)
     if not isinstance(data, dict) or data.get("format") != KEY:
         raise UserError(f"{key} is no key of a listening test; it is the key.json beside the test's index.html.")
     try:
@@ -196,7 +199,7 @@ def read_choices(key: Path, answers: Sequence[Path]) -> tuple[list[str], list[Ch
         }  # fmt: skip
         sets, test = list(map(str, data["sets"])), data["test"]
         for _, sounds, payloads, scenes in trials.values():
-            if not set(sounds.values()) == set(scenes) == set(sets) or len(sets) != 2:
+            if not set(sounds.values()) == set(scenes) == set(sets) or len(set(sets)) != 2:
                 raise ValueError("sounds and scenes are not those of both sets")
             if any(len(payloads) != len(some) for some in scenes.values()):
                 raise ValueError("scenes and payloads are not of the same sections")
@@ -256,8 +259,8 @@ def tally(sets: Sequence[str], choices: Sequence[Choice]) -> list[str]:
         low, high = test.proportion_ci(method="wilson")
         lines.append(
             f"{sets[0]} is preferred in {100 * votes / decided:.0f} % ({100 * low:.0f}-{100 * high:.0f}) of the "
-            f"{decided} votes with a difference, one for each listener and song; by chance that or more has "
-            f"probability {test.pvalue:.2g}"
+            f"{decided} votes with a difference, one for each listener and song; by chance a share as far from 50 % or "
+            f"farther has probability {test.pvalue:.2g}"
         )
     by_trial: dict[str, set[str | None]] = {}
     for choice in choices:
