@@ -81,7 +81,7 @@ class Cell:
     scores: list[Score]
     scenes: list[Any]
     speed: float | None = None  # tokens/s
-    extra: dict[str, float] = field(default_factory=dict)
+    held: dict[str, list[float]] = field(default_factory=dict)  # name -> 1 or 0 of each payload that it is of
 
     def summary(self) -> dict[str, Any]:
         """Every figure as {mean, low, high, n}; figures that apply to no payload are left out."""
@@ -90,7 +90,7 @@ class Cell:
         found["diversity"] = {"mean": diversity(valid), "n": len(valid)}
         if self.speed is not None:
             found["tokens_per_s"] = {"mean": round(self.speed, 1), "n": len(self.scores)}
-        return {**found, **{name: {"mean": value, "n": len(self.scores)} for name, value in self.extra.items()}}
+        return {**found, **{name: share(values).to_dict(count="n") for name, values in self.held.items()}}
 
 
 def _interval(name: str, values: list[float]) -> dict[str, Any]:
@@ -221,8 +221,8 @@ class SpatialEvaluation:
                 network, codec, briefs, mode, batch_size=size, pieces=pieces, name=f"{name} {title}", progress=progress
             )
             if title == ALONE_AGAIN:
-                same = [np.array_equal(a, b) for a, b in zip(answers.ids, raw, strict=False)]
-                cells[mode].extra["deterministic"] = float(np.mean(same))
+                same = [float(np.array_equal(a, b)) for a, b in zip(answers.ids, raw, strict=False)]
+                cells[mode].held["deterministic"] = same
                 continue
             cells[mode] = cell(answers.scenes, samples)
             cells[mode].speed = answers.tokens / max(answers.seconds, 1e-9)
@@ -310,9 +310,9 @@ def repaired(scenes: Sequence[Any], samples: Sequence[Sample]) -> Cell:
     found = cell([m.scene for m in mended], samples)
     for score, m in zip(found.scores, mended, strict=True):
         score["edits"] = float(distance(m.edits))
-    feasible = [score["all_rules"] for score, s in zip(found.scores, samples, strict=True) if _feasible(s)]
+    feasible = [score["all_rules"] or 0.0 for score, s in zip(found.scores, samples, strict=True) if _feasible(s)]
     if feasible:
-        found.extra["all_rules_of_feasible"] = float(np.mean([v for v in feasible if v is not None]))
+        found.held["all_rules_of_feasible"] = feasible
     return found
 
 
