@@ -177,19 +177,9 @@ def _adm(
     out: Path, scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray]
 ) -> list[str]:
     try:
-        levels = adm.write_adm(out, scene, stems, rate, rest)
+        return adm.write_adm(out, scene, stems, rate, rest).remarks()
     except AdmError as error:
         raise UserError(str(error)) from None
-    remarks = [
-        f"{name} is too loud for whole numbers: {decibels(factor):.2f} dB go from its samples into its gain"
-        for name, factor in levels.raised.items()
-        if factor > 1
-    ]
-    if levels.lowered > 1:
-        remarks.append(
-            f"the bed is too loud for whole numbers: the whole programme is {decibels(levels.lowered):.2f} dB lower"
-        )
-    return remarks
 
 
 def _quieter(heard: np.ndarray, scene: SpatialScene, rate: int) -> list[str]:

@@ -16,16 +16,16 @@ from songs import lone, song
 from physworld.cli import main
 from physworld.errors import UserError
 from physworld.spatial.export.adm_reading import read_adm
-from physworld.spatial.scene.documents import Payload
+from physworld.spatial.scene.documents import Keyframe, Payload
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import read_payload, read_scene
 from physworld.spatial.scene.rules import check
 from physworld.spatial.scene.terms import pose_at, turn
 from physworld.spatial.sound.describe import describe
-from physworld.spatial.sound.iamf import PAIRS, ffmpeg
+from physworld.spatial.sound.iamf import PAIRS, Measured, ffmpeg
 from physworld.spatial.sound.mix import Part, Song
 from physworld.spatial.sound.render import RATE, Section
-from physworld.spatial.sound.textproto import q78
+from physworld.spatial.sound.textproto import as_textproto, q78
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
 
 
@@ -160,6 +160,35 @@ def test_the_text_for_iamf_tools_places_every_object(mixed: Path) -> None:
     assert places == [(str(round(t.az_deg)), str(round(t.el_deg))) for t in scene.objects]
     for thing in scene.objects:
         assert soundfile.info(folder / f"{thing.id}.wav").channels == 1
+
+
+def test_stems_beyond_full_scale_keep_their_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A float file at +6 dBFS: its element is turned down and its gain up; a bed that is too loud is told of, too."""
+    wave = 2 * np.sin(np.arange(24000) * 0.05)
+    (tmp_path / "stems").mkdir()
+    for name in ("Kick", "Pad", "Keys"):
+        soundfile.write(tmp_path / "stems" / f"{name}.wav", wave, RATE, subtype="FLOAT")
+    command = ["mix", str(tmp_path / "stems"), "--max-objects", "1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--target", "adm,iamf-objects"]) == 0
+    (thing,) = read_scene((tmp_path / "out" / "scene.json").read_bytes()).objects
+    written, _ = soundfile.read(tmp_path / "out" / "mix.iamf-objects" / f"{thing.id}.wav")
+    assert written == pytest.approx(wave * 0.98 / 2, abs=1e-4)
+    added = 20 * math.log10(2 / 0.98)
+    text = (tmp_path / "out" / "mix.iamf-objects" / "scene.textproto").read_text()
+    assert re.findall(r"default_mix_gain: (-?[0-9]+)", text)[0] == str(q78(thing.gain_db + added))
+    said = capsys.readouterr().out
+    assert f"{thing.id} is too loud for whole numbers: 6.2" in said and said.count("dB go from its samples") == 2
+    assert "the bed is too loud for whole numbers: the whole programme is" in said
+
+
+def test_a_moving_object_stands_at_its_first_keyframe_for_iamf_tools() -> None:
+    """Also where an edited scene's keyframes begin elsewhere than it stands."""
+    scene = lone(0)
+    keys = [Keyframe(t=t, az_deg=az, el_deg=20, dist_m=3) for t, az in ((0, 70), (1, 120))]
+    scene = scene.model_copy(update={"objects": [scene.objects[0].model_copy(update={"motion": keys})]})
+    text = as_textproto(scene, "scene", Measured(lufs=-20, digital_peak=-3, true_peak=-3))
+    for name, value in (("azimuth", 70), ("elevation", 20), ("distance", round(127 * 3 / 15))):
+        assert f"default_{name}: {value}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,16 @@ def test_white_noise_shares_its_energy_by_width(tmp_path: Path) -> None:
     assert found.transient < 0.1
 
 
+@pytest.mark.parametrize("count", [1, 300, 5000, 28 * RATE // 10])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_bands_hear_a_file_s_first_and_last_sample(count: int, end: str, tmp_path: Path) -> None:
+    """A click is white wherever it is: a short kick begins with its attack."""
+    click = np.zeros(count)
+    click[0 if end == "first" else -1] = 0.5
+    found = measure(stem(tmp_path / "a.wav", click, subtype="FLOAT"))
+    assert found.bands == pytest.approx((200 / 24000, 3800 / 24000, 20000 / 24000), abs=0.01)
+
+
 def test_onsets_clicks_are_one_and_a_swell_is_in_between(tmp_path: Path) -> None:
     clicks = np.zeros(8 * RATE)
     clicks[:: RATE // 2] = 0.9
@@ -335,6 +345,19 @@ def test_loudness_is_met_below_the_true_peak(crest: float, target: float, tmp_pa
     assert decibels(float(true_peaks(made).max())) <= -1.0
     assert take.report.lufs == pytest.approx(loudness(made, RATE), abs=0.02)
     assert (take.report.limited > 0.1) == (crest > 1)
+
+
+@pytest.mark.parametrize("channels", [2, 16])
+def test_a_lone_click_is_not_turned_up_without_end(channels: int, tmp_path: Path) -> None:
+    """A limiter takes away whatever a click gains, so no gain brings it to its loudness."""
+    rng = np.random.default_rng(0)
+    sound = np.zeros((28800, channels), np.float32)
+    sound[0] = 0.5 * rng.uniform(0.2, 1, channels)
+    sound[1:] = 1e-3 * rng.standard_normal((28799, channels)) * 10 ** (-3 * np.arange(28799) / 28799)[:, None]
+    take = Take([sound], tmp_path / "raw", np.ones(channels))
+    out = np.concatenate(list(take.finished(-14.0)))
+    assert take.report.gain <= 24.001 and take.report.true_peak <= -1
+    assert true_peaks(out).max() <= 10 ** (-1 / 20)
 
 
 def test_stems_of_another_rate_keep_their_pitch(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import json
 import math
 import struct
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ class Levels:
     raised: dict[str, float]  # object's id -> factor by which its samples are lower and its blocks' gains higher
     lowered: float  # factor by which everything is lower, 1 or more
     loudness: float  # LUFS, of what the file sounds like; -inf for silence
+
+    def remarks(self) -> list[str]:
+        """What was turned down, one sentence each."""
+        bed = f"the bed is too loud for whole numbers: the whole programme is {decibels(self.lowered):.2f} dB lower"
+        return [*too_loud(self.raised), *([bed] if self.lowered > 1 else [])]
+
+
+def too_loud(raised: Mapping[str, float]) -> list[str]:
+    """A sentence on every stem (id -> factor) that was turned down in its file."""
+    return [
+        f"{name} is too loud for whole numbers: {decibels(factor):.2f} dB go from its samples into its gain"
+        for name, factor in raised.items()
+        if factor > 1
+    ]
 
 
 def write_adm(

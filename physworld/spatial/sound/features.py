@@ -20,7 +20,7 @@ from physworld.spatial.sound.meters import LoudnessMeter
 
 LOW, HIGH = 200.0, 4000.0  # Hz, borders of the three bands
 PRESENCE = (300.0, 4000.0)  # Hz
-WINDOW = 4096  # samples, of spectra
+WINDOW = 4096  # samples, of spectra; they overlap by half, and the first begins half of one before the sound
 STEPS = 100  # levels a second
 LOOK_BACK = 5  # steps over which a rise is measured
 AVERAGED = 4  # steps in one level
@@ -57,8 +57,7 @@ def measure(stem: StemFile) -> Features:
     meter = LoudnessMeter(np.ones(stem.channels), stem.rate)
     steps = np.zeros(math.ceil(stem.seconds * STEPS) + 1)
     counts = np.zeros_like(steps)
-    power = np.zeros(WINDOW // 2 + 1)
-    window = np.hanning(WINDOW).astype(np.float32)
+    power, rest = np.zeros(WINDOW // 2 + 1), np.zeros(WINDOW // 2, np.float32)
     at, peak, clipped, sums, run = 0, 0.0, 0, np.zeros(stem.channels), np.zeros(stem.channels, int)
     both = one = 0.0
     for block in stem.blocks():
@@ -75,12 +74,9 @@ def measure(stem: StemFile) -> Features:
         found = np.bincount(index - first, squares)
         steps[first : first + len(found)] += found
         counts[first : first + len(found)] += np.bincount(index - first)
-        frames = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[:: WINDOW // 2] if len(mono) >= WINDOW else None
-        if frames is None:
-            frames = np.pad(mono, (0, WINDOW - len(mono)))[None]
-        for part in range(0, len(frames), 16):  # few at a time: they stay in the cache
-            power += np.square(np.abs(np.fft.rfft(frames[part : part + 16] * window))).sum(axis=0)
+        rest = _add_spectra(power, np.concatenate([rest, mono]))
         at += len(mono)
+    _add_spectra(power, np.pad(rest, (0, WINDOW)))
     levels = steps[counts > 0] / counts[counts > 0]
     hertz = np.fft.rfftfreq(WINDOW, 1 / stem.rate)
     total = float(power[1:].sum())  # without the constant part
@@ -101,6 +97,17 @@ def measure(stem: StemFile) -> Features:
         lost=10 * math.log10(both / max(one, 1e-30)) if both > 0 else 0.0,
         levels=levels,
     )
+
+
+def _add_spectra(power: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Add those of all whole windows; returns what later windows need."""
+    window, hop = np.hanning(WINDOW).astype(np.float32), WINDOW // 2
+    if len(samples) < WINDOW:
+        return samples
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::hop]
+    for part in range(0, len(frames), 16):  # few at a time: they stay in the cache
+        power += np.square(np.abs(np.fft.rfft(frames[part : part + 16] * window))).sum(axis=0)
+    return samples[len(frames) * hop :]
 
 
 def _clips(block: np.ndarray, seen: int, run: np.ndarray) -> tuple[int, np.ndarray]:

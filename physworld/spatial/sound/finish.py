@@ -21,7 +21,7 @@ CEILING = -1.2  # dBTP, a little below the -1 that is promised: what is written 
 SIDE = round(0.03 * RATE)  # samples, over which a peak is held
 NEAR = 0.1  # LU, that the estimate may be off
 TRIES = 8
-MOST = 24.0  # dB that silence-like material is turned up at most
+MOST = 10 ** (24 / 20)  # gain: silence, and clicks that a limiter takes away, are turned up by 24 dB at most
 CLOSE = 2**12  # samples that are looked at together between samples
 
 
@@ -82,7 +82,7 @@ class Take:
         """(gain, the limiter's curve (n,) float32 or None) that bring it to a loudness, LUFS."""
         if not math.isfinite(self.lufs):
             return 1.0, None
-        gain = 10 ** (min(target - self.lufs, MOST) / 20)
+        gain = min(10 ** ((target - self.lufs) / 20), MOST)
         curve = None
         for _ in range(TRIES):
             curve = self._limiter(gain)
@@ -91,7 +91,7 @@ class Take:
             reached = self._estimate(gain, curve)
             if abs(reached - target) < NEAR:
                 break
-            gain *= 10 ** ((target - reached) / 20)
+            gain = min(gain * 10 ** ((target - reached) / 20), MOST)
         return gain, curve
 
     def _limiter(self, gain: float) -> np.ndarray | None:
@@ -146,7 +146,7 @@ class Take:
             off = target - meter.loudness()
             if abs(off) < 0.25 or again == 2:
                 break
-            gain *= 10 ** (off / 20)
+            gain = min(gain * 10 ** (off / 20), MOST)
             curve = self._limiter(gain)
         meter, peak = LoudnessMeter(self.weights, RATE), TruePeakMeter()
         for block in self._turned_blocks(gain, curve):

@@ -12,6 +12,7 @@ import numpy as np
 from physworld.errors import UserError, suggest
 from physworld.spatial.export import adm
 from physworld.spatial.export.adm_reading import AdmError
+from physworld.spatial.export.levels import excess
 from physworld.spatial.sound.files import Mono, StemFile
 from physworld.spatial.sound.finish import Finished, Take, write_wave
 from physworld.spatial.sound.headphones import Binaural, Measured, Sphere
@@ -185,15 +186,9 @@ def _adm(out: Path, section: Section, stems: Mapping[str, Mono]) -> list[str]:
     objects = {thing.id: stems[thing.id].read(0, total) for thing in section.scene.objects}
     rest = {name: stems[name].read(0, total) for name in section.bed}
     try:
-        levels = adm.write_adm(out, section.scene, objects, RATE, rest)
+        return adm.write_adm(out, section.scene, objects, RATE, rest).remarks()
     except AdmError as error:
         raise UserError(str(error)) from None
-    loud = [name for name, factor in levels.raised.items() if factor > 1]
-    return (
-        [f"too loud for whole numbers, so turned down in the file and up in its gain: {', '.join(loud)}"]
-        if loud
-        else []
-    )
 
 
 def _objects(
@@ -206,18 +201,22 @@ def _objects(
     folded = _Folded(None, METERED)
     for _ in folded.heard(take.blocks()):
         pass
-    text = as_textproto(scene, "scene", folded.stereo())
     out.mkdir()
-    (out / "scene.textproto").write_text(text, encoding="utf-8")
+    raised, things = dict[str, float](), []
     for thing in scene.objects:
         whole = stems[thing.id].read(0, total)[:, None]
-        write_wave(out / f"{thing.id}.wav", [np.clip(whole, -1, 1)], 1, total)
+        raised[thing.id] = excess(whole)
+        things.append(thing.model_copy(update={"gain_db": thing.gain_db + decibels(raised[thing.id])}))
+        write_wave(out / f"{thing.id}.wav", [whole / raised[thing.id]], 1, total)
+    text = as_textproto(scene.model_copy(update={"objects": things}), "scene", folded.stereo())
+    (out / "scene.textproto").write_text(text, encoding="utf-8")
     moving = [thing.id for thing in scene.objects if thing.moves]
     said = (
         [f"iamf-tools' text has no words for motion: {', '.join(moving)} stand at their first keyframe"]
         if moving
         else []
     )
+    said += adm.too_loud(raised)
     if sections[0].bed:
         said.append(f"stems of the bed are not among the objects: {', '.join(sections[0].bed)}")
     return None, said

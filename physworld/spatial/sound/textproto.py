@@ -80,14 +80,15 @@ def _element(number: int, stream: int) -> str:
 
 
 def _mixed(number: int, place: int, gain: int, thing: SceneObject) -> str:
+    az, el, dist = thing.path[0][1]
     return (
         f"    audio_elements {{\n      audio_element_id: {number}\n"
         f'      localized_element_annotations: ["{thing.id}"]\n      rendering_config {{\n'
         "        headphones_rendering_mode: HEADPHONES_RENDERING_MODE_BINAURAL\n"
         "        rendering_config_param_definitions {\n          param_definition_type: PARAM_DEFINITION_TYPE_POLAR\n"
         f"          polar_param_definition {{\n            {_parameter(place)}\n"
-        f"            default_azimuth: {round(thing.az_deg)}\n            default_elevation: {round(thing.el_deg)}\n"
-        f"            default_distance: {round(127 * min(thing.dist_m / FARTHEST, 1))}\n"
+        f"            default_azimuth: {round(az)}\n            default_elevation: {round(el)}\n"
+        f"            default_distance: {round(127 * min(dist / FARTHEST, 1))}\n"
         "          }\n        }\n      }\n"
         f"      element_mix_gain {{ {_parameter(gain)} default_mix_gain: {q78(thing.gain_db)} }}\n    }}"
     )
