@@ -82,6 +82,10 @@ def export(options: argparse.Namespace) -> Path:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
     if options.layout is not None and kind != "ebu":
         raise UserError(f"--layout is for --format ebu, and this is {kind}; leave it out.")
+    if options.seconds is not None and (options.stems is not None or kind not in ("iamf-json", "iamf-csv")):
+        raise UserError(
+            "--seconds is for --format iamf-json or iamf-csv without --stems, whose length counts; leave it out."
+        )
     seconds = 8.0 if options.seconds is None else options.seconds
     if not 0 < seconds <= 3600:
         raise UserError(f"--seconds {seconds:g} must lie between 0 and 3600.")

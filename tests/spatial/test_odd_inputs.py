@@ -116,3 +116,44 @@ def test_damaged_ears_are_one_sentence(tmp_path: Path) -> None:
             refused += 1
             assert len(str(error).splitlines()) == 1
     assert refused > 10
+
+
+# --- settings that would change nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("--target bed --codec flac", "--codec has no effect without --target iamf; leave it out."),
+        ("--target binaural --order 3", "--order has no effect without --target iamf or ambisonics; leave it out."),
+        ("--target ambisonics --layout 7.1.4", "--layout has no effect without --target bed or iamf; leave it out."),
+        ("--target iamf --order 2 --layout 5.1.4", "--layout has no effect without --target bed; leave it out."),
+        ("--target csv --hrtf nowhere.sofa", "--hrtf has no effect without --target binaural; leave it out."),
+        ("--target csv --fade 2", "--fade has no effect without --sections FILE; leave it out."),
+        ("--target csv --mode nonsense", "--mode has no effect without --run RUN; leave it out."),
+    ],
+)
+def test_options_of_other_targets_are_refused(
+    given: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "kick.wav", np.full(4800, 0.1), RATE)
+    assert main(["mix", str(tmp_path), "--out", str(tmp_path / "out"), *given.split()]) == 1
+    assert capsys.readouterr().err.strip() == says and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--repeats=2", "--out=page"])
+def test_a_count_of_answers_makes_no_page(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", str(tmp_path), option, "--answers", "ann.json"]) == 1
+    assert capsys.readouterr().err.strip() == f"{option.partition('=')[0]} has no effect with --answers; leave it out."
+
+
+@pytest.mark.parametrize("form", ["png", "json", "iamf-json"])
+def test_a_length_that_nothing_reads_is_refused(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = engineer(payload())
+    (tmp_path / "scene.json").write_text(dumps(scene))
+    for thing in scene.objects:
+        soundfile.write(tmp_path / f"{thing.id}.wav", np.full(100, 0.1), RATE)
+    stems = ["--stems", str(tmp_path)] if form == "iamf-json" else []
+    command = ["export", str(tmp_path / "scene.json"), "--format", form, *stems, "--seconds", "5"]
+    assert main(command) == 1
+    assert "--seconds is for --format iamf-json or iamf-csv without --stems" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,13 +45,13 @@ def run_describe(options: argparse.Namespace, console: Console) -> Path:
 def run_mix(options: argparse.Namespace, console: Console) -> Path:
     """Describe, predict, repair, render; returns the folder."""
     kinds = checked([kind for said in options.target or ["iamf"] for kind in said.split(",")])
-    chosen = Options(
-        codec=options.codec, order=options.order, layout=options.layout, hrtf=options.hrtf, fade=options.fade
-    )
+    given = {name: getattr(options, name) for name in ("codec", "order", "layout", "hrtf", "fade")}
+    chosen = Options(**{name: value for name, value in given.items() if value is not None})
+    _refuse_idle(options, kinds)
     if options.run is not None:  # before minutes are spent
         find_run(options.run, "--run")
     out: Path = options.out or _beside(options.stems, "mix")
-    asked = options.layout if kinds[0] == "bed" else ASKED.get(kinds[0], "iamf")
+    asked = chosen.layout if kinds[0] == "bed" else ASKED.get(kinds[0], "iamf")
     described = _described(options, asked, console)
     whole = Part(name=options.section, start=0.0, end=described.seconds)
     parts = [whole] if options.sections is None else read_sections(options.sections, described.seconds)
@@ -88,6 +89,9 @@ def run_mix(options: argparse.Namespace, console: Console) -> Path:
 def run_listen(options: argparse.Namespace, console: Console) -> Path | None:
     """Make a listening test of two sets of mixes; or, with --answers, count what people chose in one."""
     if options.answers:
+        for name in ("out", "repeats"):
+            if getattr(options, name) is not None:
+                raise UserError(f"--{name} has no effect with --answers; leave it out.")
         if len(options.folders) != 1:
             raise UserError("physworld listen TEST --answers FILES takes one folder, that of the test.")
         sets, choices = read_choices(options.folders[0] / "key.json", options.answers)
@@ -98,9 +102,23 @@ def run_listen(options: argparse.Namespace, console: Console) -> Path | None:
         raise UserError("physworld listen takes two folders of mixes to compare; see physworld listen --help.")
     out: Path = options.out or Path("listening_test")
     first, second = options.folders
-    for remark in make_test(first, second, out, repeats=options.repeats):
+    for remark in make_test(first, second, out, repeats=1 if options.repeats is None else options.repeats):
         console.print(printable(remark), soft_wrap=True)
     return out / "index.html"
+
+
+def _refuse_idle(options: argparse.Namespace, kinds: Sequence[str]) -> None:
+    """Raises: UserError: an option is given that none of these outlets reads."""
+    beds = ("bed", "iamf") if options.order is None else ("bed",)  # with an order .iamf holds ambisonics
+    readers = {"codec": ("iamf",), "order": ("iamf", "ambisonics"), "layout": beds, "hrtf": ("binaural",)}
+    needs = {name: f"--target {' or '.join(some)}" for name, some in readers.items() if not set(some) & set(kinds)}
+    if options.sections is None:
+        needs["fade"] = "--sections FILE"
+    if options.run is None:
+        needs["mode"] = "--run RUN"
+    for name, what in needs.items():
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} has no effect without {what}; leave it out.")
 
 
 def _scenes(song: Song, options: argparse.Namespace, say) -> list[Payload]:  # type: ignore[no-untyped-def]
@@ -113,7 +131,7 @@ def _scenes(song: Song, options: argparse.Namespace, say) -> list[Payload]:  # t
     missing = [k for k in range(len(asked)) if not song.scene_file(k).exists()]
     for path in there:
         say(f"{path} is taken as it stands; delete it to make it anew.")
-    answers = predicted([asked[k] for k in missing], options.run, options.mode)
+    answers = predicted([asked[k] for k in missing], options.run, options.mode or "raw")
     save_text(song.out / "stems.json", json.dumps(song.described.report(), indent=2) + "\n")
     for k, (said, scene, remarks) in zip(missing, answers, strict=True):
         if not song.payload_file(k).exists():

@@ -31,12 +31,12 @@ def stem_verbs(verbs: argparse._SubParsersAction[Any]) -> None:
         help="iamf (the default), bed, ambisonics, binaural, adm, rpp, csv or iamf-objects; several with commas",
     )  # fmt: skip
     mixing.add_argument("--run", help="a trained run, or last; without it the rule-based engineer writes the scene")
-    mixing.add_argument("--mode", default="raw", help="how a run answers: raw, schema or pinned; repair follows")
+    mixing.add_argument("--mode", help="how a run answers: raw (the default), schema or pinned; repair follows")
     mixing.add_argument("--sections", type=Path, metavar="FILE", help='JSON [{"section": "verse", "start_s": 0}, ...]')
-    mixing.add_argument("--fade", type=float, default=2.0, help="seconds, from one section's scene to the next one's")
-    mixing.add_argument("--codec", default="flac", help="of .iamf: flac, opus or pcm")
+    mixing.add_argument("--fade", type=float, help="seconds (2), from one section's scene to the next one's")
+    mixing.add_argument("--codec", help="of .iamf: flac (the default), opus or pcm")
     mixing.add_argument("--order", type=int, help="of ambisonics, 1-3; given with iamf, it holds ambisonics and no bed")
-    mixing.add_argument("--layout", default="7.1.4", help="of a bed: 7.1.4 or 5.1.4")
+    mixing.add_argument("--layout", help="of a bed: 7.1.4 (the default) or 5.1.4")
     mixing.add_argument("--hrtf", type=Path, metavar="FILE", help="measured ears for binaural (SOFA); else a sphere")
     mixing.add_argument("--watch", action="store_true", help="render again, over what was, when a scene is edited")
 
@@ -48,5 +48,5 @@ def listen_arguments(parser: argparse.ArgumentParser) -> None:
         "with --answers, the test's folder",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="of the page; by default listening_test")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="how often each song is asked about (1)")
+    parser.add_argument("--repeats", type=int, metavar="N", help="how often each song is asked about (1)")
     parser.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help="count what listeners saved")
