@@ -8,7 +8,8 @@ from pathlib import Path
 from physworld.errors import FormatError
 from physworld.io.compression import BROKEN, damage, opened
 from physworld.reporting.findings import Checked
-from physworld.spatial.codecs.rows import read_row
+from physworld.spatial.codecs.rows import MOST_ROW, read_row
+from physworld.spatial.scene.reading import lines
 from physworld.spatial.scene.rules import check as check_scene
 
 
@@ -17,8 +18,8 @@ def check(files: Sequence[Path]) -> Checked:
     checked = Checked(what="row", files=len(files))
     for path in files:
         try:
-            with opened(path) as lines:
-                for number, line in enumerate(lines, 1):
+            with opened(path) as file:
+                for number, line in enumerate(lines(file, MOST_ROW), 1):
                     if line.strip():
                         _check(checked, line, f"{path} line {number}")
         except BROKEN as error:

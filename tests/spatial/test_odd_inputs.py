@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import tracemalloc
 from pathlib import Path
 
@@ -10,14 +12,17 @@ import pytest
 import soundfile
 
 from physworld.cli import main
-from physworld.errors import UserError
+from physworld.errors import FormatError, UserError
+from physworld.spatial.codecs.rows import row
+from physworld.spatial.dataset import check
 from physworld.spatial.export.stems import StemError, read_stems
 from physworld.spatial.scene.engineer import engineer
 from physworld.spatial.scene.reading import Invalid, dumps, parse_json
 from physworld.spatial.scene.repair import repair
 from physworld.spatial.sound.headphones import Measured
+from physworld.spatial.sources.rows import RowsSource
 
-from spatial_tools import payload
+from spatial_tools import payload, samples
 
 RATE = 48000
 DEEP = ('{"version":%s0%s}', "[", "]"), ('{"objects":[{"id":"vox","motion":%s0%s}]}', '{"a":', "}")
@@ -29,6 +34,19 @@ def test_what_is_nested_deeply_is_no_document(text: str, opening: str, closing: 
     """Whatever is read is copied and printed too, which takes more of Python's stack than reading does."""
     with pytest.raises(Invalid, match="nested too deeply"):
         repair(parse_json(text % (opening * depth, closing * depth)), payload())
+
+
+def test_a_line_of_rows_takes_no_memory_without_bounds(tmp_path: Path) -> None:
+    """A packed line of 100 MB is some 100 kB; a row has at most two documents."""
+    path, (sample,) = tmp_path / "rows.jsonl.gz", samples(count=1)
+    good = json.dumps(row(sample.given.payload, sample.target)).encode() + b"\n"
+    path.write_bytes(gzip.compress(good + b'{"prompt": "' + b"x" * 100_000_000 + b'"}\n' + good))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=r"rows\.jsonl\.gz line 2 has more than 4,000,000 bytes\.$"):
+        RowsSource(seed=0, split="train", train_file=str(path), valid_file=None)
+    assert check([path]).count == 2
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
 
 
 # --- stems of an export

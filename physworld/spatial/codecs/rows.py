@@ -8,6 +8,7 @@ from typing import Any
 from physworld.errors import FormatError
 from physworld.spatial.scene.documents import Payload, SpatialScene
 from physworld.spatial.scene.reading import (
+    MOST_BYTES,
     Invalid,
     dumps,
     parse_json,
@@ -16,6 +17,9 @@ from physworld.spatial.scene.reading import (
 )
 
 INSTRUCTION = "GravityLLM: Output ONLY valid JSON matching the Spatial9Scene schema.\n\nINPUT:\n"
+
+
+MOST_ROW = 4 * MOST_BYTES  # of a line: two documents, in which every quote is two bytes
 
 
 def prompt_text(payload: Payload) -> str:
@@ -32,6 +36,8 @@ def read_row(line: str | bytes, where: str) -> tuple[Payload, SpatialScene]:
     Raises:
         FormatError: the line is no row; the message names it and the JSON path.
     """
+    if len(line) > MOST_ROW + 1:  # the line's end
+        raise FormatError(f"{where} has more than {MOST_ROW:,} bytes.")
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -125,6 +125,15 @@ def parse_json(text: str | bytes, most: int = MOST_BYTES) -> Any:
         raise Invalid([Violation("$", "nested too deeply")]) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise Invalid([Violation("$", f"no valid JSON: {error}"[:200])]) from None
+
+
+def lines(file: IO[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
+    """Lines of a file, of which no more is kept than shows that they have more than `most` bytes."""
+    while line := file.readline(most + 2):
+        kept = line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(most)
+        yield kept
 
 
 def _children(node: Any) -> Iterable[Any]:

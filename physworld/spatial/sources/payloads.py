@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from physworld.io.compression import opened
 from physworld.spatial.scene.documents import Payload
-from physworld.spatial.scene.reading import MOST_BYTES, Invalid, parse_json, payload_from
+from physworld.spatial.scene.reading import MOST_BYTES, Invalid, lines, parse_json, payload_from
 
 MANY = (".jsonl", ".ndjson")
 PACKED = (".gz", ".zst")
@@ -42,18 +41,9 @@ def read_payloads(path: Path) -> Iterator[Asked]:
         if not holds_many(path):
             yield _read(str(path), file.read(MOST_BYTES + 1))
             return
-        for number, line in enumerate(_lines(file), 1):
+        for number, line in enumerate(lines(file), 1):
             if line.strip():
                 yield _read(f"{path} line {number}", line)
-
-
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines, of which no more is kept than shows that they are too long."""
-    while line := file.readline(MOST_BYTES + 2):
-        kept = line
-        while line and not line.endswith(b"\n"):
-            line = file.readline(MOST_BYTES)
-        yield kept
 
 
 def _read(name: str, text: bytes) -> Asked:

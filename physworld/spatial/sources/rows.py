@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from physworld.errors import FormatError
-from physworld.io.compression import BROKEN, opened
-from physworld.spatial.codecs.rows import read_row
+from physworld.io.compression import BROKEN, damage, opened
+from physworld.spatial.codecs.rows import MOST_ROW, read_row
 from physworld.spatial.scene.brief import resolve
 from physworld.spatial.scene.documents import Payload, SpatialScene
+from physworld.spatial.scene.reading import lines
 from physworld.types import Sample
 
 
@@ -36,7 +37,7 @@ def _read(path: Path) -> list[tuple[Payload, SpatialScene]]:
     rows = []
     try:
         with opened(path) as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(lines(file, MOST_ROW), 1):
                 if line.strip():
                     payload, scene = read_row(line, f"{path} line {number}")
                     strangers = {thing.id for thing in scene.objects} - {stem.id for stem in payload.stems}
@@ -47,7 +48,7 @@ def _read(path: Path) -> list[tuple[Payload, SpatialScene]]:
                         raise FormatError(f"{path} line {number}: {max(ids, key=ids.count)} is there twice.")
                     rows.append((payload, scene))
     except BROKEN as error:
-        raise FormatError(f"{path} cannot be read ({error}).") from None
+        raise FormatError(f"{path} cannot be read ({damage(error)}).") from None
     if not rows:
         raise FormatError(f"{path} holds no rows.")
     return rows
