@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,18 @@ from physworld.spatial.export.times import seconds_of
 from physworld.spatial.scene.documents import SpatialScene
 from physworld.spatial.scene.reading import Invalid, Violation, parse_json, printable, scene_from
 from physworld.spatial.scene.rules import VERSION
-from physworld.spatial.scene.terms import GRID, LOUDNESS, MOST_KEYFRAMES, POSE, Pose, pose_at, snap, turn, wrapped
+from physworld.spatial.scene.terms import (
+    GRID,
+    LOUDNESS,
+    MOST_KEYFRAMES,
+    MOST_OBJECTS,
+    POSE,
+    Pose,
+    pose_at,
+    snap,
+    turn,
+    wrapped,
+)
 
 LABEL = "physworld spatial scene"
 GAP = Fraction(1, 10_000)  # s, between blocks that do not touch
@@ -38,6 +50,8 @@ class _Reading:
     noted: dict[str, list[dict[str, Any]]]  # what our own files say of an object beyond ADM, by its name
     remarks: list[str]
     gains: dict[str, float]  # audioObject's id -> dB, those it lies in included
+    packs: dict[str | None, ET.Element]  # by id
+    channels: dict[str | None, ET.Element]
     used: set[str] = field(default_factory=set)
 
     def grid(self, name: str, key: str, value: float) -> float:
@@ -85,9 +99,12 @@ def _scene(root: ET.Element, chunks: AdmChunks, remarks: list[str]) -> SpatialSc
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     extras = _noted(root)
-    reading = _Reading(_length(root, chunks), _entries(extras), remarks, _object_gains(root))
-    things = [thing for item in root.iter("audioObject") for thing in _things(root, item, reading)]
-    if not extras and any(_is_bed(root, item) for item in root.iter("audioObject")):
+    packs = {pack.get("audioPackFormatID"): pack for pack in root.iter("audioPackFormat")}
+    channels = {c.get("audioChannelFormatID"): c for c in root.iter("audioChannelFormat")}
+    reading = _Reading(_length(root, chunks), _entries(extras), remarks, _object_gains(root), packs, channels)
+    every = (thing for item in root.iter("audioObject") for thing in _things(item, reading))
+    things = list(islice(every, MOST_OBJECTS + 1))  # one too many is refused below
+    if not extras and any(_is_bed(item, reading) for item in root.iter("audioObject")):
         remarks.append("its channel bed is left out: a scene has objects, and its bed are the stems that are none")
     if not things:
         raise AdmError("has no audioObject of type Objects")
@@ -192,33 +209,31 @@ def _is_objects(pack: ET.Element) -> bool:
     return pack.get("audioPackFormatID", "").startswith("AP_0003")
 
 
-def _is_bed(root: ET.Element, item: ET.Element) -> bool:
+def _is_bed(item: ET.Element, reading: _Reading) -> bool:
     """Whether an audioObject has a pack, and none of its packs is of type Objects."""
-    return item.find("audioPackFormatIDRef") is not None and not list(_channels(root, item))
+    return item.find("audioPackFormatIDRef") is not None and not any(True for _ in _channels(item, reading))
 
 
-def _channels(root: ET.Element, item: ET.Element) -> Iterator[tuple[ET.Element, float]]:
+def _channels(item: ET.Element, reading: _Reading) -> Iterator[tuple[ET.Element, float]]:
     """(channel, metres that its distance 1 means) of every channel of an object, packs in packs included."""
-    packs = {pack.get("audioPackFormatID"): pack for pack in root.iter("audioPackFormat")}
-    channels = {c.get("audioChannelFormatID"): c for c in root.iter("audioChannelFormat")}
     waiting, seen = [ref.text for ref in item.findall("audioPackFormatIDRef")], set[str | None]()
     while waiting:
         name = waiting.pop(0)
-        pack = packs.get(name)
+        pack = reading.packs.get(name)
         if pack is None or name in seen or not _is_objects(pack):
             continue  # a bed, or one of the common definitions, which stand in no file
         seen.add(name)
         scale = _number(pack.get("absoluteDistance", "1"))
         for ref in pack.findall("audioChannelFormatIDRef"):
-            if ref.text not in channels:
+            if ref.text not in reading.channels:
                 raise ValueError(f"{ref.text} is not there")
-            yield channels[ref.text], scale if scale > 0 else 1.0
+            yield reading.channels[ref.text], scale if scale > 0 else 1.0
         waiting += [ref.text for ref in pack.findall("audioPackFormatIDRef")]
 
 
-def _things(root: ET.Element, item: ET.Element, reading: _Reading) -> Iterator[dict[str, Any]]:
+def _things(item: ET.Element, reading: _Reading) -> Iterator[dict[str, Any]]:
     """A scene's objects of one audioObject: one for each of its channels."""
-    found = list(_channels(root, item))
+    found = list(_channels(item, reading))
     called = item.get("audioObjectName") or item.get("audioObjectID") or "object"
     if item.find("positionOffset") is not None:
         reading.remarks.append(f"{called}: positionOffset is left out")
