@@ -23,7 +23,8 @@ from physworld.spatial.scene.rules import check
 from physworld.spatial.scene.terms import pose_at, turn
 from physworld.spatial.sound.describe import describe
 from physworld.spatial.sound.iamf import PAIRS, Measured, ffmpeg
-from physworld.spatial.sound.mix import Part, Song
+from physworld.spatial.sound.mix import Part, Song, render
+from physworld.spatial.sound.outlets import Options
 from physworld.spatial.sound.render import RATE, Section
 from physworld.spatial.sound.textproto import as_textproto, q78
 from physworld.spatial.sound.timeline import Point, timelines, unrolled
@@ -273,6 +274,22 @@ def test_a_watched_scene_is_rendered_again(tmp_path: Path, monkeypatch: pytest.M
 
 def described_as(folder: Path) -> Payload:
     return describe(folder / "stems", target="iamf", style="pop", section="verse").payload
+
+
+def test_a_folder_is_rendered_over_and_what_else_is_there_stays(tmp_path: Path) -> None:
+    song(tmp_path / "stems", stems=2, seconds=1, seed=1)
+    assert main(["mix", str(tmp_path / "stems"), "--target", "iamf-objects", "--out", str(tmp_path / "out")]) == 0
+    folder = tmp_path / "out" / "mix.iamf-objects"
+    (folder / "mine.iamf").write_text("encoded")
+    edited = (tmp_path / "out" / "scene.json").read_text().replace('"az_deg": 0', '"az_deg": 33')
+    (tmp_path / "out" / "scene.json").write_text(edited)
+    described = describe(tmp_path / "stems", target="iamf", style="pop", section="verse")
+    part = Part(name="verse", start=0.0, end=described.seconds)
+    render(Song(tmp_path / "out", described, [part], tmp_path), ["iamf-objects"], Options(), again=True,
+           progress=lambda count: None, say=lambda line: None)  # fmt: skip
+    assert "default_azimuth: 33" in (folder / "scene.textproto").read_text()
+    assert (folder / "mine.iamf").read_text() == "encoded"
+    assert not list((tmp_path / "out").glob(".unfinished*"))
 
 
 def test_the_bed_is_in_the_order_of_the_stems(tmp_path: Path) -> None:

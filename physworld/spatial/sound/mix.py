@@ -280,10 +280,14 @@ def render(
             done, remarks = write(
                 kind, Path(work) / name, sections, song.stems, options, names=song.names, progress=progress
             )
-            target = song.out / name
-            if target.is_dir():
+            made, target = Path(work) / name, song.out / name
+            if target.is_dir() and not made.is_dir():
                 raise UserError(f"{target} is a folder that is there already; move it.")
-            os.replace(Path(work) / name, target)
+            if target.is_dir():  # file by file: somebody may keep others there
+                for file in sorted(made.iterdir()):
+                    os.replace(file, target / file.name)
+            else:
+                os.replace(made, target)
         found[kind] = done
         for remark in remarks:
             say(f"{name}: {remark}")
