@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,8 @@ import numpy as np
 from physworld.cli import main
 from physworld.io.images import write_mp4
 from physworld.seeding import generator
+
+from commands import start
 
 
 def _clips(folder: Path, count: int) -> None:
@@ -30,27 +30,25 @@ def _clips(folder: Path, count: int) -> None:
 
 def _stopped(words: list[str], journal: Path, lines: int, how: signal.Signals) -> tuple[int, str]:
     """(exit code, stderr) of the command, stopped when so many clips are judged."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "physworld", *words], stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test in the background ignores it
-    )  # fmt: skip
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        if journal.exists() and sum(line.endswith("}") for line in journal.read_text().splitlines()) >= lines:
-            break
-        time.sleep(0.02)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
+
+    def judged() -> bool:
+        return journal.exists() and sum(line.endswith("}") for line in journal.read_text().splitlines()) >= lines
+
+    command = start(journal.parents[1], "physworld", *words)
+    command.wait_until(judged)
+    assert command.process.pid is not None
+    os.kill(command.process.pid, how)
+    done = command.end()
+    return done.returncode, done.stderr
 
 
 def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
     folder, out, whole = tmp_path / "clips", tmp_path / "out", tmp_path / "whole"
-    _clips(folder, 5)
-    words = ["judge", str(folder), "--controls", "5", "--pictures", "1", "--out"]
+    _clips(folder, 4)
+    words = ["judge", str(folder), "--controls", "1", "--pictures", "1", "--out"]
     journal = out / "judged.jsonl"
     code, said = _stopped([*words, str(out), "--workers", "2"], journal, 1, signal.SIGINT)
-    assert code == 130 and said.strip().splitlines()[-1].endswith("of 5 clips; the same command goes on from there.")
+    assert code == 130 and said.strip().splitlines()[-1].endswith("of 4 clips; the same command goes on from there.")
     assert "Traceback" not in said
     code, _ = _stopped([*words, str(out), "--workers", "1"], journal, 3, signal.SIGKILL)
     assert code == -signal.SIGKILL

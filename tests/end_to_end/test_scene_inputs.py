@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,20 +18,11 @@ from physworld.text.codecs.scene_json import read_jsonl, write_jsonl
 from physworld.text.codecs.scene_parquet import write_parquet
 from physworld.types import Body, Scene
 
-from commands import ended
-from repository import ROOT
+from commands import ENVIRONMENT, ended
 
 
 def run(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "physworld", *arguments],
-        cwd=where,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "400"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return ended(where, "physworld", *arguments, env={**ENVIRONMENT, "COLUMNS": "400"})
 
 
 def scene(path: Path, number: int = 0, **changes: object) -> Path:

@@ -121,6 +121,7 @@ def _main(where: str, main: str, arguments: tuple[str, ...], env: dict[str, str]
     os.chdir(where)
     os.environ.clear()
     os.environ.update(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background ignores it
     for path, descriptor, stream in ((err, 2, sys.stderr), (out, 1, sys.stdout)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, descriptor)

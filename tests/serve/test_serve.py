@@ -46,6 +46,11 @@ from tiny_lms import bpe_tokenizer, tiny
 from tiny_lms import samples as text_samples
 
 
+def asked_of(server: Serving, method: str, path: str, **more: Any) -> httpx2.Response:
+    """How long an answer takes says how busy the machine is: httpx2 waits for 5 s, where nothing is said."""
+    return httpx2.request(method, f"{server.url}/{path}", timeout=60, **more)
+
+
 def given(count: int, context: int) -> list[Trajectory]:
     return [sample.given.window(4 - context, 4) for sample in text_samples(count)]
 
@@ -252,8 +257,8 @@ def test_a_prompt_that_is_none_costs_nobody_else_an_answer(solver: Any) -> None:
             ({"prompt": "touch \ud800"}, "half a character"),
         ):
             content = json.dumps({"model": "m", **body})
-            answer = httpx2.post(
-                f"{serving.url}/completions", content=content, headers={"content-type": "application/json"}
+            answer = asked_of(
+                serving, "POST", "completions", content=content, headers={"content-type": "application/json"}
             )
             assert answer.status_code == 400 and says in answer.json()["error"]["message"]
 
@@ -314,13 +319,13 @@ def test_scenes_as_in_process(make: type[SpatialCodec], mode: str) -> None:
 )
 def test_what_is_not_offered_is_one_sentence(served: Serving, body: dict[str, Any], status: int, says: str) -> None:
     asked = {"model": "m", "prompt": "ab", "max_tokens": 2, **body}
-    answer = httpx2.post(f"{served.url}/completions", json=asked)
+    answer = asked_of(served, "POST", "completions", json=asked)
     assert answer.status_code == status and says in answer.json()["error"]["message"]
 
 
 def test_hostile_requests(served: Serving) -> None:
     def post(content: bytes, kind: str = "application/json", **headers: str) -> httpx2.Response:
-        return httpx2.post(f"{served.url}/completions", content=content, headers={"content-type": kind, **headers})
+        return asked_of(served, "POST", "completions", content=content, headers={"content-type": kind, **headers})
 
     good = json.dumps({"model": "m", "prompt": "ab", "max_tokens": 1}).encode()
     assert post(good).status_code == 200
@@ -333,7 +338,7 @@ def test_hostile_requests(served: Serving) -> None:
 def test_a_key_may_be_asked_for(weights: Weights) -> None:
     with Serving(Service(weights, "m", key="right")) as serving:
         for key, status in (("wrong", 401), ("right", 200)):
-            answer = httpx2.get(f"{serving.url}/models", headers={"authorization": f"Bearer {key}"})
+            answer = asked_of(serving, "GET", "models", headers={"authorization": f"Bearer {key}"})
             assert answer.status_code == status
 
 
@@ -369,5 +374,5 @@ def test_a_mode_of_another_system_is_refused() -> None:
     prompt = codec.write_ids(codec.prompt(given(1, codec.context_frames)[0]))
     asked = {"model": "m", "prompt": prompt, "response_format": {"type": "physworld", "mode": "pinned"}}
     with Serving(Service(FrameRun(gpt(codec, seed=1), codec), "m")) as serving:
-        answer = httpx2.post(f"{serving.url}/completions", json=asked)
+        answer = asked_of(serving, "POST", "completions", json=asked)
     assert answer.status_code == 400 and "mode is for spatial scenes" in answer.json()["error"]["message"]

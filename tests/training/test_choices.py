@@ -44,7 +44,9 @@ SYSTEMS = {
         *("model=hf", "codec=engine", "evaluation=quick", "evaluation.val_rollouts=1", "evaluation.frames=1"),
         *("evaluation.horizons=[1]", "scenario.names=[projectile]", "data.source.frames=12", "model.warmup_steps=0"),
     ),
-    "spatial": ("model=tiny_gravity", "model.network.depth=1", "model.network.copying_layers=0"),
+    "spatial": (
+        *("model=tiny_gravity", "model.network.depth=1", "model.network.copying_layers=0", "evaluation.val_samples=1"),
+    ),
     "video": ("model=tiny_video", "evaluation.val_clips=1", "evaluation.steps=1", "evaluation.controls=[]"),
 }
 
