@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import metrics_on_ranks
@@ -11,7 +14,7 @@ import torch
 
 from physworld.accumulators import Means, Samples
 
-from commands import start
+from repository import ROOT
 
 
 def test_every_sample_weighs_the_same_whatever_its_batch() -> None:
@@ -58,10 +61,14 @@ def test_samples_come_back_in_order_and_once() -> None:
 
 @pytest.mark.slow
 def test_two_ranks_say_what_one_process_says(tmp_path: Path) -> None:
-    script = "tests/helpers/metrics_on_ranks.py"
-    ranks = [start(tmp_path, script, str(tmp_path / "rank"), str(tmp_path / "meet"), f"{rank}") for rank in (0, 1)]
-    for done in [rank.end() for rank in ranks]:
-        assert done.returncode == 0, done.stdout + done.stderr
+    script = ROOT / "tests" / "helpers" / "metrics_on_ranks.py"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}"}
+    done = subprocess.run(
+        [*torchrun, str(script), str(tmp_path / "rank")], env=environment, capture_output=True, text=True, timeout=240,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     first, second = (json.loads((tmp_path / f"rank{rank}").read_text()) for rank in (0, 1))
     whole = json.loads(json.dumps(metrics_on_ranks.figures(0, 1)))
     assert first.pop("own step") == (0 + 4 + 16 + 36) / 4 and second.pop("own step") == pytest.approx((1 + 9 + 25) / 3)

@@ -68,8 +68,7 @@ def straight(work: Path, accumulate: int) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (0, 2), (2, 2)])
 def test_killed_and_resumed_is_the_same_to_the_bit(work: Path, workers: int, accumulate: int) -> None:
     """Against the run without workers: their number changes nothing either."""
     directory = work / f"killed{workers}{accumulate}"

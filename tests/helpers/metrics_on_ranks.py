@@ -1,8 +1,8 @@
-"""Every accumulated metric on two ranks: each sees its own share, and writes what `compute` says to OUT + its rank.
+"""Every accumulated metric on the ranks of torchrun: each rank sees its own share, rank 0 writes what `compute` says.
 
-    python tests/helpers/metrics_on_ranks.py OUT FILE_TO_MEET_IN RANK
+    torchrun --nproc_per_node=2 tests/helpers/metrics_on_ranks.py OUT.json
 
-One process that sees all: `figures(0, 1)`.
+Without torchrun one process sees all: `figures(0, 1)`.
 """
 
 from __future__ import annotations
@@ -106,12 +106,13 @@ def figures(rank: int, world: int) -> dict[str, Any]:
     return found
 
 
-def main(path: str, meet: str, rank: int) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
-    found = figures(rank, 2)
+def main(path: str) -> None:
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
+    found = figures(rank, distributed.get_world_size())
     Path(f"{path}{rank}").write_text(json.dumps(found))
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], int(sys.argv[3]))
+    main(sys.argv[1])
