@@ -83,7 +83,7 @@ def test_the_shard_digest_reads_everything_that_shapes_a_shard() -> None:
         for path in shards._python_files(place)
     }
     wanted = {"types/scenes.py", "sim/chipmunk.py", "sim/ood.py", "scenarios/tower.py", "text/codecs/scene_parquet.py"}
-    assert wanted | {"text/shards.py", "io/compression.py"} <= read
+    assert wanted | {"text/shards.py", "io/compression.py", "errors.py"} <= read
 
 
 def test_folders_that_code_names_are_there() -> None:

@@ -41,6 +41,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # Sources that decide what is in a scene and how it is written.
 SHAPING = (
     *("types", "seeding.py", "scenarios", "sim", "io/compression.py", "text/shards.py"),
+    "errors.py",  # counts in a scene's sentence
     *("text/codecs/scene_*.py", "text/codecs/_scene_dict.py", "text/codecs/_public.py", "text/codecs/_text.py"),
 )
 
