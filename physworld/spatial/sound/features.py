@@ -21,6 +21,7 @@ from physworld.spatial.sound.meters import LoudnessMeter
 LOW, HIGH = 200.0, 4000.0  # Hz, borders of the three bands
 PRESENCE = (300.0, 4000.0)  # Hz
 WINDOW = 4096  # samples, of spectra; they overlap by half, and the first begins half of one before the sound
+TAPER = np.hanning(WINDOW).astype(np.float32)
 STEPS = 100  # levels a second
 LOOK_BACK = 5  # steps over which a rise is measured
 AVERAGED = 4  # steps in one level
@@ -101,12 +102,12 @@ def measure(stem: StemFile) -> Features:
 
 def _add_spectra(power: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Add those of all whole windows; returns what later windows need."""
-    window, hop = np.hanning(WINDOW).astype(np.float32), WINDOW // 2
+    hop = WINDOW // 2
     if len(samples) < WINDOW:
         return samples
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::hop]
     for part in range(0, len(frames), 16):  # few at a time: they stay in the cache
-        power += np.square(np.abs(np.fft.rfft(frames[part : part + 16] * window))).sum(axis=0)
+        power += np.square(np.abs(np.fft.rfft(frames[part : part + 16] * TAPER))).sum(axis=0)
     return samples[len(frames) * hop :]
 
 

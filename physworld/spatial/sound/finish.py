@@ -82,7 +82,7 @@ class Take:
         """(gain, the limiter's curve (n,) float32 or None) that bring it to a loudness, LUFS."""
         if not math.isfinite(self.lufs):
             return 1.0, None
-        gain = min(10 ** ((target - self.lufs) / 20), MOST)
+        gain = _turned(1.0, target - self.lufs)
         curve = None
         for _ in range(TRIES):
             curve = self._limiter(gain)
@@ -91,7 +91,7 @@ class Take:
             reached = self._estimate(gain, curve)
             if abs(reached - target) < NEAR:
                 break
-            gain = min(gain * 10 ** ((target - reached) / 20), MOST)
+            gain = _turned(gain, target - reached)
         return gain, curve
 
     def _limiter(self, gain: float) -> np.ndarray | None:
@@ -146,7 +146,7 @@ class Take:
             off = target - meter.loudness()
             if abs(off) < 0.25 or again == 2:
                 break
-            gain = min(gain * 10 ** (off / 20), MOST)
+            gain = _turned(gain, off)
             curve = self._limiter(gain)
         meter, peak = LoudnessMeter(self.weights, RATE), TruePeakMeter()
         for block in self._turned_blocks(gain, curve):
@@ -167,6 +167,11 @@ class Take:
             turn = np.float32(gain) if curve is None else (np.float32(gain) * curve[start : start + len(block), None])
             yield (block * turn).astype(np.float32)
             start += len(block)
+
+
+def _turned(gain: float, decibels: float) -> float:
+    """A gain that is so many decibels higher, MOST at most."""
+    return min(gain * 10 ** (decibels / 20), MOST)
 
 
 def write_wave(path: Path, blocks: Iterable[np.ndarray], channels: int, frames: int) -> None:

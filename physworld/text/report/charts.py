@@ -111,10 +111,10 @@ def skill_chart(summary: Mapping[str, Any]) -> Figure:
 
 def shift_chart(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Error over that of the same scenes as they are, against distance from the training range."""
-    last, lines = summary["horizons"][-1], dict[str, list[tuple[float, float]]]()
+    starts, lines = unmoved(rows, summary["horizons"][-1]), dict[str, list[tuple[float, float]]]()
     for label, part in summary["breakdown"]["shift"].items():
         family, _, _ = label.partition("@")
-        mean, start = part["rmse"].get(MODEL, {}).get("mean"), unmoved(rows, label, last)
+        mean, start = part["rmse"].get(MODEL, {}).get("mean"), starts.get(label)
         if family and start and mean is not None:
             far = [row["distance"] for row in rows if row["method"] == MODEL and row["shift"] == label]
             lines.setdefault(family, []).append((float(np.mean(far)), mean / start))

@@ -121,21 +121,24 @@ def shift_name(label: str) -> str:
     return label.replace("@", " at level ") or "as they are"
 
 
-def unmoved(rows: Rows, label: str, horizon: int) -> float | None:
-    """The model's RMSE at a horizon, px, on the scenes as they are that were moved by `label`: mean over types of means
-    over rollouts. None: it is infinite, or these were not scored unmoved.
+def unmoved(rows: Rows, horizon: int) -> dict[str, float]:
+    """Shift -> the model's RMSE at a horizon, px, on just the scenes that were so moved, as they are.
+
+    Mean over types of means over rollouts. Shifts whose scenes were not scored unmoved, or infinitely wrong, are left
+    out.
 
     Not every scene can be moved by every family, so the mean over all unmoved scenes is that of others.
     """
-    mine = [row for row in rows if row["method"] == MODEL]
-    keys = ("scenario", "index", "start_frame", "seed")
-    wanted = {tuple(row[key] for key in keys) for row in mine if row["shift"] == label}
-    types: dict[str, list[float]] = {}
-    for row in mine:
-        if not row["shift"] and tuple(row[key] for key in keys) in wanted:
-            types.setdefault(row["scenario"], []).append(row[f"rmse@{horizon}"])
-    mean = float(np.mean([np.mean(errors) for errors in types.values()])) if types else np.inf
-    return mean if np.isfinite(mean) else None
+    mine = [(row, tuple(row[key] for key in ("scenario", "index", "start_frame", "seed")))
+            for row in rows if row["method"] == MODEL]  # fmt: skip
+    still = {moment: row for row, moment in mine if not row["shift"]}
+    types: dict[str, dict[str, list[float]]] = {}
+    for row, moment in mine:
+        if moment in still:
+            by_type = types.setdefault(row["shift"], {})
+            by_type.setdefault(row["scenario"], []).append(still[moment][f"rmse@{horizon}"])
+    means = {label: float(np.mean([np.mean(errors) for errors in some.values()])) for label, some in types.items()}
+    return {label: mean for label, mean in means.items() if np.isfinite(mean)}
 
 
 def shift_table(summary: Mapping[str, Any], rows: Rows) -> list[str]:
@@ -144,6 +147,7 @@ def shift_table(summary: Mapping[str, Any], rows: Rows) -> list[str]:
     if not parts:
         return []
     last, methods = summary["horizons"][-1], summary["methods"]
+    start = unmoved(rows, last)
     far: dict[str, list[float]] = {}
     for row in rows:
         if row["method"] == MODEL:
@@ -159,7 +163,7 @@ def shift_table(summary: Mapping[str, Any], rows: Rows) -> list[str]:
                 f"{part['parse_rate']:.0%}",
                 *(both(part["rmse"].get(m)) for m in methods),
                 span(part["ratio_best"]),
-                figure(unmoved(rows, label, last)),
+                figure(start.get(label)),
             ]
         )
     return [
