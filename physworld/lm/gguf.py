@@ -15,6 +15,7 @@ import numpy as np
 from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 
+from physworld.errors import UserError
 from physworld.io.atomic import replacing
 
 FAMILIES = {"llama": "LLAMA", "qwen2": "QWEN2", "lfm2": "LFM2"}
@@ -29,8 +30,8 @@ CUTS: dict[str, list[Any]] = {
 PROBE = "I'm IT'S (x12345) y=-6.75;\n\n\tThe  caf\u00e9\u2019s \u4f60\u597d \u0661\u0662  !? \r\n end "
 
 
-class GgufError(ValueError):
-    """A model that the format, or this writer, does not take; the message is one sentence."""
+class GgufError(UserError):
+    """A model that the format, or this writer, does not take."""
 
 
 def write_gguf(network: Any, tokenizer: Any, path: Path, name: str) -> None:

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from physworld.errors import UserError
 from physworld.lm import vllm_worker
 from physworld.protocols import Guide, Noise
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 
 
-class VllmError(ValueError):
-    """vLLM is not there, or cannot go on; the message is one sentence."""
+class VllmError(UserError):
+    """vLLM is not there, or cannot go on."""
 
 
 class VllmLM:
@@ -68,7 +69,7 @@ class VllmLM:
                 env={**os.environ, "PYTHONSAFEPATH": "1"},  # its neighbours are no modules of its environment
             )  # fmt: skip
         except OSError as error:
-            raise VllmError(f"engine_python={self.python} cannot be run ({error.strerror})") from None
+            raise VllmError(f"engine_python={self.python} cannot be run ({error.strerror}).") from None
         self._ask(settings)
 
     def generate(
@@ -87,10 +88,10 @@ class VllmLM:
             VllmError: answers are to be drawn, or their grammar is no regular expression.
         """
         if noise is not None:
-            raise VllmError("vLLM gives the likeliest answers only")
+            raise VllmError("vLLM gives the likeliest answers only.")
         expressions: Sequence[str | None] | None = [None] * len(prompts) if guide is None else guide.expressions
         if expressions is None:
-            raise VllmError("vLLM keeps answers within regular expressions, and this grammar is none")
+            raise VllmError("vLLM keeps answers within regular expressions, and this grammar is none.")
         answers = self._ask(
             {
                 "prompts": [prompt.tolist() for prompt in prompts],
@@ -112,10 +113,10 @@ class VllmLM:
         if "missing" in reply:
             raise VllmError(
                 f"engine=vllm needs vLLM, and {self.python} has no {reply['missing']}; install vLLM in an environment "
-                f"of its own and give engine_python=ITS/bin/python, or leave engine out"
+                f"of its own and give engine_python=ITS/bin/python, or leave engine out."
             )
         if "error" in reply or not reply:
-            raise VllmError(f"vLLM stopped ({reply.get('error', 'without a word')})")
+            raise VllmError(f"vLLM stopped ({reply.get('error', 'without a word')}).")
         return reply
 
 
@@ -127,5 +128,5 @@ def room_for(rank: int) -> int:
     """
     fitting = [known for known in RANKS if known >= rank]
     if not fitting:
-        raise VllmError(f"vLLM takes adapters up to rank {RANKS[-1]}, not {rank}")
+        raise VllmError(f"vLLM takes adapters up to rank {RANKS[-1]}, not {rank}.")
     return fitting[0]

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from physworld.errors import fetching, unwritable
+from physworld.errors import UserError, fetching, unwritable
 from physworld.io.checksums import refuse_changed
 from physworld.lm.gguf import GgufError
 from physworld.lm.gguf_weights import find_gguf, home, unpacked
@@ -34,8 +34,8 @@ BASE_NOTE = "adapter_base.txt"  # in a run's folder, and not sent anywhere: a pa
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of a model's weights
 
 
-class WeightsError(ValueError):
-    """Weights that are not there, or not safe to load; the message is one sentence that says what to do."""
+class WeightsError(UserError):
+    """Weights that are not there, or not safe to load."""
 
 
 def load_network(
@@ -311,11 +311,14 @@ def local_folder(weights: str) -> Path:
 
 
 def find_adapter(weights: str) -> Any:
-    """The PEFT configuration of a folder or repository that is an adapter, else None."""
+    """The PEFT configuration of a folder or repository that is an adapter, else None. Raises: WeightsError."""
     from peft import PeftConfig
 
     folder = Path(_folder(weights))
     if folder.is_dir():
+        if not any((folder / name).is_file() for name in CONFIGURATIONS):
+            lacks = " and no ".join(CONFIGURATIONS)
+            raise WeightsError(f"weights={weights} holds no model: there is no {lacks} in it.")
         if not (folder / "adapter_config.json").is_file():
             return None
         if not (folder / "adapter_model.safetensors").is_file():
@@ -330,10 +333,6 @@ def find_adapter(weights: str) -> Any:
 
 
 def _plain(weights: str, error: Exception) -> WeightsError:
-    if Path(weights).is_dir() and not any((Path(weights) / file).is_file() for file in CONFIGURATIONS):
-        return WeightsError(f"weights={weights} holds no model: there is no {' and no '.join(CONFIGURATIONS)} in it.")
-    if isinstance(error, WeightsError):
-        return error
     if not Path(weights).is_dir() and isinstance(error, OSError):
         return WeightsError(
             f"weights={weights} is no folder here, and the hub cannot be reached or has no such repository; "

@@ -20,7 +20,7 @@ from physworld.errors import FormatError, UserError
 from physworld.io.atomic import replacing_within
 from physworld.io.checksums import refuse_changed, write_sums
 from physworld.lm.gpt import GPT
-from physworld.lm.weights import CONFIGURATIONS, WeightsError, load_tokenizer, refuse_damage
+from physworld.lm.weights import CONFIGURATIONS, load_tokenizer, refuse_damage
 from physworld.protocols import Codec, Network
 from physworld.runs.directory import first_rank, flatten, read_config
 from physworld.runs.wiring import codec_for, own_codec, uses_weights_tokenizer
@@ -154,8 +154,6 @@ def load_model(run: Path, device: torch.device) -> tuple[Any, Any, dict[str, Any
         raise UserError(f"{run / 'config.yaml'} does not describe a model ({str(error).splitlines()[0]}).") from None
     except KeyError as error:
         raise UserError(f"{run / 'config.yaml'} has no {error.args[0]}; it is not a training run's.") from None
-    except WeightsError as error:
-        raise UserError(str(error)) from None
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, SafetensorError):  # whose words are about headers and buffers

@@ -11,7 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from physworld.errors import UserError
-from physworld.lm.weights import WeightsError, load_tokenizer
+from physworld.lm.weights import load_tokenizer
 from physworld.protocols import Generator
 
 EXAMPLES_OF_A_STAGE = 50_000  # of the LFM_Physics350M card, for curricula that name no number
@@ -38,11 +38,8 @@ def codec_and_network(cfg: DictConfig) -> tuple[Any, functools.partial[Any]]:
         if "architecture" not in network:
             raise UserError("model=hf needs weights=FOLDER_OR_REPO: whole weights, or a PEFT adapter (base=).")
         return own_codec(cfg.codec), make
-    try:
-        by_value = "numbers" in network and network.numbers == "value"
-        return codec_for(cfg.codec, load_tokenizer(**named), by_value=by_value), make
-    except WeightsError as error:
-        raise UserError(str(error)) from None
+    by_value = "numbers" in network and network.numbers == "value"
+    return codec_for(cfg.codec, load_tokenizer(**named), by_value=by_value), make
 
 
 def own_codec(config: Any) -> Any:

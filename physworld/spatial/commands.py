@@ -20,11 +20,11 @@ from physworld.io.compression import damage, opened
 from physworld.io.images import write_gif, write_png
 from physworld.io.placing import placing
 from physworld.spatial.export import adm, metadata
-from physworld.spatial.export.adm_reading import AdmError, read_adm
+from physworld.spatial.export.adm_reading import read_adm
 from physworld.spatial.export.binaural import render_binaural
 from physworld.spatial.export.levels import HEADROOM, decibels, loudness, programme_loudness
 from physworld.spatial.export.pictures import animate, draw_scene
-from physworld.spatial.export.stems import StemError, read_stems
+from physworld.spatial.export.stems import read_stems
 from physworld.spatial.scene.documents import Payload, SpatialScene
 from physworld.spatial.scene.reading import (
     MOST_BYTES,
@@ -43,6 +43,7 @@ EXPORTS = {
     "iamf-csv": ".iamf.csv", "png": ".png", "gif": ".gif", "json": ".scene.json",
 }  # fmt: skip
 HEARD = ("adm", "binaural", "ebu")  # formats that need stems
+SILENT = ("png", "gif", "json")  # those that no stem changes
 VALID, BROKEN, UNREADABLE = 0, 1, 2  # exit codes of validate
 
 
@@ -82,6 +83,8 @@ def export(options: argparse.Namespace) -> Path:
         raise UserError(f"--format {kind} is unknown.{suggest(kind, EXPORTS)} Choose one of {', '.join(EXPORTS)}.")
     if options.layout is not None and kind != "ebu":
         raise UserError(f"--layout is for --format ebu, and this is {kind}; leave it out.")
+    if options.stems is not None and kind in SILENT:
+        raise UserError(f"--stems is for formats of sound, and {kind} has none; leave it out.")
     if options.seconds is not None and (options.stems is not None or kind not in ("iamf-json", "iamf-csv")):
         raise UserError(
             "--seconds is for --format iamf-json or iamf-csv without --stems, whose length counts; leave it out."
@@ -99,15 +102,12 @@ def export(options: argparse.Namespace) -> Path:
     if kind in HEARD and options.stems is None:
         raise UserError(f"--format {kind} needs --stems DIR, a folder with ID.wav of every object.")
     if options.stems is not None:
-        try:
-            stems, rest, rate = read_stems(options.stems, scene)
-        except StemError as error:
-            raise UserError(str(error)) from None
+        stems, rest, rate = read_stems(options.stems, scene)
         seconds = len(next(iter(stems.values()))) / rate
     with placing(out.parent, "--out") as work:
         made = work / out.name
         if kind == "adm":
-            remarks += _adm(made, scene, stems, rate, rest)
+            remarks += adm.write_adm(made, scene, stems, rate, rest).remarks()
         elif kind == "binaural":
             heard = render_binaural(scene, stems, rate, rest)
             remarks += _quieter(heard, scene, rate)
@@ -173,17 +173,6 @@ def _scene(path: Path, remarks: list[str]) -> SpatialScene:
         return read_adm(path, remarks) if _is_wave(path) else read_scene(_bytes(path))
     except Invalid as error:
         raise UserError(f"{path} is no scene: {error}") from None
-    except AdmError as error:
-        raise UserError(str(error)) from None
-
-
-def _adm(
-    out: Path, scene: SpatialScene, stems: dict[str, np.ndarray], rate: int, rest: dict[str, np.ndarray]
-) -> list[str]:
-    try:
-        return adm.write_adm(out, scene, stems, rate, rest).remarks()
-    except AdmError as error:
-        raise UserError(str(error)) from None
 
 
 def _quieter(heard: np.ndarray, scene: SpatialScene, rate: int) -> list[str]:
@@ -222,7 +211,7 @@ def _ebu(
         )
     with tempfile.TemporaryDirectory() as folder:
         source, trial = Path(folder) / "scene.wav", Path(folder) / "trial.wav"
-        remarks = _adm(source, scene, stems, rate, rest)
+        remarks = adm.write_adm(source, scene, stems, rate, rest).remarks()
 
         def render(target: Path, gain: float) -> str:
             """The renderer's last words, '' where all is well."""

@@ -17,7 +17,6 @@ from physworld import scenarios
 from physworld.errors import UserError, call
 from physworld.io.checksums import digest_of, files_digest
 from physworld.lm.weights import (
-    WeightsError,
     find_adapter,
     load_network,
     load_tokenizer,
@@ -255,8 +254,6 @@ def load_hf(weights: str, base: str | None, device: torch.device) -> tuple[Any, 
         tokenizer = load_tokenizer(weights, base)
         network = load_network(weights, base, dtype="auto" if device.type == "cuda" else torch.float32).to(device)
         refuse_damage(network, None, weights)
-    except WeightsError as error:
-        raise UserError(str(error)) from None
     except SafetensorError as error:
         raise UserError(f"The weights in {weights} cannot be read ({error}).") from None
     rows = network.get_input_embeddings().num_embeddings

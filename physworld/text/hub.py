@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 
 from physworld.errors import UserError
-from physworld.lm.gguf import GgufError, write_gguf
+from physworld.lm.gguf import write_gguf
 from physworld.lm.packed_lm import PackedLM
-from physworld.lm.weights import WeightsError, load_network, load_tokenizer
+from physworld.lm.weights import load_network, load_tokenizer
 from physworld.runs import card as cards
 from physworld.runs.directory import EXPORTS, read_config, read_metrics
 from physworld.text.codecs.frame_codec import FrameCodec
@@ -138,8 +138,6 @@ def export(run: Path, kind: str) -> Path:
             tokenizer.save_pretrained(folder)
         else:
             write_gguf(network, tokenizer, folder / "model.gguf", run.resolve().name)
-    except (WeightsError, GgufError) as error:
-        raise UserError(str(error)) from None
     except ImportError as error:
         raise UserError(
             f"{kind} needs the library {error.name}; install it with: pip install 'physworld[export]'"

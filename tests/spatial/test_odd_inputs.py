@@ -175,3 +175,11 @@ def test_a_length_that_nothing_reads_is_refused(form: str, tmp_path: Path, capsy
     command = ["export", str(tmp_path / "scene.json"), "--format", form, *stems, "--seconds", "5"]
     assert main(command) == 1
     assert "--seconds is for --format iamf-json or iamf-csv without --stems" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["png", "gif", "json"])
+def test_stems_that_nothing_hears_are_refused(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "scene.json").write_text(dumps(engineer(payload())))
+    assert main(["export", str(tmp_path / "scene.json"), "--format", form, "--stems", str(tmp_path)]) == 1
+    assert f"--stems is for formats of sound, and {form} has none; leave it out." in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.json"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from physworld.errors import UserError
 from physworld.spatial.export.bw64 import AdmChunks, read_chunks
 from physworld.spatial.export.times import seconds_of
 from physworld.spatial.scene.documents import SpatialScene
@@ -38,7 +39,7 @@ GAP = Fraction(1, 10_000)  # s, between blocks that do not touch
 CORNERS = ((0.0, (0.0, 1.0)), (-30.0, (1.0, 1.0)), (-110.0, (1.0, -1.0)), (110.0, (-1.0, -1.0)), (30.0, (-1.0, 1.0)))
 
 
-class AdmError(ValueError):
+class AdmError(UserError):
     """A file that is no ADM file with objects; the message says why."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from physworld.errors import UserError
 from physworld.io.listing import files
 from physworld.io.names import safe_name
 from physworld.spatial.scene.documents import SpatialScene
@@ -25,8 +26,8 @@ RATES = (8000, 384_000)  # Hz, lowest and highest
 BLOCK = 2**17  # samples, read at a time: a small file may unpack to many channels
 
 
-class StemError(ValueError):
-    """A stem's file is missing or does not fit; the message names it."""
+class StemError(UserError):
+    """A stem's file is missing or does not fit."""
 
 
 def read_stems(folder: Path, scene: SpatialScene) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from physworld.errors import UserError, suggest
 from physworld.spatial.export import adm
-from physworld.spatial.export.adm_reading import AdmError
 from physworld.spatial.export.levels import excess
 from physworld.spatial.sound.files import Mono, StemFile
 from physworld.spatial.sound.finish import Finished, Take, write_wave
@@ -185,10 +184,7 @@ def _adm(out: Path, section: Section, stems: Mapping[str, Mono]) -> list[str]:
     total = section.end
     objects = {thing.id: stems[thing.id].read(0, total) for thing in section.scene.objects}
     rest = {name: stems[name].read(0, total) for name in section.bed}
-    try:
-        return adm.write_adm(out, section.scene, objects, RATE, rest).remarks()
-    except AdmError as error:
-        raise UserError(str(error)) from None
+    return adm.write_adm(out, section.scene, objects, RATE, rest).remarks()
 
 
 def _objects(
