@@ -247,8 +247,13 @@ class PlanningSuite(Suite):
         """Rollouts from the moment when the first thing is done: of each puzzle's first evaluation.rollouts actions.
 
         Raises:
-            UserError: nothing is left that these codecs can write.
+            UserError: nothing is left that these codecs can write, or more rollouts are asked for than actions.
         """
+        if evaluation.rollouts > self.actions:
+            raise UserError(
+                f"evaluation.rollouts={evaluation.rollouts} is more than a puzzle's {self.actions} actions; "
+                "raise suite.actions, or lower evaluation.rollouts."
+            )
         together, (problems, left_out) = Together(codecs), self.problems(split=split, seed=seed, limit=limit)
         cases = EvalCases(given=[], truth=[], meta=[], left_out=dict(left_out))
         given = together.context_frames

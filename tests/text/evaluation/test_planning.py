@@ -256,6 +256,13 @@ def test_mistakes_are_one_sentence(settings: dict, says: str) -> None:
         PlanningSuite(name="planning", **settings).problems(split="test", seed=0, limit=1)
 
 
+def test_more_rollouts_than_actions_are_refused() -> None:
+    suite = PlanningSuite(name="planning", puzzles="iphyre", actions=8)
+    evaluation = Evaluation(**{**EVALUATION, "rollouts": 9})
+    with pytest.raises(UserError, match=r"evaluation\.rollouts=9 is more than a puzzle's 8 actions"):
+        suite.sample_cases(evaluation, [], [], [], split="test", seed=0, trained_on=(), limit=None)
+
+
 def test_moments_of_action_are_on_the_grid_of_imagination(games: Path) -> None:
     puzzle, rng = iphyre(games, boxes=True)[0], generator(1, "test")
     times = [at for _ in range(50) for at, _ in puzzle.draw(rng).removed]
