@@ -41,6 +41,16 @@ class EarlyStop(EarlyStopping):
         )  # fmt: skip
         self.follows_best = self.monitor == best and mode == "min"
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a checkpoint's validations said, under this command's patience: with more of it a run goes on."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+        if self.wait_count < self.patience:
+            self.stopping_reason_message = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.stopping_reason_message is not None:  # it was stopped, and what follows training was interrupted
+            trainer.should_stop = True
+
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Raises: UserError, where no such figure is logged."""
         logged = [name for name in trainer.callback_metrics if not name.startswith(NOT_OF_VALIDATIONS)]

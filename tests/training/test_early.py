@@ -37,7 +37,7 @@ class Counting(pl.LightningModule):
 
 
 def train(
-    directory: Path, losses: list[float], halts: Callback, steps: int | None = None
+    directory: Path, losses: list[float], halts: Callback, steps: int | None = None, checkpoint: Path | None = None
 ) -> tuple[pl.Trainer, Counting]:
     module = Counting(losses)
     best = ModelCheckpoint(
@@ -50,7 +50,8 @@ def train(
         num_sanity_val_steps=0, callbacks=[best, halts],
     )  # fmt: skip
     many: Any = [torch.zeros(1)] * (steps or len(losses))
-    trainer.fit(module, DataLoader(many), DataLoader(many[:1]))
+    trainer.fit(module, DataLoader(many), DataLoader(many[:1]), ckpt_path=checkpoint, weights_only=True)
+    trainer.save_checkpoint(directory / "last.ckpt")
     return trainer, module
 
 
@@ -76,6 +77,20 @@ def test_another_figure_keeps_the_last_weights(tmp_path: Path) -> None:
     assert trainer.global_step == 2
     assert halts.conclude(trainer, module, tmp_path / "best.ckpt").endswith("val/accuracy in 1 validations (best -5).")
     assert module.weight.item() == 2
+
+
+@pytest.mark.parametrize(("patience", "reached"), [(2, 4), (3, 6)])
+def test_a_stopped_run_that_goes_on_has_this_commands_patience(patience: int, reached: int, tmp_path: Path) -> None:
+    """With the same one it is as good as over, as where its evaluation was interrupted; with more it trains on."""
+    losses = [5.0, 3.0, 4.0, 3.5, 1.0, 0.0]
+    trainer, _ = train(tmp_path, losses, stop())
+    assert trainer.global_step == 4
+    halts = stop(patience=patience)
+    trainer, module = train(tmp_path, losses, halts, checkpoint=tmp_path / "last.ckpt")
+    assert trainer.global_step == module.weight.item() == reached
+    said = halts.conclude(trainer, module, tmp_path / "best.ckpt")
+    assert said.startswith("Stopped early at step 4: no better val/loss in 2 validations (best 3).") == (reached == 4)
+    assert module.weight.item() == (2 if said else 6)
 
 
 def test_an_infinite_figure_is_no_reason_and_a_run_that_improves_goes_to_its_end(tmp_path: Path) -> None:
