@@ -45,15 +45,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: truncated, not a checkpoint, or it would run code when loaded.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         with zipfile.ZipFile(path) as parts:
             if parts.testzip() is not None:  # torch does not compare the check sums that it writes
                 raise zipfile.BadZipFile
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"checkpoint {path} holds more than weights and numbers, or is damaged; it is not loaded."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile):
+    except Exception:  # of a pickle that is none, torch's reader raises whatever it stumbles upon
         others = sorted(other for other in path.parent.glob("*.ckpt") if other != path)
         advice = f"give another one, for example ckpt={others[0]}" if others else "there is no other beside it"
         raise UserError(f"checkpoint {path} is damaged or cut short; {advice}.") from None

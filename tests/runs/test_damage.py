@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,27 @@ def test_checkpoints(tmp_path: Path) -> None:
     }  # fmt: skip
     AtomicCheckpointIO().save_checkpoint(content, path)
     assert attack(path, lambda: dict(read_checkpoint(path))) >= TRIES // 2
+
+
+def test_a_bit_anywhere_in_what_a_checkpoint_says_of_itself(tmp_path: Path) -> None:
+    """torch reads its list of contents unchecked; what that then raises may be anything."""
+    path = tmp_path / "last.ckpt"
+    blank: dict[str, Any] = {"state_dict": {"weight": torch.ones(2)}, "lr_schedulers": [], "optimizer_states": []}
+    AtomicCheckpointIO().save_checkpoint({**blank, "global_step": 3}, path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as parts:
+        said = next(part for part in parts.namelist() if part.endswith("data.pkl"))
+        contents = parts.read(said)
+    first = whole.index(contents)
+    for place in range(first, first + len(contents)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"last\.ckpt is damaged or cut short"):
+            read_checkpoint(path)
+    for strange in (b".", b"h.", b"K\x01R.", b"I1\n(u."):  # with sums that fit, of a stranger
+        with zipfile.ZipFile(path, "w") as parts:
+            parts.writestr(said, strange)
+        with pytest.raises(UserError, match=r"last\.ckpt"):
+            read_checkpoint(path)
 
 
 @pytest.fixture(scope="module")
