@@ -59,7 +59,8 @@ class Scene:
             (x, y), dt, count = self.gravity, self.dt, len(self.bodies)
             plain = (dt + x + y) * 0.0 == 0.0 < dt <= limits.LONGEST_STEP and type(self.gravity) is tuple
             plain = plain and limits.PLAIN.issuperset(map(type, (dt, x, y))) and self.canvas == (800, 600)
-            plain = plain and type(self.canvas) is tuple and type(self.difficulty) is int and 1 <= self.difficulty <= 5
+            plain = plain and type(self.canvas) is tuple and set(map(type, self.canvas)) == {int}
+            plain = plain and type(self.difficulty) is int and 1 <= self.difficulty <= 5
             plain = plain and all(
                 type(word) is str and word.isascii() for word in (self.name, self.category, self.text)
             )

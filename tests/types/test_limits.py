@@ -171,6 +171,7 @@ def test_parts(make, says: str) -> None:
         ),
         ({"canvas": (-800, 600)}, "the canvas is (-800, 600)"),
         ({"canvas": (800.5, 600)}, "the canvas is (800.5, 600)"),
+        ({"canvas": (800.0, 600.0)}, "the canvas is (800.0, 600.0)"),
         ({"canvas": (10**9, 600)}, "the canvas is (1000000000, 600)"),
         ({"canvas": (800,)}, "the canvas is (800,)"),
         ({"dt": 10.0}, "the timestep is 10.0, it must be at most 1 (s)"),
@@ -208,6 +209,8 @@ def test_what_is_possible_is_taken() -> None:
     PinJoint(**ENDS, length=0)
     Attractor(center=(0, 0), strength=-5e5)
     assert replace(world(disc(0.0, 0.0)), canvas=(1, MAX_CANVAS), difficulty=5).canvas == (1, MAX_CANVAS)
+    counted = replace(world(disc(0.0, 0.0)), canvas=(np.int64(800), np.int64(600))).canvas
+    assert list(map(type, counted)) == [int, int]  # what a file can hold
 
 
 def test_what_numpy_and_lists_make_comes_back_from_files_as_an_equal_scene(tmp_path: Path) -> None:
