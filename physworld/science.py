@@ -188,6 +188,10 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
         where = torch.device(device)
     except (RuntimeError, TypeError):
         raise UserError(f"device={shown(device)} is none; choose cpu, cuda, or cuda:1 and so on.") from None
+    try:
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError):  # the latter of a torch without CUDA
+        raise UserError(f"device={shown(device)} is not there; choose cpu, or a GPU that is.") from None
     run = runs.find_run(str(place), "")
     task = runs.read_config(run).get("data", {}).get("task", "text")
     if task != "text":

@@ -150,6 +150,8 @@ PATH = pw.simulate(SCENE, 4)
         (lambda: pw.draw(PATH, speed=0), "speed=0 cannot be used; it must be positive"),
         (lambda: pw.load(""), "'' is no model. Give a run directory"),
         (lambda: pw.load("shipped", device="gpu"), "device='gpu' is none; choose cpu, cuda"),
+        (lambda: pw.load("shipped", device="cuda:99"), "device='cuda:99' is not there; choose cpu, or a GPU that is"),
+        (lambda: pw.load("shipped", device="meta"), "device='meta' is not there; choose cpu"),
         (lambda: pw.load("linear").rollout("scene", 5), "start must be a Scene or a Trajectory"),
         (lambda: pw.load("linear").rollout(SCENE, "5"), "frames='5' must be a whole number above 1"),
         (lambda: pw.load("linear").rollout(SCENE, 5, temperature=-1), "temperature=-1 cannot be used"),
