@@ -203,11 +203,19 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
 def read_scene(path: str | os.PathLike[str], *, row: int = 0) -> Scene:
     """The scene of a file: YAML by hand, Scene JSONL (also .gz, .zst), or a row of Parquet.
 
+    Args:
+        row: of a Parquet file, from 0.
+
     Raises:
         FormatError: names the file, the place in it and the problem.
+        UserError: `path` is none, or `row` is not a whole number, or is that of a file of one scene.
     """
     _wanted("path", path, str, os.PathLike)
+    if not is_whole(row, 0, 2**53):
+        raise UserError(f"row={shown(row)} must be a whole number, 0 or more.")
     file = Path(path)
+    if row and not is_table(file):
+        raise UserError(f"row={row} is for Parquet files; {file} holds one scene, so leave it out.")
     if is_by_hand(file):
         return read_yaml(file)
     return read_trajectory(Row(file, row) if is_table(file) else file).scene

@@ -157,6 +157,10 @@ PATH = pw.simulate(SCENE, 4)
         (lambda: pw.load("linear").rollout(SCENE, 5, temperature=-1), "temperature=-1 cannot be used"),
         (lambda: pw.load("linear").rollout(SCENE, 5, seed="x"), "seed='x' must be a whole number, 0 or more"),
         (lambda: pw.read_scene(3), "path must be a str or a PathLike, and 3 is none"),
+        (lambda: pw.read_scene("a.parquet", row=-1), "row=-1 must be a whole number, 0 or more"),
+        (lambda: pw.read_scene("a.yaml", row=1), "row=1 is for Parquet files; a.yaml holds one scene, so leave it out"),
+        (lambda: pw.read_scene("a.jsonl", row=2), "row=2 is for Parquet files; a.jsonl holds one scene"),
+        (lambda: pw.read_scene("a.parquet"), "a.parquet: there is no such file"),
         (lambda: pw.write_yaml("a.yaml", "scene"), "'scene' is no Scene"),
     ],
 )

@@ -348,7 +348,12 @@ def _place(scene: Path | Row, root: Path) -> float:
 
 
 def _opened(path: Path) -> Any:
-    return _scenes_file(path, path.stat().st_mtime_ns)
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise FormatError(f"{path}: {why}") from None
+    return _scenes_file(path, changed)
 
 
 @lru_cache(16)
