@@ -16,6 +16,7 @@ Frame 0 of a trajectory is the scene itself, so that row t of two of them is the
 from __future__ import annotations
 
 import base64
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -70,6 +71,13 @@ def _wanted_number(name: str, value: float, *, positive: bool) -> None:
     fault = range_fault(value, positive=positive)
     if fault:
         raise UserError(f"{name}={shown(value)} cannot be used; {fault}.")
+
+
+def _wanted_pace(truth: Trajectory, predicted: Trajectory) -> None:
+    """Row t of both must be the same instant. A file may hold a rounded timestep, which is near enough."""
+    steps = truth.scene.dt, predicted.scene.dt
+    if not math.isclose(*steps, rel_tol=0.01):
+        raise UserError(f"The two have timesteps of {steps[0]:.4g} and {steps[1]:.4g} s; give two of one timestep.")
 
 
 def simulate(
@@ -265,7 +273,7 @@ def draw(
         speed: 1 = as fast as in the world; a GIF shows at most 50 pictures a second.
 
     Raises:
-        UserError: what is given is none of these.
+        UserError: what is given is none of these, or the two have other timesteps.
         ValueError: the two have other bodies.
     """
     _wanted("the first argument", what, Scene, Trajectory)
@@ -279,6 +287,7 @@ def draw(
     if predicted is None:
         return Animation(frames=render(trajectory, size=size, every=every), fps=fps)
     _wanted("predicted", predicted, Trajectory)
+    _wanted_pace(trajectory, predicted)
     shared = min(len(trajectory), len(predicted))
     pictures = comparison(trajectory.window(0, shared), predicted.window(0, shared), size=size, every=every)
     return Animation(frames=pictures, fps=fps)
@@ -320,13 +329,14 @@ def compare(truth: Trajectory, predicted: Trajectory, *, units: str = "px") -> C
         units: px, or m, of lengths in the result.
 
     Raises:
-        UserError: other units, or one of the two is no trajectory.
+        UserError: other units, one of the two is no trajectory, or their timesteps differ.
         ValueError: the two have other bodies.
     """
     if units not in ("px", "m"):
         raise UserError(f"units={units} is unknown; choose px or m.")
     _wanted("truth", truth, Trajectory)
     _wanted("predicted", predicted, Trajectory)
+    _wanted_pace(truth, predicted)
     metre = PIXELS_PER_METRE if units == "m" else 1.0
     shared = min(len(truth), len(predicted))
     true, guess = truth.window(0, shared), predicted.window(0, shared)

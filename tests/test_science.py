@@ -130,6 +130,7 @@ def test_a_run_has_the_name_that_commands_know(tmp_path: Path, monkeypatch: pyte
 BALL = pw.Body.circle(20.0, position=(150.0, 400.0))
 SCENE = pw.Scene(bodies=[BALL])
 PATH = pw.simulate(SCENE, 4)
+SLOW = pw.simulate(replace(SCENE, dt=1 / 30), 4)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,8 @@ PATH = pw.simulate(SCENE, 4)
         (lambda: pw.simulate("scene.yaml", 5), "scene must be a Scene, and 'scene.yaml' is none"),
         (lambda: pw.simulate(SCENE, 2.5), "num_frames=2.5 must be a whole number, 1 or more"),
         (lambda: pw.compare(PATH, SCENE), "predicted must be a Trajectory"),
+        (lambda: pw.compare(PATH, SLOW), "The two have timesteps of 0.01667 and 0.03333 s; give two of one timestep"),
+        (lambda: pw.draw(SLOW, PATH), "The two have timesteps of 0.03333 and 0.01667 s"),
         (lambda: pw.draw("scene"), "the first argument must be a Scene or a Trajectory, and 'scene' is none"),
         (lambda: pw.draw(PATH, "guess"), "predicted must be a Trajectory, and 'guess' is none"),
         (lambda: pw.draw(PATH, size=400), "size=400 must be (width, height), whole numbers from 16 (px)"),
