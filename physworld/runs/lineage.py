@@ -33,7 +33,7 @@ def learned(run: Path) -> list[str]:
         names = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         names = runs.flatten(runs.read_config(run)).get("scenario.names") or []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}).") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path} must be a list of scenario types.")

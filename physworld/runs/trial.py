@@ -129,7 +129,7 @@ class Trial:
         """None for a run that is of no search, or of one that gives nothing up."""
         try:
             said = json.loads((directory / FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         if said["pruner"] is None:
             return None

@@ -40,7 +40,7 @@ def of_run(run: Path, config: dict[str, Any]) -> tuple[float, ...] | None:
     if path.is_file():
         try:
             return tuple(float(step) for step in json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UserError(f"{path} is damaged; it should be a JSON list of time steps in s.") from None
     source = config["data"]["source"]["_target_"].rpartition(".")[2]
     return (Scene.dt,) if source in SIMULATED else None

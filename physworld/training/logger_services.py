@@ -30,7 +30,7 @@ def _name(directory: Path, service: str) -> str | None:
     """What a service calls the run of a folder."""
     try:
         found = json.loads((directory / NAMES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return str(found[service]) if isinstance(found, dict) and service in found else None
 
@@ -39,7 +39,7 @@ def _name(directory: Path, service: str) -> str | None:
 def _keep_name(directory: Path, service: str, name: str) -> None:
     try:
         found = json.loads((directory / NAMES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = {}
     with replacing(directory / NAMES) as temporary:
         temporary.write_text(json.dumps({**found, service: name}) + "\n", encoding="utf-8")

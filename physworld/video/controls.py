@@ -85,5 +85,5 @@ def _made(folder: Path) -> Any:
     try:
         refuse_changed(folder)
         return json.loads((folder / HOW).read_text(encoding="utf-8")) if (folder / LORA_FILE).is_file() else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -19,15 +19,18 @@ from physworld.io.checksums import SUMS, add_sums, refuse_changed, summed, write
 from physworld.io.film import read_frames, read_timeline
 from physworld.io.images import write_gif
 from physworld.io.pictures import Unreadable
-from physworld.runs import state, trial
+from physworld.runs import lineage, state, trial
 from physworld.runs.checkpoints import by_step, load_model, read_checkpoint, read_newest
 from physworld.runs.directory import read_metrics, write_result
 from physworld.runs.pieces import Pieces
 from physworld.spatial.codecs.rows import read_row, row
 from physworld.spatial.sources.rows import RowsSource
+from physworld.text import shards, timestep
 from physworld.text.shards import Dataset, Recipe
 from physworld.text.sources import files
+from physworld.training import logger_services
 from physworld.training.checkpoint_io import AtomicCheckpointIO
+from physworld.video import controls
 
 from commands import same
 from evaluations import untrained_run
@@ -206,6 +209,25 @@ def test_figures_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"rows\.jsonl is not what was written"):
         refuse_changed(tmp_path)
     attack(tmp_path / SUMS, lambda: read_metrics(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "read", "refused"), [
+    (lineage.FILE, lineage.learned, True),
+    (timestep.FILE, lambda folder: timestep.of_run(folder, {}), True),
+    ("manifest.json", lambda folder: files.refuse_damaged_shard(folder / "train-00000.jsonl"), False),
+    ("manifest.json", lambda folder: shards._read(folder / "manifest.json"), False),
+    (controls.HOW, controls._made, False),
+    (logger_services.NAMES, lambda folder: logger_services._name(folder, "mlflow"), False),
+    (trial.FILE, trial.Trial.of, False),
+])  # fmt: skip
+def test_lists_in_lists_without_end(name: str, read: Callable[[Path], Any], refused: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000)
+    (tmp_path / controls.LORA_FILE).touch()
+    if refused:
+        with pytest.raises(UserError, match=name):
+            read(tmp_path)
+    else:
+        assert read(tmp_path) is None
 
 
 def test_killed_before_its_sum_is_written_a_file_is_taken(tmp_path: Path) -> None:
