@@ -144,7 +144,8 @@ def duration(name: str, value: Any) -> timedelta:
     Raises:
         UserError: something else.
     """
-    found = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+):(\d+)", str(value))
+    # Eight digits: more days or hours than that are no time that Python can hold.
+    found = re.fullmatch(r"(?:(\d{1,8}):)?(\d{1,8}):(\d{1,8}):(\d{1,8})", str(value), re.ASCII)
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
     length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not length:

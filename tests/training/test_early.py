@@ -124,7 +124,7 @@ def test_durations(typed: str, seconds: int) -> None:
     assert checks.duration("max_time", typed).total_seconds() == seconds
 
 
-@pytest.mark.parametrize("typed", ["00:00:00", "3600", "1h", 5, "1:2:3:4:5", "-1:00:00"])
+@pytest.mark.parametrize("typed", ["00:00:00", "3600", "1h", 5, "1:2:3:4:5", "-1:00:00", "10000000000:0:0:0"])
 def test_no_durations(typed: Any) -> None:
     with pytest.raises(UserError, match=f"max_time={typed} must be DD:HH:MM:SS, for example max_time=00:11:30:00"):
         checks.duration("max_time", typed)
