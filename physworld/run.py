@@ -391,7 +391,6 @@ def system_of(run: Any) -> str:
     """The system that a run (of several, the first) belongs to; without a readable one, text's own verbs speak."""
     first = next(iter(run), None) if isinstance(run, ListConfig) else run
     try:
-        data = runs.read_config(runs.find_run(first)).get("data")
+        return runs.task_of(runs.find_run(first))
     except UserError:
         return "text"
-    return str(data.get("task", "text")) if isinstance(data, dict) else "text"

@@ -201,7 +201,7 @@ def load(name: str | os.PathLike[str] = "shipped", *, device: str = "cpu") -> Mo
     except (RuntimeError, AssertionError):  # the latter of a torch without CUDA
         raise UserError(f"device={shown(device)} is not there; choose cpu, or a GPU that is.") from None
     run = runs.find_run(str(place), "")
-    task = runs.read_config(run).get("data", {}).get("task", "text")
+    task = runs.task_of(run)
     if task != "text":
         raise UserError(f"{chosen} is a {task} run; scenes of bodies go on with runs of text physics.")
     network, codec, config = load_model(run, where)

@@ -293,7 +293,7 @@ def serve(host: str, port: int, ready: Callable[[str], None], given: Sequence[Pa
     import uvicorn
 
     for run in given:
-        task = runs.read_config(run).get("data", {}).get("task")
+        task = runs.task_of(run)
         if not _is_text(run) and not is_video(run):
             raise UserError(
                 f"{run} is a run of task={task}, which the page cannot show; it shows runs of text physics and video "

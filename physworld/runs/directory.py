@@ -303,6 +303,16 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
+def task_of(run: Path) -> str:
+    """The system that a run belongs to; text where its configuration does not say.
+
+    Raises:
+        UserError: as `read_config`.
+    """
+    data = read_config(run).get("data")
+    return str(data.get("task", "text")) if isinstance(data, dict) else "text"
+
+
 def _targets(node: Any) -> Iterator[Any]:
     """Every `_target_` in nested mappings and lists."""
     if isinstance(node, Mapping):

@@ -98,7 +98,7 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
     if base is not None:
         raise UserError(f"--base {base} is for weights; a run brings its own, so leave it out.")
     run = runs.find_run(what, "")
-    task = runs.read_config(run)["data"]["task"]
+    task = runs.task_of(run)
     if task not in ("text", "spatial"):
         raise UserError(f"{what} is a run of {task}; only text and spatial runs are served.")
     network, codec, _ = load_model(run, device)

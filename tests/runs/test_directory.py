@@ -7,11 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
+import physworld as pw
 from physworld.errors import UserError
 from physworld.runs import directory as runs
 from physworld.runs.directory import read_config, read_metrics, write_config
+from physworld.serve import served
 from physworld.settings import folders
 
 
@@ -70,6 +73,16 @@ def test_a_configuration_that_is_none_is_one_sentence(text: bytes, tmp_path: Pat
     with pytest.raises(UserError, match=r"config\.yaml cannot be read") as caught:
         read_config(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["data: text\n", "data: [1]\n", "seed: 1\n"])
+def test_a_configuration_without_groups_is_one_sentence_in_python_and_in_a_server(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "config.yaml").write_text(text)
+    for load in (lambda: pw.load(tmp_path), lambda: served.load(str(tmp_path), None, torch.device("cpu"))):
+        with pytest.raises(UserError, match=r"config\.yaml has no codec; it is not a training run's"):
+            load()
 
 
 def test_a_full_disk_leaves_the_configuration_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
