@@ -131,11 +131,12 @@ def betas(name: str, value: Any) -> None:
         below_one(name, item)
 
 
-def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: Any, choices: tuple[str | bool | None, ...]) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
-        hint = suggest(str(value), choices)
-        raise UserError(f"{name}={typed(value)} is unknown.{hint} Choose one of {', '.join(choices)}.")
+        known = [typed(choice) for choice in choices]
+        hint = suggest(str(value), known)
+        raise UserError(f"{name}={typed(value)} is unknown.{hint} Choose one of {', '.join(known)}.")
 
 
 def duration(name: str, value: Any) -> timedelta:
@@ -163,6 +164,12 @@ def text(name: str, value: Any, *, or_null: bool = False) -> None:
     """Refuse what is no text (or null, where that means something)."""
     if not isinstance(value, str) and not (value is None and or_null):
         raise UserError(f"{name}={typed(value)} must be a name{', or null' if or_null else ''}.")
+
+
+def profiler(name: str, value: Any) -> None:
+    """Refuse the name of a profiler: by it Lightning's writes nothing down."""
+    if value is not None and not isinstance(value, DictConfig):
+        raise UserError(f"{name}={typed(value)} would write nothing down; choose debug=profile, or null.")
 
 
 def path(name: str, value: Any) -> None:

@@ -312,6 +312,25 @@ def test_a_setting_of_a_model_that_cannot_be_is_named(model: str, setting: str, 
         limits.check(composed("train", "early_stopping=loss", f"model={model}", codec, setting))
 
 
+TAKEN = {  # what Lightning would end in a traceback on, or do for nothing, and what it takes
+    "benchmark": ("fast", ["true", "false", "null"]),
+    "detect_anomaly": ("maybe", ["true", "false"]),
+    "deterministic": ("maybe", ["true", "false", "warn", "null"]),
+    "gradient_clip_algorithm": ("nrm", ["norm", "value", "null"]),
+    "profiler": ("simple", ["null", "{_target_: lightning.pytorch.profilers.SimpleProfiler}"]),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_setting_of_the_trainer_that_cannot_be_is_named(name: str) -> None:
+    wrong, right = TAKEN[name]
+    says = "(is unknown.* Choose one of|must be true or false|would write nothing down; choose debug=profile)"
+    with pytest.raises(UserError, match=rf"^trainer\.{name}={wrong} {says}"):
+        limits.check(composed("train", f"+trainer.{name}={wrong}"))
+    for value in right:
+        limits.check(composed("train", f"+trainer.{name}={value}"))
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
