@@ -183,7 +183,7 @@ def rm(names: Sequence[str], console: Console, *, yes: bool) -> None:
     Raises:
         UserError: one of them is no run, or is running.
     """
-    runs = [one(name) for name in names]
+    runs = list({run.path.resolve(): run for run in map(one, names)}.values())  # a run that is named twice is one
     for run in runs:
         if run.state == "running":
             raise UserError(f"{run.name} is running; stop it first.")

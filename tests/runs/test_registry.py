@@ -147,7 +147,8 @@ def test_what_is_removed_is_said_first_and_a_running_one_never(place: Path) -> N
         pytest.raises(UserError, match=r"b is running; stop it first\."),
     ):
         registry.rm(["a", "b"], Console(), yes=True)
-    said(lambda console: registry.rm(["a"], console, yes=True))
+    told = said(lambda console: registry.rm(["a", str(place / "a"), "a"], console, yes=True))
+    assert told.count("removed") == 1
     assert [one.name for one in registry.found()] == ["b"]
     with pytest.raises(UserError, match="aa is no run"):
         registry.rm(["aa"], Console(), yes=True)
