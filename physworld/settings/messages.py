@@ -57,7 +57,10 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
         except MemoryError as error:
-            _leave(f"There is too little memory for this ({first_line(error)}); ask for less at once.")
+            said = f"There is too little memory for this ({first_line(error)}); ask for less at once."
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise UserError(said) from None
+            _leave(said)
 
     return wrapped
 
