@@ -60,7 +60,7 @@ def shift(scene: Scene, family: str, rng: np.random.Generator, *, level: float =
     """Move `scene` out of distribution.
 
     Raises:
-        ValueError: unknown family (suggests the nearest), level outside (0, 1], or no room for 51 bodies.
+        ValueError: unknown family (suggests the nearest), level outside (0, 1], or no room for the bodies.
     """
     if family not in FAMILIES:
         near = difflib.get_close_matches(family, FAMILIES, n=1)

@@ -347,7 +347,7 @@ def _shifted(
     rng = generator(about["seed"], split, zlib.crc32(f"{scene.name} {family}".encode()), about["index"])
     try:
         moved = shift(scene, family, rng, level=level)
-    except ValueError as error:  # no room for 51 bodies
+    except ValueError as error:  # no room for so many bodies
         cases.left_out[tag] = str(error)
         return None
     why = "a scene is so already" if moved.scene == scene else codec.unwritable(moved.scene)
