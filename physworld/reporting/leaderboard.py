@@ -169,9 +169,11 @@ def write(entries: Sequence[Entry], directory: Path, command: str, commit: str) 
         first = some[0][0]
         known = [(model, source, row[first.title].interval) for model, source, row in _rows(some) if first.title in row]
         twice = Counter(model for model, *_ in known)
-        shown = {
-            f"{model} ({source.folder})" if twice[model] > 1 else model: interval for model, source, interval in known
-        }
+        shown: dict[str, dict[str, float | None]] = {}
+        for model, source, interval in known:
+            name = f"{model} ({source.folder})" if twice[model] > 1 else model
+            several = itertools.chain([name], (f"{name}, {place}" for place in itertools.count(2)))
+            shown[next(each for each in several if each not in shown)] = interval
         charts[f"{title}: {first.title}"] = svg(interval_bars({"": shown}, label=first.title))
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"leaderboard.{suffix}" for suffix in ("md", "html", "csv")]

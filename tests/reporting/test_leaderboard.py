@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from physworld.errors import UserError
-from physworld.reporting.leaderboard import Number, Source, boards, markdown, number, share
+from physworld.reporting.leaderboard import Number, Source, boards, markdown, number, share, write
 from physworld.reporting.screen import screen
 from physworld.runs.leaderboard import carried, leaderboard
 from physworld.text.board import numbers
@@ -148,6 +148,11 @@ def test_a_board_with_the_name_of_another_is_one_of_its_own() -> None:
     again = one("m2", 1.0, same="2"), SOURCE
     found = boards([(one("m1", 1.0), SOURCE), again, (one("m3", 1.0, board="Board (2, other cases)"), SOURCE)])
     assert [[number.model for number, _ in rows] for rows in found.values()] == [["m1"], ["m2"], ["m3"]]
+
+
+def test_two_numbers_of_one_model_from_one_folder_are_two_bars(tmp_path: Path) -> None:
+    page = write([(one("m", 1.0), SOURCE), (one("m", 2.0), SOURCE)], tmp_path, "c", "d")[1].read_text(encoding="utf-8")
+    assert "m (a)" in page and "m (a), 2" in page
 
 
 def test_two_numbers_of_one_model_from_one_folder_are_two_rows() -> None:
