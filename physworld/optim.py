@@ -172,7 +172,7 @@ def check_schedule(name: str) -> None:
 
 
 def schedule_rate(name: str, step: int, *, total: int, warmup: float) -> float:
-    """Warm-up, then linear or cosine to zero at the last step, or constant."""
+    """Warm-up, then linear or cosine down to what would be zero one step after the last, or constant."""
     warm = min(1.0, (step + 1) / max(1, warmup))
     done = min(1.0, max(0.0, (step - warmup) / max(1, total - warmup)))
     if name == "linear":

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from physworld import renamed
-from physworld.runs.directory import TRUSTED, read_config
+from physworld.runs.directory import read_config
+from physworld.runs.trusted import NAMES, trusted
 from physworld.settings.messages import CONFIG_DIR
 from physworld.spatial.scene.reading import schema
 from physworld.text import shards
@@ -41,17 +42,33 @@ def configured() -> list[str]:
 @pytest.mark.parametrize("name", configured())
 def test_classes_of_the_configuration_exist_and_are_trusted(name: str) -> None:
     assert callable(resolve_name(name))
-    assert TRUSTED.fullmatch(name)
+    assert trusted(name)
 
 
 @pytest.mark.parametrize(
     "name",
     ["os.system", "physworld.run.train", "physworld.runs.directory.Path", "physworld.cli.main",
      "physworld.lm.gpt.turns", "physworld.settings.messages.Any", "physworld.io.atomic.Path",
-     "physworld.lm.vllm_generator.VllmLM"],
+     "physworld.lm.vllm_generator.VllmLM", "physworld.lm.gpt.torch.Generator", "physworld.lm.gpt.np.Generator",
+     "physworld.text.build.evaluation.Evaluation"],
 )  # fmt: skip
 def test_other_names_are_not_trusted(name: str) -> None:
-    assert not TRUSTED.fullmatch(name)
+    assert not trusted(name)
+
+
+def test_what_our_modules_import_from_elsewhere_is_not_trusted() -> None:
+    """`physworld.text.report.figures.SummaryWriter` would write a folder for whoever names it."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            outside = isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("physworld")
+            if outside or isinstance(node, ast.Import):
+                names = [f"{module}.{one.asname or one.name}" for one in node.names]
+                found.update({name: trusted(name) for name in names if NAMES.fullmatch(name)})
+    assert "physworld.text.report.figures.SummaryWriter" in found and len(found) > 100
+    assert [name for name, passes in found.items() if passes] == []
+    assert trusted("physworld.lm.gpt.Nobody") and trusted("physworld.lm.nowhere.Nobody")  # who uses them finds none
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(renamed.CLASSES.items()))
@@ -107,6 +124,6 @@ def test_no_trusted_class_starts_a_program() -> None:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         text = path.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
-            if isinstance(node, ast.ClassDef) and TRUSTED.fullmatch(f"{module}.{node.name}"):
+            if isinstance(node, ast.ClassDef) and trusted(f"{module}.{node.name}"):
                 found += [node.name] if starting.search(ast.get_source_segment(text, node) or "") else []
     assert found == []

@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from physworld.errors import FormatError, UserError, first_line, suggest
 from physworld.io.atomic import replacing
 from physworld.io.checksums import refuse_changed, summed
 from physworld.io.plain_yaml import load_yaml
+from physworld.runs.trusted import trusted
 from physworld.settings.program import typed_command
 
 OUTPUTS = Path("outputs")
@@ -54,13 +54,6 @@ LIBRARIES = (
     "transformers",
     "tokenizers",
     "numpy",
-)
-SYSTEMS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
-# A run's configuration may name classes from here and nowhere else: not functions, not what these modules import, and
-# not VllmLM, which starts the program that it is given.
-TRUSTED = re.compile(
-    rf"physworld\.(data|lm(?!\.vllm_)|{'|'.join(SYSTEMS)}|training\.(hardware|loggers|logger_services|early))(\.[a-z_]+)*\.[A-Z]\w*(\.for_vocabulary)?"
-    r"|lightning\.pytorch\.(Trainer|profilers\.\w+)"
 )
 
 
@@ -298,7 +291,7 @@ def read_config(run: Path) -> dict[str, Any]:
     if written is not None:  # a run writes values; a resolver could make a class of anything
         raise UserError(f"{run / 'config.yaml'} holds {written[:60]}, which is no value; only values are used.")
     for value in _targets(config):
-        if not TRUSTED.fullmatch(str(value)):
+        if not trusted(str(value)):
             raise UserError(f"{run / 'config.yaml'} names {value}; only classes from physworld are used.")
     return config
 
