@@ -16,7 +16,7 @@ from physworld.errors import UserError, suggest, unwritable
 from physworld.mains import MAINS
 from physworld.mains import main as start
 from physworld.settings import signals
-from physworld.settings.program import loading
+from physworld.settings.program import at_home, loading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     """(exit code, verb)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    at_home(arguments)
     if arguments and arguments[0] in MAINS:
         start(arguments[0], arguments[1:])
         return 0, arguments[0]

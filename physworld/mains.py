@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 import physworld.settings.groups  # noqa: F401  registers the groups that code makes
 from physworld.errors import UserError
 from physworld.settings.messages import CONFIG_DIR, explain, job, options, rename, run_main
-from physworld.settings.program import OF_THE_RUN, OFFERED, quiet, silence, typed_command
+from physworld.settings.program import OF_THE_RUN, OFFERED, at_home, quiet, silence, typed_command
 from physworld.settings.reading import own_evaluation
 
 MAINS = {  # what each does, for --help
@@ -91,6 +91,7 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
     if arguments is not None:
         sys.argv = [f"physworld {verb}", *arguments]
     given = sys.argv[1:]
+    at_home(given)
     rename(given)
     silent, given = quiet(given)
     sys.argv[1:] = given

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
 OF_THE_RUN = "of_the_run"  # evaluation= as the run was trained with
 OFFERED = f"evaluation='{OF_THE_RUN}'"  # where a command adds it to what was typed
@@ -21,6 +23,15 @@ def program(verb: str) -> list[str]:
 def typed_command(verb: str, overrides: Iterable[str]) -> str:
     """The whole command, as a shell reads it."""
     return shlex.join([*program(verb), *(override for override in overrides if override != OFFERED)])
+
+
+def at_home(arguments: list[str]) -> None:
+    """A value that begins with ~/ is a path at home, in place: a shell leaves it behind a =, and a folder would be
+    called ~."""
+    for place, typed in enumerate(arguments):
+        name, given, value = typed.partition("=")
+        value = re.sub(r"(?:(?<=[\[,'\"])|^)~(?=/)", lambda _: str(Path.home()), value)
+        arguments[place] = f"{name}{given}{value}"
 
 
 def quiet(arguments: Sequence[str]) -> tuple[bool, list[str]]:

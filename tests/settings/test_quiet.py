@@ -18,7 +18,7 @@ from physworld import cli
 from physworld.mains import MAINS, NEXT
 from physworld.reporting.progress import Lines
 from physworld.reporting.screen import screen
-from physworld.settings.program import loading, quiet, silence
+from physworld.settings.program import at_home, loading, quiet, silence
 
 from repository import ROOT
 
@@ -134,3 +134,23 @@ def test_a_table_is_whole_off_a_terminal_or_as_wide_as_asked(monkeypatch: pytest
         lines = shown.getvalue().splitlines()
         assert 80 < max(map(len, lines)) <= widest
         assert ("column number 9" in lines[1]) is (columns is None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("input=~/scene.yaml", "input=HOME/scene.yaml"),
+        ("hydra.run.dir='~/my runs'", "hydra.run.dir='HOME/my runs'"),
+        ('run=[~/a,"~/b"]', 'run=[HOME/a,"HOME/b"]'),
+        ("--out=~/page", "--out=HOME/page"),
+        ("~steps", "~steps"),
+        ("out=a~/b", "out=a~/b"),
+        ("name=~", "name=~"),
+        ("caption='it is ~/3 m'", "caption='it is ~/3 m'"),
+    ],
+)
+def test_a_tilde_is_home_where_a_path_begins(typed: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    arguments = [typed]
+    at_home(arguments)
+    assert arguments == [read.replace("HOME", "/home/ann")]
