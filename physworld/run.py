@@ -203,7 +203,7 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
             f"{directory} already holds a run; continue it with ckpt={kept[0]}, or choose another hydra.run.dir."
         )
     from physworld.runs.checkpoints import check_fits, read_newest, start_from  # late: they load torch
-    from physworld.training.resuming import before, changes
+    from physworld.training.resuming import before, changes, refuse_forgotten
 
     hydra = HydraConfig.get()
     saved = None
@@ -220,6 +220,8 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     if cfg.steps is None:
         cfg.steps = steps_of(cfg)
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if checkpoint is not None and was is not None:
+        refuse_forgotten(checkpoint, was, resolved)
     if checkpoint is not None and reached > cfg.steps:
         raise UserError(f"{checkpoint} is at step {reached} already; steps={cfg.steps} must be {reached} or more.")
     changed = changes(checkpoint, was, resolved, reached) if checkpoint is not None and was is not None else []
@@ -233,6 +235,8 @@ def _train(cfg: DictConfig, name: str, directory: Path, named: bool) -> float:
     size = sum(p.numel() for p in parts.module.network.parameters())
     said = f"{size:,} parameters, {cfg.steps} steps of {cfg.global_batch} samples -> {directory}"
     console.print(said, soft_wrap=True)
+    if checkpoint is not None and checkpoint.absolute().parent.parent != directory.absolute():
+        console.print(f"Goes on from {checkpoint}, in a folder of its own.", soft_wrap=True)
     command = typed_command("train", hydra.overrides.task)
     with recorded(directory, verb="train", command=command) as record:
         record.goes_on(reached, cfg.steps)

@@ -28,10 +28,23 @@ def load_yaml(path: Path) -> Any:
         FormatError: it is no YAML, or no plain data; the message is one line, without the file's name.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
+        text = path.read_text(encoding="utf-8")
+    except ValueError as error:  # bytes of no text
+        raise FormatError(first_line(error)) from None
+    return parse_yaml(text)
+
+
+def parse_yaml(text: str) -> Any:
+    """What a text says.
+
+    Raises:
+        FormatError: as `load_yaml`.
+    """
+    try:
+        return yaml.load(text, PlainLoader)
     except FormatError:
         raise
     except RecursionError:
         raise FormatError("it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # bytes of no text, a date such as 2026-02-31
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-02-31
         raise FormatError(first_line(error)) from None

@@ -49,6 +49,15 @@ def look(folder: Path) -> None:
                 _owned[path] = path.stat().st_mtime_ns
 
 
+def as_it_was(path: Path) -> str:
+    """A small file of Hydra's, as it was before this command wrote over it; '' where there was none."""
+    known = _kept.get(path.absolute())
+    if known is None and path.is_file():
+        with contextlib.suppress(OSError):
+            known = path.read_bytes()
+    return (known or b"").decode("utf-8", "replace")
+
+
 def drop(folder: Path) -> None:
     """Undo what a refused command did: remove a folder in which nothing has happened, or restore what was in it."""
     folder = folder.absolute()

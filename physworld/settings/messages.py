@@ -33,7 +33,7 @@ CONFIG_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
     """Put between `hydra.main` and the task: Hydra would add a line of its own to an exception that passes through it.
 
-    In a sweep a job's mistake does pass through, so that the other jobs still run.
+    In a sweep a job's mistake does pass through, so that the other jobs still run; all of them are told at the end.
     """
 
     @functools.wraps(task)
@@ -47,22 +47,40 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
         except UserError as error:
             folders.drop(Path(HydraConfig.get().runtime.output_dir))
             if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
-                raise
+                raise _noted(error) from None
             _leave(str(error))
         except (HydraException, OmegaConfBaseException) as error:  # building the parts
             folders.drop(Path(HydraConfig.get().runtime.output_dir))
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise UserError(_plain(error)) from None
+                raise _noted(UserError(_plain(error))) from None
             _leave(_plain(error))
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
         except MemoryError as error:
             said = f"There is too little memory for this ({first_line(error)}); ask for less at once."
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise UserError(said) from None
+                raise _noted(UserError(said)) from None
             _leave(said)
 
     return wrapped
+
+
+_failed: list[tuple[int, UserError]] = []  # number of a job of this sweep, in this process, and its mistake
+
+
+def _noted(error: UserError) -> UserError:
+    from hydra.core.hydra_config import HydraConfig
+
+    _failed.append((int(HydraConfig.get().job.num), error))
+    return error
+
+
+def _of_jobs() -> str:
+    """A line for each mistake that jobs of this sweep made."""
+    told: dict[str, list[str]] = {}
+    for number, mistake in _failed:
+        told.setdefault(str(mistake), []).append(str(number))
+    return "\n".join(f"Job{'s' * (len(jobs) > 1)} {', '.join(jobs)}: {what}" for what, jobs in told.items())
 
 
 TOGETHER = ("logger",)  # groups whose options have a key of their own each, so that several stand beside each other
@@ -85,12 +103,13 @@ def _refuse_lists(cfg: DictConfig, overrides: Iterable[str]) -> None:
 def run_main(main: Callable[[], Any], config_name: str) -> None:
     """Call a function decorated by `hydra.main`; say user errors, Hydra's own included, in one sentence."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own account and exits before we see the exception
+    _failed.clear()
     try:
         _refuse_nameless(sys.argv[1:])
         with _one_sentence_a_job(), signals.listening():
             main()
     except UserError as error:
-        _leave(str(error))
+        _leave(_of_jobs() if any(mistake is error for _, mistake in _failed) else str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _leave(explain(error, config_name, sys.argv[1:]))
     except ValueError as error:

@@ -115,6 +115,7 @@ def fit(
         warnings.filterwarnings("ignore", "The `srun` command is available.*")  # said outside of any job, too
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own, against torch 2.13
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`.*")  # `last` by another interval
+        warnings.filterwarnings("ignore", "The dirpath has changed.*")  # a run that goes on in another folder
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a continued run's checkpoint folder
         loggers = make_loggers(cfg.logger, directory, reached)
         trainer: Trainer = call(

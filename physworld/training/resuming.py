@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback
 
-from physworld.errors import UserError
+from physworld.errors import FormatError, UserError
+from physworld.io.plain_yaml import parse_yaml
 from physworld.runs import directory as runs
 from physworld.runs.sweeps import FREE
+from physworld.settings import checks, folders
 from physworld.settings.checks import typed
+from physworld.settings.program import typed_command
 
 # Settings that may change between a checkpoint and its continuation without changing what is learned.
 FREE_TO_CHANGE = (*FREE, "evaluation.")
@@ -31,6 +35,50 @@ def before(checkpoint: Path) -> dict[str, Any] | None:
         return runs.flatten(runs.read_config(checkpoint.parent.parent))
     except UserError:
         return None
+
+
+def refuse_forgotten(checkpoint: Path, was: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    """A run goes on with what it was told: its defaults are another experiment.
+
+    Args:
+        was, resolved: as of `changes`.
+
+    Raises:
+        UserError: what its command said and this one leaves out changes what is learned; has the whole command.
+    """
+    here = checks.overrides()
+    typed_now = {_name(override) for override in here}
+    now = runs.flatten(resolved)
+    changed = [key for key in runs.differences([dict(was), now]) if not key.startswith(FREE_TO_CHANGE)]
+    untyped = [key for key in changed if not any(f"{key}.".startswith(f"{name}.") for name in typed_now)]
+    left_out = [
+        override
+        for override in _said(checkpoint.parent.parent)
+        if _name(override) not in typed_now and not override.lstrip("+~").startswith(FREE_TO_CHANGE)
+    ]
+    if untyped and left_out:
+        command = typed_command("train", [*left_out, *HydraConfig.get().overrides.task, *_folder()])
+        raise UserError(
+            f"{checkpoint} is of a run with {' '.join(left_out)}, which this command leaves out, so that {untyped[0]} "
+            f"would be {typed(now.get(untyped[0]))}. Say it again: {command}"
+        )
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _folder() -> list[str]:
+    return [each for each in HydraConfig.get().overrides.hydra if not each.startswith("hydra.mode=")]
+
+
+def _said(run: Path) -> list[str]:
+    """What the last command of a run said, as Hydra noted it; nothing where that cannot be read."""
+    try:
+        found = parse_yaml(folders.as_it_was(run / ".hydra" / "overrides.yaml"))
+    except FormatError:
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def changes(checkpoint: Path, was: Mapping[str, Any], resolved: Mapping[str, Any], reached: int) -> list[str]:

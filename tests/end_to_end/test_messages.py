@@ -152,7 +152,17 @@ def test_slurm_is_asked_for_a_number_of_devices(tmp_path: Path) -> None:
 
 
 def test_one_sentence_in_a_sweep_too(tmp_path: Path) -> None:
-    assert "no finished run" in ends(tmp_path, "evaluate.py", "-m", "run=last", "seed=0,1")
+    assert ends(tmp_path, "evaluate.py", "-m", "run=last", "seed=0,1").startswith(
+        "Jobs 0, 1: run=last finds no finished"
+    )
+
+
+def test_every_job_of_a_sweep_tells_its_mistake(tmp_path: Path) -> None:
+    done = ended(tmp_path, "simulate.py", "-m", "seed=abc,1,-2", "scenario=pong", "count=1", "frames=3")
+    assert done.returncode == 1 and [*tmp_path.rglob("scene_0.jsonl")] != []
+    assert done.stderr.strip().splitlines()[-2:] == [
+        "Job 0: seed=abc must be a whole number from 0 on.", "Job 2: seed=-2 must be a whole number from 0 on."
+    ]  # fmt: skip
 
 
 def test_broken_scene_file(tmp_path: Path) -> None:
