@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -99,7 +101,10 @@ def main(verb: str, arguments: Sequence[str] | None = None) -> None:
     @job
     def task(cfg: DictConfig) -> Any:
         from physworld import run  # late: help and shell completion need no more than Hydra
+        from physworld.runs.directory import refuse_a_run
 
+        if verb not in ("train", "evaluate"):  # which know what they may add to
+            refuse_a_run(Path(HydraConfig.get().runtime.output_dir))
         return run.VERBS[verb](cfg)
 
     def start() -> None:

@@ -383,11 +383,7 @@ def simulate(cfg: DictConfig) -> None:
 
 
 VERBS: dict[str, Callable[[DictConfig], Any]] = {
-    "train": train,
-    "evaluate": evaluate,
-    "predict": predict,
-    "simulate": simulate,
-    "plan": plan,
+    verb.__name__: verb for verb in (train, evaluate, predict, simulate, plan)
 }
 
 

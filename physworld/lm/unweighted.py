@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,10 @@ def unweighted(
         dtype: of frozen weights, and of all where they are trained.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    # Which kernels this machine lacks says nothing of the one that is planned for.
+    transformers_logging.get_logger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
 
     check_tuning(tuning)
     lm: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)

@@ -214,6 +214,15 @@ def claim(directory: Path, config: Any) -> None:
     write_json(directory / "versions.json", versions())
 
 
+def refuse_a_run(directory: Path) -> None:
+    """
+    Raises:
+        UserError: a run was trained there; answers and data do not go among its files.
+    """
+    if any((directory / name).exists() for name in ("checkpoints", "model", "trained_on.json")):
+        raise UserError(f"{relative(str(directory))} holds a run; choose another hydra.run.dir.")
+
+
 def first_rank() -> bool:
     """Not a further process of a run on several devices (started by Lightning, torchrun or SLURM)."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

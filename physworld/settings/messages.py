@@ -153,8 +153,19 @@ def rename(arguments: list[str]) -> None:
             print(f"Note: {typed} is now {new}.", file=sys.stderr)
 
 
+FLAGS = (  # of Hydra's mains, which takes their beginnings too
+    *("--cfg", "--config-dir", "--config-name", "--config-path", "--experimental-rerun", "--help", "--hydra-help"),
+    *("--info", "--multirun", "--package", "--resolve", "--run", "--shell-completion", "--version"),
+)
+LETTERS = ("-c", "-h", "-i", "-m", "-p", "-r", "-sc")
+
+
 def _refuse_nameless(arguments: Sequence[str]) -> None:
     for argument in arguments:
+        flag = argument.partition("=")[0]
+        known = any(long.startswith(flag) for long in FLAGS) if flag.startswith("--") else flag.startswith(LETTERS)
+        if flag.startswith("-") and not known:
+            raise UserError(f"{argument} is no flag. Settings are written as NAME=VALUE, without dashes.")
         if re.match(r"[+~]*=", argument):
             raise UserError(f"{argument} has no name before the =; settings are written as NAME=VALUE.")
 
@@ -281,7 +292,10 @@ def explain_key(key: str, config_name: str, arguments: Sequence[str]) -> str | N
     parent, _, leaf = key.rpartition(".")
     siblings = sorted(k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent)
     near = difflib.get_close_matches(leaf, siblings, n=1) or difflib.get_close_matches(key, keys, n=1)
-    if near:
+    elsewhere = sorted(k for k in keys if k.rpartition(".")[2] == leaf)  # frames is evaluation.frames
+    if elsewhere:
+        hint = f" Did you mean {' or '.join(elsewhere[:3])}?"
+    elif near:
         prefix = f"{parent}." if parent and near[0] in siblings else ""
         hint = f" Did you mean {prefix}{near[0]}?"
     else:

@@ -56,8 +56,8 @@ def validate(scene: Path, payload: Path | None, console: Console) -> int:
         for violation in error.violations:
             console.print(f"{scene}: {violation}", soft_wrap=True)
         return UNREADABLE
-    except UserError as error:
-        console.print(str(error), soft_wrap=True)
+    except UserError as error:  # no word about a scene
+        print(error, file=sys.stderr)
         return UNREADABLE
     if isinstance(data, dict) and "stems" in data and "objects" not in data:
         console.print(f"{scene} is a payload and no scene; validate takes SCENE PAYLOAD.", soft_wrap=True)

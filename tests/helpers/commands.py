@@ -146,3 +146,12 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return a == b
+
+
+def ends(where: Path, main: str, *arguments: str) -> str:
+    """Run a main in an empty directory; check the manner of its end, return what it said."""
+    done = ended(where, main, *arguments)
+    said = done.stderr.strip()
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "Traceback" not in said and "\n" not in said, said
+    return said

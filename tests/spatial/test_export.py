@@ -347,7 +347,7 @@ def test_packed_scenes_and_adm_are_judged_too(tmp_path: Path, capsys: pytest.Cap
         assert main(["validate", str(tmp_path / name), str(tmp_path / "asked.json.gz")]) == 0
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"x" * 10_000)[:40])
     assert main(["validate", str(tmp_path / "a.json.gz")]) == 2
-    assert "cannot be read" in capsys.readouterr().out
+    assert "cannot be read" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "a.scene.JSON.GZ"), "--format", "png"]) == 0
     assert (tmp_path / "a.png").is_file()
 

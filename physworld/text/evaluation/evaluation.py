@@ -168,6 +168,19 @@ class Evaluation:
                     self._add(cases, codec, scene, rng, about)
         return cases
 
+    def scenes(self, limit: int | None) -> int:
+        """How many scenes of each type are judged.
+
+        Raises:
+            UserError: `limit` is more than there are, so that it would change nothing.
+        """
+        if limit is not None and limit > self.rollouts:
+            raise UserError(
+                f"limit={limit} limits nothing: evaluation.rollouts={self.rollouts} says how many scenes of a type "
+                "there are; raise that, or leave limit out."
+            )
+        return self.rollouts if limit is None else limit
+
     def refuse_early(self, context_frames: int) -> None:
         """Raises: UserError: rollouts are to start before so many frames are given."""
         if self.start is not None and self.start < context_frames - 1:

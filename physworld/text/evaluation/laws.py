@@ -292,7 +292,7 @@ class LawSuite(Suite):
                 "experiments would be over before they begin; choose a run with fewer (codec.context_frames)."
             )
         cases = EvalCases(given=[], truth=[], meta=[], left_out={})
-        count = evaluation.rollouts if limit is None else min(limit, evaluation.rollouts)
+        count = evaluation.scenes(limit)
         last = max(EARLIEST, together.context_frames - 1)
         for name, experiment in EXPERIMENTS.items():
             scenes = [self._scene(name, experiment, split, seed, index, last) for index in range(count)]

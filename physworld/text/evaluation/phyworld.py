@@ -58,7 +58,7 @@ class PhyWorldSuite(Suite):
         Raises:
             UserError: the file cannot be read, or a split is asked of it that is none of it.
         """
-        count = evaluation.rollouts if limit is None else min(limit, evaluation.rollouts)
+        count = evaluation.scenes(limit)
 
         def rng_of(system: str, kind: str, number: int) -> np.random.Generator:
             return generator(seed, split, zlib.crc32(f"phyworld {system} {kind}".encode()), number)

@@ -158,7 +158,7 @@ class Suite:
             difficulties,
             split=split,
             seed=seed,
-            per_scenario=evaluation.rollouts if limit is None else min(limit, evaluation.rollouts),
+            per_scenario=evaluation.scenes(limit),
             trained_on=trained_on,
             first_index=self.first_index,
             shifts=self.shifts,
