@@ -115,12 +115,13 @@ def last_words(messages: list[dict[str, str]]) -> str:
     """The one prompt of a conversation with a model that knows no roles.
 
     Raises:
-        Refused: there are several.
+        Refused: it is more than one user message.
     """
-    asked = [message["content"] for message in messages if message["role"] not in ("system", "developer")]
-    if len(asked) != 1:
-        raise Refused("This model was trained on prompts, not on conversations; send one user message.", "messages")
-    return asked[0]
+    if [message["role"] for message in messages] != ["user"]:
+        other = next((f": it takes no {one['role']} message" for one in messages if one["role"] != "user"), "")
+        why = f"This model was trained on prompts, not on conversations{other}"
+        raise Refused(f"{why}; send one user message.", "messages")
+    return messages[0]["content"]
 
 
 def _cut(ids: np.ndarray, end_id: int) -> np.ndarray:
