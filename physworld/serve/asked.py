@@ -102,7 +102,10 @@ def _prompts(value: Any, served: Served) -> list[Prompt]:
 
 def _prompt(value: Any, served: Served) -> Prompt:
     if isinstance(value, str):
-        return served.prompt(value)
+        found = served.prompt(value)
+        if not len(found.ids):
+            raise Refused("The prompt is empty.", "prompt")
+        return found
     if isinstance(value, list) and value and all(type(token) is int and 0 <= token < served.size for token in value):
         return served.of_ids(np.array(value, np.int64))
     raise Refused(f"prompt must be a text, or tokens from 0 to {served.size - 1}.", "prompt")

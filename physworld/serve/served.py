@@ -184,10 +184,28 @@ class FrameRun:
         if unknown or not len(ids):
             what = f"the word {unknown[0]!r:.40} is" if unknown else "the prompt has"
             raise Refused(f"{what} no {self.codec.text_name} text; docs/explanation says what this text is.", "prompt")
-        return Prompt(ids, text)
+        return self._whole(ids, text)
 
     def of_ids(self, ids: np.ndarray) -> Prompt:
-        return Prompt(ids, self.codec.write_ids(ids))
+        known = ids < self.codec.vocabulary.size
+        if not isinstance(self.codec, TextCodec):  # whose tokenizer may begin a text with what also pads
+            known &= ids != self.codec.vocabulary.pad
+        if not known.all():
+            raise Refused(f"The token {ids[~known][0]} is no {self.codec.text_name} text.", "prompt")
+        text = self.codec.write_ids(ids)
+        return Prompt(ids, text) if isinstance(self.codec, TextCodec) else self._whole(ids, text)
+
+    def _whole(self, ids: np.ndarray, text: str) -> Prompt:
+        """Raises: Refused: the words do not end with the one that asks for an answer, or are an answer already."""
+        words, before = self.codec.vocabulary, ids[:-1]
+        why = (
+            "does not end with `next`" if ids[-1] != words.prompt_end
+            else "has nothing before `next`" if not len(before)
+            else "goes on after `next` or `end`" if np.isin(before, [words.prompt_end, words.end]).any() else ""
+        )  # fmt: skip
+        if why:
+            raise Refused(f"The prompt is no {self.codec.text_name} text: it {why}.", "prompt")
+        return Prompt(ids, text)
 
     def of_chat(self, messages: list[dict[str, str]]) -> Prompt:
         return self.prompt(last_words(messages))
@@ -208,8 +226,6 @@ class FrameRun:
         if spelled:
             found: Guide | None = self.codec.guide_to(prompt.text)
         elif (documents := self.codec.documents()) is not None:
-            if prompt.ids[-1] != self.codec.vocabulary.prompt_end:
-                raise Refused(f"The prompt is no {self.codec.text_name} text: it does not end with `next`.", "prompt")
             found = documents.part_guide([prompt.ids])
         else:
             given = self.codec.read_prompt(prompt.text)

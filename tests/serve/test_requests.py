@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import httpx2
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("uvicorn", reason="the extra `play` is not installed")
 
-from physworld.serve.served import Refused, SceneRun, Weights, load
+from physworld.serve.asked import read
+from physworld.serve.served import FrameRun, Refused, SceneRun, Weights, load
+from physworld.serve.server import Service
 from physworld.spatial.codecs.chunks import SpatialCodec
+from physworld.text.codecs.engine import EngineCodec
 
+from servers import Serving
+from tiny_gpt import network
 from tiny_lms import bpe_tokenizer, tiny
 
 PROMPT = "self o1 1 0 1 0 0 0 0 0 next"
@@ -54,3 +62,71 @@ def test_weights_with_a_template_take_conversations() -> None:
     tokenizer.chat_template = None
     with pytest.raises(Refused, match="it takes no system message"):
         weights.of_chat(conversation("system", "user"))
+
+
+def asked(server: Serving, method: str, path: str, **more: Any) -> tuple[int, Any]:
+    """(status, content) of an answer."""
+    answer = httpx2.request(method, f"{server.url}/{path}", timeout=60, **more)
+    return answer.status_code, answer.json()
+
+
+@pytest.fixture(scope="module")
+def run(solver: Any) -> Iterator[Serving]:
+    with Serving(Service(solver, "a/run")) as serving:
+        yield serving
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("next", "The prompt is no islands text: it has nothing before `next`."),
+        ("end next", "The prompt is no islands text: it goes on after `next` or `end`."),
+        ("self o1 1 0 1 0 0 0 0 0 next o1 next", "The prompt is no islands text: it goes on after `next` or `end`."),
+        ("self o1 1 0 1 0 0 0 0 0", "The prompt is no islands text: it does not end with `next`."),
+    ],
+)
+def test_tokens_are_read_as_their_text_is(run: Serving, solver: Any, words: str, says: str) -> None:
+    for prompt in (words, solver.codec.read_ids(words).tolist(), [PROMPT, words]):
+        status, said = asked(run, "POST", "completions", json={"model": "a/run", "prompt": prompt})
+        assert status == 400 and said["error"]["message"] == says and said["error"]["param"] == "prompt"
+
+
+def test_tokens_of_a_whole_prompt_are_answered(run: Serving, solver: Any) -> None:
+    prompts = (PROMPT, solver.codec.read_ids(PROMPT).tolist())
+    said = [asked(run, "POST", "completions", json={"model": "a/run", "prompt": prompt}) for prompt in prompts]
+    assert [(status, content["choices"][0]["text"]) for status, content in said] == [(200, "o1 coast")] * 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ([0] * 100_000, "The token 0 is no islands text."),
+        ([], "prompt must be a text, a list of tokens, or a list of either."),
+        ([[]], "prompt must be a text, or tokens from 0 to 74155."),
+        ([74_156, 2], "prompt must be a text, or tokens from 0 to 74155."),
+        ([-1, 2], "prompt must be a text, or tokens from 0 to 74155."),
+    ],
+)
+def test_tokens_that_are_none_are_refused(run: Serving, prompt: list[Any], says: str) -> None:
+    status, said = asked(run, "POST", "completions", json={"model": "a/run", "prompt": prompt})
+    assert status == 400 and said["error"]["message"] == says
+
+
+def test_tokens_of_spelled_text_are_those_of_its_tokenizer() -> None:
+    """Where the network scores more than these; and one of them may pad and begin a text alike."""
+    codec = EngineCodec()
+    served = FrameRun(network(codec, relations=False), codec)
+    served.size += 7
+    ids = codec.prompt_ids("Frame 1:")
+    assert served.of_ids(ids).text == "Frame 1:"
+    with pytest.raises(Refused, match=rf"^The token {served.size - 1} is no engine text\.$"):
+        served.of_ids(np.append(ids, served.size - 1))
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    """Where no token begins a text."""
+    tokenizer = bpe_tokenizer()
+    tokenizer.bos_token = None
+    weights = Weights(tiny("llama", len(tokenizer), pad_token_id=tokenizer.pad_token_id), tokenizer)
+    with pytest.raises(Refused, match=r"^The prompt is empty\.$"):
+        read({"model": "m", "prompt": ["Frame 1:", ""]}, weights, "m", chat=False)
