@@ -57,11 +57,9 @@ def read(body: Any, served: Served, name: str, *, chat: bool) -> Asked:
     other, own = ("prompt", "messages") if chat else ("messages", "prompt")
     if body.get(other) is not None:
         raise Refused(f"This endpoint reads {own}, not {other}; leave {other} out.", other)
-    if body.get("model") != name:
-        raise Refused(
-            f"The model {body.get('model')!r:.80} is not here; choose {name!r}.", "model", status=404,
-            code="model_not_found",
-        )  # fmt: skip
+    if body.get("model") is None:
+        raise Refused(f"model is missing; choose {name!r}.", "model")
+    refuse_model(body["model"], name)
     most = body.get("max_completion_tokens")
     most = body.get("max_tokens") if most is None else most
     if most is not None and (type(most) is not int or not 1 <= most <= MOST_TOKENS):
@@ -87,6 +85,13 @@ def read(body: Any, served: Served, name: str, *, chat: bool) -> Asked:
         stream=stream,
         usage=bool(options.get("include_usage")),
     )
+
+
+def refuse_model(asked: Any, name: str) -> None:
+    """Raises: Refused: another model than the one that is here."""
+    if asked != name:
+        said = f"The model {asked!r:.80} is not here; choose {name!r}."
+        raise Refused(said, "model", status=404, code="model_not_found")
 
 
 def _prompts(value: Any, served: Served) -> list[Prompt]:

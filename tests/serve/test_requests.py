@@ -123,6 +123,13 @@ def test_tokens_of_spelled_text_are_those_of_its_tokenizer() -> None:
         served.of_ids(np.append(ids, served.size - 1))
 
 
+def test_a_request_names_its_model(run: Serving) -> None:
+    for body in ({"prompt": PROMPT}, {"prompt": PROMPT, "model": None}):
+        status, said = asked(run, "POST", "completions", json=body)
+        assert status == 400 and said["error"]["param"] == "model"
+        assert said["error"]["message"] == "model is missing; choose 'a/run'."
+
+
 def test_an_empty_prompt_is_refused() -> None:
     """Where no token begins a text."""
     tokenizer = bpe_tokenizer()
