@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from physworld.io.ports import LOCAL, listening, names_of
-from physworld.serve.asked import Asked, read
+from physworld.serve.asked import Asked, read, refuse_model
 from physworld.serve.batches import Batches, Job, Unreadable
 from physworld.serve.served import ANY_LENGTH, Prompt, Refused, Served
 
@@ -54,7 +55,11 @@ class Service:
 
         def models(request: Request) -> Response:
             self._admit(request)
-            return JSONResponse({"object": "list", "data": [model]})
+            asked = request.path_params.get("name")
+            if not asked:
+                return JSONResponse({"object": "list", "data": [model]})
+            refuse_model(asked, self.name)
+            return JSONResponse(model)
 
         async def completions(request: Request) -> Response:
             return await self._answer(request, chat=False)
@@ -66,10 +71,12 @@ class Service:
             routes=[
                 Route("/health", lambda _: JSONResponse({"answered": self.batches.answered})),
                 Route("/v1/models", _told(models)),
+                Route("/v1/models/{name:path}", _told(models)),  # a name may hold slashes
                 Route("/v1/completions", _told(completions), methods=["POST"]),
                 Route("/v1/chat/completions", _told(chat), methods=["POST"]),
             ],
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+            exception_handlers={HTTPException: _no_endpoint},
         )
 
     def _admit(self, request: Request) -> None:
@@ -279,6 +286,16 @@ async def _json(request: Request) -> Any:
 
 def _error(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _no_endpoint(request: Request, error: Exception) -> Response:
+    """An address, or a method of one, that is not there."""
+    assert isinstance(error, HTTPException)
+    path = f"{request.url.path:.80}"
+    takes = [one for one in (error.headers or {}).get("Allow", "").split(", ") if one not in ("", "HEAD")]
+    said = f"{path} takes {takes[0]}, not {request.method}." if takes else f"There is no {path} here."
+    content = _error(said, "invalid_request_error")
+    return JSONResponse(content, status_code=error.status_code, headers=error.headers)
 
 
 def _broken(error: Exception) -> str:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 pytest.importorskip("uvicorn", reason="the extra `play` is not installed")
+openai = pytest.importorskip("openai", reason="openai is not installed")
 
 from physworld.serve.asked import read
 from physworld.serve.served import FrameRun, Refused, SceneRun, Weights, load
@@ -128,6 +129,30 @@ def test_a_request_names_its_model(run: Serving) -> None:
         status, said = asked(run, "POST", "completions", json=body)
         assert status == 400 and said["error"]["param"] == "model"
         assert said["error"]["message"] == "model is missing; choose 'a/run'."
+
+
+def test_a_model_is_told_by_its_name(run: Serving) -> None:
+    client = openai.OpenAI(base_url=run.url, api_key="none", max_retries=0)
+    (listed,) = client.models.list()
+    assert client.models.retrieve("a/run") == listed and listed.id == "a/run"
+    assert asked(run, "GET", "models/a/run") == asked(run, "GET", "models/a%2Frun") == (200, listed.to_dict())
+    with pytest.raises(openai.NotFoundError, match="The model 'b' is not here; choose 'a/run'"):
+        client.models.retrieve("b")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "embeddings", 404, "There is no /v1/embeddings here."),
+        ("GET", "completions", 405, "/v1/completions takes POST, not GET."),
+        ("DELETE", "models/a/run", 405, "/v1/models/a/run takes GET, not DELETE."),
+    ],
+)
+def test_what_is_not_there_is_an_error_of_the_protocol(
+    run: Serving, method: str, path: str, status: int, says: str
+) -> None:
+    error = {"message": says, "type": "invalid_request_error", "param": None, "code": None}
+    assert asked(run, method, path) == (status, {"error": error})
 
 
 def test_an_empty_prompt_is_refused() -> None:
