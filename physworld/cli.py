@@ -292,17 +292,20 @@ def _serve(options: argparse.Namespace) -> None:
         raise UserError(f"--batch {options.batch} must be 1 or more.")
     if options.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {options.device} is unknown; choose auto, cpu or cuda.")
-    loading(f"RUN={options.run}")
+    from physworld.lm.api_generator import key_of
+    from physworld.serve.found import find
+
+    key, name = key_of(options.key_from, "--key-from"), options.name or options.run
+    find(options.run, options.base)
+    loading(options.run)
     import torch
 
-    from physworld.lm.api_generator import key_of
     from physworld.serve.served import load
     from physworld.serve.server import Service, serve
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: no NVIDIA GPU is visible here; choose auto or cpu.")
     gpu = options.device != "cpu" and torch.cuda.is_available()
-    key, name = key_of(options.key_from, "--key-from"), options.name or options.run
     served = load(options.run, options.base, torch.device("cuda" if gpu else "cpu"))
 
     def ready(address: str) -> None:

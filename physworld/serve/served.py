@@ -20,8 +20,9 @@ from physworld.lm.generator import CachedGenerator
 from physworld.lm.guides import MatcherGuide
 from physworld.lm.packed_lm import PackedLM
 from physworld.protocols import Generator, Guide
-from physworld.runs import directory as runs
 from physworld.runs.checkpoints import load_model
+from physworld.runs.directory import task_of
+from physworld.serve.found import as_typed, find
 from physworld.settings.checks import installed
 from physworld.text.candidates import load_hf
 from physworld.text.codecs._frame_guide import is_word_level
@@ -88,21 +89,15 @@ def load(what: str, base: str | None, device: torch.device) -> Served:
     Raises:
         UserError: there is nothing of the kind, it is damaged, or it is a run of video.
     """
-    folder = runs.find_named(what)
-    if what not in runs.NAMED and (folder is None or not (folder / "config.yaml").is_file()):
+    run = find(what, base)
+    if run is None:
         try:
             network, tokenizer = load_hf(what, base, device)
         except UserError as error:
-            raise UserError(str(error).replace(f"weights={what} is", f"RUN={what} is no run, and", 1)) from None
+            raise UserError(as_typed(str(error), what)) from None
         return Weights(network, tokenizer)
-    if base is not None:
-        raise UserError(f"--base {base} is for weights; a run brings its own, so leave it out.")
-    run = runs.find_run(what, "")
-    task = runs.task_of(run)
-    if task not in ("text", "spatial"):
-        raise UserError(f"{what} is a run of {task}; only text and spatial runs are served.")
     network, codec, _ = load_model(run, device)
-    return FrameRun(network, codec) if task == "text" else SceneRun(network, codec)
+    return FrameRun(network, codec) if task_of(run) == "text" else SceneRun(network, codec)
 
 
 def _size(network: Any, codec: Any) -> int:

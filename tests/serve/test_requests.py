@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +17,8 @@ import torch
 pytest.importorskip("uvicorn", reason="the extra `play` is not installed")
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
+from physworld.errors import UserError
+from physworld.runs.directory import SHIPPED
 from physworld.serve.asked import read
 from physworld.serve.served import FrameRun, Refused, SceneRun, Weights, load
 from physworld.serve.server import Service
@@ -153,6 +158,39 @@ def test_what_is_not_there_is_an_error_of_the_protocol(
 ) -> None:
     error = {"message": says, "type": "invalid_request_error", "param": None, "code": None}
     assert asked(run, method, path) == (status, {"error": error})
+
+
+def test_a_mistake_is_told_before_libraries_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "film" / "model").mkdir(parents=True)
+    (tmp_path / "film" / "config.yaml").write_text("data: {task: video}")
+    mistakes = {
+        "docs": "docs is neither a run nor weights: it holds no config.yaml with a model/ folder beside it, and no "
+        "config.json.",
+        "film": "film is a run of video; only text and spatial runs are served.",
+        "shipped --base x": "--base x is for weights; a run brings its own, so leave it out.",
+        "shipped --key-from NO_SUCH_KEY": "--key-from=NO_SUCH_KEY: this environment variable is not set; put the key "
+        "into it.",
+        "shipped --key-from sk-1": "--key-from must be the name of an environment variable, such as OPENAI_API_KEY, no "
+        "key.",
+    }
+    code = (
+        f"import sys\nfrom physworld.cli import main\nfor words in {list(mistakes)}:\n    "
+        "assert main(['serve', *words.split()]) == 1\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.splitlines() == list(mistakes.values()), done.stderr
+
+
+def test_what_is_wrong_with_weights_is_said_as_it_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    for what, says in (
+        ("shiped", r"^shiped is no run, and no folder here, and .* Did you mean shipped\?$"),
+        (str(tmp_path), f"^{tmp_path} holds no adapter_model.safetensors"),
+        (str(SHIPPED / "model"), f"^{SHIPPED / 'model'} holds a network of physworld's own; give RUN of its run"),
+    ):
+        with pytest.raises(UserError, match=says):
+            load(what, None, torch.device("cpu"))
 
 
 def test_an_empty_prompt_is_refused() -> None:

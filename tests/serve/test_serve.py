@@ -343,7 +343,7 @@ def test_a_key_may_be_asked_for(weights: Weights) -> None:
 
 
 def test_what_is_neither_run_nor_weights_is_called_as_it_was_typed() -> None:
-    with pytest.raises(UserError, match=r"^RUN=shiped/nothing is no run, and no folder here"):
+    with pytest.raises(UserError, match=r"^shiped/nothing is no run, and no folder here"):
         load("shiped/nothing", None, torch.device("cpu"))
 
 
