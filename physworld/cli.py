@@ -81,6 +81,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
         return 0, arguments[0]
 
     from physworld.judge.options import add_arguments as judge_arguments
+    from physworld.judge.options import refuse as refuse_judging
     from physworld.reporting.screen import screen
     from physworld.runs.compare import compare
     from physworld.runs.directory import EXPORTS, NAMED, find_run
@@ -209,6 +210,7 @@ def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     elif options.verb == "preview":
         console.print(str(_preview(options, console)), soft_wrap=True)
     elif options.verb == "judge":
+        refuse_judging(options)
         from physworld.judge.command import judge_folder
 
         console.print(str(judge_folder(options, console)), soft_wrap=True)

@@ -7,7 +7,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from physworld.errors import UserError
@@ -44,6 +44,26 @@ def placing(directory: Path, option: str = "out") -> Iterator[Path]:
         for file, target in new.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
+
+
+def refuse_unmade(directory: Path, option: str = "--out") -> None:
+    """Try whether a file can be put into a folder, which may not be there yet, and leave nothing behind.
+
+    Raises:
+        UserError: it cannot.
+    """
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        why = "it is a file" if directory.is_file() else error.strerror or error
+        raise UserError(f"{option} {directory} is no folder that can be written into ({why}).") from None
+    finally:
+        for place in made:
+            with suppress(OSError):  # it was not made, or another command has put something there
+                place.rmdir()
 
 
 def folder_for(parent: Path, of: Path) -> Path:

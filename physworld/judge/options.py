@@ -6,6 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
+from physworld.errors import UserError
+from physworld.io.placing import refuse_unmade
+
 GRAVITY = 9.81  # m/s²
 
 
@@ -34,3 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=24, metavar="N", help="clips that the report shows (24)")
     parser.add_argument("--most-frames", type=int, default=1000, metavar="N", help="longer clips are discarded (1000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+
+
+def refuse(options: argparse.Namespace) -> None:
+    """What can be told before libraries are loaded.
+
+    Raises:
+        UserError: the folder would be compared with itself, or no report can be put where it was asked for.
+    """
+    if options.against is not None and options.against.resolve() == options.folder.resolve():
+        raise UserError(f"--against {options.against} is the folder that is judged; give another one.")
+    if options.out is not None:
+        refuse_unmade(options.out)

@@ -204,6 +204,36 @@ def test_files_of_ones_own_stay(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "out" / "clips.csv").read_text().splitlines()[1].startswith("'=1+1,")
 
 
+def test_where_no_report_can_lie_is_told_before_a_clip_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_mp4(tmp_path / "in" / "a.mp4", clip(line((60, 60), (120, 0))), FPS)
+    (tmp_path / "file").write_text("mine")
+    for out, why in (
+        (tmp_path / "file", "it is a file"),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (Path("/proc/none/below"), "No such file or directory"),
+    ):
+        assert main(["judge", str(tmp_path / "in"), "--out", str(out)]) == 1
+        said = f"--out {out} is no folder that can be written into ({why}).\n"
+        assert capsys.readouterr().err == said
+    assert main(["judge", str(tmp_path / "none"), "--out", str(tmp_path / "new" / "below")]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "in"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_is_not_compared_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_mp4(tmp_path / "in" / "a.mp4", clip(line((60, 60), (120, 0))), FPS)
+    (tmp_path / "other").symlink_to("in")
+    for against in ("in", "./in/../in", str(tmp_path / "in"), "other"):
+        assert main(["judge", "in", "--against", against, "--out", "out"]) == 1
+        assert "is the folder that is judged; give another one." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_folders_of_one_name_have_two_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for place in ("a", "b"):
