@@ -53,6 +53,7 @@ def judge_folder(options: argparse.Namespace, console: Console) -> Path:
     directory = options.out or folder_for(Path("outputs") / "judge", options.folder)
     inputs = [options.folder, *([] if options.against is None else [options.against])]
     report_folder(directory, report.FILES, [["clips.json", "report.html"], [JOURNAL]], inputs)
+    report.refuse_other(directory, _command(options))
     with Journal(directory / JOURNAL) as journal:
         return _report(options, settings, sources, others, directory, journal, console)
 

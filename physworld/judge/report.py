@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physworld.errors import UserError
 from physworld.io.atomic import replacing
 from physworld.io.csv_file import write_csv
 from physworld.judge.clip import Verdict
@@ -60,6 +62,31 @@ def headline(summary: Mapping[str, Any]) -> str:
             said += f" (so {passed} of {placebo['judged']} breaks of a law were not seen, and more may be missed)"
     discarded = ours["clips"] - ours["judged"]
     return f"{said}. {discarded} of {ours['clips']} clips were discarded." if discarded else f"{said}."
+
+
+def refuse_other(directory: Path, command: str) -> None:
+    """A finished report is written over by the command that made it alone, however its paths are typed here.
+
+    Raises:
+        UserError: another command made it.
+    """
+    try:
+        before = str(json.loads((directory / "summary.json").read_text(encoding="utf-8"))["command"])
+        same = _asked(before) == _asked(command)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):  # none, or damaged
+        return
+    if not same:
+        raise UserError(f"{directory} already holds the report of {before}; give --out ANOTHER, or move it.")
+
+
+def _asked(command: str) -> dict[str, str]:
+    """All that a report depends on of a command as `summary.json` has it: options have one value each."""
+    folder, *words = shlex.split(command)[2:]
+    found = {"folder": folder, **dict(zip(words[::2], words[1::2], strict=True))}
+    found.pop("--out", None)
+    return {
+        name: str(Path(value).resolve()) if name in ("folder", "--against") else value for name, value in found.items()
+    }
 
 
 def report_lines(summary: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[str]:

@@ -204,6 +204,30 @@ def test_files_of_ones_own_stay(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "out" / "clips.csv").read_text().splitlines()[1].startswith("'=1+1,")
 
 
+def test_a_report_made_with_other_options_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_mp4(tmp_path / "my clips" / "a.mp4", clip(line((60, 60), (120, 0))), FPS)
+    judging = ["judge", "my clips", "--controls", "0", "--fps", "10", "--workers", "1"]
+    assert main(judging) == 0
+    place = Path("outputs/judge/my clips")
+    before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    capsys.readouterr()
+    for words in (["judge", "my clips", "--controls", "0"], [*judging, "--view", "top"], [*judging, "--fps", "9"]):
+        assert main(words) == 1
+        assert capsys.readouterr().err == (
+            f"{place} already holds the report of physworld judge 'my clips' --fps 10.0 --controls 0; give --out "
+            "ANOTHER, or move it.\n"
+        )
+    assert before == {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    same = ["judge", str(tmp_path / "my clips"), "--fps", "10", "--controls", "0", "--workers", "2"]
+    assert main(same) == main([*same, "--out", str(place)]) == main(judging) == 0
+    assert main([*judging, "--view", "top", "--out", "another"]) == 0
+    (place / "summary.json").write_text("{")  # of a damaged one nobody knows
+    assert main(["judge", "my clips", "--controls", "0"]) == 0
+
+
 def test_where_no_report_can_lie_is_told_before_a_clip_is_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
