@@ -203,7 +203,8 @@ def difficulties(value: Any, name: str = "curriculum.difficulties") -> list[int]
     """A list of difficulties 1-5, not empty."""
     items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
     if not items or any(isinstance(item, bool) or item not in scenarios.DIFFICULTIES for item in items):
-        raise UserError(f"{name}={typed(value)} must be a list of difficulties from 1 to 5, for example {name}=[1,2].")
+        shown = f"[{','.join(map(typed, items))}]" if items else typed(value)
+        raise UserError(f"{name}={shown} must be a list of difficulties from 1 to 5, for example {name}=[1,2].")
     return [int(item) for item in items]
 
 

@@ -134,7 +134,11 @@ def test_every_checked_setting_is_one_of_its_group() -> None:
         ("data=on_policy data.source.share=null", "data.source.share=null must be a number from 0 to 1"),
         ("codec=islands codec.collision_sampling=true", "codec.collision_sampling=true must be a number from 0 to 1"),
         ("codec=engine codec.context_frames=null", "codec.context_frames=null must be a whole number from 1 on"),
-        ("curriculum.difficulties=[true]", "curriculum.difficulties=[true] must be a list of difficulties from 1 to 5"),
+        (
+            "curriculum.difficulties=[true]",
+            "curriculum.difficulties=[true] must be a list of difficulties from 1 to 5, for "
+            "example curriculum.difficulties=[1,2]",
+        ),
         (
             "curriculum.difficulties=[7]",
             "curriculum.difficulties=[7] must be a list of difficulties from 1 to 5, for "

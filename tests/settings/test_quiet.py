@@ -72,7 +72,7 @@ sys.exit(cli.main(sys.argv[1:]))
     [
         ("plan model=tiny_video", "Loading what video needs ...\n"),
         ("plan model=tiny_video quiet=true", ""),
-        ("serve shipped", "Loading RUN=shipped ...\n"),
+        ("serve shipped", "Loading shipped ...\n"),
     ],
 )
 def test_a_command_says_that_it_loads(typed: str, said: str, tmp_path: Path) -> None:
