@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -15,8 +16,9 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
 @pytest.fixture(autouse=True)
-def foreground() -> Iterator[None]:
-    """Workers of pytest ignore Ctrl-C."""
+def foreground(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers of pytest ignore Ctrl-C; what was typed is pytest's."""
+    monkeypatch.setattr(sys, "argv", ["train.py"])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
