@@ -75,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
     """(exit code, verb)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    at_home(arguments)
     if arguments and arguments[0] in MAINS:
         start(arguments[0], arguments[1:])
         return 0, arguments[0]
+    at_home(arguments)
 
     from physworld.judge.options import add_arguments as judge_arguments
     from physworld.judge.options import refuse as refuse_judging

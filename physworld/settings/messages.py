@@ -39,28 +39,20 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
     @functools.wraps(task)
     def wrapped(cfg: DictConfig) -> Result:
         from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
 
         try:
             _refuse_lists(cfg, HydraConfig.get().overrides.task)
             return task(cfg)
         except UserError as error:
             folders.drop(Path(HydraConfig.get().runtime.output_dir))
-            if HydraConfig.get().mode == RunMode.MULTIRUN and not isinstance(error, SweepError):
-                raise _noted(error) from None
-            _leave(str(error))
+            _end_job(error)
         except (HydraException, OmegaConfBaseException) as error:  # building the parts
             folders.drop(Path(HydraConfig.get().runtime.output_dir))
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise _noted(UserError(_plain(error))) from None
-            _leave(_plain(error))
+            _end_job(UserError(_plain(error)))
         except (OSError, SafetensorError) as error:
             _leave(unwritable(error, HydraConfig.get().runtime.output_dir))
         except MemoryError as error:
-            said = f"There is too little memory for this ({first_line(error)}); ask for less at once."
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise _noted(UserError(said)) from None
-            _leave(said)
+            _end_job(UserError(f"There is too little memory for this ({first_line(error)}); ask for less at once."))
 
     return wrapped
 
@@ -68,11 +60,15 @@ def job(task: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
 _failed: list[tuple[int, UserError]] = []  # number of a job of this sweep, in this process, and its mistake
 
 
-def _noted(error: UserError) -> UserError:
+def _end_job(error: UserError) -> NoReturn:
+    """Of a sweep this job alone; else the command."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
+    if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, SweepError):
+        _leave(str(error))
     _failed.append((int(HydraConfig.get().job.num), error))
-    return error
+    raise error from None
 
 
 def _of_jobs() -> str:

@@ -37,6 +37,11 @@ def before(checkpoint: Path) -> dict[str, Any] | None:
         return None
 
 
+def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Dotted settings that differ and change what is learned."""
+    return [key for key in runs.differences([dict(was), dict(now)]) if not key.startswith(FREE_TO_CHANGE)]
+
+
 def refuse_forgotten(checkpoint: Path, was: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
     """A run goes on with what it was told: its defaults are another experiment.
 
@@ -49,8 +54,7 @@ def refuse_forgotten(checkpoint: Path, was: Mapping[str, Any], resolved: Mapping
     here = checks.overrides()
     typed_now = {_name(override) for override in here}
     now = runs.flatten(resolved)
-    changed = [key for key in runs.differences([dict(was), now]) if not key.startswith(FREE_TO_CHANGE)]
-    untyped = [key for key in changed if not any(f"{key}.".startswith(f"{name}.") for name in typed_now)]
+    untyped = [key for key in _changed(was, now) if not any(f"{key}.".startswith(f"{name}.") for name in typed_now)]
     left_out = [
         override
         for override in _said(checkpoint.parent.parent)
@@ -93,7 +97,7 @@ def changes(checkpoint: Path, was: Mapping[str, Any], resolved: Mapping[str, Any
         UserError: one of them could have no effect.
     """
     now = runs.flatten(resolved)
-    changed = [key for key in runs.differences([dict(was), now]) if not key.startswith(FREE_TO_CHANGE)]
+    changed = _changed(was, now)
     for key, kind in KINDS.items():
         if key in was and key in now and kind(was[key]) != kind(now[key]):
             raise UserError(
